@@ -1,0 +1,86 @@
+// Package fault says of an error what a user needs beside its text: a class that scripts can rely on,
+// hints, and an exit status. Every room may wrap its errors with it; only cmd prints them.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Class is the word in brackets of the last line of a failure, "hpc3-run: error[CLASS]: …".
+// The words are interface: none is renamed, others may be added.
+type Class string
+
+// The classes, in the order of the road.
+const (
+	Usage     Class = "usage"     // the command line or an HPC3_ variable is wrong
+	Config    Class = "config"    // a settings file is wrong or unreadable
+	Reference Class = "reference" // the image reference is malformed, or names nothing that exists
+	Auth      Class = "auth"      // the registry wants other credentials, or none could be had
+	Network   Class = "network"   // the registry could not be reached
+	Registry  Class = "registry"  // the registry, or an archive, answered with something unusable
+	NoMatch   Class = "nomatch"   // no entry of the index fits
+	Policy    Class = "policy"    // the site forbids it
+	Cache     Class = "cache"     // the cache cannot be read or written
+	Convert   Class = "convert"   // the image cannot be made into a SIF
+	Engine    Class = "engine"    // the container could not be set up
+	Mount     Class = "mount"     // a bind could not be made
+	Exec      Class = "exec"      // the command could not be started
+)
+
+// Exit statuses of hpc3-run that are not the command's own. They are interface.
+const (
+	StatusFailed        = 125 // hpc3 failed before the command started
+	StatusNotExecutable = 126 // the command was found but cannot be executed
+	StatusNotFound      = 127 // the command was not found in the image
+)
+
+// Error is an error with its class. Err is never nil. Hints are sentences that say what to do, in order, without a full stop.
+// Status is the exit status of hpc3-run; zero means StatusFailed.
+type Error struct {
+	Class  Class
+	Err    error
+	Hints  []string
+	Status int
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error without its class.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New makes an error of class c from a format as fmt.Errorf takes it, so that %w wraps.
+func New(c Class, format string, args ...any) *Error {
+	return &Error{Class: c, Err: fmt.Errorf(format, args...)}
+}
+
+// Hint adds a sentence that says what to do, and returns e.
+func (e *Error) Hint(format string, args ...any) *Error {
+	e.Hints = append(e.Hints, fmt.Sprintf(format, args...))
+	return e
+}
+
+// Exit sets the exit status of hpc3-run, and returns e.
+func (e *Error) Exit(status int) *Error {
+	e.Status = status
+	return e
+}
+
+// Of returns the class, the hints and the exit status of err. The innermost Error of the chain decides the
+// class and the status, since the place that saw the fault knows it best; hints are gathered from the innermost outwards.
+// An error without a class is reported as fallback.
+func Of(err error, fallback Class) (class Class, hints []string, status int) {
+	class, status = fallback, StatusFailed
+	for {
+		var e *Error
+		if !errors.As(err, &e) {
+			return class, hints, status
+		}
+		class, status = e.Class, e.Status
+		if status == 0 {
+			status = StatusFailed
+		}
+		hints = append(append([]string(nil), e.Hints...), hints...)
+		err = e.Err
+	}
+}

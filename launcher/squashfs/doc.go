@@ -1,0 +1,2 @@
+// Package squashfs writes and reads SquashFS 4.0 file systems.
+package squashfs

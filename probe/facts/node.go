@@ -1,0 +1,67 @@
+// Package facts says what a node is: plain data without cgo or I/O, and the table of microarchitectures.
+package facts
+
+// SchemaVersion is the version of the JSON form of Node. A reader refuses a greater one.
+const SchemaVersion = 1
+
+// Node is one node as far as choosing an image goes. Its JSON form is what "hpc3 probe --json" prints and what a
+// node file holds; of a node file only os, arch and cpu.target are needed. Absent hardware is an empty field;
+// what could not be asked stands in Unknown.
+type Node struct {
+	SchemaVersion int       `json:"schemaVersion"`
+	Hostname      string    `json:"hostname,omitempty"`
+	OS            string    `json:"os"`               // GOOS spelling: "linux"
+	Arch          string    `json:"arch"`             // GOARCH spelling: "amd64", "arm64"
+	Kernel        string    `json:"kernel,omitempty"` // as uname -r prints it
+	Glibc         string    `json:"glibc,omitempty"`  // "2.36"; empty on a node without glibc
+	CPU           CPU       `json:"cpu"`
+	GPUs          []GPU     `json:"gpus,omitempty"`   // visible to this process, in the driver's order
+	NVIDIA        *NVIDIA   `json:"nvidia,omitempty"` // nil without a loaded NVIDIA driver
+	MPI           []MPI     `json:"mpi,omitempty"`
+	Fabric        []string  `json:"fabric,omitempty"` // sorted: "cxi", "efa", "infiniband", "opa", "roce"
+	Labels        []string  `json:"labels,omitempty"` // words the site gave this node, sorted
+	Unknown       []Unknown `json:"unknown,omitempty"`
+}
+
+// CPU is the processor of a node.
+type CPU struct {
+	Vendor   string   `json:"vendor,omitempty"` // as the CPU names itself: "AuthenticAMD", "GenuineIntel", "ARM"
+	Family   int      `json:"family,omitempty"`
+	Model    int      `json:"model,omitempty"`
+	Stepping int      `json:"stepping,omitempty"`
+	Name     string   `json:"name,omitempty"`     // marketing name, as /proc/cpuinfo prints it
+	Target   string   `json:"target"`             // archspec name that rules selection
+	Strict   string   `json:"strict,omitempty"`   // archspec's own answer; never above Target
+	Rule     string   `json:"rule,omitempty"`     // how Target was found: "strict", "bounded" or "relaxed"
+	Missing  []string `json:"missing,omitempty"`  // features of Target that this CPU does not show, sorted; set with "bounded" and "relaxed"
+	Level    int      `json:"level,omitempty"`    // x86-64 psABI level 1 to 4; 0 on other architectures
+	Features []string `json:"features,omitempty"` // /proc/cpuinfo spelling, sorted
+	Emulated bool     `json:"emulated"`           // true under qemu-user
+}
+
+// GPU is one accelerator that this process may use.
+type GPU struct {
+	Vendor      string `json:"vendor"`                // "nvidia", "amd", "intel"
+	Name        string `json:"name,omitempty"`        // as the driver prints it
+	Arch        string `json:"arch,omitempty"`        // NVIDIA: compute capability, "9.0"; AMD: "gfx90a"
+	MemoryBytes uint64 `json:"memoryBytes,omitempty"` // 0 where the driver does not say
+}
+
+// NVIDIA is the NVIDIA driver of a node.
+type NVIDIA struct {
+	Driver string `json:"driver"`         // "580.159.04"
+	CUDA   string `json:"cuda,omitempty"` // the newest CUDA version the driver supports, "13.0"
+}
+
+// MPI is one MPI implementation installed on a node.
+type MPI struct {
+	Implementation string `json:"implementation"`    // "openmpi", "mpich", "mpiabi"
+	Version        string `json:"version,omitempty"` // "4.1.4"; empty where it could not be read
+	Soname         string `json:"soname,omitempty"`  // "libmpi.so.40"
+}
+
+// Unknown is a fact that could not be asked: neither present nor absent.
+type Unknown struct {
+	What string `json:"what"` // "gpus", "cpu.features" …
+	Why  string `json:"why"`
+}
