@@ -1,0 +1,70 @@
+package option
+
+import "slices"
+
+// Run is what holds for one run after all sources of settings are merged.
+type Run struct {
+	Mounts     []Mount
+	Env        []EnvVar
+	Workdir    string // "" = the caller's where it exists, else the image's
+	Entrypoint Entrypoint
+	Writable   bool
+	MountHome  bool
+	Engine     Engine
+	Pull       Pull
+	Platform   string // "" = this node
+	Variant    string // "" = the best
+	Force      bool
+	DryRun     bool
+	Time       bool
+	AuthFile   string
+	Quiet      bool
+	Verbose    bool
+	Debug      bool
+}
+
+// Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
+// mount replaces one at the same target, a later variable one of the same name.
+func Merge(sources ...Settings) Run {
+	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing}
+	for _, s := range sources {
+		for _, m := range s.Mounts {
+			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
+		}
+		for _, v := range s.Env {
+			r.Env = replace(r.Env, v, func(old EnvVar) bool { return old.Name == v.Name })
+		}
+		set(&r.Workdir, s.Workdir)
+		choose(&r.Entrypoint, s.Entrypoint)
+		set(&r.Writable, s.Writable)
+		set(&r.MountHome, s.MountHome)
+		choose(&r.Engine, s.Engine)
+		choose(&r.Pull, s.Pull)
+		set(&r.Platform, s.Platform)
+		set(&r.Variant, s.Variant)
+		set(&r.Force, s.Force)
+		set(&r.DryRun, s.DryRun)
+		set(&r.Time, s.Time)
+		set(&r.AuthFile, s.AuthFile)
+		set(&r.Quiet, s.Quiet)
+		set(&r.Verbose, s.Verbose)
+		set(&r.Debug, s.Debug)
+	}
+	return r
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func choose[T word](to *T, from *Choice[T]) {
+	if from != nil {
+		*to = from.Value
+	}
+}
+
+func replace[T any](list []T, item T, same func(T) bool) []T {
+	return append(slices.DeleteFunc(list, same), item)
+}

@@ -1,0 +1,184 @@
+// Package site reads what the site decided (hpc3.toml) and what the user keeps in a file of the same form, and lays
+// all sources of settings over one another: option, environment, user file, site file, default.
+package site
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// DefaultFile is where the site file stands unless HPC3_CONFIG names another.
+const DefaultFile = "/etc/hpc3/hpc3.toml"
+
+// maxFile bounds a settings file: the shipped one with every key is below 8 KiB.
+const maxFile = 1 << 20
+
+// Site is the content of a site file. The zero value is a site that decided nothing.
+type Site struct {
+	option.Settings
+
+	Labels           []string `toml:"labels"`            // words for every node
+	Hosts            []Host   `toml:"host"`              // words for some nodes
+	Locked           []string `toml:"locked"`            // keys that only this file sets
+	CacheDir         string   `toml:"cachedir"`          // "" = the user's own place
+	PlainHTTP        []string `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
+	Compression      string   `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
+	CompressionLevel int      `toml:"compression_level"` // 0 = the compressor's fastest
+	CPUFeatures      bool     `toml:"match_cpu_features"`
+
+	File string `toml:"-"` // where it was read; "" where there is none
+}
+
+// Host gives words to the nodes whose name matches one of its patterns.
+type Host struct {
+	Match  []string `toml:"match"` // "gpu*", "n[001-128,200]"
+	Labels []string `toml:"labels"`
+}
+
+// Load reads a site file. A file that does not exist is a site that decided nothing, unless it was asked for by name.
+func Load(file string, byName bool) (Site, error) {
+	var s Site
+	found, err := decode(file, &s)
+	if err != nil {
+		return Site{}, err
+	}
+	if !found {
+		if byName {
+			return Site{}, fault.New(fault.Config, "reading the site file %s: no such file", file).Hint("HPC3_CONFIG names it; correct or unset it")
+		}
+		return Site{}, nil
+	}
+	s.File = file
+	return s, s.check()
+}
+
+// LoadUser reads a user's file. One that does not exist says nothing.
+func LoadUser(file string) (option.Settings, error) {
+	var s option.Settings
+	_, err := decode(file, &s)
+	return s, err
+}
+
+func (s Site) check() error {
+	for _, key := range s.Locked {
+		if !slices.Contains(keys(), key) {
+			return fault.New(fault.Config, "%s: locked: no setting is called %q", s.File, key).Hint("settings that can be locked: %s", strings.Join(keys(), " "))
+		}
+	}
+	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
+		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression)
+	}
+	for _, h := range s.Hosts {
+		for _, pattern := range h.Match {
+			if _, err := matchHost(pattern, ""); err != nil {
+				return fault.New(fault.Config, "%s: host: %w", s.File, err)
+			}
+		}
+	}
+	return nil
+}
+
+// decode reads a file strictly into v. The error names file and line.
+func decode(file string, v any) (found bool, err error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unreadable(file, err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return false, unreadable(file, err)
+	}
+	if len(raw) > maxFile {
+		return false, unreadable(file, fmt.Errorf("it is larger than %d bytes", maxFile))
+	}
+	d := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return false, explain(file, err)
+	}
+	return true, nil
+}
+
+func unreadable(file string, err error) error {
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fault.New(fault.Config, "reading settings from %s: %w", file, err).Hint("make it readable, or move it away")
+}
+
+func explain(file string, err error) error {
+	var missing *toml.StrictMissingError
+	var bad *toml.DecodeError
+	switch {
+	case errors.As(err, &missing) && len(missing.Errors) > 0:
+		first := missing.Errors[0]
+		line, _ := first.Position()
+		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, strings.Join(first.Key(), ".")).Hint("settings that this version knows are in hpc3.toml(5)")
+	case errors.As(err, &bad):
+		line, _ := bad.Position()
+		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: "))
+	}
+	return fault.New(fault.Config, "%s: %w", file, err)
+}
+
+// LabelsOf returns the words of the site for the node with this host name, sorted and without duplicates. Patterns are
+// held against the whole name and against the name up to the first dot.
+func (s Site) LabelsOf(hostname string) []string {
+	short, _, _ := strings.Cut(hostname, ".")
+	labels := slices.Clone(s.Labels)
+	for _, h := range s.Hosts {
+		if slices.ContainsFunc(h.Match, func(p string) bool { return matches(p, hostname) || matches(p, short) }) {
+			labels = append(labels, h.Labels...)
+		}
+	}
+	slices.Sort(labels)
+	return slices.Compact(labels)
+}
+
+// Resolve lays the user's sources over the site's, the weakest first. A source that sets a locked key to another
+// value than the site's is refused: what a user asked for must not silently be something else.
+func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
+	for _, key := range s.Locked {
+		ours := field(s.Settings, key)
+		for _, u := range user {
+			theirs := field(u, key)
+			if !theirs.IsNil() && !reflect.DeepEqual(theirs.Interface(), ours.Interface()) {
+				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, s.File).
+					Hint("leave out --%s, its variable and its line in your own hpc3.toml", strings.ReplaceAll(key, "_", "-"))
+			}
+		}
+	}
+	return option.Merge(append([]option.Settings{s.Settings}, user...)...), nil
+}
+
+// field returns the field of s with this TOML key; every field of Settings is a pointer or a slice, so nil is "not said".
+func field(s option.Settings, key string) reflect.Value {
+	i := slices.Index(keys(), key)
+	return reflect.ValueOf(s).Field(i)
+}
+
+// keys returns the TOML keys of Settings in the order of its fields.
+func keys() []string {
+	t := reflect.TypeFor[option.Settings]()
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i] = t.Field(i).Tag.Get("toml")
+	}
+	return names
+}
