@@ -1,0 +1,172 @@
+package oci
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Index is an image index or Docker manifest list.
+type Index struct {
+	Digest      string // of the bytes it was read from; empty for an image without an index
+	MediaType   string
+	Annotations map[string]string
+	Entries     []Entry // all of them, in order
+}
+
+// Entry is one entry of an index with what it demands of a node.
+type Entry struct {
+	Position int // in manifests[] of the index, from 0
+	Descriptor
+	Tokens      []string // demands, all of which must hold: lower case, each once, of every place that can state them; aliases are not folded
+	Rank        int      // the author's; 0 where none is given
+	Attestation bool     // statements about a build, not an image
+	Faults      []string // why the entry can not be used, whatever the node; mostly none
+	Notes       []string // oddities that do not keep it from being used
+}
+
+// IsIndex reports whether the entry is an index itself.
+func (e Entry) IsIndex() bool { return IsIndex(e.MediaType) }
+
+// IsImage reports whether the entry is an image by its types. An entry without a media type is taken for one.
+func (e Entry) IsImage() bool {
+	return !e.Attestation && (e.MediaType == "" || IsManifest(e.MediaType)) && (e.ArtifactType == "" || IsConfig(e.ArtifactType))
+}
+
+// Wants returns the platform of the entry with all its tokens, "linux/amd64/v3:zen3", and an empty string where it states none.
+func (e Entry) Wants() string {
+	if e.Platform == nil {
+		return ""
+	}
+	p := *e.Platform
+	p.Features = e.Tokens
+	return p.String()
+}
+
+// ParseIndex reads an index or manifest list. An entry of which only the values are wrong is kept with its Faults, so that
+// the others remain usable and positions stay true; what is no index is an error of class fault.Registry.
+func ParseIndex(raw []byte) (Index, error) {
+	d := &decoder{what: "index"}
+	m := d.document(raw)
+	x := Index{
+		Digest:      DigestOf(raw),
+		MediaType:   d.text("mediaType", m["mediaType"]),
+		Annotations: d.pairs("annotations", m["annotations"]),
+	}
+	d.checkKind(m, x.MediaType, "manifests", IsIndex)
+	for i, item := range d.list("manifests", m["manifests"]) {
+		if d.err != nil {
+			break
+		}
+		x.Entries = append(x.Entries, newEntry(i, d.descriptor(fmt.Sprintf("manifests[%d]", i), item)))
+	}
+	if d.err != nil {
+		return Index{}, d.err
+	}
+	if x.MediaType == "" {
+		x.MediaType = MediaTypeIndex
+	}
+	return x, nil
+}
+
+// checkKind refuses a document that is not of the wanted kind, or of two kinds at once, by which one digest could mean
+// one image to one client and another to the next (CVE-2021-41190).
+func (d *decoder) checkKind(m members, mediaType, list string, is func(string) bool) {
+	if d.err != nil {
+		return
+	}
+	version := d.number("schemaVersion", m["schemaVersion"])
+	_, index := m["manifests"]
+	_, layers := m["layers"]
+	switch {
+	case version != 0 && version != 2 || mediaType != "" && !is(mediaType):
+		d.err = unusable(d.what, mediaType, version)
+	case index && layers:
+		d.fail("it has both manifests and layers")
+	case m[list] == nil:
+		d.fail("it has no %s", list)
+	}
+}
+
+func unusable(what, mediaType string, version int64) error {
+	switch {
+	case version == 1:
+		return unusableType(mediaType, version)
+	case version != 0 && version != 2:
+		return fault.New(fault.Registry, "reading %s: schema version %d, known is 2", what, version)
+	}
+	return fault.New(fault.Registry, "reading %s: its media type is %.120q", what, mediaType)
+}
+
+func newEntry(position int, desc Descriptor) Entry {
+	e := Entry{Position: position, Descriptor: desc}
+	if desc.Digest == "" && desc.MediaType == "" && desc.Platform == nil {
+		e.Faults = []string{"is empty"}
+		return e
+	}
+	if f := desc.fault(); f != "" {
+		e.Faults = append(e.Faults, f)
+	} else if desc.Size > MaxDocument {
+		e.Faults = append(e.Faults, fmt.Sprintf("a manifest of %d bytes, the limit is %d", desc.Size, MaxDocument))
+	}
+	e.settle()
+	return e
+}
+
+// settle reads the platform in GOARCH spelling, the demands, and whether e is an attestation.
+func (e *Entry) settle() {
+	if p := e.Platform; p != nil {
+		q := *p
+		q.OS, q.Architecture, q.Variant = strings.ToLower(p.OS), Architecture(p.Architecture), strings.ToLower(p.Variant)
+		e.Platform = &q
+		e.Faults = append(e.Faults, platformFaults(q)...)
+	}
+	_, marked := e.Annotations[annotationAttestation]
+	e.Attestation = marked || e.Platform != nil && (e.Platform.OS == "unknown" || e.Platform.Architecture == "unknown")
+	e.demands()
+}
+
+func platformFaults(p Platform) []string {
+	var faults []string
+	for _, word := range []string{p.OS, p.Architecture, p.Variant} {
+		if word != "" && (!wordPattern.MatchString(word) || len(word) > maxToken) {
+			faults = append(faults, fmt.Sprintf("%.80q is no part of a platform", word))
+		}
+	}
+	return faults
+}
+
+// SingleIndex returns an image that has no index as an index of one entry. What it demands stands in its config: platform,
+// labels, and the variable by which MetaHub names a microarchitecture. Annotations of the descriptor count beside the labels.
+func SingleIndex(manifest Descriptor, cfg Config) Index {
+	manifest.Annotations = mergeLabels(manifest.Annotations, cfg)
+	if cfg.OS != "" || cfg.Architecture != "" {
+		manifest.Platform = &Platform{
+			OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant, OSVersion: cfg.OSVersion,
+			OSFeatures: slices.Clone(cfg.OSFeatures),
+		}
+	}
+	return Index{MediaType: MediaTypeIndex, Entries: []Entry{newEntry(0, manifest)}}
+}
+
+// mergeLabels returns the labels of cfg under the annotations, and the environment form of the microarchitecture below both.
+func mergeLabels(annotations map[string]string, cfg Config) map[string]string {
+	merged := map[string]string{}
+	for _, env := range cfg.Env {
+		if value, ok := strings.CutPrefix(env, microarchEnv+"="); ok {
+			merged[microarchKeys[0]] = value
+		}
+	}
+	for k, v := range cfg.Labels {
+		merged[k] = v
+	}
+	for k, v := range annotations {
+		merged[k] = v
+	}
+	if len(merged) == 0 {
+		return nil
+	}
+	return merged
+}
