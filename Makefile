@@ -1,0 +1,53 @@
+# hpc3: build, test, demonstrate, install. See README.md.
+
+BIN        ?= bin
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+MODULE     := github.com/hpc3-project/hpc3
+# A Go that is new enough, found or fetched through the module proxy; see tests/lab/go.
+GO         ?= $(shell sh tests/lab/go)
+GOOS       := linux
+
+# The launcher's ELF entry is its own: it makes the namespaces while the process still has one thread (ARCHITECTURE.md).
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+ENTRY      := -E $(MODULE)/launcher/run.entry
+
+export GOOS GOTOOLCHAIN = local
+
+.PHONY: build test check bench demo install clean lint
+.DEFAULT_GOAL := build
+
+build:
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
+	@sh tests/lab/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
+
+# Everything that can be tested on one machine; installs what it needs (Debian, as root).
+test:
+	sh tests/lab/need --for-test
+	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs} $(GO) test -count=1 -timeout 40m ./...
+
+# Format, vet, linters, unit tests.
+check: lint
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+lint:
+	sh tests/tools/lint $(GO)
+
+bench: build
+	sh tests/bench/run $(BIN)
+
+demo: build
+	sh tests/demo/run $(BIN)
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/hpc3 $(DESTDIR)$(SYSCONFDIR)/hpc3
+	install -m 0755 $(BIN)/hpc3-run $(BIN)/hpc3 $(DESTDIR)$(PREFIX)/bin/
+	if [ -e $(BIN)/hpc3-gpu ]; then install -m 0755 $(BIN)/hpc3-gpu $(DESTDIR)$(PREFIX)/libexec/hpc3/; fi
+	[ -e $(DESTDIR)$(SYSCONFDIR)/hpc3/hpc3.toml ] || install -m 0644 etc/hpc3.toml $(DESTDIR)$(SYSCONFDIR)/hpc3/
+
+clean:
+	rm -rf $(BIN)
