@@ -1,0 +1,54 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"path"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// maxBlob is the largest blob that is kept: manifests have at most 4 MiB (distribution-spec), configs are of that order.
+const maxBlob = 16 << 20
+
+// Blob returns the blob with this digest, and whether it is there. Its digest is checked: a damaged file is removed and
+// counts as absent.
+func (s *Store) Blob(digest string) (raw []byte, ok bool, err error) {
+	algorithm, sum, err := splitDigest(digest)
+	if err != nil {
+		return nil, false, err
+	}
+	name := path.Join(dirBlobs, algorithm, sum)
+	raw, err = s.readSmall(name, maxBlob)
+	if err != nil || raw == nil {
+		return nil, false, err
+	}
+	if sumOf(algorithm, raw) == sum {
+		return raw, true, nil
+	}
+	if root, err := s.root(false); err == nil {
+		_ = root.Remove(name)
+	}
+	return nil, false, nil
+}
+
+// PutBlob keeps a blob of at most 16 MiB. The digest must be its own.
+func (s *Store) PutBlob(digest string, raw []byte) error {
+	algorithm, sum, err := splitDigest(digest)
+	if err != nil {
+		return err
+	}
+	if len(raw) > maxBlob {
+		return fault.New(fault.Cache, "writing blob %s: it is larger than %d bytes", digest, maxBlob)
+	}
+	if got := sumOf(algorithm, raw); got != sum {
+		return fault.New(fault.Cache, "writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
+	}
+	return s.writeSmall(path.Join(dirBlobs, algorithm), sum, raw)
+}
+
+func sumOf(algorithm string, raw []byte) string {
+	h := newHash(algorithm)
+	h.Write(raw)
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+)
+
+const (
+	// foreignAge is when a temporary file that another node (or an earlier boot of this one) left is taken for dead. A
+	// lock says nothing about it: flock may reach no further than the node (NFS local_lock, Lustre localflock).
+	foreignAge = 24 * time.Hour
+	// maxSwept bounds one look at the temporary files.
+	maxSwept = 4096
+	// small is what temporary files are called that are written without a lock.
+	small = "small"
+)
+
+// bootID tells this kernel from others: flock is reliable within one. It is empty if it cannot be read.
+func bootID() string {
+	f, err := os.Open("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, 64))
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(raw)), "-", "")
+}
+
+// temp makes a new file for key that no one could have guessed or prepared, and returns it with its name.
+func (s *Store) temp(root *os.Root, key string) (*os.File, string, error) {
+	name := path.Join(dirTmp, key+"."+s.boot+"."+rand.Text())
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return f, name, err
+}
+
+// sweep removes temporary files whose writers are dead. The caller holds the lock of key.
+func (s *Store) sweep(root *os.Root, key string, held *lock) {
+	dir, err := root.Open(dirTmp)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	entries, _ := dir.ReadDir(maxSwept)
+	for _, e := range entries {
+		if s.dead(root, e, key, held) {
+			_ = root.Remove(path.Join(dirTmp, e.Name()))
+		}
+	}
+}
+
+func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool {
+	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > foreignAge {
+		return true
+	}
+	owner, rest, _ := strings.Cut(e.Name(), ".")
+	boot, _, _ := strings.Cut(rest, ".")
+	if boot == "" || boot != s.boot || owner == small {
+		return false
+	}
+	if owner == key {
+		return held.works
+	}
+	other, err := s.tryLock(root, owner)
+	if err != nil || other == nil {
+		return false
+	}
+	defer other.release()
+	return other.works
+}
+
+// writeSmall writes a file that its reader checks, hence without the cost of an fsync.
+func (s *Store) writeSmall(room, name string, raw []byte) error {
+	root, err := s.ready(dirTmp, room)
+	if err != nil {
+		return err
+	}
+	f, tmp, err := s.temp(root, small)
+	if err != nil {
+		return cacheFault(s.dir, "writing "+name, err)
+	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = root.Rename(tmp, path.Join(room, name))
+	}
+	if err != nil {
+		_ = root.Remove(tmp)
+		return cacheFault(s.dir, "writing "+name, err)
+	}
+	return nil
+}
+
+// readSmall returns the content of a file of at most limit bytes; nil without an error if there is none to be trusted.
+func (s *Store) readSmall(name string, limit int64) ([]byte, error) {
+	root, err := s.root(false)
+	if missing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Lstat(name)
+	if missing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, cacheFault(s.dir, "reading "+name, err)
+	}
+	if !trusted(info) || info.Size() > limit {
+		return nil, nil
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, cacheFault(s.dir, "reading "+name, err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, cacheFault(s.dir, "reading "+name, err)
+	}
+	return raw, nil
+}
