@@ -5,8 +5,8 @@ PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 MODULE     := github.com/hpc3-project/hpc3
-# A Go that is new enough, found or fetched through the module proxy; see tests/lab/go.
-GO         ?= $(shell sh tests/lab/go)
+# A Go that is new enough, found or fetched through the module proxy; see tests/tools/go.
+GO         ?= $(shell sh tests/tools/go)
 GOOS       := linux
 
 # The launcher's ELF entry is its own: it makes the namespaces while the process still has one thread (ARCHITECTURE.md).
@@ -22,7 +22,7 @@ build:
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
-	@sh tests/lab/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
+	@sh tests/tools/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
 test:
