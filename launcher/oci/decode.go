@@ -20,6 +20,12 @@ const maxEntries = 10_000
 // "Layers" for "layers", and other clients would not.
 type members map[string]json.RawMessage
 
+// has reports whether a member is there and not null.
+func (m members) has(name string) bool {
+	raw, ok := m[name]
+	return ok && kind(raw) != "null"
+}
+
 // decoder reads JSON values and keeps the first fault it meets, with its place in the document. A null is an absent value.
 type decoder struct {
 	what string // "index"

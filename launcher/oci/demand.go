@@ -70,8 +70,12 @@ func foldToken(s string) string {
 	return s
 }
 
-// validToken takes what the vocabulary's words look like. A colon inside stands for a key and its value, as in "insttype:c5".
+// validToken takes what the vocabulary's words look like. A colon inside stands for a key and its value, as in "insttype:c5";
+// the two keys that are folded are no tokens of their own.
 func validToken(s string) bool {
+	if s == "cpu" || s == "nvcap" {
+		return false
+	}
 	for word := range strings.SplitSeq(s, ":") {
 		if !wordPattern.MatchString(word) {
 			return false

@@ -78,13 +78,13 @@ func (d *decoder) checkKind(m members, mediaType, list string, is func(string) b
 		return
 	}
 	version := d.number("schemaVersion", m["schemaVersion"])
-	_, index := m["manifests"]
-	_, layers := m["layers"]
+	index := m.has("manifests")
+	image := m.has("layers") || m.has("config")
 	switch {
 	case version != 0 && version != 2 || mediaType != "" && !is(mediaType):
 		d.err = unusable(d.what, mediaType, version)
-	case index && layers:
-		d.fail("it has both manifests and layers")
+	case index && image:
+		d.fail("it has manifests, as an index has, and layers or a config, as an image has")
 	case m[list] == nil:
 		d.fail("it has no %s", list)
 	}

@@ -66,12 +66,12 @@ func Sniff(raw []byte, contentType string) (string, error) {
 }
 
 func memberType(m members) string {
-	_, index := m["manifests"]
-	_, manifest := m["layers"]
+	index := m.has("manifests")
+	image := m.has("layers") || m.has("config")
 	switch {
-	case index && !manifest:
+	case index && !image:
 		return MediaTypeIndex
-	case manifest && !index:
+	case image && !index:
 		return MediaTypeManifest
 	}
 	return ""
