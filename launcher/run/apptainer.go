@@ -1,0 +1,127 @@
+package run
+
+import (
+	"encoding/csv"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// execApptainer becomes "apptainer exec", which becomes the command.
+func (p *Plan) execApptainer(words []string) error {
+	args, err := p.apptainerArgs(words)
+	if err != nil {
+		return err
+	}
+	p.note("running " + strings.Join(args[:len(args)-len(words)], " "))
+	err = syscall.Exec(p.Apptainer, args, p.apptainerEnv())
+	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
+}
+
+func (p *Plan) apptainerArgs(words []string) ([]string, error) {
+	args := []string{"apptainer", "--quiet", "exec"}
+	home := homeIn(p.Home)
+	if info, err := os.Stat(home); p.MountHome && home != "/" && err == nil && info.IsDir() {
+		args = append(args, "--home", home)
+	} else {
+		args = append(args, "--no-home")
+	}
+	for _, m := range p.Mounts {
+		spec, err := mountSpec(m.Source, m.Target, m.Options)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--mount", spec)
+	}
+	if p.Writable {
+		args = append(args, "--writable-tmpfs")
+	}
+	if p.Workdir != "" {
+		args = append(args, "--pwd", p.Workdir)
+	}
+	return append(append(args, p.SIF), words...), nil
+}
+
+// mountSpec writes a bind as --mount reads it: CSV, so that a path may hold commas and quotes. Apptainer's binds are nosuid and
+// nodev in any case.
+func mountSpec(source, target string, options []string) (string, error) {
+	if slices.Contains(options, "noexec") {
+		return "", fault.New(fault.Mount, "binding %s: Apptainer knows no option noexec", source).Hint("use --engine native")
+	}
+	fields := []string{"type=bind", "source=" + filepath.Clean(source), "destination=" + target}
+	if slices.Contains(options, "ro") {
+		fields = append(fields, "ro")
+	}
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	if err := w.Write(fields); err != nil {
+		return "", err
+	}
+	w.Flush()
+	return strings.TrimSuffix(b.String(), "\n"), w.Error()
+}
+
+// apptainerEnv is the command's environment, which Apptainer passes on, and what it passes only by a name of its own.
+func (p *Plan) apptainerEnv() []string {
+	host := lookup(p.HostEnv, "PATH")
+	env := p.environment(lookup(p.HostEnv, "USER"), homeIn(p.Home), "/bin/bash")
+	env = slices.DeleteFunc(env, func(e string) bool {
+		return strings.HasPrefix(e, "PATH=") || strings.HasPrefix(e, "USER=") && e == "USER="
+	})
+	for _, e := range p.SetEnv {
+		if strings.HasPrefix(e, "PATH=") || strings.HasPrefix(e, "LD_LIBRARY_PATH=") {
+			env = append(env, "APPTAINERENV_"+e)
+		}
+	}
+	return append(env, "PATH="+host) // where Apptainer finds its own helpers
+}
+
+// FindApptainer returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;
+// whether the program starts is for Works to find out.
+func FindApptainer(getenv func(string) string, uid int) (path, whyNot string) {
+	for _, dir := range filepath.SplitList(getenv("PATH")) {
+		file := filepath.Join(dir, "apptainer")
+		info, err := os.Stat(file)
+		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 || !filepath.IsAbs(dir) {
+			continue
+		}
+		if _, known := findAccount(uid); !known {
+			return file, "this node does not know user " + itoa(uid) + ", and Apptainer runs no unknown user"
+		}
+		return file, ""
+	}
+	return "", "it is not installed"
+}
+
+// Works starts Apptainer and a user namespace, or finds its setuid starter, and returns why it would not work, or "".
+func Works(apptainer string) string {
+	out, err := exec.Command(apptainer, "--version").CombinedOutput()
+	if err != nil {
+		return "apptainer --version: " + strings.TrimSpace(err.Error()+" "+fault.OneLine(string(out)))
+	}
+	for _, dir := range []string{"../libexec", "../lib"} {
+		info, err := os.Stat(filepath.Join(filepath.Dir(apptainer), dir, "apptainer/bin/starter-suid"))
+		if err == nil && info.Mode()&os.ModeSetuid != 0 {
+			return ""
+		}
+	}
+	if os.Geteuid() == 0 {
+		return ""
+	}
+	if err := CanMakeNamespaces(); err != nil {
+		return "no user namespace can be made: " + err.Error()
+	}
+	return ""
+}
+
+// CanMakeNamespaces makes a user and a mount namespace for real: no setting tells for sure (AppArmor, seccomp, a chroot).
+func CanMakeNamespaces() error {
+	cmd := exec.Command(selfExe, "--version")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS}
+	return cmd.Run()
+}

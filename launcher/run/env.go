@@ -1,0 +1,110 @@
+package run
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// dropped are variables of the node that would mislead programs of the image: loader and interpreter settings that name files
+// of the node, shell start-up files, module functions. A name that ends in "*" is a prefix.
+var dropped = []string{ //nolint:gochecknoglobals // a constant list
+	"LD_*", "PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT", "RUBYLIB", "R_LIBS*", "R_HOME",
+	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "CDPATH", "PROMPT_COMMAND", "PS1",
+	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*", "MODULESHOME", "MODULES_*", "__MODULES_*",
+	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
+	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "PWD", "OLDPWD", "SHLVL", "_", "TERMINFO*",
+}
+
+// defaultPath is what a command gets where the image says nothing, as docker has it.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment returns what the command gets: the node's variables less those dropped, over them the image's, over them what was
+// set. Each drop is told, once for all.
+func (p *Plan) environment(userName, home, shell string) []string {
+	env := newEnviron()
+	var gone []string
+	for _, e := range p.HostEnv {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || name == "" {
+			continue
+		}
+		if isDropped(name) {
+			gone = append(gone, name)
+			continue
+		}
+		env.set(name, value)
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		p.note("variables of the node that are not passed on: " + strings.Join(slices.Compact(gone), " "))
+	}
+	env.set("PATH", defaultPath)
+	for _, e := range p.Config.Env {
+		name, value, _ := strings.Cut(e, "=")
+		env.set(name, value)
+	}
+	env.set("HOME", home)
+	env.setDefault("USER", userName)
+	env.setDefault("LOGNAME", userName)
+	env.set("SHELL", shell)
+	for _, e := range p.SetEnv {
+		name, value, _ := strings.Cut(e, "=")
+		env.set(name, value)
+	}
+	return env.list()
+}
+
+func isDropped(name string) bool {
+	return slices.ContainsFunc(dropped, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return name == pattern || isPrefix && strings.HasPrefix(name, prefix)
+	})
+}
+
+// environ is an ordered set of variables.
+type environ struct {
+	names  []string
+	values map[string]string
+}
+
+func newEnviron() *environ { return &environ{values: map[string]string{}} }
+
+func (e *environ) set(name, value string) {
+	if _, ok := e.values[name]; !ok {
+		e.names = append(e.names, name)
+	}
+	e.values[name] = value
+}
+
+func (e *environ) setDefault(name, value string) {
+	if e.values[name] == "" && value != "" {
+		e.set(name, value)
+	}
+}
+
+func (e *environ) list() []string {
+	list := make([]string, len(e.names))
+	for i, n := range e.names {
+		list[i] = n + "=" + e.values[n]
+	}
+	return list
+}
+
+// lookup returns a variable of a list.
+func lookup(env []string, name string) string {
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// homeIn returns the HOME of the command: the user's where it is a path, else the root.
+func homeIn(home string) string {
+	if path.IsAbs(home) {
+		return home
+	}
+	return "/"
+}

@@ -1,0 +1,78 @@
+package run
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+// image is what looking into the SIF before the start tells. The zero value is an image that could not be looked into: it is
+// taken for one with bash.
+type image struct {
+	known bool
+	bash  string // "" = none
+	sh    string
+}
+
+// look finds the shells of an image.
+func look(sif string, offset int64) (image, error) {
+	f, err := os.Open(sif)
+	if err != nil {
+		return image{}, fault.New(fault.Engine, "opening the image: %w", err)
+	}
+	defer f.Close()
+	img, err := squashfs.Open(io.NewSectionReader(f, offset, math.MaxInt64-offset))
+	if err != nil {
+		return image{}, fault.New(fault.Engine, "opening the image in %s: %w", sif, err).
+			Hint("if it is a SIF of hpc3's cache, remove the file and run again; else make it anew")
+	}
+	found := image{known: true}
+	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
+		if found.bash == "" && executable(img, path) {
+			found.bash = path
+		}
+	}
+	if executable(img, "/bin/sh") {
+		found.sh = "/bin/sh"
+	}
+	return found, nil
+}
+
+func executable(img *squashfs.FS, path string) bool {
+	ref, err := img.Resolve(path)
+	if err != nil {
+		return false
+	}
+	a, err := img.Stat(ref)
+	return err == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Mode&0o111 != 0
+}
+
+// checkMounts refuses a bind whose source is not there, before anything is set up. Sources become absolute.
+func (p *Plan) checkMounts() error {
+	p.Mounts = slices.Clone(p.Mounts)
+	for i, m := range p.Mounts {
+		if !strings.HasPrefix(m.Source, "/") {
+			p.Mounts[i].Source = p.Cwd + "/" + m.Source
+		}
+		if _, err := os.Stat(p.Mounts[i].Source); err != nil {
+			var perr *fs.PathError
+			if errors.As(err, &perr) {
+				err = perr.Err
+			}
+			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
+		}
+		if slices.Contains([]string{"/", "/proc", "/dev", "/sys"}, m.Target) {
+			return fault.New(fault.Mount, "binding %s over %s: the container would not work", m.Source, m.Target).Hint("bind to a directory below it")
+		}
+	}
+	return nil
+}

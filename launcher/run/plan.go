@@ -1,0 +1,75 @@
+// Package run starts a command in the image that a SIF holds: the mounts, the environment, the login convention, exec.
+//
+// There are two engines. Apptainer is executed with flags that say what the plan says. The native engine is ours: no daemon, no
+// setuid program, and no process of ours between the caller and the command, which gets the pid that hpc3-run had.
+//
+// The native engine goes through stages, each an execution of the same program under another name:
+//
+//	hpc3-run     checks all that can be checked, starts the file server, and executes itself as
+//	hpc3:enter   which is in new namespaces from its first instruction (entry_amd64.s), mounts, and executes the command
+//	hpc3:serve   the file server: serves the SIF's SquashFS over FUSE until the kernel lets go of the mount
+package run
+
+import (
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// The engines and entrypoint modes of a Plan are those of package option.
+
+// Plan is a command and all that settles how it is started.
+type Plan struct {
+	SIF             string     // absolute path
+	PartitionOffset int64      // of the SquashFS in it, in bytes
+	Config          oci.Config // of the image, where HasConfig
+	HasConfig       bool       // false: a SIF that hpc3 did not make, with its environment in scripts
+	Engine          option.Engine
+	Apptainer       string // path of the program, for its engine
+	Entrypoint      option.Entrypoint
+	Command         []string // empty: an interactive login shell
+	Mounts          []option.Mount
+	Workdir         string   // "" = Cwd where it exists in the container, else the image's
+	SetEnv          []string // NAME=VALUE; wins over all else
+	HostEnv         []string // NAME=VALUE
+	Writable        bool
+	MountHome       bool
+	Home            string // "" = none
+	Cwd             string // "" = none
+	ErrorPrefix     string // of messages that come after hpc3-run has become the command
+
+	Note func(text string) `json:"-"` // what -v shows; may be nil
+}
+
+func (p *Plan) note(text string) {
+	if p.Note != nil {
+		p.Note(text)
+	}
+}
+
+// Exec makes this process the command. It returns only with an error.
+func Exec(p Plan) error {
+	img, err := look(p.SIF, p.PartitionOffset)
+	if err != nil {
+		if p.Engine == option.Native {
+			return err
+		}
+		p.note("looking into the image: " + err.Error())
+	}
+	if err := p.checkMounts(); err != nil {
+		return err
+	}
+	words, err := p.words(img)
+	if err != nil {
+		return err
+	}
+	if p.Engine == option.Apptainer {
+		return p.execApptainer(words)
+	}
+	return p.execNative(img, words)
+}
+
+func noShell(p *Plan) error {
+	return fault.New(fault.Exec, "starting a login shell in %s: the image has no shell", p.SIF).
+		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
+}

@@ -1,0 +1,27 @@
+package run
+
+import (
+	"os"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Reenter runs the later stages of a start. It is the first call of main: where args[0] names a stage, handled is true, and status
+// is what the process is to end with.
+func Reenter(args []string) (status int, handled bool) {
+	if len(args) == 0 {
+		return 0, false
+	}
+	switch args[0] {
+	case nameEnterUser, nameEnterMount:
+		prefix := "hpc3-run"
+		err := enter(args[1:], args[0] == nameEnterUser, &prefix)
+		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
+	case nameServe:
+		if serve(args[1:]) != nil {
+			return 1, true // its standard error is /dev/null; the command sees that its files are gone
+		}
+		return 0, true
+	}
+	return 0, false
+}
