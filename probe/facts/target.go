@@ -1,0 +1,167 @@
+package facts
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Target is one microarchitecture in the sense of archspec. A binary for target T is safe on a host of target H if H descends from T.
+type Target struct {
+	Name       string
+	Vendor     string   // as the CPU names itself, ARM implementers by name; "generic" for what no vendor owns
+	Parents    []string // nearest ancestors; none for the root of a family
+	Features   []string // complete, sorted, distinct; minimal: a host of this target may have more
+	Generation int      // POWER generation; 0 elsewhere
+	Part       string   // ARM part number as /proc/cpuinfo prints it, "0xd0c"; empty where unknown and elsewhere
+}
+
+// targets reads the table on first use: a launcher that needs no target does not pay for it.
+//
+//nolint:gochecknoglobals // constant once read
+var targets = sync.OnceValue(func() map[string]Target {
+	all := make(map[string]Target, strings.Count(table, "\n")+1)
+	for line := range strings.SplitSeq(table, "\n") {
+		t := parseTarget(line, all)
+		all[t.Name] = t
+	}
+	return all
+})
+
+// parseTarget reads a line of the table; above holds what stands before it.
+func parseTarget(line string, above map[string]Target) Target {
+	var field [6]string
+	copy(field[:], strings.Split(line, "|"))
+	t := Target{Name: field[0], Vendor: field[2], Features: strings.Fields(field[3]), Part: field[5]}
+	if field[1] != "" {
+		t.Parents = strings.Split(field[1], ",")
+	}
+	if len(t.Features) > 0 && t.Features[0] == "+" {
+		t.Features = t.Features[1:]
+		for _, p := range t.Parents {
+			t.Features = append(t.Features, above[p].Features...)
+		}
+		slices.Sort(t.Features)
+		t.Features = slices.Compact(t.Features)
+	}
+	t.Generation, _ = strconv.Atoi(field[4]) // empty is 0
+	return t
+}
+
+// LookupTarget returns the target of a name or an alias, whatever its case.
+func LookupTarget(nameOrAlias string) (Target, bool) {
+	t, ok := targets()[CanonicalAlias(nameOrAlias)]
+	t.Parents, t.Features = slices.Clone(t.Parents), slices.Clone(t.Features)
+	return t, ok
+}
+
+// Targets returns the names of all targets, sorted.
+func Targets() []string {
+	return slices.Sorted(maps.Keys(targets()))
+}
+
+// CanonicalAlias returns the name that an alias stands for, and any other name in lower case. An alias stands for the same core
+// under the name of a product or of another tool, never for an older one: an image built for it may use all that it has.
+func CanonicalAlias(name string) string {
+	name = strings.ToLower(name)
+	switch name {
+	case "x86-64", "x86_64_v1", "amd64":
+		return "x86_64"
+	case "x86-64-v2", "x86-64-v3", "x86-64-v4":
+		return "x86_64_" + name[len(name)-2:]
+	case "skylake-avx512", "skylake_sp":
+		return "skylake_avx512"
+	case "emeraldrapids":
+		return "sapphirerapids"
+	case "knl":
+		return "mic_knl"
+	case "znver1", "naples":
+		return "zen"
+	case "znver2", "rome":
+		return "zen2"
+	case "znver3", "milan":
+		return "zen3"
+	case "znver4", "genoa", "bergamo":
+		return "zen4"
+	case "znver5", "turin":
+		return "zen5"
+	case "graviton":
+		return "cortex_a72"
+	case "graviton2", "altra":
+		return "neoverse_n1"
+	case "graviton3", "graviton3e":
+		return "neoverse_v1"
+	case "graviton4", "grace", "axion":
+		return "neoverse_v2"
+	case "cobalt100":
+		return "neoverse_n2"
+	case "ampereone":
+		return "ampere1a"
+	}
+	return name
+}
+
+// Ancestors returns all targets from which t descends, each once and before its own ancestors' later ones: its parents first.
+func (t Target) Ancestors() []string {
+	above := slices.Clone(t.Parents)
+	for i := 0; i < len(above); i++ {
+		for _, p := range targets()[above[i]].Parents {
+			if !slices.Contains(above, p) {
+				above = append(above, p)
+			}
+		}
+	}
+	return above
+}
+
+// DescendsFrom reports whether name is t's own name or that of an ancestor.
+func (t Target) DescendsFrom(name string) bool {
+	return t.Name == name || slices.Contains(t.Ancestors(), name)
+}
+
+// Depth is the number of ancestors, by which archspec orders the targets of a family.
+func (t Target) Depth() int { return len(t.Ancestors()) }
+
+// Root returns the family, the ancestor that has no parent: "x86_64", "aarch64", "ppc64le" …
+func (t Target) Root() string {
+	for len(t.Parents) > 0 {
+		t = targets()[t.Parents[0]]
+	}
+	return t.Name
+}
+
+// Generic reports whether no vendor owns t.
+func (t Target) Generic() bool { return t.Vendor == "generic" }
+
+// FamilyOf returns the root of the targets of an architecture in GOARCH spelling; empty where there is none.
+func FamilyOf(goarch string) string {
+	switch goarch {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	case "386":
+		return "x86"
+	case "ppc64", "ppc64le", "riscv64", "arm":
+		return goarch
+	}
+	return ""
+}
+
+// NicheFeatures returns the features of a family that hypervisors and kernels hide and that compiled programs do not use by
+// themselves: only intrinsics, the kernel or code that checks at run time reaches them. A node may lack them and still be of a
+// target that lists them, if more than its features says so.
+func NicheFeatures(family string) []string {
+	switch family {
+	case "x86_64":
+		return []string{
+			"cldemote", "clflushopt", "clwb", "clzero", "flush_l1d", "fsgsbase", "movdir64b", "movdiri", "pku", "rdpid",
+			"rdrand", "rdseed", "serialize", "tsc_adjust", "waitpkg", "xsavec", "xsaveopt",
+		}
+	case "aarch64":
+		return []string{"cpuid", "dgh", "evtstrm", "rng", "ssbs"}
+	}
+	return nil
+}

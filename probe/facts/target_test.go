@@ -1,0 +1,192 @@
+package facts
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The table is held against archspec's own file where that is at hand.
+func TestTableIsThatOfArchspec(t *testing.T) {
+	raw, err := os.ReadFile(filepath.FromSlash("../../../shared/data/archspec/cpu/microarchitectures.json"))
+	if err != nil {
+		t.Skipf("no copy of archspec's microarchitectures.json to compare with: %v", err)
+	}
+	var file struct {
+		Microarchitectures map[string]struct {
+			From, Features []string
+			Vendor         string
+			Generation     int
+			CPUPart        string
+		}
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(Targets()), len(file.Microarchitectures); got != want {
+		t.Errorf("the table has %d targets, archspec %d", got, want)
+	}
+	for name, m := range file.Microarchitectures {
+		slices.Sort(m.Features)
+		want := Target{Name: name, Vendor: m.Vendor, Parents: m.From, Features: slices.Compact(m.Features), Generation: m.Generation, Part: m.CPUPart}
+		if want.Part == "Unknown" {
+			want.Part = ""
+		}
+		got, ok := LookupTarget(name)
+		if !ok {
+			t.Errorf("LookupTarget(%q) finds nothing", name)
+			continue
+		}
+		if diff := cmp.Diff(orEmpty(want), orEmpty(got)); diff != "" {
+			t.Errorf("LookupTarget(%q) differs from archspec (-archspec +ours):\n%s", name, diff)
+		}
+	}
+}
+
+func orEmpty(t Target) Target {
+	if len(t.Parents) == 0 {
+		t.Parents = nil
+	}
+	if len(t.Features) == 0 {
+		t.Features = nil
+	}
+	return t
+}
+
+func TestDepths(t *testing.T) {
+	for name, want := range map[string]int{
+		"x86_64": 0, "x86_64_v4": 3, "nehalem": 4, "haswell": 9, "skylake_avx512": 13, "icelake": 16, "sapphirerapids": 17,
+		"mic_knl": 11, "arrowlake_s": 14, "excavator": 6, "zen": 3, "zen4": 7, "zen5": 8, "neoverse_n1": 4, "neoverse_v1": 7,
+		"neoverse_v2": 9, "neoverse_v3ae": 12, "a64fx": 3, "thunderx2": 2, "ampere1a": 10, "power10le": 3, "x60": 1,
+	} {
+		target, ok := LookupTarget(name)
+		if !ok || target.Depth() != want {
+			t.Errorf("depth of %s = %d, %v, want %d", name, target.Depth(), ok, want)
+		}
+	}
+}
+
+func TestDescent(t *testing.T) {
+	for _, c := range []struct {
+		target, from string
+		want         bool
+	}{
+		{"zen3", "zen3", true},
+		{"zen3", "zen2", true},
+		{"zen3", "x86_64_v3", true},
+		{"zen3", "x86_64", true},
+		{"zen3", "x86_64_v4", false},
+		{"zen3", "haswell", false},
+		{"zen2", "zen3", false},
+		{"mic_knl", "x86_64_v4", false},
+		{"skylake", "x86_64_v4", false},
+		{"neoverse_v2", "neoverse_v1", false},
+		{"a64fx", "neoverse_n1", false},
+		{"power9le", "power9", false},
+		{"zen3", "", false},
+	} {
+		target, _ := LookupTarget(c.target)
+		if got := target.DescendsFrom(c.from); got != c.want {
+			t.Errorf("%s descends from %q: %v, want %v", c.target, c.from, got, c.want)
+		}
+	}
+	if (Target{}).DescendsFrom("x86_64") {
+		t.Error("the zero target descends from x86_64")
+	}
+}
+
+func TestTableIsSound(t *testing.T) {
+	for _, name := range Targets() {
+		target, _ := LookupTarget(name)
+		above := target.Ancestors()
+		sorted := slices.Clone(above)
+		slices.Sort(sorted)
+		if len(slices.Compact(sorted)) != len(above) || slices.Contains(above, name) {
+			t.Errorf("ancestors of %s are not distinct others: %v", name, above)
+		}
+		for _, a := range above {
+			if _, ok := targets()[a]; !ok {
+				t.Errorf("%s has the ancestor %q, which is no target", name, a)
+			}
+		}
+		if root, ok := LookupTarget(target.Root()); !ok || len(root.Parents) > 0 {
+			t.Errorf("root of %s is %q", name, target.Root())
+		}
+		if !slices.IsSorted(target.Features) {
+			t.Errorf("features of %s are not sorted: %v", name, target.Features)
+		}
+	}
+}
+
+func TestAliases(t *testing.T) {
+	for alias, want := range map[string]string{
+		"graviton": "cortex_a72", "Graviton2": "neoverse_n1", "altra": "neoverse_n1", "graviton3": "neoverse_v1",
+		"graviton3e": "neoverse_v1", "graviton4": "neoverse_v2", "grace": "neoverse_v2", "axion": "neoverse_v2",
+		"cobalt100": "neoverse_n2", "ampereone": "ampere1a", "x86-64": "x86_64", "x86-64-v2": "x86_64_v2",
+		"x86-64-v3": "x86_64_v3", "X86-64-V4": "x86_64_v4", "knl": "mic_knl", "znver1": "zen", "naples": "zen", "znver2": "zen2",
+		"rome": "zen2", "znver3": "zen3", "milan": "zen3", "znver4": "zen4", "genoa": "zen4", "bergamo": "zen4", "znver5": "zen5",
+		"turin": "zen5", "skylake-avx512": "skylake_avx512", "skylake_sp": "skylake_avx512", "emeraldrapids": "sapphirerapids",
+		"x86_64_v1": "x86_64", "amd64": "x86_64", "ZEN3": "zen3",
+	} {
+		if got, ok := LookupTarget(alias); !ok || got.Name != want {
+			t.Errorf("LookupTarget(%q) = %q, %v, want %q", alias, got.Name, ok, want)
+		}
+	}
+	for _, name := range []string{"", "graniterapids", "zen6", "x86-64-v5", "generic", "+", "zen3 "} {
+		if got, ok := LookupTarget(name); ok {
+			t.Errorf("LookupTarget(%q) = %q, want none", name, got.Name)
+		}
+	}
+}
+
+func TestLookupGivesACopy(t *testing.T) {
+	first, _ := LookupTarget("zen3")
+	first.Features[0], first.Parents[0] = "changed", "changed"
+	again, _ := LookupTarget("zen3")
+	if again.Features[0] == "changed" || again.Parents[0] == "changed" {
+		t.Error("a caller can change the table")
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	for goarch, want := range map[string]string{
+		"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "riscv64": "riscv64", "386": "x86", "s390x": "", "": "",
+	} {
+		got := FamilyOf(goarch)
+		if got != want {
+			t.Errorf("FamilyOf(%q) = %q, want %q", goarch, got, want)
+		}
+		if _, ok := LookupTarget(got); got != "" && !ok {
+			t.Errorf("the family %q is no target", got)
+		}
+	}
+	for _, family := range []string{"x86_64", "aarch64"} {
+		var all []string
+		for _, name := range Targets() {
+			target, _ := LookupTarget(name)
+			if target.Root() == family {
+				all = append(all, target.Features...)
+			}
+		}
+		for _, f := range NicheFeatures(family) {
+			if !slices.Contains(all, f) || strings.ToLower(f) != f {
+				t.Errorf("niche feature %q of %s is in no target", f, family)
+			}
+		}
+	}
+}
+
+func BenchmarkReadTable(b *testing.B) {
+	for b.Loop() {
+		all := map[string]Target{}
+		for line := range strings.SplitSeq(table, "\n") {
+			target := parseTarget(line, all)
+			all[target.Name] = target
+		}
+	}
+}
