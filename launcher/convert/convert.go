@@ -1,0 +1,111 @@
+// Package convert makes a SIF out of an OCI image, in one pass: each layer is read, checked, inflated and flattened, and what stays
+// of it is compressed into the SIF's SquashFS as it comes. There is no unpacked tree and no temporary copy.
+//
+// Layers are read topmost first, so that a file which a higher layer replaces, or hides by a whiteout, is never compressed. The same
+// image gives the same bytes on any machine.
+//
+// Files keep the numeric owners and the modes of the image; who reads the SIF decides what they mean. Both of hpc3's engines, and
+// Apptainer, show all files as the caller's, since a user namespace knows no other owner. Character and block devices are left
+// out: a rootless mount has none, and the node's /dev is bound. Of extended attributes user.* and security.capability are kept.
+//
+// The tree gets what Apptainer puts into its own SIFs: /.singularity.d with the image's environment, labels and start scripts, links to
+// them from the root, and the directories that binds need. A file of the image at one of these paths is replaced.
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+// Layer is a layer and how to read it: compressed, as the registry keeps it. The reader must check the digest itself.
+type Layer struct {
+	oci.Descriptor
+	Open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Image is what is converted.
+type Image struct {
+	Manifest, Config            []byte // as the registry sent them
+	IndexDigest, ManifestDigest string
+	Reference, Variant, Why     string
+	Layers                      []Layer // the lowest first
+}
+
+// Options of a conversion. The zero value is zstd at its fastest level with a worker per processor.
+type Options struct {
+	Compression squashfs.Compression
+	Level       int
+	Workers     int
+}
+
+// SIF writes the image to f, which must be empty. After an error f holds nothing of use.
+func SIF(ctx context.Context, f *os.File, img Image, opt Options) error {
+	config, err := oci.ParseConfig(img.Config)
+	if err != nil {
+		return err
+	}
+	p := &partition{ctx: ctx, img: img, config: config, opt: opt}
+	if err := writeSIF(f, p); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return explain(err, img)
+	}
+	return nil
+}
+
+// explain says what was being done. An error of a layer knows its class already.
+func explain(err error, img Image) error {
+	return fault.New(fault.Convert, "converting %s: %w", img.Reference, err)
+}
+
+// partition writes the SquashFS when the SIF's writer asks for its bytes: straight into the file, which it is handed.
+type partition struct {
+	ctx    context.Context //nolint:containedctx // io.WriterTo has no room for it
+	img    Image
+	config oci.Config
+	opt    Options
+}
+
+func (p *partition) Read([]byte) (int, error) {
+	return 0, errors.New("the partition is written, not read")
+}
+
+// WriteTo writes the file system at the current offset of w, an *os.File.
+func (p *partition) WriteTo(w io.Writer) (int64, error) {
+	out, ok := w.(squashfs.Output)
+	if !ok {
+		return 0, fmt.Errorf("the SIF is written to a %T, not to a file", w)
+	}
+	fsw, err := squashfs.NewWriter(out, squashfs.Options{
+		Compression: p.opt.Compression, Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, p.created().Unix())),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer fsw.Close()
+	flat := newFlattener(fsw)
+	if err := flat.layers(p.ctx, p.img.Layers, p.config.DiffIDs); err != nil {
+		return 0, err
+	}
+	if err := addSingularity(flat, fsw, p.config, p.created().Unix()); err != nil {
+		return 0, err
+	}
+	return fsw.Finish(flat.tree())
+}
+
+// created is the image's own time: the clock's would make each SIF differ.
+func (p *partition) created() time.Time {
+	if p.config.Created.IsZero() {
+		return time.Unix(0, 0).UTC()
+	}
+	return p.config.Created.UTC()
+}

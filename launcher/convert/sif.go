@@ -1,0 +1,175 @@
+package convert
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/sylabs/sif/v2/pkg/sif"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// The names of our objects in a SIF, beside its partition.
+const (
+	nameConfig     = "oci-config.json"
+	nameManifest   = "oci-manifest.json"
+	nameProvenance = "hpc3.json"
+	namePartition  = "rootfs.squashfs"
+)
+
+// launchLine lets a SIF be executed as a program where Apptainer is installed.
+const launchLine = "#!/usr/bin/env run-singularity\n"
+
+// Provenance tells where a SIF came from.
+type Provenance struct {
+	SchemaVersion  int    `json:"schemaVersion"`
+	Reference      string `json:"reference"`
+	IndexDigest    string `json:"indexDigest,omitempty"`
+	ManifestDigest string `json:"manifestDigest"`
+	Variant        string `json:"variant,omitempty"` // what the entry of the index says it is for
+	Why            string `json:"why,omitempty"`     // of the choice that the SIF was first made for
+}
+
+// Contents is what a SIF holds, as far as running it goes.
+type Contents struct {
+	Offset     int64  // of the root file system in the file
+	Size       int64  // of the root file system
+	Arch       string // GOARCH spelling; "" where it is not stated
+	Config     []byte // the OCI image config; nil in a SIF that hpc3 did not make
+	Provenance Provenance
+}
+
+func writeSIF(f *os.File, p *partition) error {
+	var objects []sif.DescriptorInput
+	add := func(t sif.DataType, r io.Reader, opts ...sif.DescriptorInputOpt) error {
+		o, err := sif.NewDescriptorInput(t, r, opts...)
+		objects = append(objects, o)
+		return err
+	}
+	provenance, err := json.Marshal(Provenance{1, p.img.Reference, p.img.IndexDigest, p.img.ManifestDigest, p.img.Variant, p.img.Why})
+	if err != nil {
+		return err
+	}
+	for _, o := range []struct {
+		name string
+		data []byte
+	}{{nameConfig, p.img.Config}, {nameManifest, p.img.Manifest}, {nameProvenance, provenance}} {
+		if err := add(sif.DataGenericJSON, bytes.NewReader(o.data), sif.OptObjectName(o.name)); err != nil {
+			return err
+		}
+	}
+	// The partition is the last object: what it does not need in the end is cut off the file.
+	err = add(sif.DataPartition, p, sif.OptObjectName(namePartition), sif.OptPartitionMetadata(sif.FsSquash, sif.PartPrimSys, p.config.Architecture))
+	if err != nil {
+		return fmt.Errorf("the architecture %q: %w", p.config.Architecture, err)
+	}
+	img, err := sif.CreateContainer(f, sif.OptCreateDeterministic(), sif.OptCreateWithID(identity(p.img.ManifestDigest)), sif.OptCreateWithTime(p.created()),
+		sif.OptCreateWithLaunchScript(launchLine), sif.OptCreateWithDescriptors(objects...), sif.OptCreateWithCloseOnUnload(false))
+	if err != nil {
+		return err
+	}
+	return img.UnloadContainer()
+}
+
+// identity makes the SIF's id out of the manifest's digest, in the form of a UUID of version 8, which is for such uses.
+func identity(digest string) string {
+	sum := sha256.Sum256([]byte(digest))
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
+	h := hex.EncodeToString(sum[:16])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// maxObject bounds a JSON object of a SIF; a registry sends no larger config.
+const maxObject = oci.MaxDocument
+
+// Inspect reads what a SIF holds. It reads the headers and our objects, not the file system.
+func Inspect(path string) (Contents, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var perr *fs.PathError
+		if errors.As(err, &perr) {
+			err = perr.Err
+		}
+		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return Contents{}, fault.New(fault.Reference, "%s is no SIF: it is no regular file", path).Hint("an unpacked directory can not be run; name an image")
+	}
+	c, err := inspect(f, info.Size())
+	if err != nil {
+		return Contents{}, fault.New(fault.Reference, "%s is no SIF that can be run: %w", path, err).Hint("make or fetch it anew")
+	}
+	return c, nil
+}
+
+var errShort = errors.New("the file is cut short")
+
+func inspect(f *os.File, size int64) (Contents, error) {
+	img, err := sif.LoadContainer(readOnly{f}, sif.OptLoadWithCloseOnUnload(false))
+	if err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return Contents{}, errShort
+		}
+		return Contents{}, err
+	}
+	root, err := img.GetDescriptor(sif.WithPartitionType(sif.PartPrimSys))
+	if err != nil {
+		return Contents{}, errors.New("it holds no root file system")
+	}
+	kind, _, arch, err := root.PartitionMetadata()
+	if err != nil {
+		return Contents{}, err
+	}
+	if kind != sif.FsSquash {
+		return Contents{}, fmt.Errorf("its root file system is %v, not SquashFS", kind)
+	}
+	if root.Offset() < 0 || root.Size() < 0 || root.Offset() > size || root.Size() > size-root.Offset() {
+		return Contents{}, errShort
+	}
+	c := Contents{Offset: root.Offset(), Size: root.Size(), Arch: arch}
+	if arch == "unknown" {
+		c.Arch = ""
+	}
+	if c.Config, err = object(img, nameConfig, size); err != nil {
+		return Contents{}, err
+	}
+	raw, err := object(img, nameProvenance, size)
+	if err != nil || raw == nil {
+		return c, err
+	}
+	return c, json.Unmarshal(raw, &c.Provenance)
+}
+
+// object returns one of our objects, nil where there is none.
+func object(img *sif.FileImage, name string, size int64) ([]byte, error) {
+	d, err := img.GetDescriptor(sif.WithDataType(sif.DataGenericJSON), func(d sif.Descriptor) (bool, error) { return d.Name() == name, nil })
+	if errors.Is(err, sif.ErrObjectNotFound) || errors.Is(err, sif.ErrNoObjects) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.Size() < 0 || d.Size() > maxObject || d.Offset() < 0 || d.Offset() > size-d.Size() {
+		return nil, errShort
+	}
+	return io.ReadAll(d.GetReader())
+}
+
+// readOnly lets the SIF library have a file that it cannot write.
+type readOnly struct{ *os.File }
+
+func (readOnly) Write([]byte) (int, error) { return 0, fs.ErrPermission }
+func (readOnly) Truncate(int64) error      { return fs.ErrPermission }
