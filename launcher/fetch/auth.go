@@ -1,0 +1,247 @@
+package fetch
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// maxAuthFile bounds a file with credentials; those of people with dozens of registries have some KiB.
+const maxAuthFile = 1 << 20
+
+// credentials are what was found, and where.
+type credentials struct {
+	authn.AuthConfig
+	from     string   // the file or helper; empty if nothing was found
+	searched []string // the files that are there
+}
+
+// chain is where credentials are looked for.
+type chain struct {
+	authFile string
+	env      func(string) string
+	home     string
+	limit    time.Duration
+}
+
+// authPath is a file that may hold credentials. One that the user named must exist.
+type authPath struct {
+	path  string
+	named string // the option or variable; empty for a default
+}
+
+// paths returns the files in order: what the user names first, then podman's, then docker's.
+func (c chain) paths() []authPath {
+	var list []authPath
+	add := func(named, dir string, rest ...string) {
+		if dir != "" {
+			list = append(list, authPath{filepath.Join(append([]string{dir}, rest...)...), named})
+		}
+	}
+	config := c.env("XDG_CONFIG_HOME")
+	if config == "" && c.home != "" {
+		config = filepath.Join(c.home, ".config")
+	}
+	add("--authfile", c.authFile)
+	add("HPC3_AUTH_FILE", c.env("HPC3_AUTH_FILE"))
+	add("REGISTRY_AUTH_FILE", c.env("REGISTRY_AUTH_FILE"))
+	add("", c.env("XDG_RUNTIME_DIR"), "containers", "auth.json")
+	add("", config, "containers", "auth.json")
+	if docker := c.env("DOCKER_CONFIG"); docker != "" {
+		add("", docker, "config.json")
+	} else if c.home != "" {
+		add("", c.home, ".docker", "config.json")
+	}
+	return list
+}
+
+// lookup returns the first credentials that are for this repository, or the anonymous ones.
+func (c chain) lookup(ctx context.Context, registry, repository string) (credentials, error) {
+	var searched []string
+	for _, p := range c.paths() {
+		file, err := readAuthFile(p)
+		if errors.Is(err, fs.ErrNotExist) && p.named == "" {
+			continue
+		}
+		if err != nil {
+			return credentials{}, authFileFault(p, err)
+		}
+		searched = append(searched, p.path)
+		found, from, err := c.in(ctx, p, file, registry, repository)
+		if err != nil || from != "" {
+			return credentials{found, from, searched}, err
+		}
+	}
+	return credentials{searched: searched}, nil
+}
+
+func authFileFault(p authPath, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	e := fault.New(fault.Auth, "reading credentials from %s: %w", p.path, err)
+	if p.named != "" {
+		return e.Hint("%s names this file: name another one, or none", p.named)
+	}
+	return e.Hint("mend or move the file: podman login and docker login write such files")
+}
+
+// authFile is docker's config.json, as far as it concerns credentials; podman's auth.json has the same form.
+type authFile struct {
+	Auths       map[string]authEntry `json:"auths"`
+	CredHelpers map[string]string    `json:"credHelpers"`
+	CredsStore  string               `json:"credsStore"`
+}
+
+type authEntry struct {
+	Auth          string `json:"auth"`
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+func readAuthFile(p authPath) (authFile, error) {
+	var file authFile
+	f, err := os.OpenFile(p.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO does not hang
+	if err != nil {
+		return file, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && p.path != os.DevNull {
+		return file, errors.Join(err, errors.New("it is not a regular file"))
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxAuthFile+1))
+	switch {
+	case err != nil:
+		return file, err
+	case len(raw) > maxAuthFile:
+		return file, fmt.Errorf("it has more than %d bytes", maxAuthFile)
+	case len(raw) == 0: // as docker takes it
+		return file, nil
+	}
+	return parseAuthFile(raw)
+}
+
+// parseAuthFile never quotes from the file.
+func parseAuthFile(raw []byte) (authFile, error) {
+	var file authFile
+	err := json.Unmarshal(raw, &file)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return file, fmt.Errorf("at byte %d: %s should be of type %s", wrong.Offset, wrong.Field, wrong.Type)
+	case err != nil:
+		return file, errors.New("it is not JSON")
+	}
+	return file, nil
+}
+
+// in looks into one file, the most specific key first: HOST/a/b, HOST/a, HOST. For one key, a helper goes before a
+// password in the file; the helper for everything goes last.
+func (c chain) in(ctx context.Context, p authPath, file authFile, registry, repository string) (found authn.AuthConfig, from string, err error) {
+	for _, key := range keys(registry, repository) {
+		if name, ok := pick(file.CredHelpers, key); ok && name != "" {
+			return c.help(ctx, name, p, serverName(key))
+		}
+		entry, ok := pick(file.Auths, key)
+		if !ok || entry == (authEntry{}) { // docker leaves empty ones behind
+			continue
+		}
+		found, err := entry.config()
+		if err != nil {
+			return found, "", fault.New(fault.Auth, "reading credentials from %s: the entry of %s: %w", p.path, key, err).
+				Hint("log in again: podman login %s, or docker login %s", registry, registry)
+		}
+		return found, p.path, nil
+	}
+	if file.CredsStore != "" {
+		return c.help(ctx, file.CredsStore, p, serverName(registry))
+	}
+	return authn.AuthConfig{}, "", nil
+}
+
+// keys returns the names under which credentials for a repository may stand, the most specific first.
+func keys(registry, repository string) []string {
+	list := []string{}
+	for path := registry + "/" + repository; path != registry; path = path[:strings.LastIndexByte(path, '/')] {
+		list = append(list, path)
+	}
+	return append(list, registry)
+}
+
+// pick returns the entry of a map that is for key. Docker writes keys as URLs too, and Docker Hub's in its own way.
+func pick[V any](m map[string]V, key string) (V, bool) {
+	if v, ok := m[key]; ok {
+		return v, true
+	}
+	var names []string
+	for name := range m {
+		if normalKey(name) == key {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		var none V
+		return none, false
+	}
+	return m[slices.Min(names)], true
+}
+
+// normalKey returns a key as podman writes it: HOST or HOST/PATH.
+func normalKey(key string) string {
+	rest, isHTTPS := strings.CutPrefix(key, "https://")
+	rest, isHTTP := strings.CutPrefix(rest, "http://")
+	host, path, _ := strings.Cut(rest, "/")
+	host = strings.ToLower(host)
+	hub := host == "index.docker.io" || host == "registry-1.docker.io" || host == oci.DefaultRegistry
+	if hub {
+		host = oci.DefaultRegistry
+	}
+	path = strings.Trim(path, "/")
+	if isHTTPS || isHTTP || hub && (path == "v1" || path == "v2") || path == "" {
+		return host
+	}
+	return host + "/" + path
+}
+
+// serverName is what docker calls a registry when it speaks to a helper.
+func serverName(key string) string {
+	if key == oci.DefaultRegistry {
+		return authn.DefaultAuthKey
+	}
+	return key
+}
+
+func (e authEntry) config() (authn.AuthConfig, error) {
+	c := authn.AuthConfig{
+		Username: e.Username, Password: e.Password,
+		IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken,
+	}
+	if e.Auth == "" {
+		return c, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(e.Auth))
+	user, password, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok || user == "" {
+		return c, errors.New("it is not USER:PASSWORD in base64")
+	}
+	c.Username, c.Password = user, strings.Trim(password, "\x00")
+	return c, nil
+}

@@ -1,0 +1,206 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// maxAnswer bounds how much of a registry's own words is repeated.
+const maxAnswer = 200
+
+// explain makes one line with a class and a hint of what went wrong on the way to the registry. Nothing of it holds a
+// credential: URLs, which may be signed, are left out, and so is an answer that repeats what it was sent.
+func (r *registry) explain(ctx context.Context, doing string, err error) error {
+	var known *fault.Error
+	if errors.As(err, &known) { // without the request that http wraps around it
+		return known
+	}
+	if ended := ctx.Err(); ended != nil {
+		return fault.New(fault.Network, "%s: %w", doing, ended)
+	}
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return r.explainAnswer(doing, answer)
+	}
+	return r.explainNetwork(doing, err)
+}
+
+func (r *registry) explainAnswer(doing string, answer *transport.Error) error {
+	host := r.ref.Registry
+	if answer.Request != nil {
+		host = answer.Request.URL.Host
+	}
+	said := words(answer)
+	switch status := answer.StatusCode; {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return r.authFault(doing, host, status, said)
+	case status == http.StatusNotFound:
+		return r.notFound(doing, answer, said)
+	case status == http.StatusTooManyRequests:
+		return fault.New(fault.Registry, "%s: %s limits how often it is asked (status 429%s)", doing, host, said).
+			Hint("try later, or log in for a higher limit").
+			Hint("an image that is in the cache needs no registry: name it by digest, or leave --pull at missing")
+	case status >= http.StatusInternalServerError:
+		return fault.New(fault.Registry, "%s: %s is in trouble (status %d%s)", doing, host, status, said).
+			Hint("try later: the fault is with the registry")
+	default:
+		return fault.New(fault.Registry, "%s: %s does not want to (status %d%s)", doing, host, status, said).
+			Hint("see whether %s is a container registry", host)
+	}
+}
+
+func (r *registry) notFound(doing string, answer *transport.Error, said string) error {
+	path := ""
+	if answer.Request != nil {
+		path = answer.Request.URL.Path
+	}
+	switch {
+	case strings.Contains(path, "/blobs/"):
+		return fault.New(fault.Registry, "%s: the registry has lost it (status 404%s)", doing, said).
+			Hint("push the image again: a part of it is gone")
+	case strings.Contains(path, "/manifests/"):
+		return fault.New(fault.Reference, "%s: no such image, or no right to see it (status 404%s)", doing, said).
+			Hint("see whether name and tag are right: in full it reads %s", r.ref)
+	}
+	return fault.New(fault.Registry, "%s: %s does not answer as a registry does (status 404)", doing, r.ref.Registry).
+		Hint("see whether %s is the name of a registry, and its port the right one", r.ref.Registry)
+}
+
+func (r *registry) authFault(doing, host string, status int, said string) error {
+	registry := r.ref.Registry
+	r.mu.Lock()
+	found := r.auth
+	r.mu.Unlock()
+	if found == nil || found.from == "" {
+		e := fault.New(fault.Auth, "%s: %s wants credentials, and none were found (status %d%s)", doing, host, status, said).
+			Hint("podman login %s, or docker login %s, or name a file with credentials by --authfile", registry, registry)
+		if found != nil && len(found.searched) > 0 {
+			e = e.Hint("looked in %s", strings.Join(found.searched, ", "))
+		}
+		return e.Hint("see whether the image exists: many registries answer so for a name that does not")
+	}
+	return fault.New(fault.Auth, "%s: %s refuses the credentials of %s (status %d%s)", doing, host, found.from, status, said).
+		Hint("log in again: podman login %s, or docker login %s", registry, registry).
+		Hint("see whether the image exists, and whether you may read it")
+}
+
+// words returns what a registry said, as ", CODE: message", unless it holds something of the credentials it was sent.
+func words(answer *transport.Error) string {
+	if len(answer.Errors) == 0 {
+		return ""
+	}
+	first := answer.Errors[0]
+	said := string(first.Code)
+	if first.Message != "" {
+		said += ": " + first.Message
+	}
+	if leaks(answer.Request, said) {
+		return ""
+	}
+	return ", " + short(said)
+}
+
+func short(s string) string {
+	s = strings.ToValidUTF8(fault.OneLine(s), "?")
+	if runes := []rune(s); len(runes) > maxAnswer {
+		return string(runes[:maxAnswer]) + "…"
+	}
+	return s
+}
+
+func leaks(req *http.Request, said string) bool {
+	if req == nil {
+		return false
+	}
+	for _, field := range req.Header.Values("Authorization") {
+		_, secret, _ := strings.Cut(field, " ")
+		_, password, basic := req.BasicAuth()
+		if secret != "" && strings.Contains(said, secret) || basic && password != "" && strings.Contains(said, password) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *registry) explainNetwork(doing string, err error) error {
+	host := r.ref.Registry
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var refused refusedError
+	var timeout net.Error
+	network := func(why, hint string) error {
+		return fault.New(fault.Network, "%s: %w", doing, reasonError{why, err}).Hint("%s", hint)
+	}
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return network("no host is called "+dns.Name, "see whether the name of the registry is right, and whether this node may look up names")
+	case errors.As(err, &dns):
+		return network("the name "+dns.Name+" could not be looked up", "see whether this node reaches its name server")
+	case errors.As(err, &cert):
+		return network(short(cert.Err.Error()), "if the registry has a certificate of the site's own, add its issuer to the system's certificates, or name it in SSL_CERT_FILE")
+	case errors.As(err, &record), strings.Contains(err.Error(), "gave HTTP response to HTTPS"):
+		return network(host+" speaks no TLS", "if that is meant so, the site lists it under plain_http in hpc3.toml")
+	case errors.As(err, &alert):
+		return network(short(alert.Error()), "the registry and this node agree on no way to encrypt")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return network(connection(err, host)+": connection refused", "see whether the registry runs, and whether its port is right")
+	case errors.Is(err, errStalled), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return network(connection(err, host)+" does not answer in time", "see whether this node reaches the registry: a compute node may need a proxy (HTTPS_PROXY) or a mirror")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), ended(err):
+		return network(connection(err, host)+" closed the connection", "try again; if it stays so, ask who runs the registry")
+	case errors.As(err, &refused):
+		return fault.New(fault.Registry, "%s: %w", doing, refused).Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return network(connection(err, host)+": "+short(bare(op).Error()), "see whether this node reaches the registry")
+	}
+	return fault.New(fault.Registry, "%s: %w", doing, reasonError{short(bare(err).Error()), err}).
+		Hint("see whether %s is a container registry", host)
+}
+
+// reasonError is an error in our words: those of http hold URLs, and several lines.
+type reasonError struct {
+	why string
+	err error
+}
+
+func (e reasonError) Error() string { return e.why }
+func (e reasonError) Unwrap() error { return e.err }
+
+// connection names the other end where it is known and not the registry's name.
+func connection(err error, host string) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil && op.Op == "dial" && op.Addr.String() != host {
+		return host + " (" + op.Addr.String() + ")"
+	}
+	return host
+}
+
+// bare strips what http and net put around an error, URLs among it.
+func bare(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return bare(u.Err)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return bare(op.Err)
+	}
+	if strings.Contains(err.Error(), "no token in bearer response") { // followed by what came instead
+		return errors.New("the token server sent no token")
+	}
+	return err
+}

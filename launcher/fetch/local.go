@@ -1,0 +1,304 @@
+package fetch
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// files are what a local image is made of: a directory, or a tar file of one.
+type files interface {
+	// open returns a file by its slash-separated name and its size. The error wraps fs.ErrNotExist where there is none.
+	open(name string) (io.ReadCloser, int64, error)
+	io.Closer
+}
+
+// directory is files in a directory.
+type directory string
+
+func (d directory) open(name string) (io.ReadCloser, int64, error) {
+	f, err := os.Open(filepath.Join(string(d), filepath.FromSlash(name)))
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		_ = f.Close() // opened for reading
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+func (directory) Close() error { return nil }
+
+// archive is files in a tar file, found by a table of where they stand: nothing is unpacked.
+type archive struct {
+	f     *os.File
+	at    map[string]section
+	links map[string]string // symlinks, of old docker archives
+}
+
+type section struct{ offset, size int64 }
+
+// maxArchiveEntries bounds the table: an archive of one image has some files for each layer.
+const maxArchiveEntries = 1 << 20
+
+func openArchive(ref oci.Reference) (*archive, error) {
+	f, err := os.Open(ref.Path)
+	if err != nil {
+		return nil, localError(ref, err)
+	}
+	a := &archive{f: f, at: map[string]section{}, links: map[string]string{}}
+	if err := a.scan(); err != nil {
+		_ = f.Close() // opened for reading
+		return nil, fault.New(fault.Registry, "reading %s: %w", ref, err).Hint("it is damaged or was not written to the end; copy or save it anew")
+	}
+	return a, nil
+}
+
+func (a *archive) scan() error {
+	head := make([]byte, 4)
+	if _, err := a.f.ReadAt(head, 0); err == nil && (bytes.HasPrefix(head, []byte{0x1f, 0x8b}) || bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd})) {
+		return errors.New("the archive is compressed as a whole; unpack it first (gunzip, unzstd)")
+	}
+	for r := tar.NewReader(a.f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			if len(a.at) == 0 {
+				return errors.New("it is no tar archive, or an empty one")
+			}
+			return nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return errors.New("it is cut short")
+		}
+		if err != nil {
+			return err
+		}
+		if len(a.at) > maxArchiveEntries {
+			return fmt.Errorf("it holds more than %d files", maxArchiveEntries)
+		}
+		name := path.Clean("/" + h.Name)
+		switch h.Typeflag {
+		case tar.TypeSymlink, tar.TypeLink:
+			target := h.Linkname
+			if h.Typeflag == tar.TypeSymlink {
+				target = path.Join(path.Dir(name), target)
+			}
+			a.links[name] = path.Clean("/" + target)
+		case tar.TypeReg:
+			offset, err := a.f.Seek(0, io.SeekCurrent) // the reader keeps no bytes back
+			if err != nil {
+				return err
+			}
+			a.at[name] = section{offset, h.Size}
+		}
+	}
+}
+
+func (a *archive) open(name string) (io.ReadCloser, int64, error) {
+	name = path.Clean("/" + name)
+	for range 10 { // links to links
+		if target, ok := a.links[name]; ok {
+			name = target
+		}
+	}
+	s, ok := a.at[name]
+	if !ok {
+		return nil, 0, fs.ErrNotExist
+	}
+	return io.NopCloser(io.NewSectionReader(a.f, s.offset, s.size)), s.size, nil
+}
+
+func (a *archive) Close() error { return a.f.Close() }
+
+func localError(ref oci.Reference, err error) error {
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fault.New(fault.Reference, "opening %s: %w", ref, err).Hint("a path is relative to the working directory")
+}
+
+// layout is an OCI image layout (image-spec, image-layout.md).
+type layout struct {
+	ref   oci.Reference
+	opt   Options
+	files files
+}
+
+func openLayout(ref oci.Reference, opt Options) (Source, error) {
+	return newLayout(ref, opt, directory(ref.Path))
+}
+
+func openLayoutArchive(ref oci.Reference, opt Options) (Source, error) {
+	a, err := openArchive(ref)
+	if err != nil {
+		return nil, err
+	}
+	return newLayout(ref, opt, a)
+}
+
+func newLayout(ref oci.Reference, opt Options, f files) (Source, error) {
+	r, _, err := f.open("index.json")
+	if err != nil {
+		_ = f.Close() // opened for reading
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.New(fault.Reference, "opening %s: there is no OCI image layout: no index.json", ref).
+				Hint("skopeo, umoci and buildx write such layouts; what docker save writes is docker-archive:FILE")
+		}
+		return nil, localError(ref, err)
+	}
+	return &layout{ref: ref, opt: opt, files: f}, r.Close()
+}
+
+func (l *layout) Close() error { return l.files.Close() }
+
+// refName is the annotation that names an image in a layout.
+const refName = "org.opencontainers.image.ref.name"
+
+func (l *layout) Root(context.Context) ([]byte, string, error) {
+	raw, err := l.index()
+	if err != nil {
+		return nil, "", err
+	}
+	d, err := l.pick(raw)
+	if err != nil {
+		return nil, "", err
+	}
+	if d == nil {
+		return raw, oci.MediaTypeIndex, nil
+	}
+	document, err := l.read(*d)
+	if err != nil {
+		return nil, "", err
+	}
+	mediaType, err := oci.Sniff(document, d.MediaType)
+	return document, mediaType, err
+}
+
+func (l *layout) index() ([]byte, error) {
+	r, size, err := l.files.open("index.json")
+	if err != nil {
+		return nil, localError(l.ref, err)
+	}
+	defer r.Close()
+	if size > oci.MaxDocument {
+		return nil, fault.New(fault.Registry, "reading %s: its index.json has %d bytes, the limit is %d", l.ref, size, oci.MaxDocument)
+	}
+	return io.ReadAll(r)
+}
+
+// pick returns what the reference names in the layout's index, nil for that index itself: a layout with several nameless entries is
+// an image index.
+func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
+	index, err := oci.ParseIndex(raw)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	var found []oci.Descriptor
+	for _, e := range index.Entries {
+		name := e.Annotations[refName]
+		if name != "" {
+			names = append(names, name)
+		}
+		if l.ref.Digest != "" && e.Digest == l.ref.Digest || l.ref.Digest == "" && l.ref.Tag != "" && (name == l.ref.Tag || strings.HasSuffix(name, ":"+l.ref.Tag)) {
+			found = append(found, e.Descriptor)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	switch {
+	case len(found) == 1:
+		return &found[0], nil
+	case len(found) > 1:
+		return nil, fault.New(fault.Reference, "opening %s: it names %d images", l.ref, len(found)).Hint("name one by its digest: %s@sha256:…", l.ref)
+	case l.ref.Digest == oci.DigestOf(raw):
+		return nil, nil
+	case l.ref.Digest != "" || l.ref.Tag != "":
+		return nil, fault.New(fault.Reference, "opening %s: the layout holds no such image", l.ref).Hint("it holds %s", listNames(names, len(index.Entries)))
+	case len(index.Entries) == 1:
+		return &index.Entries[0].Descriptor, nil
+	case len(names) > 1 || len(names) == 1 && len(index.Entries) > 1:
+		return nil, fault.New(fault.Reference, "opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
+	}
+	return nil, nil
+}
+
+func listNames(names []string, n int) string {
+	if len(names) == 0 {
+		return fmt.Sprintf("%d images without a name", n)
+	}
+	return strings.Join(names[:min(len(names), 10)], " ")
+}
+
+func (l *layout) read(d oci.Descriptor) ([]byte, error) {
+	return whole(d, func() (io.ReadCloser, error) { return l.blob(d, func(int64) {}) })
+}
+
+func (l *layout) Blob(_ context.Context, d oci.Descriptor) ([]byte, error) { return l.read(d) }
+
+func (l *layout) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
+	return untilDone(ctx)(l.blob(d, l.opt.Progress))
+}
+
+func (l *layout) blob(d oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
+	if err := acceptable(d); err != nil {
+		return nil, err
+	}
+	algorithm, hex, _ := strings.Cut(d.Digest, ":")
+	r, size, err := l.files.open("blobs/" + algorithm + "/" + hex)
+	if err != nil {
+		return nil, missingBlob(l.ref, d, err)
+	}
+	if size != d.Size {
+		_ = r.Close() // opened for reading
+		return nil, fault.New(fault.Registry, "reading %s of %s: it has %d bytes, and %d are expected", d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
+	}
+	return verify(r, d, l.ref.String(), progress), nil
+}
+
+func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.Registry, "reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
+	}
+	return localError(ref, err)
+}
+
+// untilDone makes a reader fail when its context has ended.
+func untilDone(ctx context.Context) func(io.ReadCloser, error) (io.ReadCloser, error) {
+	return func(r io.ReadCloser, err error) (io.ReadCloser, error) {
+		if err != nil {
+			return nil, err
+		}
+		return stoppable{r, ctx}, nil
+	}
+}
+
+type stoppable struct {
+	io.ReadCloser
+	ctx context.Context //nolint:containedctx // io.Reader has no room for it
+}
+
+func (b stoppable) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.ReadCloser.Read(p)
+}

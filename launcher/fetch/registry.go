@@ -1,0 +1,277 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// registry is an image in a registry, spoken to as the OCI distribution specification says. go-containerregistry does the
+// authentication; requests, retries and resumption are ours, since its remote package obeys no Retry-After, bounds a
+// manifest at 100 MiB and cannot go on with a blob that was cut.
+type registry struct {
+	ref    oci.Reference
+	opt    Options
+	base   *http.Transport
+	pauses *pauses
+
+	mu      sync.Mutex
+	session *session // nil before the first request
+	auth    *credentials
+}
+
+// session is what comes out of the first contact.
+type session struct {
+	client *http.Client
+	reg    name.Registry
+	scheme string
+	open   http.RoundTripper // for a registry that did not ask for credentials at once; else nil
+}
+
+func newRegistry(ref oci.Reference, opt Options) (*registry, error) {
+	if _, err := name.NewRegistry(ref.Registry, name.Insecure); err != nil {
+		return nil, fault.New(fault.Reference, "fetching %s: %q is no registry", ref, ref.Registry)
+	}
+	return &registry{ref: ref, opt: opt, base: httpTransport(opt), pauses: &pauses{timing: opt.Timing}}, nil
+}
+
+func (r *registry) Close() error {
+	r.base.CloseIdleConnections()
+	return nil
+}
+
+func (r *registry) Root(ctx context.Context) (raw []byte, mediaType string, err error) {
+	doing := "reading " + r.ref.String()
+	id := r.ref.Tag
+	if r.ref.Digest != "" {
+		id = r.ref.Digest
+	}
+	raw, contentType, err := r.document(ctx, id)
+	if err != nil {
+		return nil, "", r.explain(ctx, doing, err)
+	}
+	if len(raw) > oci.MaxDocument {
+		return nil, "", fault.New(fault.Registry, "%s: it has more than %d bytes", doing, oci.MaxDocument)
+	}
+	if r.ref.Digest != "" && !oci.Matches(r.ref.Digest, raw) {
+		return nil, "", fault.New(fault.Registry, "%s: what came has another digest, %s", doing, oci.DigestOf(raw)).
+			Hint("the registry, or something on the way to it, is broken or dishonest: ask who runs it")
+	}
+	mediaType, err = oci.Sniff(raw, contentType)
+	return raw, mediaType, err
+}
+
+// document returns a manifest or index of unknown size, at most one byte more than allowed.
+func (r *registry) document(ctx context.Context, id string) (raw []byte, contentType string, err error) {
+	for try := 1; ; try++ {
+		b, err := r.get(ctx, "manifests/"+id, 0)
+		if err != nil {
+			return nil, "", err
+		}
+		raw, err = io.ReadAll(io.LimitReader(b, oci.MaxDocument+1))
+		_ = b.Close()
+		if err == nil {
+			return raw, b.header.Get("Content-Type"), nil
+		}
+		wait, again := r.pauses.after(try, nil, err)
+		if !again {
+			return nil, "", err
+		}
+		if err := pause(ctx, wait); err != nil {
+			return nil, "", err
+		}
+	}
+}
+
+func (r *registry) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
+	if err := acceptable(d); err != nil {
+		return nil, err
+	}
+	return whole(d, func() (io.ReadCloser, error) { return r.download(ctx, d, func(int64) {}) })
+}
+
+func (r *registry) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
+	if err := acceptable(d); err != nil {
+		return nil, err
+	}
+	return r.download(ctx, d, r.opt.Progress)
+}
+
+func (r *registry) download(ctx context.Context, d oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
+	room := "blobs/"
+	if oci.IsManifest(d.MediaType) || oci.IsIndex(d.MediaType) {
+		room = "manifests/"
+	}
+	dl := &download{ctx: ctx, r: r, path: room + d.Digest, desc: d}
+	if err := dl.open(); err != nil {
+		return nil, dl.explain(err)
+	}
+	return verify(dl, d, r.ref.Registry, progress), nil
+}
+
+// get asks the repository for something, from a byte on. The caller closes the body.
+func (r *registry) get(ctx context.Context, path string, from int64) (*body, error) {
+	s, err := r.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := r.ask(ctx, s, path, from)
+	var answer *transport.Error
+	if s.open == nil || !errors.As(err, &answer) || answer.StatusCode != http.StatusUnauthorized {
+		return b, err
+	}
+	if s, err2 := r.relogin(ctx, s); err2 != nil {
+		return nil, err2
+	} else if s != nil {
+		return r.ask(ctx, s, path, from)
+	}
+	return nil, err
+}
+
+func (r *registry) ask(ctx context.Context, s *session, path string, from int64) (*body, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository, path)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if strings.HasPrefix(path, "manifests/") {
+		req.Header.Set("Accept", strings.Join(oci.MediaTypes(), ","))
+	}
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	b := newBody(resp, cancel, r.opt.Timing.Stall)
+	resp.Body = b // the text of an error may stall as well
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// connect returns the session, beginning it if there is none: one request that asks whether the registry wants
+// credentials, and only if so, one for a token.
+func (r *registry) connect(ctx context.Context) (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != nil {
+		return r.session, nil
+	}
+	var err error
+	for _, scheme := range r.schemes() {
+		r.session, err = r.begin(ctx, scheme)
+		if err == nil || !wantsTLS(err) {
+			break
+		}
+	}
+	return r.session, err
+}
+
+// schemes are the ways to speak to the registry, in order. A registry of this machine may have TLS or not.
+func (r *registry) schemes() []string {
+	switch {
+	case r.opt.PlainHTTP != nil && r.opt.PlainHTTP(r.ref.Registry):
+		return []string{"http"}
+	case isLoopback(r.ref.Registry):
+		return []string{"http", "https"}
+	}
+	return []string{"https"}
+}
+
+// wantsTLS says whether an answer looks like that of a TLS server to a request without: servers answer 400 or hang up.
+func wantsTLS(err error) bool {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return answer.StatusCode == http.StatusBadRequest
+	}
+	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "malformed HTTP")
+}
+
+func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
+	reg, err := name.NewRegistry(r.ref.Registry, name.Insecure) // the guard sees to security
+	if err != nil {
+		return nil, err
+	}
+	var tr http.RoundTripper = &guard{inner: r.base, host: reg.RegistryStr(), scheme: scheme}
+	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
+	challenge, err := transport.Ping(ctx, reg, tr)
+	if err != nil {
+		return nil, err
+	}
+	if challenge.Scheme != "" {
+		if tr, err = r.login(ctx, reg, tr, challenge); err != nil {
+			return nil, err
+		}
+	}
+	s := newSession(reg, scheme, tr)
+	if challenge.Scheme == "" {
+		s.open = tr
+	}
+	return s, nil
+}
+
+func newSession(reg name.Registry, scheme string, tr http.RoundTripper) *session {
+	return &session{client: &http.Client{Transport: tr, CheckRedirect: checkRedirect}, reg: reg, scheme: scheme}
+}
+
+// relogin begins a session with a password, for a registry that lets everybody in and then wants one for this image. It
+// returns nil if there is none.
+func (r *registry) relogin(ctx context.Context, old *session) (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != old {
+		return r.session, nil
+	}
+	tr, err := r.login(ctx, old.reg, old.open, &transport.Challenge{Scheme: "basic"})
+	if err != nil || r.auth.from == "" {
+		return nil, err
+	}
+	r.session = newSession(old.reg, old.scheme, tr)
+	return r.session, nil
+}
+
+// login answers a challenge. Credentials are looked for now, and not earlier: a helper may be slow or ask for a PIN.
+func (r *registry) login(ctx context.Context, reg name.Registry, tr http.RoundTripper, challenge *transport.Challenge) (http.RoundTripper, error) {
+	found, err := r.chain().lookup(ctx, r.ref.Registry, r.ref.Repository)
+	if err != nil {
+		return nil, err
+	}
+	r.auth = &found
+	auth := authn.Anonymous
+	if found.from != "" {
+		auth = authn.FromConfig(found.AuthConfig)
+	}
+	token := &transport.Token{Token: found.RegistryToken}
+	if strings.EqualFold(challenge.Scheme, "bearer") && token.Token == "" {
+		scope := "repository:" + r.ref.Repository + ":" + transport.PullScope
+		if token, err = transport.Exchange(ctx, reg, auth, tr, []string{scope}, challenge); err != nil {
+			return nil, err
+		}
+		if token.AccessToken != "" { // some registries answer so
+			token.Token = token.AccessToken
+		}
+	}
+	return transport.FromToken(reg, auth, tr, challenge, token)
+}
+
+func (r *registry) chain() chain {
+	o := r.opt
+	return chain{authFile: o.AuthFile, env: o.Env, home: o.HomeDir, limit: o.Timing.Helper}
+}
