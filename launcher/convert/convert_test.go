@@ -1,0 +1,580 @@
+package convert_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+// A layer in short: "dir/" is a directory, "file=content" a file, "link->target" a symlink, "hard=>path" a hard link, and a whiteout is
+// a file by its name.
+func layerTar(t testing.TB, entries ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, e := range entries {
+		h := &tar.Header{Mode: 0o644, Format: tar.FormatPAX}
+		var data string
+		switch {
+		case strings.Contains(e, "=>"):
+			h.Name, h.Linkname, _ = strings.Cut(e, "=>")
+			h.Typeflag = tar.TypeLink
+		case strings.Contains(e, "->"):
+			h.Name, h.Linkname, _ = strings.Cut(e, "->")
+			h.Typeflag, h.Mode = tar.TypeSymlink, 0o777
+		case strings.HasSuffix(e, "/"):
+			h.Name, h.Typeflag, h.Mode = e, tar.TypeDir, 0o755
+		default:
+			h.Name, data, _ = strings.Cut(e, "=")
+			h.Typeflag, h.Size = tar.TypeReg, int64(len(data))
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func gzipped(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func digest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// image makes an image out of uncompressed layers, the lowest first.
+func image(t testing.TB, config map[string]any, layers ...[]byte) convert.Image {
+	t.Helper()
+	img := convert.Image{Reference: "test", ManifestDigest: digest([]byte("test")), Manifest: []byte(`{}`)}
+	var diffIDs []string
+	for _, raw := range layers {
+		blob := gzipped(t, raw)
+		diffIDs = append(diffIDs, digest(raw))
+		img.Layers = append(img.Layers, convert.Layer{
+			Descriptor: oci.Descriptor{MediaType: oci.MediaTypeLayerGzip, Digest: digest(blob), Size: int64(len(blob))},
+			Open:       func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(blob)), nil },
+		})
+	}
+	all := map[string]any{"os": "linux", "architecture": "amd64", "created": "2023-11-14T22:13:20Z", "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs}, "config": config}
+	raw, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img.Config = raw
+	return img
+}
+
+func sif(t testing.TB, img convert.Image, opt convert.Options) (string, error) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "image.sif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return f.Name(), convert.SIF(t.Context(), f, img, opt)
+}
+
+// tree lists what is in a SIF, but for what every SIF has: "path mode content".
+func tree(t testing.TB, path string) []string {
+	t.Helper()
+	c, err := convert.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fsys, err := squashfs.Open(io.NewSectionReader(f, c.Offset, math.MaxInt64-c.Offset))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	seen := map[uint32]string{}
+	var walk func(ref squashfs.Ref, path string)
+	walk = func(ref squashfs.Ref, path string) {
+		a, err := fsys.Stat(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch a.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			if path != "" {
+				lines = append(lines, path+"/")
+			}
+			entries, err := fsys.ReadDir(ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				walk(e.Ref, strings.TrimPrefix(path+"/"+e.Name, "/"))
+			}
+		case unix.S_IFLNK:
+			target, err := fsys.Readlink(ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, path+"->"+target)
+		default:
+			if first, ok := seen[a.Inode]; ok {
+				lines = append(lines, path+"=>"+first)
+				return
+			}
+			seen[a.Inode] = path
+			data := make([]byte, a.Size)
+			if _, err := fsys.ReadAt(ref, data, 0); err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			lines = append(lines, path+"="+string(data))
+		}
+	}
+	walk(fsys.Root(), "")
+	return lines
+}
+
+// own are the paths that every SIF has.
+func own(line string) bool {
+	for _, p := range []string{".singularity.d", ".run", ".exec", ".shell", ".test", "singularity", "environment", "dev/", "proc/", "sys/", "root/", "home/", "tmp/", "var/tmp/"} {
+		if strings.HasPrefix(line, p) {
+			return true
+		}
+	}
+	return line == "etc/" || line == "var/" || line == "etc/hosts=" || line == "etc/resolv.conf=" || strings.HasPrefix(line, "etc/resolv.conf=>")
+}
+
+func theirs(lines []string) []string {
+	kept := []string{}
+	for _, l := range lines {
+		if !own(l) {
+			kept = append(kept, l)
+		}
+	}
+	sort.Strings(kept)
+	return kept
+}
+
+func TestFlatten(t *testing.T) {
+	tests := []struct {
+		name   string
+		layers [][]string // the lowest first
+		want   []string
+	}{
+		{"one layer", [][]string{{"a/", "a/b=1", "c->a/b", "d=>a/b"}}, []string{"a/", "a/b=1", "c->a/b", "d=>a/b"}},
+		{"a file is replaced", [][]string{{"a=1"}, {"a=2"}}, []string{"a=2"}},
+		{"directories merge", [][]string{{"a/", "a/b=1"}, {"a/", "a/c=2"}}, []string{"a/", "a/b=1", "a/c=2"}},
+		{"a missing parent", [][]string{{"a/b/c=1"}}, []string{"a/", "a/b/", "a/b/c=1"}},
+		{"a whiteout", [][]string{{"a/", "a/b=1", "a/c=2"}, {"a/.wh.b="}}, []string{"a/", "a/c=2"}},
+		{"a whiteout of a directory", [][]string{{"a/", "a/b=1"}, {".wh.a="}}, []string{}},
+		{"a whiteout of a directory that comes again", [][]string{{"a/", "a/b=1"}, {".wh.a="}, {"a/", "a/c=2"}}, []string{"a/", "a/c=2"}},
+		{"a whiteout in the layer that brings the file", [][]string{{"a=1"}, {".wh.a=", "a=2"}}, []string{"a=2"}},
+		{"the same, the other way round", [][]string{{"a=1"}, {"a=2", ".wh.a="}}, []string{"a=2"}},
+		{"a whiteout of nothing", [][]string{{"a=1"}, {".wh.b=", "x/.wh.y="}}, []string{"a=1"}},
+		{"a whiteout hides only lower layers", [][]string{{"a=1"}, {".wh.a="}, {"a=3"}}, []string{"a=3"}},
+		{"an opaque directory", [][]string{{"a/", "a/b=1", "a/d/", "a/d/e=1"}, {"a/", "a/.wh..wh..opq=", "a/c=2"}}, []string{"a/", "a/c=2"}},
+		{"an opaque mark behind the files", [][]string{{"a/", "a/b=1"}, {"a/", "a/c=2", "a/.wh..wh..opq="}}, []string{"a/", "a/c=2"}},
+		{"an opaque root", [][]string{{"a=1"}, {".wh..wh..opq=", "b=2"}}, []string{"b=2"}},
+		{"a file over a directory", [][]string{{"a/", "a/b=1"}, {"a=2"}}, []string{"a=2"}},
+		{"a directory over a file", [][]string{{"a=1"}, {"a/", "a/b=2"}}, []string{"a/", "a/b=2"}},
+		{"a directory over a file over a directory", [][]string{{"a/", "a/x=0"}, {"a=1"}, {"a/", "a/b=2"}}, []string{"a/", "a/b=2"}},
+		{"a symlink over a directory", [][]string{{"a/", "a/b=1"}, {"a->c"}}, []string{"a->c"}},
+		{"through a symlink of a lower layer", [][]string{{"usr/", "usr/lib/", "lib->usr/lib"}, {"lib/x=1"}}, []string{"lib->usr/lib", "usr/", "usr/lib/", "usr/lib/x=1"}},
+		{"through an absolute symlink", [][]string{{"usr/lib/y=0", "lib->/usr/lib"}, {"lib/x/z=1"}}, []string{"lib->/usr/lib", "usr/", "usr/lib/", "usr/lib/x/", "usr/lib/x/z=1", "usr/lib/y=0"}},
+		{"through a symlink, replacing", [][]string{{"usr/lib/x=0", "lib->usr/lib"}, {"lib/x=1"}}, []string{"lib->usr/lib", "usr/", "usr/lib/", "usr/lib/x=1"}},
+		{"a directory over a symlink", [][]string{{"usr/lib/x=0", "lib->usr/lib"}, {"lib/", "lib/y=1"}}, []string{"lib/", "lib/y=1", "usr/", "usr/lib/", "usr/lib/x=0"}},
+		{"out of the root", [][]string{{"../../a=1", "/b=2", "./c/../d=3", "e/../../f=4"}}, []string{"a=1", "b=2", "d=3", "f=4"}},
+		{"twice in one layer", [][]string{{"a=1", "a=2"}}, []string{"a=2"}},
+		{"a symlink, then a file, in one layer", [][]string{{"a->b", "a=2"}}, []string{"a=2"}},
+		{"a hard link to a lower layer", [][]string{{"a=1"}, {"b=>a"}}, []string{"a=1", "b=>a"}},
+		{"a hard link to a file that a higher layer replaces", [][]string{{"a=1", "b=>a"}, {"a=2"}}, []string{"a=2", "b=1"}},
+		{"a hard link to a file that a higher layer removes", [][]string{{"a=1", "b=>a", "c=>b"}, {".wh.a="}}, []string{"b=1", "c=>b"}},
+		{"a hard link to a link", [][]string{{"a=1"}, {"b=>a"}, {"c=>b"}}, []string{"a=1", "b=>a", "c=>a"}},
+		{"aufs marks", [][]string{{".wh..wh.plnk/", ".wh..wh.aufs=", "a=1"}}, []string{"a=1"}},
+		{"odd names", [][]string{{"with blank=1", "ü=2", "new\nline=3"}}, []string{"new\nline=3", "with blank=1", "ü=2"}},
+		{"an empty layer", [][]string{{"a=1"}, {}}, []string{"a=1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var layers [][]byte
+			for _, l := range tt.layers {
+				layers = append(layers, layerTar(t, l...))
+			}
+			path, err := sif(t, image(t, nil, layers...), convert.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, theirs(tree(t, path))); diff != "" {
+				t.Errorf("layers %q differ (-want +got):\n%s", tt.layers, diff)
+			}
+		})
+	}
+}
+
+func TestFaults(t *testing.T) {
+	good := layerTar(t, "a=1", "b/", "b/c=2")
+	tests := []struct {
+		name   string
+		change func(img *convert.Image)
+		class  fault.Class
+		want   string
+	}{
+		{"a wrong diff id", func(img *convert.Image) {
+			img.Config = bytes.Replace(img.Config, []byte(digest(good)), []byte(digest(nil)), 1)
+		}, fault.Registry, "the image's config says"},
+		{"garbage behind gzip's first bytes", replace([]byte("\x1f\x8bgarbage")), fault.Registry, "inflating"},
+		{"gzip cut short", replace(gzipped(t, good)[:40]), fault.Registry, "inflating"},
+		{"a tar cut short", replace(good[:300]), fault.Registry, "cut short"},
+		{"no tar", replace(bytes.Repeat([]byte("x"), 2000)), fault.Registry, "no tar archive"},
+		{"bzip2", replace([]byte("BZh91AY&SY")), fault.Registry, "bzip2"},
+		{"a broken link", replace(layerTar(t, "a=>nothing")), fault.Registry, "no layer holds that file"},
+		{"a layer that cannot be read", func(img *convert.Image) {
+			img.Layers[0].Open = func(context.Context) (io.ReadCloser, error) { return nil, fault.New(fault.Network, "gone") }
+		}, fault.Network, "gone"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			img := image(t, nil, good)
+			tt.change(&img)
+			if tt.name != "a wrong diff id" {
+				img.Config = bytes.Replace(img.Config, []byte(`"`+digest(good)+`"`), nil, 1)
+			}
+			_, err := sif(t, img, convert.Options{})
+			class, _, _ := fault.Of(err, "")
+			if err == nil || class != tt.class || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("SIF = %v of class %q; want %q of class %q", err, class, tt.want, tt.class)
+			}
+		})
+	}
+}
+
+func replace(blob []byte) func(*convert.Image) {
+	return func(img *convert.Image) {
+		img.Layers[0].Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(blob)), nil }
+	}
+}
+
+func TestCancelledConversionEnds(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	img := image(t, nil, layerTar(t, "a=1"))
+	img.Layers[0].Open = func(context.Context) (io.ReadCloser, error) {
+		cancel(why)
+		return io.NopCloser(endless{}), nil
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "image.sif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := convert.SIF(ctx, f, img, convert.Options{}); !errors.Is(err, why) {
+		t.Errorf("SIF = %v, want that it was interrupted", err)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestSameBytesForAnyNumberOfWorkers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var entries []string
+	for i := range 200 {
+		entries = append(entries, fmt.Sprintf("d%d/f%d=%s", i%7, i, strings.Repeat(fmt.Sprint(rng.Uint64()), rng.IntN(20000))))
+	}
+	img := image(t, map[string]any{"Labels": map[string]string{"b": "1", "a": "2"}}, layerTar(t, entries[:100]...), layerTar(t, entries[50:]...))
+	var first []byte
+	for _, workers := range []int{1, 2, 5, 1} {
+		path, err := sif(t, img, convert.Options{Workers: workers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = raw
+		}
+		if !bytes.Equal(first, raw) {
+			t.Errorf("%d workers write other bytes than one", workers)
+		}
+	}
+}
+
+func TestZstdAndPlainLayers(t *testing.T) {
+	raw := layerTar(t, "a=1")
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, blob := range [][]byte{raw, enc.EncodeAll(raw, nil)} {
+		img := image(t, nil, raw)
+		replace(blob)(&img)
+		path, err := sif(t, img, convert.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"a=1"}, theirs(tree(t, path))); diff != "" {
+			t.Errorf("differs (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	img := image(t, map[string]any{"Env": []string{"A=b"}}, layerTar(t, "a=1"))
+	img.IndexDigest, img.Variant, img.Why = digest([]byte("index")), "linux/amd64:zen4", "because"
+	path, err := sif(t, img, convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := convert.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := convert.Provenance{SchemaVersion: 1, Reference: "test", IndexDigest: img.IndexDigest, ManifestDigest: img.ManifestDigest, Variant: img.Variant, Why: "because"}
+	if c.Arch != "amd64" || !bytes.Equal(c.Config, img.Config) || c.Provenance != want || c.Offset%4096 != 0 {
+		t.Errorf("Inspect = %+v, want %+v and the config", c, want)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 10, 100, 5000, len(raw) / 2, len(raw) - 1} {
+		cut := filepath.Join(t.TempDir(), "cut.sif")
+		if err := os.WriteFile(cut, raw[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := convert.Inspect(cut); err == nil {
+			t.Errorf("Inspect of %d bytes of %d gave no error", size, len(raw))
+		}
+	}
+}
+
+// The scripts give every argument and variable exactly as the image has it.
+func TestScriptsAreExact(t *testing.T) {
+	odd := []string{"", "a b", "'", `"`, `\`, "$HOME", "`id`", "*", "new\nline", "$(id)", "-n", "ü"}
+	var env []string
+	for i, v := range odd {
+		env = append(env, fmt.Sprintf("V%d=%s", i, v))
+	}
+	img := image(t, map[string]any{
+		"Env": append(env, "bad-name=1"), "Entrypoint": append([]string{"printf", "[%s]"}, odd...), "Cmd": []string{"x y", "'"},
+	}, layerTar(t, "a=1"))
+	path, err := sif(t, img, convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, line := range tree(t, path) {
+		name, text, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, ".singularity.d/") && strings.HasPrefix(text, "#!") {
+			if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out, err := exec.Command("sh", filepath.Join(dir, "runscript")).Output()
+	if want := "[" + strings.Join(append(odd, "x y", "'"), "][") + "]"; err != nil || string(out) != want {
+		t.Errorf("the runscript printed %q, %v; want %q", out, err, want)
+	}
+	out, err = exec.Command("sh", filepath.Join(dir, "runscript"), "one", "").Output()
+	if want := "[" + strings.Join(append(odd, "one", ""), "][") + "]"; err != nil || string(out) != want {
+		t.Errorf("the runscript with arguments printed %q, %v; want %q", out, err, want)
+	}
+	for i, want := range odd {
+		cmd := exec.Command("sh", "-c", `. "$1"; printf %s "$2" | sed 's/.*//' ; eval "printf %s \"\$$2\""`, "sh", filepath.Join(dir, "10-docker2singularity.sh"), fmt.Sprintf("V%d", i))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		if out, err := cmd.Output(); err != nil || string(out) != want {
+			t.Errorf("the environment script set V%d to %q, %v; want %q", i, out, err, want)
+		}
+	}
+}
+
+// Whatever the layers, the tree is the one that umoci unpacks.
+func TestSameTreeAsUmoci(t *testing.T) {
+	umoci, err := exec.LookPath("umoci")
+	if err != nil || os.Getuid() != 0 {
+		t.Skip("umoci is not installed, or this is not root")
+	}
+	for seed := range uint64(25) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 99))
+			var layers [][]byte
+			have := map[string]bool{}
+			for range 2 + rng.IntN(3) {
+				layers = append(layers, layerTar(t, randomLayer(rng, have)...))
+			}
+			img := image(t, nil, layers...)
+			path, err := sif(t, img, convert.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(umociTree(t, umoci, img), theirs(tree(t, path))); diff != "" {
+				t.Errorf("differs from umoci's (-umoci +ours):\n%s", diff)
+			}
+		})
+	}
+}
+
+// randomLayer makes a layer that a build could have made: parents first, and nothing through a file.
+func randomLayer(rng *rand.Rand, have map[string]bool) []string {
+	var entries []string
+	mine := map[string]bool{}
+	for range 1 + rng.IntN(8) {
+		dir := []string{"", "p/", "p/q/", "r/"}[rng.IntN(4)]
+		name := dir + string(rune('a'+rng.IntN(4)))
+		if mine[name] {
+			continue
+		}
+		mine[name] = true
+		for _, parent := range []string{"p/", "p/q/", "r/"} {
+			if strings.HasPrefix(dir, parent) && !mine[parent] {
+				mine[parent] = true
+				entries = append(entries, parent)
+			}
+		}
+		switch rng.IntN(5) {
+		case 0:
+			if have[name] {
+				entries = append(entries, dir+".wh."+strings.TrimPrefix(name, dir)+"=")
+			}
+		case 1:
+			entries = append(entries, name+"->../x")
+		case 2:
+			if dir != "" && !mine[dir+"opq"] && have[dir] {
+				mine[dir+"opq"] = true
+				entries = append(entries, dir+".wh..wh..opq=")
+			}
+		default:
+			entries = append(entries, fmt.Sprintf("%s=%d", name, rng.IntN(1000)))
+		}
+	}
+	for name := range mine {
+		have[name] = true
+	}
+	return entries
+}
+
+// umociTree unpacks an image by umoci and lists it as theirs does.
+func umociTree(t *testing.T, umoci string, img convert.Image) []string {
+	t.Helper()
+	dir := t.TempDir()
+	blobs := filepath.Join(dir, "layout/blobs/sha256")
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put := func(raw []byte) map[string]any {
+		if err := os.WriteFile(filepath.Join(blobs, strings.TrimPrefix(digest(raw), "sha256:")), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return map[string]any{"digest": digest(raw), "size": len(raw)}
+	}
+	var layers []any
+	for _, l := range img.Layers {
+		r, err := l.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := put(raw)
+		d["mediaType"] = oci.MediaTypeLayerGzip
+		layers = append(layers, d)
+	}
+	config := put(img.Config)
+	config["mediaType"] = oci.MediaTypeConfig
+	manifest, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": oci.MediaTypeManifest, "config": config, "layers": layers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := put(manifest)
+	entry["mediaType"], entry["annotations"] = oci.MediaTypeManifest, map[string]string{"org.opencontainers.image.ref.name": "t"}
+	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "manifests": []any{entry}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string][]byte{"index.json": index, "oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`)} {
+		if err := os.WriteFile(filepath.Join(dir, "layout", name), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command(umoci, "unpack", "--image", dir+"/layout:t", dir+"/bundle").CombinedOutput(); err != nil {
+		t.Fatalf("umoci unpack: %v\n%s", err, out)
+	}
+	root := dir + "/bundle/rootfs"
+	lines := []string{}
+	err = filepath.Walk(root, func(path string, info os.FileInfo, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case info.IsDir():
+			rel += "/"
+		case info.Mode()&os.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			rel += "->" + target
+		default:
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			rel += "=" + string(raw)
+		}
+		lines = append(lines, rel)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return theirs(lines)
+}
