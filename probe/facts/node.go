@@ -27,7 +27,7 @@ type Node struct {
 type CPU struct {
 	Vendor   string   `json:"vendor,omitempty"` // as the CPU names itself: "AuthenticAMD", "GenuineIntel", "ARM"
 	Family   int      `json:"family,omitempty"`
-	Model    int      `json:"model,omitempty"`
+	Model    int      `json:"model,omitempty"` // ARM: the part number
 	Stepping int      `json:"stepping,omitempty"`
 	Name     string   `json:"name,omitempty"`     // marketing name, as /proc/cpuinfo prints it
 	Target   string   `json:"target"`             // archspec name that rules selection

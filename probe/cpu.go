@@ -1,0 +1,85 @@
+package probe
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"runtime"
+	"slices"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+	"github.com/klauspost/cpuid/v2"
+)
+
+// nativeCPU asks the CPU on which this runs, and /proc/cpuinfo about it.
+func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
+	var unknown []facts.Unknown
+	text, err := readHead(fsys, "proc/cpuinfo")
+	if err != nil {
+		unknown = append(unknown, facts.Unknown{What: "cpu.cpuinfo", Why: err.Error()})
+	}
+	info := parseCPUInfo(text)
+	family := facts.FamilyOf(runtime.GOARCH)
+	switch runtime.GOARCH {
+	case "amd64", "386":
+		return cpuFromCPUID(&cpuid.CPU, family, info), unknown
+	case "arm64":
+		return cpuFromAuxv(fsys, info), unknown
+	}
+	if family == "" {
+		return facts.CPU{Target: runtime.GOARCH}, append(unknown, facts.Unknown{What: "cpu", Why: "there is no table of " + runtime.GOARCH + " CPUs"})
+	}
+	if arch := info.arch(); arch != runtime.GOARCH && family != "ppc64" {
+		return facts.CPU{Target: family, Strict: family, Rule: ruleStrict, Emulated: arch != ""}, unknown
+	}
+	return info.cpu(family), unknown
+}
+
+// recordedCPU reads the CPU of another machine from its /proc/cpuinfo, and says of which architecture it is.
+func recordedCPU(fsys fs.FS) (facts.CPU, string, error) {
+	text, err := readHead(fsys, "proc/cpuinfo")
+	if err != nil {
+		return facts.CPU{}, "", err
+	}
+	info := parseCPUInfo(text)
+	arch := info.arch()
+	if arch == "" {
+		return facts.CPU{}, "", fmt.Errorf("proc/cpuinfo tells of no architecture that is known")
+	}
+	return info.cpu(facts.FamilyOf(arch)), arch, nil
+}
+
+// cpu returns the CPU of which the text speaks.
+func (c cpuinfo) cpu(family string) facts.CPU {
+	p := c.processor(family)
+	if family == "aarch64" {
+		return p.armCPU(c.cores)
+	}
+	return p.cpu(c.name(), p.find())
+}
+
+// cpu puts a processor and what was found about it into the form of facts.
+func (p processor) cpu(name string, f finding) facts.CPU {
+	c := facts.CPU{
+		Vendor: p.vendor, Family: p.number, Model: p.model, Stepping: p.stepping, Name: name,
+		Target: f.target, Strict: f.strict, Rule: f.rule, Missing: f.missing,
+		Features: slices.Sorted(maps.Keys(p.features)),
+	}
+	if t, ok := facts.LookupTarget(f.target); ok && c.Vendor == "" && !t.Generic() {
+		c.Vendor = t.Vendor
+	}
+	if p.family == "x86_64" {
+		c.Level = p.level()
+	}
+	return c
+}
+
+// level returns the x86-64 level of the psABI.
+func (p processor) level() int {
+	for level := 4; level > 1; level-- {
+		if t, _ := facts.LookupTarget(fmt.Sprintf("x86_64_v%d", level)); p.shows(t, nil) {
+			return level
+		}
+	}
+	return 1
+}

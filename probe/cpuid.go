@@ -1,0 +1,142 @@
+package probe
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+	"github.com/klauspost/cpuid/v2"
+)
+
+// cpuFromCPUID reads the CPU by its CPUID instruction. /proc/cpuinfo adds the names for which the cpuid package has no constant,
+// unless it speaks of another machine: qemu-user shows that of its host.
+func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
+	p := processor{family: family, vendor: c.VendorString, number: c.Family, model: c.Model, stepping: c.Stepping, features: set{}}
+	for _, f := range cpuidFeatures() {
+		if c.Supports(f.id) {
+			p.features[f.name] = struct{}{}
+		}
+	}
+	if p.features.has("ssse3") {
+		p.features["sse3"] = struct{}{}
+	}
+	told := info.processor(family)
+	emulated := len(info.values) > 0 && !p.isTold(told, c.HypervisorVendorString)
+	name := strings.TrimSpace(c.BrandName)
+	if !emulated {
+		for _, f := range cpuidLacks() {
+			if told.features.has(f) {
+				p.features[f] = struct{}{}
+			}
+		}
+		if n := info.name(); n != "" {
+			name = n
+		}
+	}
+	f := p.find()
+	if !emulated {
+		// For the reader; the rule has seen all that counts.
+		maps.Copy(p.features, told.features)
+	}
+	cpu := p.cpu(name, f)
+	cpu.Emulated = emulated
+	return cpu
+}
+
+// isTold reports whether /proc/cpuinfo speaks of the CPU that CPUID names. Under TCG a CPU may be given the numbers of the host's;
+// then a feature that only the host has gives it away, for a kernel never shows more than the CPU does.
+func (p processor) isTold(told processor, hypervisor string) bool {
+	if p.vendor != told.vendor || p.number != told.number || p.model != told.model {
+		return false
+	}
+	if hypervisor != "TCGTCGTCGTCG" {
+		return true
+	}
+	return !slices.ContainsFunc(cpuidFeatures(), func(f cpuidFeature) bool { return told.features.has(f.name) && !p.features.has(f.name) })
+}
+
+// cpuidFeature is a feature as /proc/cpuinfo spells it and as the cpuid package does.
+type cpuidFeature struct {
+	name string
+	id   cpuid.FeatureID
+}
+
+// cpuidFeatures returns the features that targets list and the cpuid package detects.
+func cpuidFeatures() []cpuidFeature {
+	return []cpuidFeature{
+		{"3dnow", cpuid.AMD3DNOW},
+		{"3dnowext", cpuid.AMD3DNOWEXT},
+		{"abm", cpuid.LZCNT},
+		{"adx", cpuid.ADX},
+		{"aes", cpuid.AESNI},
+		{"amx_bf16", cpuid.AMXBF16},
+		{"amx_int8", cpuid.AMXINT8},
+		{"amx_tile", cpuid.AMXTILE},
+		{"avx", cpuid.AVX},
+		{"avx2", cpuid.AVX2},
+		{"avx512_bf16", cpuid.AVX512BF16},
+		{"avx512_bitalg", cpuid.AVX512BITALG},
+		{"avx512_vbmi2", cpuid.AVX512VBMI2},
+		{"avx512_vnni", cpuid.AVX512VNNI},
+		{"avx512_vp2intersect", cpuid.AVX512VP2INTERSECT},
+		{"avx512_vpopcntdq", cpuid.AVX512VPOPCNTDQ},
+		{"avx512bw", cpuid.AVX512BW},
+		{"avx512cd", cpuid.AVX512CD},
+		{"avx512dq", cpuid.AVX512DQ},
+		{"avx512er", cpuid.AVX512ER},
+		{"avx512f", cpuid.AVX512F},
+		{"avx512ifma", cpuid.AVX512IFMA},
+		{"avx512pf", cpuid.AVX512PF},
+		{"avx512vbmi", cpuid.AVX512VBMI},
+		{"avx512vl", cpuid.AVX512VL},
+		{"avx_ifma", cpuid.AVXIFMA},
+		{"avx_ne_convert", cpuid.AVXNECONVERT},
+		{"avx_vnni", cpuid.AVXVNNI},
+		{"avx_vnni_int16", cpuid.AVXVNNIINT16},
+		{"avx_vnni_int8", cpuid.AVXVNNIINT8},
+		{"bmi1", cpuid.BMI1},
+		{"bmi2", cpuid.BMI2},
+		{"cldemote", cpuid.CLDEMOTE},
+		{"clzero", cpuid.CLZERO},
+		{"cmpccxadd", cpuid.CMPCCXADD},
+		{"cx16", cpuid.CX16},
+		{"f16c", cpuid.F16C},
+		{"flush_l1d", cpuid.FLUSH_L1D},
+		{"fma", cpuid.FMA3},
+		{"fma4", cpuid.FMA4},
+		{"gfni", cpuid.GFNI},
+		{"lahf_lm", cpuid.LAHF},
+		{"mmx", cpuid.MMX},
+		{"movbe", cpuid.MOVBE},
+		{"movdir64b", cpuid.MOVDIR64B},
+		{"movdiri", cpuid.MOVDIRI},
+		{"pclmulqdq", cpuid.CLMUL},
+		{"popcnt", cpuid.POPCNT},
+		{"rdrand", cpuid.RDRAND},
+		{"rdseed", cpuid.RDSEED},
+		{"serialize", cpuid.SERIALIZE},
+		{"sha_ni", cpuid.SHA},
+		{"sm3", cpuid.SM3_X86},
+		{"sm4", cpuid.SM4_X86},
+		{"sse", cpuid.SSE},
+		{"sse2", cpuid.SSE2},
+		{"sse3", cpuid.SSE3},
+		{"sse4_1", cpuid.SSE4},
+		{"sse4_2", cpuid.SSE42},
+		{"sse4a", cpuid.SSE4A},
+		{"ssse3", cpuid.SSSE3},
+		{"vaes", cpuid.VAES},
+		{"vpclmulqdq", cpuid.VPCLMULQDQ},
+		{"waitpkg", cpuid.WAITPKG},
+		{"xop", cpuid.XOP},
+		{"xsave", cpuid.XSAVE},
+		{"xsavec", cpuid.XSAVEC},
+		{"xsaveopt", cpuid.XSAVEOPT},
+	}
+}
+
+// cpuidLacks returns the features that targets list and the cpuid package, as of 2.4, cannot report.
+func cpuidLacks() []string {
+	return []string{"clflushopt", "clwb", "fsgsbase", "pku", "rdpid", "sha512", "tbm", "tsc_adjust"}
+}

@@ -1,0 +1,204 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+const (
+	helperName  = "hpc3-gpu"
+	helperLimit = 5 * time.Second    // without persistence mode the driver starts each GPU first, 1 to 3 s
+	maxAnswer   = 1 << 20            // 16 GPUs take 4 KiB
+	answerAge   = 7 * 24 * time.Hour // older answers are of jobs long gone
+)
+
+var errNoHelper = errors.New("there is no " + helperName)
+
+// askHelper returns what NVML says, from the cache where it holds an answer. A fault of the helper is never more than an error.
+func (p *prober) askHelper(ctx context.Context, opt Options, driver string) (facts.NVML, error) {
+	file := p.answerFile(opt, driver)
+	if answer, err := readAnswer(file); err == nil {
+		return answer, nil
+	}
+	helper, err := findHelper(opt.Helper)
+	if err != nil {
+		return facts.NVML{}, err
+	}
+	raw, err := runHelper(ctx, helper, helperLimit)
+	if err != nil {
+		return facts.NVML{}, err
+	}
+	answer, err := parseAnswer(raw)
+	if err == nil && answer.Error == "" && file != "" {
+		keepAnswer(file, raw)
+	}
+	return answer, err
+}
+
+// findHelper returns the path of the helper.
+func findHelper(given string) (string, error) {
+	if given != "" {
+		if _, err := os.Stat(given); err != nil {
+			return "", errNoHelper
+		}
+		return given, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", errNoHelper
+	}
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	dir := filepath.Dir(self)
+	for _, file := range []string{filepath.Join(dir, helperName), filepath.Join(dir, "..", "libexec", "hpc3", helperName)} {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	return "", errNoHelper
+}
+
+// runHelper returns what the helper prints. A process that hangs inside the driver cannot be killed: it is left behind at the limit.
+func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	type result struct {
+		raw []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		out := &bounded{left: maxAnswer}
+		cmd := exec.CommandContext(ctx, helper)
+		cmd.Stdout = out
+		cmd.WaitDelay = limit / 10
+		err := cmd.Run()
+		done <- result{out.Bytes(), err}
+	}()
+	select {
+	case r := <-done:
+		var exit *exec.ExitError
+		switch {
+		case ctx.Err() != nil:
+		case errors.As(r.err, &exit) && len(r.raw) > 0: // it says itself what is wrong
+			return r.raw, nil
+		case r.err != nil:
+			return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, r.err)
+		default:
+			return r.raw, nil
+		}
+	case <-ctx.Done():
+	}
+	if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, err)
+	}
+	return nil, fmt.Errorf("%s did not answer within %s", helperName, limit)
+}
+
+// bounded keeps the first bytes written to it, and fails beyond.
+type bounded struct {
+	bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		return 0, errors.New("the answer is too long")
+	}
+	b.left -= len(p)
+	return b.Buffer.Write(p)
+}
+
+// parseAnswer reads the helper's JSON.
+func parseAnswer(raw []byte) (facts.NVML, error) {
+	var answer facts.NVML
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return facts.NVML{}, fmt.Errorf("reading the answer of %s: %w", helperName, err)
+	}
+	switch {
+	case answer.SchemaVersion != facts.SchemaVersion:
+		return facts.NVML{}, fmt.Errorf("%s answers in schema version %d, not %d: it is not of this release", helperName, answer.SchemaVersion, facts.SchemaVersion)
+	case answer.Error == "" && answer.Driver == "":
+		return facts.NVML{}, fmt.Errorf("%s names neither driver nor error", helperName)
+	}
+	return answer, nil
+}
+
+// visibleDevices returns what the user or the scheduler set to choose GPUs. The empty text hides all of them, and is not the same as a
+// variable that is not set.
+func (p *prober) visibleDevices() (setting string, set bool) {
+	const variable = "CUDA_VISIBLE_DEVICES"
+	if p.recorded {
+		return "", false
+	}
+	setting = p.env(variable)
+	return setting, setting != "" || slices.Contains(os.Environ(), variable+"=")
+}
+
+// answerFile returns where the answer is kept that holds for this boot, this driver and what of the GPUs this job may use; empty
+// where nothing is kept. Jobs of one setting may be given other GPUs by their cgroups.
+func (p *prober) answerFile(opt Options, driver string) string {
+	boot := p.line("proc/sys/kernel/random/boot_id")
+	if opt.CacheDir == "" || boot == "" {
+		return ""
+	}
+	cgroup, err := readFile(p.fsys, "proc/self/cgroup", maxSmall)
+	if err != nil {
+		return ""
+	}
+	setting, set := p.visibleDevices()
+	key := fmt.Sprintf("%d %q", facts.SchemaVersion, []any{boot, driver, setting, set, p.env("CUDA_DEVICE_ORDER"), p.env("LD_LIBRARY_PATH"), cgroup, opt.Helper})
+	return filepath.Join(opt.CacheDir, fmt.Sprintf("gpu-%x.json", sha256.Sum256([]byte(key))))
+}
+
+func readAnswer(file string) (facts.NVML, error) {
+	if file == "" {
+		return facts.NVML{}, os.ErrNotExist
+	}
+	dir, name := filepath.Split(file)
+	raw, err := readFile(os.DirFS(dir), name, maxAnswer)
+	if err != nil {
+		return facts.NVML{}, err
+	}
+	return parseAnswer([]byte(raw))
+}
+
+// keepAnswer writes an answer, and removes those of old jobs. A cache that cannot be written only means asking again.
+func keepAnswer(file string, raw []byte) {
+	dir := filepath.Dir(file)
+	if os.MkdirAll(dir, 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(dir, "gpu-*.tmp")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(raw)
+	if errors.Join(err, f.Close()) != nil || os.Rename(f.Name(), file) != nil {
+		_ = os.Remove(f.Name()) // what is left of it is removed with the old ones
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && strings.HasPrefix(e.Name(), "gpu-") && time.Since(info.ModTime()) > answerAge {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // the next run tries again
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package probe
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"path"
+)
+
+// maxCache bounds ld.so.cache: one of 3000 libraries has 250 KB.
+const maxCache = 16 << 20
+
+// cachedLibraries returns where the dynamic linker finds MPI libraries, by soname and relative to the root.
+func (p *prober) cachedLibraries() (map[string]string, error) {
+	raw, err := readFile(p.fsys, "etc/ld.so.cache", maxCache)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseCache([]byte(raw), cacheFlags(p.node.Arch))
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for soname := range implementations() {
+		if name, ok := all[soname]; ok {
+			found[soname] = name
+		}
+	}
+	return found, nil
+}
+
+// cacheFlags returns how ld.so.cache marks the libraries of an architecture (glibc, sysdeps/generic/ldconfig.h); 0 where all are taken.
+func cacheFlags(arch string) uint32 {
+	const libc6 = 3
+	switch arch {
+	case "amd64":
+		return 0x0300 | libc6
+	case "arm64":
+		return 0x0a00 | libc6
+	case "ppc64le", "ppc64":
+		return 0x0500 | libc6
+	}
+	return 0
+}
+
+var errCache = errors.New("etc/ld.so.cache is malformed")
+
+// parseCache reads ld.so.cache in the format of glibc 2.2 and later: paths, relative to the root, by soname; of equal sonames the
+// first. Offsets count from the magic, before which an older format may stand.
+func parseCache(raw []byte, flags uint32) (map[string]string, error) {
+	const header, entry = 48, 24
+	start := bytes.Index(raw, []byte("glibc-ld.so.cache1.1"))
+	if start < 0 || len(raw)-start < header {
+		return nil, errCache
+	}
+	raw = raw[start:]
+	count := binary.LittleEndian.Uint32(raw[20:])
+	if uint64(count)*entry > uint64(len(raw)-header) {
+		return nil, errCache
+	}
+	paths := make(map[string]string, count)
+	for i := range int(count) {
+		e := raw[header+i*entry:]
+		if flags != 0 && binary.LittleEndian.Uint32(e) != flags {
+			continue
+		}
+		soname, ok1 := textAt(raw, binary.LittleEndian.Uint32(e[4:]))
+		name, ok2 := textAt(raw, binary.LittleEndian.Uint32(e[8:]))
+		if !ok1 || !ok2 || !path.IsAbs(name) {
+			return nil, errCache
+		}
+		if _, dup := paths[soname]; !dup {
+			paths[soname] = path.Clean(name)[1:]
+		}
+	}
+	return paths, nil
+}
+
+// textAt returns the text that ends with a NUL at an offset.
+func textAt(raw []byte, offset uint32) (string, bool) {
+	const longest = 4096 // PATH_MAX
+	if uint64(offset) >= uint64(len(raw)) {
+		return "", false
+	}
+	rest := raw[offset:]
+	rest = rest[:min(len(rest), longest)]
+	end := bytes.IndexByte(rest, 0)
+	if end < 0 {
+		return "", false
+	}
+	return string(rest[:end]), true
+}

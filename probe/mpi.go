@@ -1,0 +1,148 @@
+package probe
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// implementations returns which MPI a soname belongs to. libmpi.so.12 is the ABI that MPICH, Intel MPI, Cray MPICH and MVAPICH2 share;
+// Debian's MPICH calls it libmpich.so.12.
+func implementations() map[string]string {
+	return map[string]string{
+		"libmpi.so.40": "openmpi", "libmpi.so.12": "mpich", "libmpich.so.12": "mpich", "libmpi_abi.so.0": "mpiabi",
+	}
+}
+
+// mpi sets the MPI libraries that a program started here would find.
+func (p *prober) mpi() {
+	cached, err := p.cachedLibraries()
+	dirs := p.mpiDirs()
+	if err != nil {
+		dirs = append(dirs, libraryDirs(p.node.Arch)...)
+		if !slices.ContainsFunc(dirs, p.exists) {
+			p.cannotTell("mpi", "there is neither a usable /etc/ld.so.cache nor a directory of libraries: %v", err)
+			return
+		}
+	}
+	for soname, name := range cached {
+		if p.recorded || p.exists(name) { // a cache may be older than the libraries; a record may hold it alone
+			p.addMPI(soname, name)
+		}
+	}
+	for _, dir := range dirs {
+		for soname := range implementations() {
+			if name := dir + "/" + soname; p.exists(name) {
+				p.addMPI(soname, name)
+			}
+		}
+	}
+	slices.SortFunc(p.node.MPI, func(a, b facts.MPI) int {
+		return strings.Compare(a.Implementation+" "+a.Soname+" "+a.Version, b.Implementation+" "+b.Soname+" "+b.Version)
+	})
+	p.node.MPI = slices.Compact(p.node.MPI)
+}
+
+func (p *prober) addMPI(soname, name string) {
+	m := facts.MPI{Implementation: implementations()[soname], Soname: soname}
+	// Open MPI before 2.0 had the soname of MPICH's ABI.
+	if soname == "libmpi.so.12" && p.exists(path.Dir(name)+"/libopen-rte.so.12") {
+		m.Implementation = "openmpi"
+	}
+	if m.Implementation == "openmpi" {
+		m.Version = p.openMPIVersion(name)
+	}
+	p.node.MPI = append(p.node.MPI, m)
+}
+
+// openMPIVersion returns the version of an Open MPI by its pkg-config file, else by the name of the library itself; empty where neither
+// tells. To ask the library would take a process that loads it.
+func (p *prober) openMPIVersion(library string) string {
+	if text, err := readFile(p.fsys, path.Dir(library)+"/pkgconfig/ompi.pc", maxSmall); err == nil {
+		for line := range strings.Lines(text) {
+			if version, ok := strings.CutPrefix(line, "Version:"); ok {
+				return strings.TrimSpace(version)
+			}
+		}
+	}
+	return openMPIOfLibrary(path.Base(p.resolve(library)))
+}
+
+// openMPIOfLibrary reads "libmpi.so.40.30.4" as 4.1.4. Each series of Open MPI has its own second number, and the third counts its
+// releases (libmpi_so_version in the file VERSION of its sources).
+func openMPIOfLibrary(name string) string {
+	numbers, ok := strings.CutPrefix(name, "libmpi.so.40.")
+	series, release, found := strings.Cut(numbers, ".")
+	if !ok || !found {
+		return ""
+	}
+	switch series {
+	case "0":
+		return "3.0." + release
+	case "10":
+		return "3.1." + release
+	case "20":
+		return "4.0." + release
+	case "30":
+		return "4.1." + release
+	case "40":
+		return "5.0." + release
+	}
+	return ""
+}
+
+// resolve follows the links that a library's name is.
+func (p *prober) resolve(name string) string {
+	for range 8 { // as deep as any sane chain of names
+		target, err := fs.ReadLink(p.fsys, name)
+		if err != nil {
+			return name
+		}
+		if path.IsAbs(target) {
+			name = path.Clean(target)[1:]
+		} else {
+			name = path.Join(path.Dir(name), target)
+		}
+	}
+	return name
+}
+
+// mpiDirs returns the directories in which modules put an MPI, relative to the root.
+func (p *prober) mpiDirs() []string {
+	var dirs []string
+	prefix := func(variable string, subs ...string) {
+		if dir := p.env(variable); dir != "" {
+			for _, sub := range subs {
+				dirs = append(dirs, path.Join(dir, sub))
+			}
+		}
+	}
+	prefix("MPI_HOME", "lib", "lib64")
+	prefix("I_MPI_ROOT", "lib", "lib/release", "intel64/lib/release")
+	prefix("CRAY_MPICH_DIR", "lib", "lib-abi-mpich")
+	prefix("EBROOTOPENMPI", "lib", "lib64")
+	prefix("EBROOTMPICH", "lib", "lib64")
+	prefix("EBROOTIMPI", "mpi/latest/lib", "mpi/latest/lib/release")
+	dirs = append(dirs, pathList(p.env("LD_LIBRARY_PATH"))...)
+	for _, dir := range pathList(p.env("PATH")) {
+		if p.exists(strings.TrimPrefix(path.Join(dir, "mpirun"), "/")) {
+			dirs = append(dirs, path.Join(dir, "../lib"), path.Join(dir, "../lib64"))
+			break
+		}
+	}
+	dirs = slices.DeleteFunc(dirs, func(dir string) bool { return !path.IsAbs(dir) })
+	for i, dir := range dirs {
+		dirs[i] = path.Clean(dir)[1:]
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool { return dir == "" })
+}
+
+// pathList splits a variable such as PATH. Modules make it long; more than this many places are not looked at.
+func pathList(list string) []string {
+	const places = 256
+	dirs := strings.Split(list, ":")
+	return dirs[:min(len(dirs), places)]
+}

@@ -1,0 +1,161 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+	"golang.org/x/sys/unix"
+)
+
+// nvmlNotLoaded is NVML_ERROR_DRIVER_NOT_LOADED.
+const nvmlNotLoaded = 9
+
+// nvidia sets the NVIDIA driver and its GPUs. NVML knows best, and a process of its own asks it, since a broken driver may end or hang
+// whoever does. Without that helper /proc tells as far as it goes.
+func (p *prober) nvidia(ctx context.Context, opt Options) {
+	driver, err := p.nvidiaDriver()
+	if err != nil {
+		p.cannotTell("nvidia", "%v", err)
+	}
+	if driver == "" && (p.recorded || !p.exists("dev/nvidiactl")) {
+		if p.recorded && !p.exists("proc/driver") {
+			p.cannotTell("gpus", "nothing was recorded in proc/driver")
+		}
+		return
+	}
+	if driver != "" {
+		p.node.NVIDIA = &facts.NVIDIA{Driver: driver, CUDA: cudaOfDriver(driver)}
+	}
+	if p.recorded {
+		p.listedGPUs()
+		return
+	}
+	answer, err := p.askHelper(ctx, opt, driver)
+	switch {
+	case errors.Is(err, errNoHelper):
+		p.listedGPUs()
+	case err != nil:
+		p.cannotTell("gpus", "%v", err)
+	case answer.Code == nvmlNotLoaded && driver == "":
+		// The device node outlived the driver: there are no usable GPUs.
+	case answer.Error != "":
+		p.cannotTell("gpus", "%s", answer.Error)
+	default:
+		p.take(answer)
+	}
+}
+
+// take sets what NVML says.
+func (p *prober) take(answer facts.NVML) {
+	p.node.NVIDIA = &facts.NVIDIA{Driver: answer.Driver, CUDA: answer.CUDA}
+	for _, g := range answer.GPUs {
+		p.node.GPUs = append(p.node.GPUs, g.GPU)
+	}
+}
+
+// nvidiaDriver returns the version of the loaded kernel module; empty without one.
+func (p *prober) nvidiaDriver() (string, error) {
+	text, err := readFile(p.fsys, "proc/driver/nvidia/version", maxSmall)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	version := parseDriver(text)
+	if version == "" {
+		return "", errors.New("/proc/driver/nvidia/version names no version")
+	}
+	return version, nil
+}
+
+// parseDriver reads /proc/driver/nvidia/version, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …" or "… Open Kernel
+// Module for x86_64  550.54.15  Release Build …": the first word of digits and dots, which a time is not. Empty where there is none.
+func parseDriver(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	for _, word := range strings.Fields(line) {
+		if strings.Contains(word, ".") && strings.Trim(word, "0123456789.") == "" && word[0] != '.' && word[len(word)-1] != '.' {
+			return word
+		}
+	}
+	return ""
+}
+
+// cudaOfDriver returns the newest CUDA version that a driver supports, by the branch its first number names (NVIDIA's CUDA release
+// notes); empty for a branch that is not known here, and for the Tegra branches.
+func cudaOfDriver(driver string) string {
+	branch, _, _ := strings.Cut(driver, ".")
+	n, err := strconv.Atoi(branch)
+	if err != nil {
+		return ""
+	}
+	versions := map[int]string{
+		390: "9.1", 396: "9.2", 410: "10.0", 418: "10.1", 440: "10.2", 450: "11.0", 455: "11.1", 460: "11.2", 465: "11.3", 470: "11.4",
+		495: "11.5", 510: "11.6", 515: "11.7", 520: "11.8", 525: "12.0", 530: "12.1", 535: "12.2", 545: "12.3", 550: "12.4",
+		555: "12.5", 560: "12.6", 565: "12.7", 570: "12.8", 575: "12.9", 580: "13.0",
+	}
+	return versions[n]
+}
+
+// listedGPUs sets the GPUs that the kernel module lists, of which it gives the model.
+func (p *prober) listedGPUs() {
+	const dir = "proc/driver/nvidia/gpus"
+	var found []facts.GPU
+	var uuids []string
+	for _, bus := range p.list(dir) {
+		text, err := readFile(p.fsys, dir+"/"+bus+"/information", maxSmall)
+		if err != nil {
+			p.cannotTell("gpus", "%v", err)
+			continue
+		}
+		info := parseCPUInfo(text).values // the same form: "Model: \t\t NVIDIA H100 80GB HBM3"
+		if !p.mayOpen(info["Device Minor"]) {
+			continue
+		}
+		g := facts.GPU{Vendor: "nvidia", Name: info["Model"], Arch: capabilityOf(info["Model"])}
+		if g.Arch == "" {
+			p.cannotTell("gpus", "the compute capability of %q is not known without hpc3-gpu", g.Name)
+		}
+		found, uuids = append(found, g), append(uuids, info["GPU UUID"])
+	}
+	setting, set := p.visibleDevices()
+	for _, i := range facts.Visible(setting, set, uuids) {
+		p.node.GPUs = append(p.node.GPUs, found[i])
+	}
+}
+
+// mayOpen reports whether this process may use a GPU. A job's cgroup forbids to open the device and hides nothing else.
+func (p *prober) mayOpen(minor string) bool {
+	if _, err := strconv.ParseUint(minor, 10, 16); p.recorded || err != nil {
+		return true
+	}
+	// Without O_NONBLOCK the driver might start the GPU first, which takes seconds.
+	f, err := os.OpenFile("/dev/nvidia"+minor, os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return !errors.Is(err, fs.ErrPermission)
+	}
+	f.Close()
+	return true
+}
+
+// capabilityOf returns the compute capability of a data-centre GPU by its model, as in "Tesla V100-SXM2-32GB" and "NVIDIA H100 80GB
+// HBM3" (NVIDIA's list of CUDA GPUs); empty where it is not known. Models for desktops share their names between generations.
+func capabilityOf(model string) string {
+	model = strings.TrimPrefix(strings.TrimPrefix(model, "NVIDIA "), "Tesla ")
+	word := strings.FieldsFunc(model, func(r rune) bool { return r == ' ' || r == '-' })
+	if len(word) == 0 {
+		return ""
+	}
+	capabilities := map[string]string{
+		"K40": "3.5", "K40m": "3.5", "K80": "3.7", "M10": "5.0", "M40": "5.2", "M60": "5.2", "P100": "6.0", "P4": "6.1", "P40": "6.1",
+		"V100": "7.0", "V100S": "7.0", "T4": "7.5", "A100": "8.0", "A30": "8.0", "A10": "8.6", "A10G": "8.6", "A16": "8.6", "A2": "8.6",
+		"A40": "8.6", "L4": "8.9", "L40": "8.9", "L40S": "8.9", "H100": "9.0", "H200": "9.0", "H800": "9.0", "GH200": "9.0",
+		"B200": "10.0", "GB200": "10.0",
+	}
+	return capabilities[word[0]]
+}

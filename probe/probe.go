@@ -1,0 +1,176 @@
+// Package probe finds out what a node is: its CPU, GPUs, fabric and MPI. It asks the machine on which it runs, or reads what was
+// recorded of another one.
+package probe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// Options says how to probe. The zero value asks this machine.
+type Options struct {
+	Root     string              // directory that holds /proc, /sys … of a recorded node; empty for this machine
+	Labels   []string            // words that the site gave the node
+	Helper   string              // path of hpc3-gpu; empty: next to the executable, or in ../libexec/hpc3
+	Env      func(string) string // environment, of which visible GPUs and places of MPI are read; nil: empty
+	CacheDir string              // where answers of the helper are kept; empty: nowhere
+}
+
+// Node returns the facts of a node. What could not be asked stands in Unknown; an error is returned only where nothing can be told of
+// the CPU, as for a recorded node without /proc/cpuinfo.
+func Node(ctx context.Context, opt Options) (facts.Node, error) {
+	n := facts.Node{SchemaVersion: facts.SchemaVersion, OS: "linux", Arch: runtime.GOARCH, Labels: sorted(opt.Labels)}
+	p := prober{node: &n, fsys: os.DirFS("/"), env: opt.Env}
+	if p.env == nil {
+		p.env = func(string) string { return "" }
+	}
+	if opt.Root != "" {
+		root, err := os.OpenRoot(opt.Root)
+		if err != nil {
+			return facts.Node{}, fmt.Errorf("opening recorded node: %w", err)
+		}
+		defer root.Close()
+		p.fsys, p.recorded = root.FS(), true
+		p.env = func(string) string { return "" } // this machine's says nothing of another
+	}
+	if err := p.cpu(opt.Root); err != nil {
+		return facts.Node{}, err
+	}
+	n.Kernel, n.Hostname = p.kernel(), p.hostname()
+	p.glibc()
+	p.fabric()
+	p.mpi()
+	p.nvidia(ctx, opt)
+	p.amd()
+	return n, nil
+}
+
+// prober gathers the facts of one node.
+type prober struct {
+	node     *facts.Node
+	fsys     fs.FS // root of the node
+	recorded bool  // fsys is not this machine's
+	env      func(string) string
+}
+
+// cannotTell records a fact that could not be asked.
+func (p *prober) cannotTell(what, format string, args ...any) {
+	p.node.Unknown = append(p.node.Unknown, facts.Unknown{What: what, Why: fmt.Sprintf(format, args...)})
+}
+
+func (p *prober) cpu(root string) error {
+	if !p.recorded {
+		var unknown []facts.Unknown
+		p.node.CPU, unknown = nativeCPU(p.fsys)
+		p.node.Unknown = append(p.node.Unknown, unknown...)
+		return nil
+	}
+	cpu, arch, err := recordedCPU(p.fsys)
+	if err != nil {
+		return fmt.Errorf("reading recorded node %s: %w", root, err)
+	}
+	p.node.CPU, p.node.Arch = cpu, arch
+	return nil
+}
+
+// kernel returns the release, as uname -r prints it.
+func (p *prober) kernel() string {
+	if release := p.line("proc/sys/kernel/osrelease"); release != "" {
+		return release
+	}
+	// "Linux version 6.1.0-13-amd64 (…"
+	if words := strings.Fields(p.line("proc/version")); len(words) > 2 && words[1] == "version" {
+		return words[2]
+	}
+	return ""
+}
+
+func (p *prober) hostname() string {
+	for _, name := range []string{"proc/sys/kernel/hostname", "etc/hostname"} {
+		if host := p.line(name); host != "" {
+			return host
+		}
+	}
+	return ""
+}
+
+// line returns the first line of a file of the node without spaces around it; empty where there is none.
+func (p *prober) line(name string) string {
+	text, err := readFile(p.fsys, name, maxSmall)
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSpace(first)
+}
+
+// exists reports whether a file of the node is there.
+func (p *prober) exists(name string) bool {
+	_, err := fs.Stat(p.fsys, name)
+	return err == nil
+}
+
+// list returns the names in a directory of the node, sorted; none where it cannot be read.
+func (p *prober) list(dir string) []string {
+	entries, err := fs.ReadDir(p.fsys, dir)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// sorted returns the distinct words in order.
+func sorted(words []string) []string {
+	words = slices.Clone(words)
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+// maxSmall bounds files of /proc and /sys that hold a line or a few; the kernel gives them a page.
+const maxSmall = 1 << 16
+
+// readFile returns the text of a file of which no more than limit bytes are taken.
+func readFile(fsys fs.FS, name string, limit int64) (string, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, limit))
+	return string(raw), err
+}
+
+// readHead returns /proc/cpuinfo up to the end of its first block; that of ARM whole, since its cores may differ. To write the block of
+// an x86 core, the kernel asks that core, which costs an interrupt.
+func readHead(fsys fs.FS, name string) (string, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var text strings.Builder
+	piece := make([]byte, 4096)
+	for text.Len() < maxCPUInfo {
+		n, err := f.Read(piece)
+		text.Write(piece[:n])
+		if err == io.EOF || err == nil && strings.Contains(strings.TrimLeft(text.String(), "\n"), "\n\n") && !strings.Contains(text.String(), "CPU implementer") {
+			return text.String(), nil
+		}
+		if err != nil {
+			return text.String(), err
+		}
+	}
+	return text.String(), nil
+}

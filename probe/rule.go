@@ -1,0 +1,172 @@
+package probe
+
+import (
+	"slices"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// processor is what a CPU says of itself, by which its target is found.
+type processor struct {
+	family                  string // root of the targets, "x86_64"
+	vendor                  string
+	number, model, stepping int // x86: family, model and stepping
+	features                set
+	part                    string // ARM: "0xd0c"
+	generation              int    // POWER
+	core                    string // RISC-V: target
+}
+
+// The ways in which a target is found; the words are those of facts.CPU.Rule.
+const (
+	ruleStrict  = "strict"  // archspec's own: every feature of the target is there
+	ruleBounded = "bounded" // as strict, but for niche features, up to the target that the model number names
+	ruleRelaxed = "relaxed" // as strict, but for niche features
+)
+
+// finding is a target, how it was found, and what of its features the CPU does not show.
+type finding struct {
+	target, strict, rule string
+	missing              []string
+}
+
+// find returns the target of a CPU. Archspec's own answer is often too low on a virtual machine, for hypervisors and kernels hide
+// features that no compiler emits. Family and model still name the core, and bound how far such a feature may be taken for granted:
+// without that bound a broadwell would pass for a skylake.
+func (p processor) find() finding {
+	f := finding{strict: p.fit(nil).Name, rule: ruleStrict}
+	f.target = f.strict
+	strict, _ := facts.LookupTarget(f.strict)
+	niche := newSet(facts.NicheFeatures(p.family))
+	switch p.family {
+	case "x86_64":
+		named, known := facts.LookupTarget(coreOf(p.vendor, p.number, p.model, p.stepping))
+		if known {
+			f.take(p.bounded(named, niche), ruleBounded, func(t facts.Target) bool { return t.Name != f.strict && t.DescendsFrom(f.strict) })
+		} else if strict.Generic() {
+			f.take(p.fit(niche), ruleRelaxed, func(t facts.Target) bool { return t.Name != f.strict })
+		}
+	case "aarch64":
+		if strict.Generic() {
+			f.take(p.fit(niche), ruleRelaxed, func(t facts.Target) bool { return t.Name != f.strict })
+		}
+	}
+	return f.lacking(p.features)
+}
+
+// take makes t the finding if it is better.
+func (f *finding) take(t facts.Target, rule string, better func(facts.Target) bool) {
+	if t.Name != "" && better(t) {
+		f.target, f.rule = t.Name, rule
+	}
+}
+
+// lacking adds what the CPU does not show of its target.
+func (f finding) lacking(features set) finding {
+	if f.rule == ruleStrict {
+		return f
+	}
+	t, _ := facts.LookupTarget(f.target)
+	for _, name := range t.Features {
+		if !features.has(name) {
+			f.missing = append(f.missing, name)
+		}
+	}
+	return f
+}
+
+// fit is archspec's detection (archspec/cpu/detect.py), with some features set aside: the deepest target that descends from the
+// deepest generic one that fits.
+func (p processor) fit(aside set) facts.Target {
+	candidates := p.candidates(aside)
+	generic := deepest(slices.DeleteFunc(slices.Clone(candidates), func(t facts.Target) bool { return !t.Generic() }))
+	samePart := func(t facts.Target) bool { return t.Part == p.part }
+	if slices.ContainsFunc(candidates, samePart) {
+		candidates = slices.DeleteFunc(candidates, func(t facts.Target) bool { return !samePart(t) })
+	}
+	if best := deepest(slices.DeleteFunc(candidates, func(t facts.Target) bool {
+		return t.Name == generic.Name || !t.DescendsFrom(generic.Name)
+	})); best.Name != "" {
+		return best
+	}
+	if generic.Name == "" {
+		generic, _ = facts.LookupTarget(p.family)
+	}
+	return generic
+}
+
+// candidates returns the targets of which the CPU has all features, those set aside excepted.
+func (p processor) candidates(aside set) []facts.Target {
+	var fitting []facts.Target
+	for _, name := range facts.Targets() {
+		t, _ := facts.LookupTarget(name)
+		if t.Root() == p.family && p.fits(t, aside) {
+			fitting = append(fitting, t)
+		}
+	}
+	return fitting
+}
+
+func (p processor) fits(t facts.Target, aside set) bool {
+	switch p.family {
+	case "ppc64", "ppc64le":
+		return t.Generation <= p.generation
+	case "riscv64":
+		return t.Generic() || t.Name == p.core
+	case "aarch64":
+		if t.Generic() {
+			return t.Name == "aarch64" // the other levels list no features, so that they would fit everywhere
+		}
+	}
+	return (t.Generic() || t.Vendor == p.vendor) && p.shows(t, aside)
+}
+
+// shows reports whether the CPU has all features of t but those set aside. That ssse3 implies sse3 is archspec's feature_aliases.
+func (p processor) shows(t facts.Target, aside set) bool {
+	for _, f := range t.Features {
+		if !p.features.has(f) && !aside.has(f) && (f != "sse3" || !p.features.has("ssse3")) {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded returns the deepest of named and its ancestors of which the CPU shows all but what is set aside.
+func (p processor) bounded(named facts.Target, aside set) facts.Target {
+	var fitting []facts.Target
+	for _, name := range append(named.Ancestors(), named.Name) {
+		if t, _ := facts.LookupTarget(name); p.fits(t, aside) {
+			fitting = append(fitting, t)
+		}
+	}
+	return deepest(fitting)
+}
+
+// deepest returns the target with the most ancestors, of equal ones that with the most features, then the later one: in the table
+// there is no other tie on one node but neoverse_n2 and neoverse_v2, of which archspec takes the latter. Of none it is the zero target.
+func deepest(targets []facts.Target) facts.Target {
+	var best facts.Target
+	for _, t := range targets {
+		d := t.Depth() - best.Depth()
+		if best.Name == "" || d > 0 || d == 0 && len(t.Features) >= len(best.Features) {
+			best = t
+		}
+	}
+	return best
+}
+
+// set is a set of feature names; the nil set is empty.
+type set map[string]struct{}
+
+func newSet(names []string) set {
+	s := make(set, len(names))
+	for _, n := range names {
+		s[n] = struct{}{}
+	}
+	return s
+}
+
+func (s set) has(name string) bool {
+	_, ok := s[name]
+	return ok
+}
