@@ -52,10 +52,13 @@ func (p Pin) marshal() ([]byte, error) {
 	return json.Marshal(pinFile{SchemaVersion: pinVersion, Pin: p})
 }
 
-// SetPin remembers what a reference named, in place of what was known before.
+// SetPin remembers what a reference named, in place of what was known before. A zero Time is now.
 func (s *Store) SetPin(p Pin) error {
 	if _, _, err := splitDigest(p.Digest); err != nil {
 		return err
+	}
+	if p.Time.IsZero() {
+		p.Time = time.Now().UTC()
 	}
 	raw, err := p.marshal()
 	if err != nil {

@@ -1,0 +1,156 @@
+// Command hpc3-run runs a command in the image of an index that suits this node best.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// version is set by the Makefile.
+var version = "dev" //nolint:gochecknoglobals // the linker's -X needs a variable
+
+const name = "hpc3-run"
+
+func main() {
+	if status, handled := run.Reenter(os.Args); handled {
+		os.Exit(status)
+	}
+	start := time.Now()
+	ctx, stop := interruptible()
+	status := walk(ctx, start, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// interruptible returns a context that SIGINT, SIGTERM and SIGHUP end, so that nothing half-made stays. A signal that the caller
+// has the process ignore (nohup, a background job of a script) stays ignored, for the command as well.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		if s, ok := (<-signals).(syscall.Signal); ok {
+			cancel(interrupted{s})
+		}
+	}()
+	return ctx, func() { signal.Stop(signals) }
+}
+
+// interrupted is why a walk ended early.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return i.signal.String() }
+
+// walk does what the command line says, and returns the exit status. Where the command starts it does not return.
+func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io.Writer) int {
+	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr}
+	err := w.app().RunContext(ctx, args)
+	var why interrupted
+	if errors.As(context.Cause(ctx), &why) {
+		fmt.Fprintf(stderr, "%s: error[%s]: %s before the command started\n", name, fault.Engine, why)
+		return 128 + int(why.signal)
+	}
+	if err != nil {
+		return fault.Print(stderr, name, err, fault.Engine)
+	}
+	return 0
+}
+
+type walker struct {
+	ctx            context.Context //nolint:containedctx // one walk, one context
+	clock          *launcher.Clock
+	stdout, stderr io.Writer
+}
+
+func (w *walker) action(c *cli.Context) error {
+	if c.Bool("version") {
+		fmt.Fprintln(w.stdout, name, version)
+		return nil
+	}
+	line, err := settings(c)
+	if err != nil {
+		return err
+	}
+	if c.NArg() == 0 || c.Args().First() == "" {
+		return fault.New(fault.Usage, "no image given").Hint("see %s --help", name)
+	}
+	image, command := c.Args().First(), c.Args().Tail()
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	road, err := w.road(line)
+	if err != nil {
+		return err
+	}
+	if road.Option.DryRun {
+		return w.dryRun(road, image, command)
+	}
+	return w.start(road, image, command)
+}
+
+// road gathers the settings and the process as it is.
+func (w *walker) road(line option.Settings) (*launcher.Road, error) {
+	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH}
+	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
+	host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	site, opt, err := launcher.Settings(host, line)
+	if err != nil {
+		return nil, err
+	}
+	teller := &teller{w: w.stderr, quiet: opt.Quiet, verbose: opt.Verbose || opt.Debug}
+	return &launcher.Road{
+		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
+		Note: teller.note, Waiting: teller.wait, Progress: teller.progress,
+	}, nil
+}
+
+func (w *walker) start(road *launcher.Road, image string, command []string) error {
+	choice, err := road.Choose(w.ctx, image)
+	if err != nil {
+		return err
+	}
+	defer choice.Close()
+	start, err := road.Prepare(w.ctx, choice, command)
+	if err != nil {
+		return err
+	}
+	if road.Option.Time {
+		w.clock.Print(w.stderr, name)
+	}
+	return start.Exec()
+}
+
+func (w *walker) dryRun(road *launcher.Road, image string, command []string) error {
+	choice, err := road.Choose(w.ctx, image)
+	if err != nil {
+		return err
+	}
+	defer choice.Close()
+	summary, err := road.Summary(choice, command)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(w.stdout, summary)
+	if road.Option.Time {
+		w.clock.Print(w.stderr, name)
+	}
+	return nil
+}

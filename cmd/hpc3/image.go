@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// maxIndexFile bounds what --index reads; the parser's own limit is lower.
+const maxIndexFile = 8 << 20
+
+func (t *tool) explain(c *cli.Context) error {
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	var e launcher.Explanation
+	if file := c.String("index"); file != "" {
+		if c.NArg() > 0 {
+			return fault.New(fault.Usage, "both --index and an image are given").Hint("leave one out")
+		}
+		raw, err := t.read(file)
+		if err != nil {
+			return err
+		}
+		e, err = road.ExplainIndex(t.ctx, file, raw)
+		if err != nil {
+			return err
+		}
+	} else {
+		image, err := oneImage(c)
+		if err != nil {
+			return err
+		}
+		if e, err = road.Explain(t.ctx, image); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		err = t.json(e)
+	} else {
+		_, err = io.WriteString(t.stdout, e.Table())
+	}
+	if err == nil && e.Chosen == nil {
+		return errNo
+	}
+	return err
+}
+
+// read reads a file, "-" being standard input.
+func (t *tool) read(file string) ([]byte, error) {
+	in := t.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fault.New(fault.Usage, "opening index: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxIndexFile))
+	if err != nil {
+		return nil, fault.New(fault.Usage, "reading index: %w", err)
+	}
+	return raw, nil
+}
+
+func oneImage(c *cli.Context) (string, error) {
+	switch c.NArg() {
+	case 0:
+		return "", fault.New(fault.Usage, "no image given").Hint("see %s --help", name)
+	case 1:
+		return c.Args().First(), nil
+	}
+	return "", fault.New(fault.Usage, "one image is expected, and %q was given as well", c.Args().Get(1)).Hint("see %s --help", name)
+}
+
+// pulled is what pull says with --json.
+type pulled struct {
+	SchemaVersion int            `json:"schemaVersion"`
+	Reference     string         `json:"reference"`
+	IndexDigest   string         `json:"indexDigest"`
+	Images        []launcher.SIF `json:"images"`
+}
+
+func (t *tool) pull(c *cli.Context) error {
+	image, err := oneImage(c)
+	if err != nil {
+		return err
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	if !c.IsSet("pull") {
+		road.Option.Pull = option.Always // to pull is to ask for what the name means now
+	}
+	if !c.Bool("quiet") {
+		road.Waiting = func(text string) { fmt.Fprintf(t.stderr, "%s: %s\n", name, text) }
+	}
+	out := c.String("o")
+	if out != "" && c.Bool("all-variants") {
+		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").Hint("leave one out")
+	}
+	p, err := road.Pull(t.ctx, image, out, c.Bool("all-variants"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return t.json(pulled{1, p.Reference, p.IndexDigest, p.Images})
+	}
+	for _, s := range p.Images {
+		fmt.Fprintln(t.stdout, s.Path)
+	}
+	return nil
+}
+
+func (t *tool) doctor(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fault.New(fault.Usage, "doctor takes no argument, and %q was given", c.Args().First()).Hint("see %s --help", name)
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	d := road.Doctor(t.ctx)
+	if c.Bool("json") {
+		err = t.json(d)
+	} else {
+		t.printDiagnosis(d)
+	}
+	if err == nil && !d.Ready {
+		return errNo
+	}
+	return err
+}
+
+func (t *tool) printDiagnosis(d launcher.Diagnosis) {
+	for _, f := range d.Findings {
+		fmt.Fprintf(t.stdout, "%-8s %-16s %s\n", f.State, f.What, fault.OneLine(f.Text))
+		if f.Mend != "" {
+			fmt.Fprintf(t.stdout, "%-8s %-16s -> %s\n", "", "", fault.OneLine(f.Mend))
+		}
+	}
+	if d.Ready {
+		fmt.Fprintln(t.stdout, "this node can run images")
+		return
+	}
+	fmt.Fprintln(t.stdout, "this node cannot run images yet")
+}

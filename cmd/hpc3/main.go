@@ -1,0 +1,115 @@
+// Command hpc3 holds the tools around the road: for those who want to know what a node is, which image it gets and why,
+// and for those who prepare images and nodes.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// version is set by the Makefile.
+var version = "dev" //nolint:gochecknoglobals // the linker's -X needs a variable
+
+const name = "hpc3"
+
+// Exit statuses, which are interface.
+const (
+	statusNo      = 1 // does not fit, is not ready
+	statusUsage   = 2
+	statusUnknown = 3 // could not be found out
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	status := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// errNo is the answer "no": all that is to be said is on stdout already.
+var errNo = errors.New("no")
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	t := &tool{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	app := t.app()
+	err := app.RunContext(ctx, reorder(app, args))
+	switch class, _, _ := fault.Of(err, fault.Engine); {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return statusNo
+	case ctx.Err() != nil:
+		fmt.Fprintf(stderr, "%s: error[%s]: interrupted\n", name, fault.Engine)
+		return statusUnknown
+	case class == fault.Usage:
+		fault.Print(stderr, name, err, fault.Usage)
+		return statusUsage
+	case class == fault.NoMatch:
+		fault.Print(stderr, name, err, fault.NoMatch)
+		return statusNo
+	default:
+		fault.Print(stderr, name, err, fault.Engine)
+		return statusUnknown
+	}
+}
+
+// tool is one call of hpc3.
+type tool struct {
+	ctx            context.Context //nolint:containedctx // one call, one context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// road gathers the settings and the process as it is. The flags that a command shares with hpc3-run are read here.
+func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
+	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH}
+	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
+	host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	var line option.Settings
+	for _, n := range []string{"platform", "authfile", "pull"} {
+		if !c.IsSet(n) {
+			continue
+		}
+		if err := line.Set(n, c.String(n)); err != nil {
+			return nil, fault.New(fault.Usage, "option --%s: %w", n, err)
+		}
+	}
+	site, opt, err := launcher.Settings(host, line)
+	if err != nil {
+		return nil, err
+	}
+	road := &launcher.Road{Host: host, Site: site, Option: opt, Version: version}
+	if c.Bool("verbose") {
+		road.Note = func(text string) { fmt.Fprintf(t.stderr, "%s: %s\n", name, text) }
+	}
+	if file := c.String("node"); file != "" {
+		node, err := t.node(file)
+		if err != nil {
+			return nil, err
+		}
+		road.Given = &node
+	}
+	return road, nil
+}
+
+func (t *tool) json(v any) error {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(t.stdout, "%s\n", raw)
+	return err
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+func (t *tool) probe(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fault.New(fault.Usage, "probe takes no argument, and %q was given", c.Args().First()).Hint("see %s --help", name)
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	road.ProbeRoot = c.String("root")
+	node, err := road.Node(t.ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Bool("json"):
+		return t.json(node)
+	case c.Bool("features"):
+		for _, f := range node.CPU.Features {
+			fmt.Fprintln(t.stdout, f)
+		}
+		return nil
+	}
+	t.printNode(node)
+	return nil
+}
+
+func (t *tool) printNode(n facts.Node) {
+	line := func(what, value string) {
+		if strings.TrimSpace(value) != "" {
+			fmt.Fprintf(t.stdout, "%-9s %s\n", what, fault.OneLine(value))
+		}
+	}
+	line("node", n.Hostname)
+	line("system", strings.TrimSpace(fmt.Sprintf("%s/%s, kernel %s", n.OS, n.Arch, n.Kernel)))
+	line("glibc", n.Glibc)
+	line("cpu", n.CPU.Name)
+	line("target", target(n.CPU))
+	for _, g := range n.GPUs {
+		line("gpu", fmt.Sprintf("%s %s %s, %.0f GB", g.Vendor, g.Name, g.Arch, float64(g.MemoryBytes)/1e9))
+	}
+	if n.NVIDIA != nil {
+		line("nvidia", "driver "+n.NVIDIA.Driver+", CUDA "+n.NVIDIA.CUDA)
+	}
+	for _, m := range n.MPI {
+		line("mpi", m.Implementation+" "+m.Version+" "+m.Soname)
+	}
+	line("fabric", strings.Join(n.Fabric, ", "))
+	line("labels", strings.Join(n.Labels, ", "))
+	for _, u := range n.Unknown {
+		line("unknown", u.What+": "+u.Why)
+	}
+}
+
+// target says what rules the choice, and how it was told.
+func target(c facts.CPU) string {
+	s := c.Target
+	if c.Level > 0 {
+		s += fmt.Sprintf(" (x86-64-v%d)", c.Level)
+	}
+	if c.Strict != "" && c.Strict != c.Target {
+		s += ", told by family and model: by its flags alone it would be " + c.Strict
+	}
+	if len(c.Missing) > 0 {
+		s += "; not shown here: " + strings.Join(c.Missing, " ")
+	}
+	if c.Emulated {
+		s += "; emulated"
+	}
+	return s
+}
+
+// node reads a node file, "-" being standard input.
+func (t *tool) node(file string) (facts.Node, error) {
+	if file == "-" {
+		return launcher.ReadNode("-", t.stdin)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return facts.Node{}, fault.New(fault.Usage, "opening node file: %w", err).Hint("hpc3 probe --json writes one")
+	}
+	defer f.Close()
+	return launcher.ReadNode(file, f)
+}

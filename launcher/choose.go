@@ -1,0 +1,372 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
+	"github.com/hpc3-project/hpc3/launcher/match"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/store"
+	"github.com/hpc3-project/hpc3/probe"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// maxNesting bounds how many indexes may stand inside one another. The specification allows nesting and names no bound;
+// nobody was seen to need more than one level.
+const maxNesting = 3
+
+// Choice is what came out of looking at the index: an entry, or none and the reasons.
+type Choice struct {
+	Reference oci.Reference
+	Node      facts.Node   // what was matched against: this node, or --platform as a node
+	Index     oci.Index    // without entries for a SIF
+	Result    match.Result // Chosen is an index into Index.Entries, -1 where none fits
+	Cached    bool         // the index came from the cache
+
+	entry  oci.Entry // the chosen one; where it was an index itself, the chosen one of that
+	key    string    // the name of the reference in the cache
+	source fetch.Source
+}
+
+// Close lets go of the registry or archive.
+func (c *Choice) Close() {
+	if c.source != nil {
+		_ = c.source.Close() // opened for reading
+	}
+}
+
+// Entry returns the chosen entry, and whether there is one.
+func (c *Choice) Entry() (oci.Entry, bool) { return c.entry, c.Result.Chosen >= 0 }
+
+// Choose reads the index and picks the entry for this node. Where nothing fits, or --variant asks for what cannot run, the
+// error is of class nomatch, and the choice with its reasons comes beside it.
+func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
+	ref, err := oci.ParseReference(image)
+	if err != nil {
+		return nil, err
+	}
+	c := &Choice{Reference: ref, Result: match.Result{Chosen: -1}}
+	if ref.Transport == oci.SIF {
+		return c, nil
+	}
+	if c.Node, err = r.Node(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.readIndex(ctx, c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	if err := r.pick(ctx, c); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// Node returns the facts that are matched against.
+func (r *Road) Node(ctx context.Context) (facts.Node, error) {
+	if r.Option.Platform != "" {
+		node, err := match.NodeFor(r.Option.Platform)
+		r.Clock.Done("probe", "--platform "+r.Option.Platform)
+		return node, err
+	}
+	if r.Given != nil {
+		return *r.Given, nil
+	}
+	node, err := probe.Node(ctx, r.probeOptions())
+	if err != nil {
+		return facts.Node{}, fault.New(fault.Engine, "probing node: %w", err)
+	}
+	r.Clock.Done("probe", node.CPU.Target)
+	return node, nil
+}
+
+func (r *Road) probeOptions() probe.Options {
+	return probe.Options{Root: r.ProbeRoot, Labels: r.Site.LabelsOf(r.Host.Name), Env: r.Host.Getenv, CacheDir: r.probeCache()}
+}
+
+// probeCache is where the answer of the GPU helper is kept; a cache that cannot be used only means asking again.
+func (r *Road) probeCache() string { return filepath.Join(r.CacheDir(), "probe") }
+
+func (r *Road) readIndex(ctx context.Context, c *Choice) error {
+	key, err := cacheKey(c.Reference)
+	if err != nil {
+		return err
+	}
+	c.key = key
+	if r.Option.Pull != option.Always {
+		raw, err := r.cachedIndex(c)
+		if err != nil {
+			return err
+		}
+		if raw != nil {
+			c.Cached = true
+			err := r.parseIndex(ctx, c, raw, "")
+			r.Clock.Done("index", "from the cache")
+			return err
+		}
+	}
+	if r.Option.Pull == option.Never {
+		return fault.New(fault.Cache, "the image %s is not in the cache, and --pull never forbids to fetch it", c.Reference).Hint("run it once with --pull missing, or: hpc3 pull %s", c.Reference.Name)
+	}
+	raw, mediaType, err := r.askIndex(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := r.parseIndex(ctx, c, raw, mediaType); err != nil {
+		return err
+	}
+	r.Clock.Done("index", c.Reference.String())
+	return r.remember(c, raw, mediaType)
+}
+
+// cacheKey is the name under which the cache knows a reference. A local archive or layout may be written anew under
+// the same name, so its file's identity is part of the key.
+func cacheKey(ref oci.Reference) (string, error) {
+	if ref.Transport == oci.Registry {
+		return ref.String(), nil
+	}
+	abs, err := filepath.Abs(ref.Path)
+	if err != nil {
+		return "", fault.New(fault.Reference, "finding %s: %w", ref, err)
+	}
+	probed := abs
+	if ref.Transport == oci.Layout {
+		probed = filepath.Join(abs, "index.json")
+	}
+	info, err := os.Stat(probed)
+	if err != nil {
+		return "", noSuchFile(ref, err)
+	}
+	ref.Path = abs
+	return fmt.Sprintf("%s size=%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
+}
+
+func noSuchFile(ref oci.Reference, err error) error {
+	var perr *os.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fault.New(fault.Reference, "opening %s: %w", ref, err).Hint("a name without a transport in front is looked for in a registry; a path is relative to the working directory")
+}
+
+// cachedIndex returns the index that the cache holds for the reference, nil where it holds none.
+func (r *Road) cachedIndex(c *Choice) ([]byte, error) {
+	s, err := r.Store()
+	if err != nil {
+		return nil, err
+	}
+	digest := c.Reference.Digest
+	if digest == "" {
+		pin, ok, err := s.Pin(c.key)
+		if err != nil || !ok {
+			return nil, err
+		}
+		digest = pin.Digest
+	}
+	raw, ok, err := s.Blob(digest)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return raw, nil
+}
+
+func (r *Road) askIndex(ctx context.Context, c *Choice) (raw []byte, mediaType string, err error) {
+	src, err := r.open(ctx, c)
+	if err != nil {
+		return nil, "", err
+	}
+	return src.Root(ctx)
+}
+
+// open opens the registry or archive of the choice, once.
+func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
+	if c.source != nil {
+		return c.source, nil
+	}
+	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
+		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
+		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version, Progress: r.counter(c.Reference),
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.source = src
+	return src, nil
+}
+
+func (r *Road) remember(c *Choice, raw []byte, mediaType string) error {
+	s, err := r.Store()
+	if err != nil {
+		return err
+	}
+	digest := oci.DigestOf(raw)
+	if err := s.PutBlob(digest, raw); err != nil {
+		return err
+	}
+	return s.SetPin(store.Pin{Reference: c.key, Digest: digest, MediaType: mediaType})
+}
+
+// parseIndex reads raw as an index, or, for an image without one, as the manifest of its only entry.
+func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType string) error {
+	kind, err := oci.Sniff(raw, mediaType)
+	if err != nil {
+		return err
+	}
+	if oci.IsIndex(kind) {
+		index, err := oci.ParseIndex(raw)
+		c.Index = index
+		return err
+	}
+	manifest, err := oci.ParseManifest(raw)
+	if err != nil {
+		return err
+	}
+	config, err := r.blob(ctx, c, manifest.Config)
+	if err != nil {
+		return err
+	}
+	parsed, err := oci.ParseConfig(config)
+	if err != nil {
+		return err
+	}
+	if err := r.keep(oci.DigestOf(raw), raw); err != nil {
+		return err
+	}
+	self := oci.Descriptor{MediaType: kind, Digest: oci.DigestOf(raw), Size: int64(len(raw))}
+	c.Index = oci.SingleIndex(self, parsed)
+	return nil
+}
+
+// blob returns a manifest or config from the cache, else from the source, and keeps it in the cache.
+func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, error) {
+	s, err := r.Store()
+	if err != nil {
+		return nil, err
+	}
+	raw, ok, err := s.Blob(d.Digest)
+	if err != nil || ok {
+		return raw, err
+	}
+	if r.Option.Pull == option.Never {
+		return nil, fault.New(fault.Cache, "%s of %s is not in the cache, and --pull never forbids to fetch it", d.Digest, c.Reference).Hint("run it once with --pull missing")
+	}
+	src, err := r.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = src.Blob(ctx, d); err != nil {
+		return nil, err
+	}
+	return raw, s.PutBlob(d.Digest, raw)
+}
+
+func (r *Road) keep(digest string, raw []byte) error {
+	s, err := r.Store()
+	if err != nil {
+		return err
+	}
+	return s.PutBlob(digest, raw)
+}
+
+// pick matches the entries, or takes the one that --variant names, and descends where it is an index itself.
+func (r *Road) pick(ctx context.Context, c *Choice) error {
+	entries := c.Index.Entries
+	for depth := 0; ; depth++ {
+		result, err := r.matchEntries(c, entries, depth)
+		if depth == 0 {
+			c.Result = result
+		}
+		if err != nil {
+			c.Result.Chosen = -1
+			return err
+		}
+		c.entry = entries[result.Chosen]
+		if !c.entry.IsIndex() {
+			r.Clock.Done("match", platformOf(c.entry))
+			return nil
+		}
+		if depth == maxNesting {
+			return fault.New(fault.Registry, "reading %s: indexes are nested more than %d deep", c.Reference, maxNesting)
+		}
+		raw, err := r.blob(ctx, c, c.entry.Descriptor)
+		if err != nil {
+			return err
+		}
+		nested, err := oci.ParseIndex(raw)
+		if err != nil {
+			return err
+		}
+		entries = nested.Entries
+	}
+}
+
+func (r *Road) matchEntries(c *Choice, entries []oci.Entry, depth int) (match.Result, error) {
+	result := match.Best([]facts.Node{c.Node}, entries, match.Policy{CPUFeatures: r.Site.CPUFeatures})
+	if r.Option.Variant != "" && depth == 0 {
+		return r.forced(c, result)
+	}
+	if result.Chosen < 0 {
+		return result, fault.New(fault.NoMatch, "no entry of %s fits %s: %s", c.Reference, describe(c.Node, r.Option.Platform), result.Why).
+			Hint("see what each entry asks for: hpc3 explain %s", c.Reference.Name)
+	}
+	return result, nil
+}
+
+// forced takes the entry that the user named by its position or digest.
+func (r *Road) forced(c *Choice, result match.Result) (match.Result, error) {
+	at := find(c.Index.Entries, r.Option.Variant)
+	if at < 0 {
+		return result, fault.New(fault.NoMatch, "%s has no entry %q", c.Reference, r.Option.Variant).
+			Hint("--variant takes a position from 0 to %d or a digest: hpc3 explain %s", len(c.Index.Entries)-1, c.Reference.Name)
+	}
+	verdict := result.Verdicts[at]
+	if !verdict.Fits && !r.Option.Force {
+		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", r.Option.Variant, c.Reference, describe(c.Node, r.Option.Platform), verdict.Reasons[0]).
+			Hint("--force runs it all the same")
+	}
+	if !verdict.Fits {
+		r.note("entry %s is run by --force, though %s", r.Option.Variant, verdict.Reasons[0])
+	}
+	result.Chosen, result.Why = at, "--variant "+r.Option.Variant
+	return result, nil
+}
+
+// find returns the entry that a position or a digest names, else -1.
+func find(entries []oci.Entry, variant string) int {
+	n, err := strconv.Atoi(variant)
+	if err == nil && n >= 0 && n < len(entries) {
+		return n
+	}
+	return slices.IndexFunc(entries, func(e oci.Entry) bool { return e.Digest == variant })
+}
+
+// platformOf returns what an entry says it is for.
+func platformOf(e oci.Entry) string {
+	if w := e.Wants(); w != "" {
+		return w
+	}
+	return "no platform"
+}
+
+// arch is the architecture of the chosen entry; one that states none was matched as the node's.
+func (c *Choice) arch() string {
+	if c.entry.Platform != nil && c.entry.Platform.Architecture != "" {
+		return c.entry.Platform.Architecture
+	}
+	return c.Node.Arch
+}
+
+func describe(n facts.Node, platform string) string {
+	if platform != "" {
+		return platform
+	}
+	return "this node (" + n.CPU.Target + ")"
+}

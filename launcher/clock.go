@@ -1,0 +1,43 @@
+package launcher
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// Clock notes what each step of the road cost.
+type Clock struct {
+	last  time.Time
+	first time.Time
+	steps []step
+}
+
+type step struct {
+	name string
+	cost time.Duration
+	what string
+}
+
+// NewClock starts a clock at now.
+func NewClock(now time.Time) *Clock { return &Clock{first: now, last: now} }
+
+// Done says that the step which began when the last one ended is over. A nil clock notes nothing.
+func (c *Clock) Done(name, what string) {
+	if c == nil {
+		return
+	}
+	now := time.Now()
+	c.steps = append(c.steps, step{name, now.Sub(c.last), what})
+	c.last = now
+}
+
+// Print writes a line for each step, "PREFIX: time: NAME COST WHAT", and one for their sum. The unit is the millisecond.
+func (c *Clock) Print(w io.Writer, prefix string) {
+	for _, s := range c.steps {
+		fmt.Fprintf(w, "%s: time: %-8s %9.1f ms  %s\n", prefix, s.name, milliseconds(s.cost), s.what)
+	}
+	fmt.Fprintf(w, "%s: time: %-8s %9.1f ms\n", prefix, "total", milliseconds(c.last.Sub(c.first)))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

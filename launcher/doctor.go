@@ -1,0 +1,108 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/probe"
+)
+
+// Finding is one thing that doctor looked at.
+type Finding struct {
+	What  string `json:"what"`
+	State string `json:"state"`          // "ok", "note" (works without), "missing"
+	Text  string `json:"text"`           // what was seen
+	Mend  string `json:"mend,omitempty"` // what to do; empty with "ok"
+}
+
+// Diagnosis is what doctor says of a node.
+type Diagnosis struct {
+	SchemaVersion int       `json:"schemaVersion"`
+	Ready         bool      `json:"ready"` // an image can be fetched and run here
+	Findings      []Finding `json:"findings"`
+}
+
+// Doctor looks at all that the road needs on this node.
+func (r *Road) Doctor(ctx context.Context) Diagnosis {
+	d := Diagnosis{SchemaVersion: 1}
+	d.Findings = append(d.Findings, r.examineNode(ctx)...)
+	cache := r.examineCache()
+	userns, fuse := examineNamespaces(), examineFUSE()
+	apptainer := r.examineApptainer()
+	d.Findings = append(d.Findings, r.examineSettings(), cache, userns, fuse, apptainer)
+	native := userns.State == "ok" && fuse.State == "ok"
+	d.Ready = cache.State != "missing" && (native || apptainer.State == "ok")
+	return d
+}
+
+func (r *Road) examineNode(ctx context.Context) []Finding {
+	node, err := probe.Node(ctx, r.probeOptions())
+	if err != nil {
+		return []Finding{{"node", "missing", err.Error(), "report this together with /proc/cpuinfo"}}
+	}
+	findings := []Finding{{What: "node", State: "ok", Text: nodeLine(node, "")}}
+	for _, u := range node.Unknown {
+		findings = append(findings, Finding{u.What, "note", "unknown: " + u.Why, "images that ask for it are refused until it can be told"})
+	}
+	return findings
+}
+
+func (r *Road) examineSettings() Finding {
+	if r.Site.File == "" {
+		return Finding{What: "site file", State: "ok", Text: "none; every setting has its default"}
+	}
+	return Finding{What: "site file", State: "ok", Text: r.Site.File}
+}
+
+func (r *Road) examineCache() Finding {
+	if _, err := r.Store(); err != nil {
+		_, hints, _ := fault.Of(err, fault.Cache)
+		return Finding{"cache", "missing", err.Error(), strings.Join(hints, "; ")}
+	}
+	dir := r.CacheDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return Finding{"cache", "note", fmt.Sprintf("%s: %v", dir, err), "set HPC3_CACHEDIR to a directory with some GB of room"}
+	}
+	free := float64(fs.Bavail) * float64(fs.Bsize) / 1e9
+	if free < 2 {
+		return Finding{"cache", "note", fmt.Sprintf("%s, only %.1f GB free", dir, free), "set HPC3_CACHEDIR to a directory with some GB of room"}
+	}
+	return Finding{What: "cache", State: "ok", Text: fmt.Sprintf("%s, %.0f GB free", dir, free)}
+}
+
+func examineNamespaces() Finding {
+	if err := run.CanMakeNamespaces(); err != nil {
+		return Finding{"user namespaces", "missing", bare(err).Error(), namespaceHint()}
+	}
+	return Finding{What: "user namespaces", State: "ok", Text: "can be made"}
+}
+
+func namespaceHint() string {
+	settings := []struct{ file, bad, mend string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "an AppArmor profile that allows userns for hpc3-run, or sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
+	}
+	for _, s := range settings {
+		if raw, err := os.ReadFile(s.file); err == nil && strings.TrimSpace(string(raw)) == s.bad {
+			return "as root: " + s.mend
+		}
+	}
+	return "a chroot or a seccomp filter forbids them; outside of it they work"
+}
+
+func examineFUSE() Finding {
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		return Finding{"/dev/fuse", "missing", bare(err).Error(), "as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)"}
+	}
+	_ = f.Close() // opened to see whether it can be
+	return Finding{What: "/dev/fuse", State: "ok", Text: "can be opened"}
+}

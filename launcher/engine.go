@@ -1,0 +1,79 @@
+package launcher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// Engine returns what runs the image and, for Apptainer, its path.
+func (r *Road) Engine() (option.Engine, string, error) {
+	if r.Option.Engine == option.Native {
+		return option.Native, "", nil
+	}
+	path, whyNot := run.FindApptainer(r.Host.Getenv, r.Host.UID)
+	if whyNot == "" {
+		whyNot = r.works(path)
+	}
+	switch {
+	case whyNot == "":
+		return option.Apptainer, path, nil
+	case r.Option.Engine == option.Apptainer:
+		return "", "", fault.New(fault.Engine, "using Apptainer: %s", whyNot).Hint("leave --engine out, or use --engine native")
+	case path != "":
+		r.note("not using Apptainer: %s", whyNot)
+	}
+	return option.Native, "", nil
+}
+
+// works returns why Apptainer does not work for this user, or "". A good answer is remembered until the node is booted or the
+// program replaced, since asking takes longer than all else before a cached image starts.
+func (r *Road) works(path string) string {
+	mark := r.verdictFile(path)
+	if _, err := os.Stat(mark); mark != "" && err == nil {
+		return ""
+	}
+	whyNot := run.Works(path)
+	if whyNot == "" && mark != "" {
+		// Where the cache cannot be written the question is asked again.
+		_ = os.MkdirAll(filepath.Dir(mark), 0o700)
+		_ = os.WriteFile(mark, nil, 0o600)
+	}
+	return whyNot
+}
+
+// verdictFile names a file after everything that the verdict on Apptainer depends on; "" where that cannot be told.
+func (r *Road) verdictFile(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	dir := r.CacheDir()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(), r.Host.UID, strings.TrimSpace(string(boot))))
+	return filepath.Join(dir, "engine", hex.EncodeToString(sum[:16]))
+}
+
+func (r *Road) examineApptainer() Finding {
+	path, whyNot := run.FindApptainer(r.Host.Getenv, r.Host.UID)
+	if path == "" {
+		return Finding{"Apptainer", "note", whyNot, "not needed: hpc3 has an engine of its own"}
+	}
+	if whyNot == "" {
+		whyNot = run.Works(path)
+	}
+	if whyNot != "" {
+		return Finding{"Apptainer", "note", path + ": " + whyNot, "not needed: hpc3 has an engine of its own"}
+	}
+	return Finding{What: "Apptainer", State: "ok", Text: path}
+}

@@ -1,0 +1,206 @@
+package launcher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/match"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// Explanation says which entry of an index is chosen for a node, and why not each other one. It is the JSON of hpc3 explain.
+type Explanation struct {
+	SchemaVersion int              `json:"schemaVersion"`
+	Reference     string           `json:"reference"`
+	IndexDigest   string           `json:"indexDigest"`
+	Chosen        *Chosen          `json:"chosen"` // null where nothing fits
+	Why           string           `json:"why,omitempty"`
+	Entries       []ExplainedEntry `json:"entries"` // all of the index, in its order
+
+	node string
+}
+
+// Chosen is the entry that is taken.
+type Chosen struct {
+	Position int    `json:"position"` // in manifests[] of the index, from 0
+	Digest   string `json:"digest"`
+	Platform string `json:"platform"`
+	Why      string `json:"why"`
+}
+
+// ExplainedEntry is one entry of the index with at least one reason.
+type ExplainedEntry struct {
+	Position int      `json:"position"`
+	Digest   string   `json:"digest"`
+	Platform string   `json:"platform"`
+	Fits     bool     `json:"fits"`
+	Reasons  []string `json:"reasons"`
+}
+
+// Explain reads the index of an image, and nothing more, and judges its entries.
+func (r *Road) Explain(ctx context.Context, image string) (Explanation, error) {
+	c, err := r.Choose(ctx, image)
+	if c == nil {
+		return Explanation{}, err
+	}
+	defer c.Close()
+	if c.Reference.Transport == oci.SIF {
+		return Explanation{}, fault.New(fault.Usage, "%s is one image, not an index with a choice", c.Reference).Hint("hpc3-run runs it as it is")
+	}
+	class, _, _ := fault.Of(err, "")
+	if err != nil && class != fault.NoMatch {
+		return Explanation{}, err
+	}
+	return explain(c.Reference.Name, c.Index, c.Node, c.Result, r.Option.Platform), nil
+}
+
+// ExplainIndex judges the entries of an index that was read from a file.
+func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Explanation, error) {
+	index, err := oci.ParseIndex(raw)
+	if err != nil {
+		return Explanation{}, err
+	}
+	node, err := r.Node(ctx)
+	if err != nil {
+		return Explanation{}, err
+	}
+	result := match.Best([]facts.Node{node}, index.Entries, match.Policy{CPUFeatures: r.Site.CPUFeatures})
+	return explain(name, index, node, result, r.Option.Platform), nil
+}
+
+func explain(name string, index oci.Index, node facts.Node, result match.Result, platform string) Explanation {
+	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodeLine(node, platform)}
+	for i, v := range result.Verdicts {
+		entry := index.Entries[i]
+		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), v.Fits, v.Reasons})
+	}
+	if result.Chosen < 0 {
+		e.Why = result.Why
+		return e
+	}
+	entry := index.Entries[result.Chosen]
+	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), result.Why}
+	return e
+}
+
+// JSON returns the explanation as JSON, indented.
+func (e Explanation) JSON() ([]byte, error) { return json.MarshalIndent(e, "", "  ") }
+
+// Table returns the explanation as a person reads it.
+func (e Explanation) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "image  %s\n", e.Reference)
+	if e.IndexDigest != "" {
+		fmt.Fprintf(&b, "index  %s\n", e.IndexDigest)
+	}
+	fmt.Fprintf(&b, "node   %s\n\n", e.node)
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  #\tPLATFORM\tVERDICT\tREASON")
+	for _, entry := range e.Entries {
+		verdict, mark := "refused", " "
+		switch {
+		case e.Chosen != nil && e.Chosen.Position == entry.Position:
+			verdict, mark = "chosen", "*"
+		case entry.Fits:
+			verdict = "fits"
+		}
+		for i, reason := range entry.Reasons {
+			if i > 0 {
+				fmt.Fprintf(w, "\t\t\t%s\n", fault.OneLine(reason))
+				continue
+			}
+			fmt.Fprintf(w, "%s %d\t%s\t%s\t%s\n", mark, entry.Position, fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
+		}
+	}
+	_ = w.Flush() // to a strings.Builder
+	if e.Chosen == nil {
+		fmt.Fprintf(&b, "\nnothing fits: %s\n", e.Why)
+	}
+	return b.String()
+}
+
+// nodeLine is a node in one line.
+func nodeLine(n facts.Node, platform string) string {
+	if platform != "" {
+		return "--platform " + platform
+	}
+	parts := []string{n.Arch + " " + n.CPU.Target}
+	if n.CPU.Level > 0 {
+		parts[0] += fmt.Sprintf(" (x86-64-v%d)", n.CPU.Level)
+	}
+	if n.CPU.Emulated {
+		parts = append(parts, "emulated")
+	}
+	for _, g := range n.GPUs {
+		parts = append(parts, strings.TrimSpace(g.Vendor+" "+g.Arch))
+	}
+	if n.NVIDIA != nil {
+		parts = append(parts, "NVIDIA driver "+n.NVIDIA.Driver)
+	}
+	for _, m := range n.MPI {
+		parts = append(parts, strings.TrimSpace(m.Implementation+" "+m.Version))
+	}
+	parts = append(parts, n.Labels...)
+	return strings.Join(parts, ", ")
+}
+
+// Summary says what would run and why, for --dry-run. It fetches nothing.
+func (r *Road) Summary(c *Choice, command []string) (string, error) {
+	engine, _, err := r.Engine()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	line := func(what, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-8s %s\n", what, fault.OneLine(value))
+		}
+	}
+	line("image", c.Reference.String())
+	if entry, ok := c.Entry(); ok {
+		line("index", c.Index.Digest)
+		line("node", nodeLine(c.Node, r.Option.Platform))
+		line("chosen", fmt.Sprintf("entry %d, %s", c.Index.Entries[c.Result.Chosen].Position, platformOf(entry)))
+		line("digest", entry.Digest)
+		line("why", c.Result.Why)
+		cached, err := r.isCached(c)
+		if err != nil {
+			return "", err
+		}
+		line("cached", cached)
+	}
+	line("engine", string(engine))
+	line("command", quoted(command))
+	return b.String(), nil
+}
+
+func (r *Road) isCached(c *Choice) (string, error) {
+	s, err := r.Store()
+	if err != nil {
+		return "", err
+	}
+	path, ok, err := s.SIF(c.entry.Digest, c.arch())
+	if err != nil || !ok {
+		return "no", err
+	}
+	return path, nil
+}
+
+func quoted(command []string) string {
+	if len(command) == 0 {
+		return "(an interactive login shell)"
+	}
+	words := make([]string, len(command))
+	for i, w := range command {
+		words[i] = w
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}

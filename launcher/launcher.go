@@ -1,0 +1,156 @@
+// Package launcher is the road: probe the node, match the best entry of the image index, fetch that entry only,
+// convert it to a SIF, and run it. It walks through the rooms in this order, and nothing else does.
+package launcher
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/site"
+	"github.com/hpc3-project/hpc3/launcher/store"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// Host is the process that walks the road, as the operating system shows it: what a room needs of the outside comes
+// from here, so that a test can give another.
+type Host struct {
+	Environ []string // NAME=VALUE
+	Cwd     string   // "" where it cannot be told
+	UID     int
+	Arch    string // GOARCH of this node
+	Name    string // host name
+}
+
+// Getenv returns the value of a variable, "" where it is not set. Of two settings of one name the last counts.
+func (h Host) Getenv(name string) string {
+	for i := len(h.Environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(h.Environ[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Road is one walk. The functions may be nil.
+type Road struct {
+	Host     Host
+	Site     site.Site
+	Option   option.Run
+	Clock    *Clock
+	Note     func(text string)               // what -v shows
+	Waiting  func(text string)               // something takes long; told once
+	Progress func(image string, bytes int64) // bytes fetched so far
+	Version  string
+
+	Given     *facts.Node // match against this node instead of probing
+	ProbeRoot string      // probe the recorded node below this directory
+
+	cache *store.Store
+}
+
+// Settings reads the site's file, the user's file and the environment, and lays the command line over them.
+func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
+	file, byName := site.DefaultFile, false
+	if named := h.Getenv("HPC3_CONFIG"); named != "" {
+		file, byName = named, true
+	}
+	s, err := site.Load(file, byName)
+	if err != nil {
+		return site.Site{}, option.Run{}, err
+	}
+	var user option.Settings
+	if dir := xdg(h, "XDG_CONFIG_HOME", ".config"); dir != "" {
+		if user, err = site.LoadUser(filepath.Join(dir, "hpc3", "hpc3.toml")); err != nil {
+			return site.Site{}, option.Run{}, err
+		}
+	}
+	env, err := option.FromEnvironment(h.Getenv)
+	if err != nil {
+		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err)
+	}
+	run, err := s.Resolve(user, env, line)
+	return s, run, err
+}
+
+// xdg returns the directory of an XDG variable, by default DIR in the home; "" where there is no home.
+func xdg(h Host, variable, dir string) string {
+	if d := h.Getenv(variable); filepath.IsAbs(d) {
+		return d
+	}
+	if home := h.Getenv("HOME"); filepath.IsAbs(home) && home != "/" {
+		return filepath.Join(home, dir)
+	}
+	return ""
+}
+
+// CacheDir returns the directory of the cache: HPC3_CACHEDIR, the site's choice, $XDG_CACHE_HOME/hpc3, ~/.cache/hpc3. For a
+// user without a home of his own it is a directory in TMPDIR that only he can read.
+func (r *Road) CacheDir() string {
+	if dir := r.Host.Getenv("HPC3_CACHEDIR"); dir != "" {
+		return dir
+	}
+	if r.Site.CacheDir != "" {
+		return r.Site.CacheDir
+	}
+	if dir := xdg(r.Host, "XDG_CACHE_HOME", ".cache"); dir != "" && usableBelow(dir) {
+		return filepath.Join(dir, "hpc3")
+	}
+	dir := filepath.Join(tempDir(r.Host), "hpc3-"+itoa(r.Host.UID))
+	r.note("there is no home that can be written, so the cache is %s", dir)
+	return dir
+}
+
+// usableBelow tells whether dir, or what exists of its parents, can be written: a cluster's accounts may have a HOME
+// that exists on the login nodes only, or none at all ("/nonexistent").
+func usableBelow(dir string) bool {
+	for {
+		info, err := os.Stat(dir)
+		if err == nil {
+			return info.IsDir() && writable(dir)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir || !os.IsNotExist(err) {
+			return false
+		}
+		dir = parent
+	}
+}
+
+func tempDir(h Host) string {
+	if dir := h.Getenv("TMPDIR"); filepath.IsAbs(dir) {
+		return dir
+	}
+	return "/tmp"
+}
+
+// Store returns the cache, opened at the first call.
+func (r *Road) Store() (*store.Store, error) {
+	if r.cache != nil {
+		return r.cache, nil
+	}
+	s, err := store.Open(r.CacheDir())
+	if err != nil {
+		return nil, err
+	}
+	s.OnWait = func(string) { r.waiting("another process is converting this image; waiting for it") }
+	r.cache = s
+	return s, nil
+}
+
+// Walk is the whole road: it returns only with an error, since the process becomes the command.
+func (r *Road) Walk(ctx context.Context, image string, command []string) error {
+	choice, err := r.Choose(ctx, image)
+	if err != nil {
+		return err
+	}
+	defer choice.Close()
+	start, err := r.Prepare(ctx, choice, command)
+	if err != nil {
+		return err
+	}
+	return start.Exec()
+}

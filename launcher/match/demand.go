@@ -1,0 +1,242 @@
+package match
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// kind is what a demand is about.
+type kind int
+
+const (
+	kindEntry   kind = iota // the entry itself is unusable
+	kindOS                  // operating system or architecture
+	kindCPU                 // a microarchitecture
+	kindGeneric             // "generic": no demand
+	kindNVIDIA              // NVIDIA GPU code
+	kindAMD                 // AMD GPU code
+	kindDriver              // NVIDIA driver
+	kindCUDA                // CUDA of the driver
+	kindMPI
+	kindGlibc
+	kindLabel   // any other word
+	kindUnknown // needs a fact that could not be asked
+)
+
+// demand is one token of an entry, read.
+type demand struct {
+	token   string
+	kind    kind
+	target  *target // kindCPU; nil if no such target is known
+	version version // kindDriver, kindCUDA, kindMPI, kindGlibc
+	code    gpuCode // kindNVIDIA
+	name    string  // kindAMD: "gfx90a"; kindMPI: "openmpi", "mpich", "mpiabi"
+}
+
+// target is a microarchitecture with what is asked of it often.
+type target struct {
+	facts.Target
+	root    string
+	depth   int
+	vector  int
+	above   []string // ancestors
+	generic bool     // a level that no vendor owns
+}
+
+// is reports whether t is other or descends from it.
+func (t *target) is(other *target) bool {
+	return t.Name == other.Name || slices.Contains(t.above, other.Name)
+}
+
+// lookup returns the target of a name or alias, nil if there is none.
+func (c *chooser) lookup(name string) *target {
+	if t, ok := c.targets[name]; ok {
+		return t
+	}
+	var t *target
+	if found, ok := facts.LookupTarget(name); ok {
+		t = &target{Target: found, root: found.Root(), above: found.Ancestors(), generic: found.Vendor == "" || found.Vendor == "generic"}
+		t.depth = len(t.above)
+		t.vector = vectorClass(t)
+	}
+	c.targets[name] = t
+	return t
+}
+
+// vectorClass orders targets by the width of their vectors; for POWER it is the generation.
+func vectorClass(t *target) int {
+	has := func(feature string) bool { return slices.Contains(t.Features, feature) }
+	from := func(level string) bool { return t.Name == level || slices.Contains(t.above, level) }
+	switch {
+	case t.Generation > 0:
+		return t.Generation
+	case t.root == "x86_64":
+		return firstOf(has("avx512f"), has("avx2"), has("avx"), has("sse4_2"))
+	case t.root == "aarch64":
+		return firstOf(has("sve2") || from("armv9.0a"), has("sve"), has("atomics") || from("armv8.1a"))
+	}
+	return 0
+}
+
+// firstOf returns the number of conditions from the first true one on.
+func firstOf(conditions ...bool) int {
+	i := slices.Index(conditions, true)
+	if i < 0 {
+		return 0
+	}
+	return len(conditions) - i
+}
+
+// demandsOf reads the variant and the tokens of an entry.
+func (c *chooser) demandsOf(e *oci.Entry) []demand {
+	demands := make([]demand, 0, len(e.Tokens)+1)
+	if e.Platform != nil && e.Platform.Variant != "" {
+		v := e.Platform.Variant
+		demands = append(demands, demand{token: v, kind: kindCPU, target: c.lookup(variantTarget(e.Platform.Architecture, v))})
+	}
+	for _, token := range e.Tokens {
+		d, ok := c.known[token]
+		if !ok {
+			d = c.read(token)
+			c.known[token] = d
+		}
+		demands = append(demands, d)
+	}
+	return demands
+}
+
+// variantTarget returns the target that a variant of the image specification means; other variants may be names of targets.
+func variantTarget(arch, variant string) string {
+	level, numbered := strings.CutPrefix(variant, "v")
+	switch {
+	case arch == "amd64" && variant == "v1":
+		return "x86_64"
+	case arch == "amd64" && numbered:
+		return "x86_64_v" + level
+	case arch == "arm64" && (variant == "v8" || variant == "v8.0"):
+		return "aarch64"
+	case arch == "arm64" && variant == "v9":
+		return "armv9.0a"
+	case arch == "arm64" && numbered:
+		return "armv" + level + "a"
+	case arch == "ppc64le" && strings.HasPrefix(variant, "power") && !strings.HasSuffix(variant, "le"):
+		return variant + "le"
+	}
+	return variant
+}
+
+// read reads one token. A word of no vocabulary is a label.
+func (c *chooser) read(token string) demand {
+	if token == "generic" {
+		return demand{token: token, kind: kindGeneric}
+	}
+	if t := c.lookup(token); t != nil {
+		return demand{token: token, kind: kindCPU, target: t}
+	}
+	d, ok := readPattern(token)
+	if !ok {
+		d.kind = kindLabel
+	}
+	d.token = token
+	return d
+}
+
+// readPattern reads the tokens that hold numbers.
+func readPattern(token string) (demand, bool) {
+	prefix, rest, ok := strings.Cut(token, "-")
+	if !ok {
+		return demand{}, false
+	}
+	switch prefix {
+	case "nv":
+		code, ok := readGPUCode(rest)
+		return demand{kind: kindNVIDIA, code: code}, ok
+	case "nvidia":
+		v, ok := numbers(rest, 2, 3)
+		return demand{kind: kindDriver, version: v}, ok
+	case "cuda":
+		v, ok := numbers(rest, 2, 2)
+		return demand{kind: kindCUDA, version: v}, ok
+	case "glibc":
+		v, ok := numbers(rest, 2, 2)
+		return demand{kind: kindGlibc, version: v}, ok
+	case "amd":
+		digits, gfx := strings.CutPrefix(rest, "gfx")
+		return demand{kind: kindAMD, name: rest}, gfx && digits != "" && strings.Trim(digits, "0123456789abcdef") == ""
+	case "mpi":
+		name, number, given := strings.Cut(rest, "-")
+		v, ok := numbers(number, 1, 8)
+		return demand{kind: kindMPI, name: name, version: v}, slices.Contains([]string{"openmpi", "mpich", "mpiabi"}, name) && (ok || !given)
+	}
+	return demand{}, false
+}
+
+// readGPUCode reads what follows "nv-": "compute-9-0a", "ptx-8-0".
+func readGPUCode(s string) (gpuCode, bool) {
+	form, rest, _ := strings.Cut(s, "-")
+	var code gpuCode
+	switch form {
+	case "compute":
+		if trimmed := strings.TrimRight(rest, "af"); len(rest)-len(trimmed) == 1 {
+			code.exact = rest[len(trimmed)] == 'a'
+			code.suffix = rest[len(trimmed):]
+			rest = trimmed
+		}
+	case "ptx":
+		code.ptx = true
+	default:
+		return gpuCode{}, false
+	}
+	v, ok := numbers(rest, 2, 2)
+	if ok {
+		code.capability = capability{v[0], v[1]}
+	}
+	return code, ok
+}
+
+// numbers reads from low to high numbers parted by hyphens. None has more than six digits.
+func numbers(s string, low, high int) (version, bool) {
+	parts := strings.Split(s, "-")
+	if len(parts) < low || len(parts) > high {
+		return nil, false
+	}
+	v := make(version, len(parts))
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 32)
+		if err != nil || len(part) > 6 {
+			return nil, false
+		}
+		v[i] = int(n)
+	}
+	return v, true
+}
+
+// targetOf returns the deepest of the CPU demands, by ancestors and then features, else the root of the family.
+func (c *chooser) targetOf(e *oci.Entry, demands []demand) *target {
+	var deepest *target
+	for _, d := range demands {
+		if t := d.target; t != nil && (deepest == nil || t.depth > deepest.depth || t.depth == deepest.depth && len(t.Features) > len(deepest.Features)) {
+			deepest = t
+		}
+	}
+	if deepest != nil {
+		return deepest
+	}
+	if e.Platform == nil {
+		return nil
+	}
+	return c.lookup(facts.FamilyOf(e.Platform.Architecture))
+}
+
+// clip shortens what an index says of itself to a word of a sentence.
+func clip(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}

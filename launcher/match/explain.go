@@ -1,0 +1,244 @@
+package match
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// explain turns judgements into sentences.
+func (c *chooser) explain(judged []judgement, best int) Result {
+	r := Result{Chosen: best, Verdicts: make([]Verdict, len(judged))}
+	if best < 0 {
+		r.Why = c.whyNone(judged)
+	} else {
+		r.Why = c.whyChosen(judged, best)
+	}
+	for i := range judged {
+		r.Verdicts[i] = Verdict{
+			Position: judged[i].entry.Position,
+			Fits:     judged[i].fits(),
+			Skipped:  judged[i].aside != "",
+			Reasons:  c.reasons(judged, i, best),
+		}
+	}
+	if best >= 0 {
+		r.Verdicts[best].Reasons = []string{r.Why}
+	}
+	return r
+}
+
+func (c *chooser) reasons(judged []judgement, i, best int) []string {
+	j := &judged[i]
+	if j.aside != "" {
+		return []string{j.aside}
+	}
+	var reasons []string
+	for _, r := range j.refusals {
+		reasons = append(reasons, r.reason)
+	}
+	if len(reasons) == 0 && i != best {
+		reasons = []string{c.whyPassedOver(j, &judged[best])}
+	}
+	return reasons
+}
+
+// whyPassedOver says what the chosen entry has before one that fits too: the first key that differs, with both values.
+func (c *chooser) whyPassedOver(j, chosen *judgement) string {
+	key := j.score.differs(chosen.score)
+	if key == keyCount {
+		return samePlace(j, chosen)
+	}
+	values := fmt.Sprintf(" (%s %d < %d)", keyName(key), j.score[key], chosen.score[key])
+	other := fmt.Sprintf("entry %d", chosen.entry.Position)
+	mine, theirs := c.tuning(j), c.tuning(chosen)
+	switch key {
+	case keyRank:
+		return "fits, but its author ranks " + other + " higher" + values
+	case keySite:
+		return "fits, but " + other + " names more labels of " + c.here() + values
+	case keyAccel:
+		return "fits, but " + other + " has code for the GPU of " + c.here() + values
+	case keyAccelExact:
+		return "fits, but the GPU code of " + other + " is nearer to the GPU" + values
+	case keyMPI:
+		return "fits, but " + other + " uses the MPI of " + c.here() + values
+	case keyVector:
+		return "fits, but " + c.vectorsApart(j, chosen) + values
+	case keyDriver:
+		return "fits, but " + other + " asks for a newer NVIDIA driver, which " + c.here() + " has"
+	}
+	if key == keyAffinity && j.score[key] == 0 {
+		return "fits, but is tuned for " + mine + ", a CPU of another vendor; " + theirs + " comes first" + values
+	}
+	if c.exact(chosen) {
+		return "fits, but " + theirs + " is exactly this CPU" + values
+	}
+	return "fits, but " + theirs + " is nearer to " + c.cpus() + " than " + mine + values
+}
+
+// vectorsApart says how the vectors of two targets differ.
+func (c *chooser) vectorsApart(j, chosen *judgement) string {
+	mine, theirs := c.tuning(j), c.tuning(chosen)
+	if j.target == nil || chosen.target == nil || chosen.target.Generation > 0 {
+		return theirs + " is newer than " + mine
+	}
+	return fmt.Sprintf("%s has %s, %s only %s", theirs, vectorName(chosen.target), mine, vectorName(j.target))
+}
+
+// vectorName names the class of a target's vectors.
+func vectorName(t *target) string {
+	names := [...]string{"SSE2", "SSE4.2", "AVX", "AVX2", "AVX-512"}
+	if t.root == "aarch64" {
+		names = [...]string{"ARMv8.0", "ARMv8.1", "SVE", "SVE2", ""}
+	}
+	return names[t.vector]
+}
+
+// exact reports whether an entry is built for the very CPU of the nodes.
+func (c *chooser) exact(j *judgement) bool {
+	return len(c.hosts) == 1 && c.hosts[0].target != nil && j.target != nil && c.hosts[0].target.Name == j.target.Name
+}
+
+func samePlace(j, chosen *judgement) string {
+	if j.entry.Digest == chosen.entry.Digest {
+		return fmt.Sprintf("fits, and is the same image as entry %d, which comes earlier", chosen.entry.Position)
+	}
+	return fmt.Sprintf("fits as well as entry %d, which comes earlier in the index", chosen.entry.Position)
+}
+
+// tuning names what an entry was built for, in the entry's own word.
+func (c *chooser) tuning(j *judgement) string {
+	if j.target == nil {
+		return "no particular CPU"
+	}
+	for _, d := range j.demands {
+		if d.target == j.target && d.kind == kindCPU && c.lookup(d.token) == d.target {
+			return d.token
+		}
+	}
+	return j.target.Name
+}
+
+// here says "this node" or "these nodes".
+func (c *chooser) here() string {
+	if len(c.hosts) == 1 && c.hosts[0].others == 0 {
+		return "this node"
+	}
+	return "these nodes"
+}
+
+// cpus names the CPUs of the nodes, each once.
+func (c *chooser) cpus() string {
+	var names []string
+	for i := range c.hosts {
+		if name := c.hosts[i].cpu(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// whyChosen says what put the chosen entry before the next best.
+func (c *chooser) whyChosen(judged []judgement, best int) string {
+	chosen := &judged[best]
+	if chosen.entry.Platform == nil {
+		return "the only image of the index; it states no platform, which its config decides"
+	}
+	fitting, alike := 0, 0
+	var next *judgement
+	for i := range judged {
+		j := &judged[i]
+		if !j.fits() {
+			continue
+		}
+		fitting++
+		if j.score == chosen.score {
+			alike++
+		} else if next == nil || j.score.first(next.score) > 0 {
+			next = j
+		}
+	}
+	why := c.label(chosen) + ": "
+	if fitting == 1 {
+		return why + c.fit(chosen) + "the only one of the index that fits"
+	}
+	if next != nil {
+		why += c.merit(judged, chosen, next) + ", "
+	}
+	if alike > 1 {
+		why += fmt.Sprintf("the first of %d alike, ", alike)
+	}
+	return why + fmt.Sprintf("among %d that fit", fitting)
+}
+
+// label is what an entry is called in a sentence: its CPU and other demands, or its platform where it has none.
+func (c *chooser) label(j *judgement) string {
+	if len(j.entry.Tokens) > 0 {
+		return strings.Join(j.entry.Tokens, ", ")
+	}
+	return j.entry.Wants()
+}
+
+// fit says how the entry's target lies to the CPU, as the beginning of a sentence; empty where it has no more than its family's root.
+func (c *chooser) fit(j *judgement) string {
+	switch {
+	case j.target == nil || j.target.depth == 0 || len(c.hosts) != 1:
+		return ""
+	case c.exact(j):
+		return "made for this very CPU, and "
+	}
+	return "an ancestor of this CPU, " + c.hosts[0].cpu() + ", and "
+}
+
+// merit says by which key the chosen entry goes before the next.
+func (c *chooser) merit(judged []judgement, chosen, next *judgement) string {
+	key := chosen.score.differs(next.score)
+	switch key {
+	case keyRank:
+		return fmt.Sprintf("ranked highest by its author (%d)", chosen.score[key])
+	case keySite:
+		return "names the most labels of " + c.here()
+	case keyAccel:
+		return "has code for the GPU of " + c.here()
+	case keyAccelExact:
+		return "has the GPU code nearest to the GPU of " + c.here()
+	case keyMPI:
+		return "uses the MPI of " + c.here()
+	case keyDriver:
+		return "asks for the newest NVIDIA driver that " + c.here() + " has"
+	}
+	return c.nearness(judged, chosen)
+}
+
+// nearness says how the chosen entry's target lies to the CPU, where that decided.
+func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
+	name := c.tuning(chosen)
+	prefix := ""
+	if len(chosen.entry.Tokens) != 1 || chosen.entry.Tokens[0] != name {
+		prefix = name + " is "
+	}
+	if len(c.hosts) > 1 {
+		return prefix + "the nearest common ancestor of " + c.cpus()
+	}
+	h := &c.hosts[0]
+	switch {
+	case c.exact(chosen) && h.target.generic:
+		return prefix + "exactly the level of this CPU"
+	case c.exact(chosen):
+		return prefix + "exactly this CPU"
+	case h.target == nil || !h.target.is(chosen.target):
+		return prefix + "a foreign CPU, of which " + h.cpu() + " has all features"
+	case nearest(judged, chosen) || chosen.target.Generation > 0:
+		return prefix + "the nearest ancestor of this CPU, " + h.cpu()
+	}
+	return prefix + "an ancestor of this CPU, " + h.cpu() + ", with " + vectorName(chosen.target)
+}
+
+// nearest reports whether the chosen entry's target descends from that of every other that fits and is its equal in what goes
+// before the CPU.
+func nearest(judged []judgement, chosen *judgement) bool {
+	return !slices.ContainsFunc(judged, func(j judgement) bool {
+		return j.fits() && j.target != nil && j.score.differs(chosen.score) >= keyVector && !chosen.target.is(j.target)
+	})
+}

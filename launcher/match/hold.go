@@ -1,0 +1,210 @@
+package match
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// holdGPUs checks that every visible GPU runs some of the code, and returns how well the worst of them does.
+func (h *host) holdGPUs(needs gpuNeeds, refuse refuser) int {
+	exact := runsArchitecture
+	if len(needs.nvidia) > 0 {
+		exact = min(exact, h.holdNVIDIA(needs, refuse))
+	}
+	if len(needs.amd) > 0 {
+		exact = min(exact, h.holdAMD(needs, refuse))
+	}
+	return exact
+}
+
+func (h *host) holdNVIDIA(needs gpuNeeds, refuse refuser) int {
+	if why, unknown := h.unknown("gpus", "gpu", "nvidia"); unknown && len(h.nvidia) == 0 {
+		refuse(kindUnknown, "built for NVIDIA GPUs (%s); GPU state unknown: %s", needs.kinds(), why)
+		return 0
+	}
+	if len(h.nvidia) == 0 {
+		refuse(kindNVIDIA, "built for NVIDIA GPUs (%s), %s", needs.kinds(), h.noGPU())
+		return 0
+	}
+	worst := runsArchitecture
+	for _, g := range h.nvidia {
+		if !g.known {
+			refuse(kindUnknown, "built for NVIDIA GPUs (%s), and the compute capability of GPU %d is unknown", needs.kinds(), g.index)
+			return 0
+		}
+		best := needs.bestOn(g.capability)
+		if best == 0 {
+			refuse(kindNVIDIA, "built for GPUs of compute capability %s, GPU %d has %s", needs.kinds(), g.index, g.capability)
+		}
+		worst = min(worst, best)
+	}
+	return worst
+}
+
+func (h *host) noGPU() string {
+	if h.node.NVIDIA != nil {
+		return "none is visible here, though the driver is loaded"
+	}
+	return "none is visible here"
+}
+
+func (h *host) holdAMD(needs gpuNeeds, refuse refuser) int {
+	list := strings.Join(needs.amd, ", ")
+	if why, unknown := h.unknown("gpus", "gpu", "amd"); unknown && len(h.amd) == 0 {
+		refuse(kindUnknown, "built for AMD GPUs (%s); GPU state unknown: %s", list, why)
+		return 0
+	}
+	if len(h.amd) == 0 {
+		refuse(kindAMD, "built for AMD GPUs (%s), none is visible here", list)
+		return 0
+	}
+	for _, g := range h.amd {
+		switch {
+		case !g.known:
+			refuse(kindUnknown, "built for AMD GPUs (%s), and what GPU %d is, is unknown", list, g.index)
+		case !slices.Contains(needs.amd, g.arch):
+			refuse(kindAMD, "built for AMD GPUs (%s), GPU %d is %s", list, g.index, g.arch)
+		}
+	}
+	return runsSame
+}
+
+func (h *host) holdDriver(d *demand, refuse refuser) {
+	why, unknown := h.unknown("nvidia")
+	switch {
+	case h.driver == nil && (unknown || h.node.NVIDIA != nil):
+		refuse(kindUnknown, "needs NVIDIA driver %s or newer; the driver of this node is unknown%s", d.version, because(why))
+	case h.driver == nil:
+		refuse(kindDriver, "needs NVIDIA driver %s or newer, the node has none", d.version)
+	case h.driver.compare(d.version) < 0:
+		refuse(kindDriver, "needs NVIDIA driver %s or newer, the node has %s", d.version, h.node.NVIDIA.Driver)
+	}
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
+// holdCUDA checks a CUDA version. Within a major version older drivers run newer programs, unless the driver must compile PTX.
+func (h *host) holdCUDA(d *demand, ptx bool, refuse refuser) {
+	why, unknown := h.unknown("nvidia")
+	oldest := minorCompatible(d.version[0])
+	switch {
+	case h.cuda != nil && h.cuda.compare(d.version) >= 0:
+	case !ptx && h.cuda.major(d.version[0]) && oldest != nil && h.driver != nil && h.driver.compare(oldest) >= 0:
+	case h.cuda == nil && (unknown || h.node.NVIDIA != nil):
+		refuse(kindUnknown, "needs CUDA %s; that of this node's driver is unknown%s", d.version, because(why))
+	case h.node.NVIDIA == nil:
+		refuse(kindCUDA, "needs CUDA %s, the node has no NVIDIA driver", d.version)
+	case ptx && h.cuda.major(d.version[0]):
+		refuse(kindCUDA, "needs CUDA %s to compile its PTX, the node's driver %s has %s", d.version, h.node.NVIDIA.Driver, h.cuda)
+	default:
+		refuse(kindCUDA, "needs CUDA %s, the node's driver %s has %s", d.version, h.node.NVIDIA.Driver, h.cuda)
+	}
+}
+
+func (h *host) holdGlibc(d *demand, refuse refuser) {
+	has := parseVersion(h.node.Glibc)
+	why, unknown := h.unknown("glibc")
+	switch {
+	case has == nil && (unknown || h.node.Glibc != ""):
+		refuse(kindUnknown, "needs glibc %s; that of this node is unknown%s", d.version, because(why))
+	case has == nil:
+		refuse(kindGlibc, "needs glibc %s or newer, the node has none", d.version)
+	case has.compare(d.version) < 0:
+		refuse(kindGlibc, "needs glibc %s or newer, the node has %s", d.version, h.node.Glibc)
+	}
+}
+
+// holdMPI checks that some MPI of the node has the wanted ABI.
+func (h *host) holdMPI(d *demand, refuse refuser) {
+	wanted := mpiWanted(d)
+	unread := false
+	for _, m := range h.node.MPI {
+		fits, known := mpiFits(d, m)
+		if fits {
+			return
+		}
+		unread = unread || !known
+	}
+	why, unknown := h.unknown("mpi")
+	switch {
+	case unread:
+		refuse(kindUnknown, "needs %s; the version of this node's is unknown", wanted)
+	case unknown:
+		refuse(kindUnknown, "needs %s; that of this node is unknown%s", wanted, because(why))
+	default:
+		refuse(kindMPI, "needs %s, the node has %s", wanted, cmp.Or(mpiList(h.node.MPI), "none"))
+	}
+}
+
+// mpiFits reports whether an installed MPI serves programs built for another: of Open MPI the same major version, not
+// older; of the MPICH family any, since all share libmpi.so.12.
+func mpiFits(d *demand, m facts.MPI) (fits, known bool) {
+	if m.Implementation != d.name && !(d.name == "mpich" && m.Soname == "libmpi.so.12") {
+		return false, true
+	}
+	if d.name != "openmpi" || len(d.version) == 0 {
+		return true, true
+	}
+	has := parseVersion(m.Version)
+	if has == nil {
+		return false, false
+	}
+	return has.major(d.version[0]) && has.compare(d.version) >= 0, true
+}
+
+func mpiList(all []facts.MPI) string {
+	words := make([]string, len(all))
+	for i, m := range all {
+		words[i] = strings.TrimSpace(mpiName(m.Implementation) + " " + m.Version)
+	}
+	return strings.Join(words, " and ")
+}
+
+func mpiName(implementation string) string {
+	switch implementation {
+	case "openmpi":
+		return "Open MPI"
+	case "mpich":
+		return "an MPI with MPICH's ABI"
+	case "mpiabi":
+		return "an MPI with the standard ABI"
+	}
+	return implementation
+}
+
+// mpiWanted names what a demand for an MPI asks for.
+func mpiWanted(d *demand) string {
+	if d.name != "openmpi" || len(d.version) == 0 {
+		return mpiName(d.name)
+	}
+	return fmt.Sprintf("Open MPI %s or a newer %d.x", d.version, d.version[0])
+}
+
+// holdLabel checks any other word against what the site and the fabric call this node.
+func (h *host) holdLabel(d *demand, refuse refuser) {
+	if slices.Contains(h.labels, d.token) {
+		return
+	}
+	if why, unknown := h.unknown("labels"); unknown {
+		refuse(kindUnknown, "needs %s; the labels of this node are unknown%s", clip(d.token), because(why))
+		return
+	}
+	if why, unknown := h.unknown("fabric"); unknown && slices.Contains([]string{"cxi", "efa", "infiniband", "opa", "roce"}, d.token) {
+		refuse(kindUnknown, "needs %s; the fabric of this node is unknown%s", clip(d.token), because(why))
+		return
+	}
+	has := "it has none"
+	if len(h.labels) > 0 {
+		has = fmt.Sprintf("it has %s", some(h.labels))
+	}
+	refuse(kindLabel, "needs %s, which is not among the labels of this node: %s", clip(d.token), has)
+}

@@ -1,0 +1,170 @@
+// Package match chooses the image of an index that runs fastest on a node, or on several nodes at once. It is a pure
+// function of facts, index and policy: no I/O, no chance, nothing modified. It says of every entry why it was taken,
+// passed over or refused.
+package match
+
+import (
+	"slices"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// Policy is what a site may decide about the choice. The zero value is the safe default.
+type Policy struct {
+	// CPUFeatures also takes an image built for a CPU that the node's does not descend from, such as another vendor's,
+	// if the node has all features of that CPU.
+	CPUFeatures bool
+}
+
+// Verdict is what became of one entry.
+type Verdict struct {
+	Position int      // in manifests[] of the index
+	Fits     bool     // every demand holds on every node
+	Skipped  bool     // not an image, hence neither taken nor refused
+	Reasons  []string // sentences; at least one
+}
+
+// Result is a choice, or a refusal.
+type Result struct {
+	Chosen   int       // index into the entries given; -1 if none fits
+	Why      string    // why the chosen one; if none, what would have to change
+	Verdicts []Verdict // one for each entry, in the order given
+}
+
+// Best chooses among entries the one that fits all nodes and comes first in the order of keys, see score. Entries keep
+// the order of their index, whose last word that order is.
+func Best(nodes []facts.Node, entries []oci.Entry, p Policy) Result {
+	c := newChooser(nodes, p)
+	judged := make([]judgement, len(entries))
+	best := -1
+	alone := onlyCandidate(entries)
+	for i := range entries {
+		judged[i] = c.judge(&entries[i], i == alone)
+		if judged[i].fits() && (best < 0 || judged[i].score.first(judged[best].score) > 0) {
+			best = i
+		}
+	}
+	return c.explain(judged, best)
+}
+
+// judgement is what was found out about one entry.
+type judgement struct {
+	entry    *oci.Entry
+	demands  []demand
+	target   *target // the deepest CPU demand, else the root of the family; nil where the architecture has no family
+	aside    string  // why the entry is no image; empty for images
+	refusals []refusal
+	score    score
+}
+
+func (j judgement) fits() bool { return j.aside == "" && len(j.refusals) == 0 }
+
+// refusal is one reason why an entry does not fit.
+type refusal struct {
+	kind   kind
+	reason string // a sentence
+}
+
+// chooser holds what is worked out once for a choice: the nodes, and the tokens met so far.
+type chooser struct {
+	policy  Policy
+	hosts   []host
+	known   map[string]demand
+	targets map[string]*target
+}
+
+func newChooser(nodes []facts.Node, p Policy) *chooser {
+	c := &chooser{policy: p, known: map[string]demand{}, targets: map[string]*target{}}
+	seen := map[string]int{}
+	for i := range nodes {
+		key := fingerprint(&nodes[i])
+		if at, alike := seen[key]; alike && len(nodes) > 1 {
+			c.hosts[at].others++
+			continue
+		}
+		seen[key] = len(c.hosts)
+		c.hosts = append(c.hosts, c.newHost(&nodes[i]))
+	}
+	return c
+}
+
+// onlyCandidate returns the index of the entry that is alone in being an image, else -1.
+func onlyCandidate(entries []oci.Entry) int {
+	alone := -1
+	for i := range entries {
+		if aside(&entries[i]) != "" {
+			continue
+		}
+		if alone >= 0 {
+			return -1
+		}
+		alone = i
+	}
+	return alone
+}
+
+// judge holds an entry against every node. An entry without a platform is taken only if it is alone in the index: its
+// config will tell.
+func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
+	j := judgement{entry: e, aside: aside(e)}
+	if j.aside != "" {
+		return j
+	}
+	for _, f := range e.Faults {
+		j.refuse(refusal{kindEntry, "cannot be used: " + f})
+	}
+	if e.Platform == nil && !alone {
+		j.refuse(refusal{kindOS, "states no platform, and is not the only image of the index"})
+		return j
+	}
+	if len(c.hosts) == 0 {
+		j.refuse(refusal{kindEntry, "no node was given"})
+	}
+	j.demands = c.demandsOf(e)
+	j.target = c.targetOf(e, j.demands)
+	c.hold(&j)
+	return j
+}
+
+// hold holds an entry against each node. A reason that is the same on all is given once, others name their node.
+func (c *chooser) hold(j *judgement) {
+	found := make([][]refusal, len(c.hosts))
+	for i := range c.hosts {
+		var s score
+		found[i], s = c.hosts[i].hold(j, c.policy)
+		if i == 0 {
+			j.score = s
+		}
+		j.score = j.score.min(s)
+	}
+	for i, refusals := range found {
+		for _, r := range refusals {
+			everywhere := !slices.ContainsFunc(found, func(other []refusal) bool { return !slices.Contains(other, r) })
+			if !everywhere {
+				r.reason = "on " + c.hosts[i].name() + ": " + r.reason
+			}
+			j.refuse(r)
+		}
+	}
+}
+
+// refuse adds a reason, each once.
+func (j *judgement) refuse(r refusal) {
+	if !slices.Contains(j.refusals, r) {
+		j.refusals = append(j.refusals, r)
+	}
+}
+
+// aside says why an entry is no image. An index inside the index is held against the nodes by what its entry says.
+func aside(e *oci.Entry) string {
+	switch {
+	case e.Attestation:
+		return "attestation, not an image"
+	case e.IsIndex() || e.IsImage():
+		return ""
+	case e.ArtifactType != "":
+		return clip(e.ArtifactType) + ": an artifact, not an image"
+	}
+	return clip(e.MediaType) + ": not the media type of an image"
+}

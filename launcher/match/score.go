@@ -1,0 +1,55 @@
+package match
+
+import "cmp"
+
+// The keys of the order among what fits, the weightiest first. The greater value is preferred; after the last key the
+// earlier entry of the index is.
+const (
+	keyRank       = iota // the author's annotation
+	keySite              // labels of the site that the entry names
+	keyAccel             // 1 with GPU code
+	keyAccelExact        // how near the GPU code is to the GPU, see gpuCode.on
+	keyMPI               // MPI demands
+	keyVector            // class of the vectors of the entry's target
+	keyAffinity          // 2 a vendor's target, 1 a generic level, 0 a foreign target
+	keyDepth             // ancestors of the target
+	keyFeatures          // features of the target
+	keyDriver            // newest NVIDIA driver demanded
+	keyCount
+)
+
+// keyName is the name of a key in explanations.
+func keyName(key int) string {
+	return [...]string{"rank", "site", "accel", "accel-exact", "mpi", "vector", "affinity", "depth", "features", "driver", "index"}[key]
+}
+
+// score holds the value of each key. The CPU keys 6 to 9 extend the partial order of microarchitectures: an ancestor
+// never has a greater score than its descendant.
+type score [keyCount]int
+
+// differs returns the first key in which two scores differ; keyCount if none does.
+func (s score) differs(t score) int {
+	for key := range s {
+		if s[key] != t[key] {
+			return key
+		}
+	}
+	return keyCount
+}
+
+// first compares by the first key that differs: positive if s goes before t.
+func (s score) first(t score) int {
+	key := s.differs(t)
+	if key == keyCount {
+		return 0
+	}
+	return cmp.Compare(s[key], t[key])
+}
+
+// min returns the lower value of each key: an image for several nodes is as good as on the worst of them.
+func (s score) min(t score) score {
+	for key := range s {
+		s[key] = min(s[key], t[key])
+	}
+	return s
+}

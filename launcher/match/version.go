@@ -1,0 +1,64 @@
+package match
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// version is a version as numbers.
+type version []int
+
+// parseVersion reads the numbers at the beginning of what a node says, "4.1.5rc2" as 4.1.5; nil if there is none.
+func parseVersion(s string) version {
+	var v version
+	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '.' || r == '-' }) {
+		digits := len(part) - len(strings.TrimLeft(part, "0123456789"))
+		n, err := strconv.ParseUint(part[:digits], 10, 31)
+		if err != nil {
+			break
+		}
+		v = append(v, int(n))
+		if digits < len(part) {
+			break
+		}
+	}
+	return v
+}
+
+// compare compares number by number; a missing one is 0.
+func (v version) compare(w version) int {
+	for i := range max(len(v), len(w)) {
+		if c := cmp.Compare(v.at(i), w.at(i)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func (v version) at(i int) int {
+	if i < len(v) {
+		return v[i]
+	}
+	return 0
+}
+
+// major reports whether v begins with the number n.
+func (v version) major(n int) bool { return len(v) > 0 && v[0] == n }
+
+func (v version) String() string {
+	parts := make([]string, len(v))
+	for i, n := range v {
+		parts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(parts, ".")
+}
+
+// weight maps a driver version to one number, in the same order.
+func (v version) weight() int {
+	w := 0
+	for i := range 3 {
+		w = w*1_000_000 + min(v.at(i), 999_999)
+	}
+	return w
+}

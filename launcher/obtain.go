@@ -1,0 +1,151 @@
+package launcher
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+// Obtain returns the path of the chosen entry's SIF, fetched and converted where the cache lacks it.
+func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
+	if c.Reference.Transport == oci.SIF {
+		return c.Reference.Path, nil
+	}
+	arch := c.arch()
+	s, err := r.Store()
+	if err != nil {
+		return "", err
+	}
+	path, ok, err := s.SIF(c.entry.Digest, arch)
+	if err != nil {
+		return "", err
+	}
+	if ok {
+		r.Clock.Done("image", "from the cache")
+		return path, nil
+	}
+	img, err := r.image(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	path, err = s.CreateSIF(ctx, c.entry.Digest, arch, func(f *os.File) error {
+		return convert.SIF(ctx, f, img, r.conversion())
+	})
+	if err != nil {
+		return "", err
+	}
+	r.Clock.Done("image", "fetched and converted")
+	return path, nil
+}
+
+// Save writes the chosen entry's SIF to a file, whole or not at all.
+func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
+	img, err := r.image(ctx, c)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".hpc3-*.sif")
+	if err != nil {
+		return cannotWrite(file, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()           // err says why already
+			_ = os.Remove(f.Name()) // nothing half-written stays
+		}
+	}()
+	if err := convert.SIF(ctx, f, img, r.conversion()); err != nil {
+		return err
+	}
+	if err := publish(f, file); err != nil {
+		return cannotWrite(file, err)
+	}
+	r.Clock.Done("image", "written to "+file)
+	return nil
+}
+
+func publish(f *os.File, file string) error {
+	if err := f.Chmod(0o755); err != nil { // a SIF starts itself through run-singularity
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
+
+func cannotWrite(file string, err error) error {
+	return fault.New(fault.Convert, "writing %s: %w", file, bare(err)).Hint("name another file with -o")
+}
+
+func (r *Road) conversion() convert.Options {
+	return convert.Options{Compression: compression(r.Site.Compression), Level: r.Site.CompressionLevel}
+}
+
+func compression(word string) squashfs.Compression {
+	switch word {
+	case "gzip":
+		return squashfs.Gzip
+	case "lz4":
+		return squashfs.LZ4
+	}
+	return squashfs.Zstd
+}
+
+// image gathers what the conversion reads: the manifest and config now, the layers when they are opened.
+func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
+	raw, err := r.blob(ctx, c, c.entry.Descriptor)
+	if err != nil {
+		return convert.Image{}, err
+	}
+	manifest, err := oci.ParseManifest(raw)
+	if err != nil {
+		return convert.Image{}, err
+	}
+	config, err := r.blob(ctx, c, manifest.Config)
+	if err != nil {
+		return convert.Image{}, err
+	}
+	if err := r.checkConfig(c, config); err != nil {
+		return convert.Image{}, err
+	}
+	if r.Option.Pull == option.Never {
+		return convert.Image{}, fault.New(fault.Cache, "the image %s is not in the cache, and --pull never forbids to fetch it", c.Reference).Hint("run it once with --pull missing, or: hpc3 pull %s", c.Reference.Name)
+	}
+	src, err := r.open(ctx, c)
+	if err != nil {
+		return convert.Image{}, err
+	}
+	img := convert.Image{
+		Manifest: raw, Config: config, IndexDigest: c.Index.Digest, ManifestDigest: c.entry.Digest,
+		Reference: c.Reference.String(), Variant: platformOf(c.entry), Why: c.Result.Why,
+	}
+	for _, d := range manifest.Layers {
+		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: layerOpener(src, d)})
+	}
+	r.waiting("fetching and converting " + c.Reference.String() + " (" + platformOf(c.entry) + ")")
+	return img, nil
+}
+
+// checkConfig holds the config's own word on its platform against the node: an index may lack it, or be wrong.
+func (r *Road) checkConfig(c *Choice, raw []byte) error {
+	config, err := oci.ParseConfig(raw)
+	if err != nil {
+		return err
+	}
+	arch := config.Architecture
+	if arch == "" || arch == c.Node.Arch || r.Option.Force {
+		return nil
+	}
+	return fault.New(fault.NoMatch, "the image that %s names is for %s, by its own config, and %s is %s", c.Reference, arch, describe(c.Node, r.Option.Platform), c.Node.Arch).
+		Hint("the index is wrong about this entry; --variant takes another one")
+}

@@ -1,0 +1,100 @@
+package launcher
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// Start is a command that is ready to be started: the image lies on this node.
+type Start struct {
+	Plan run.Plan
+}
+
+// Exec becomes the command. It returns only with an error.
+func (s Start) Exec() error { return run.Exec(s.Plan) }
+
+// Prepare obtains the image and settles how its command is started.
+func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start, error) {
+	sif, err := r.Obtain(ctx, c)
+	if err != nil {
+		return Start{}, err
+	}
+	if sif, err = filepath.Abs(sif); err != nil {
+		return Start{}, fault.New(fault.Reference, "finding %s: %w", c.Reference, err)
+	}
+	contents, err := convert.Inspect(sif)
+	if err != nil {
+		return Start{}, err
+	}
+	if contents.Arch != "" && contents.Arch != r.Host.Arch && !r.Option.Force {
+		return Start{}, fault.New(fault.NoMatch, "%s holds an image for %s, and this node is %s", sif, contents.Arch, r.Host.Arch).
+			Hint("--force runs it all the same, where the kernel can (binfmt_misc)")
+	}
+	config, has, err := imageConfig(contents)
+	if err != nil {
+		return Start{}, err
+	}
+	engine, apptainer, err := r.Engine()
+	if err != nil {
+		return Start{}, err
+	}
+	r.Clock.Done("engine", string(engine))
+	return Start{Plan: run.Plan{
+		SIF: sif, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
+		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command,
+		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
+		Writable: r.Option.Writable, MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
+		Note: r.Note, ErrorPrefix: "hpc3-run",
+	}}, nil
+}
+
+func imageConfig(contents convert.Contents) (oci.Config, bool, error) {
+	if len(contents.Config) == 0 {
+		return oci.Config{}, false, nil
+	}
+	config, err := oci.ParseConfig(contents.Config)
+	return config, err == nil, err
+}
+
+// provenance says where the image came from: from this choice or, for a SIF, from what its maker wrote into it.
+func provenance(c *Choice, contents convert.Contents) convert.Provenance {
+	if entry, ok := c.Entry(); ok {
+		return convert.Provenance{Reference: c.Reference.String(), IndexDigest: c.Index.Digest, ManifestDigest: entry.Digest, Variant: platformOf(entry)}
+	}
+	p := contents.Provenance
+	p.Reference = c.Reference.String()
+	return p
+}
+
+// environment returns what the command is told about its image, and what the user sets. A variable that the user
+// passes but that is not set stays unset.
+func (r *Road) environment(p convert.Provenance) []string {
+	var env []string
+	for _, v := range []option.EnvVar{
+		{Name: "HPC3_IMAGE_REF", Value: p.Reference}, {Name: "HPC3_INDEX_DIGEST", Value: p.IndexDigest},
+		{Name: "HPC3_IMAGE_DIGEST", Value: p.ManifestDigest}, {Name: "HPC3_VARIANT", Value: p.Variant},
+	} {
+		if v.Value != "" {
+			env = append(env, v.String())
+		}
+	}
+	for _, v := range r.Option.Env {
+		if !v.Pass {
+			env = append(env, v.String())
+			continue
+		}
+		for _, e := range r.Host.Environ {
+			if strings.HasPrefix(e, v.Name+"=") {
+				env = append(env, e)
+			}
+		}
+	}
+	return env
+}

@@ -1,0 +1,214 @@
+package tests
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// faultyRegistry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/" with blobs that
+// differ in one byte, below "cut/" with blobs that end early; the images of all three are those of "good/".
+type faultyRegistry struct {
+	host  string
+	inner http.Handler
+
+	mu  sync.Mutex
+	log []string
+}
+
+var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut)/`)
+
+func startRegistry(t *testing.T) *faultyRegistry {
+	t.Helper()
+	r := &faultyRegistry{inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	r.host = strings.TrimPrefix(server.URL, "http://")
+	index, err := variantsIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(r.host + "/good/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, index); err != nil {
+		t.Fatal(err)
+	}
+	r.log = nil
+	return r
+}
+
+func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	r.log = append(r.log, req.Method+" "+req.URL.Path)
+	r.mu.Unlock()
+	kind := faulty.FindStringSubmatch(req.URL.Path)
+	if kind == nil {
+		r.inner.ServeHTTP(w, req)
+		return
+	}
+	var status int
+	if _, err := fmt.Sscan(kind[2], &status); err == nil {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(status)
+		return
+	}
+	good := req.Clone(req.Context())
+	good.URL.Path = strings.Replace(req.URL.Path, "/"+kind[1]+"/", "/good/", 1)
+	answer := httptest.NewRecorder()
+	r.inner.ServeHTTP(answer, good)
+	body := answer.Body.Bytes()
+	if strings.Contains(req.URL.Path, "/blobs/") && len(body) > 0 {
+		body = spoil(kind[1], body)
+	}
+	for k, v := range answer.Header() {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(body) // the client may be gone
+}
+
+func spoil(kind string, body []byte) []byte {
+	body = bytes.Clone(body)
+	if kind == "cut" {
+		return body[:len(body)/2]
+	}
+	body[len(body)/2] ^= 1
+	return body
+}
+
+// requests checks how many requests the registry has answered since the last call: "requests 0".
+func (r *faultyRegistry) requests(ts *testscript.TestScript, neg bool, args []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(args) != 1 {
+		ts.Fatalf("usage: requests NUMBER|-")
+	}
+	got := fmt.Sprint(len(r.log))
+	if args[0] != "-" && (got == args[0]) == neg {
+		ts.Fatalf("the registry answered %s requests, want %s: %v", got, args[0], r.log)
+	}
+	r.log = nil
+}
+
+// variantsIndex is an index with a generic entry, one for each level, one for a vendor's target and one for arm64.
+func variantsIndex() (v1.ImageIndex, error) {
+	var index v1.ImageIndex = empty.Index
+	platforms := []v1.Platform{
+		{OS: "linux", Architecture: "amd64"},
+		{OS: "linux", Architecture: "amd64", Variant: "v2"},
+		{OS: "linux", Architecture: "amd64", Variant: "v3"},
+		{OS: "linux", Architecture: "amd64", Variant: "v4"},
+		{OS: "linux", Architecture: "amd64", Features: []string{"zen3"}},
+		{OS: "linux", Architecture: "arm64", Variant: "v8"},
+	}
+	for i, p := range platforms {
+		img, err := smallImage(p, fmt.Sprintf("entry %d\n", i))
+		if err != nil {
+			return nil, err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &p}})
+	}
+	return index, nil
+}
+
+// smallImage is an image without a program: enough for what goes wrong before one is started.
+func smallImage(p v1.Platform, text string) (v1.Image, error) {
+	layer, err := tarLayer(map[string]string{"etc/entry": text})
+	if err != nil {
+		return nil, err
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, err
+	}
+	config := v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, Created: v1.Time{Time: time.Unix(1700000000, 0)}}
+	config.Config.Env = []string{"PATH=/usr/bin:/bin"}
+	old, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config.RootFS, config.History = old.RootFS, old.History
+	return mutate.ConfigFile(img, &config)
+}
+
+func tarLayer(files map[string]string) (v1.Layer, error) {
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	tw := tar.NewWriter(zw)
+	for path, text := range files {
+		if err := tw.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(text)), ModTime: time.Unix(1700000000, 0)}); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(tw, text); err != nil {
+			return nil, err
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, err
+	}
+	raw := b.Bytes()
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
+}
+
+// writeLayouts writes local images beside a script: the layout "layout", the archives "image.tar" (docker's) and "cut.tar" (half
+// of it), and "arm", a layout that holds nothing for amd64.
+func writeLayouts(dir string) error {
+	index, err := variantsIndex()
+	if err != nil {
+		return err
+	}
+	if _, err := layout.Write(filepath.Join(dir, "layout"), index); err != nil {
+		return err
+	}
+	img, err := smallImage(v1.Platform{OS: "linux", Architecture: "arm64"}, "arm\n")
+	if err != nil {
+		return err
+	}
+	arm := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
+	if _, err := layout.Write(filepath.Join(dir, "arm"), arm); err != nil {
+		return err
+	}
+	if img, err = smallImage(v1.Platform{OS: "linux", Architecture: "amd64"}, strings.Repeat("text\n", 1000)); err != nil {
+		return err
+	}
+	tag, err := name.NewTag("app:1")
+	if err != nil {
+		return err
+	}
+	whole := filepath.Join(dir, "image.tar")
+	if err := tarball.WriteToFile(whole, tag, img); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(whole)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644)
+}

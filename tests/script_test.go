@@ -1,0 +1,99 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain builds the programs once, as make does: the scripts run what users run.
+func TestMain(m *testing.M) {
+	os.Exit(buildAndRun(m))
+}
+
+var binDir string //nolint:gochecknoglobals // set once, by TestMain
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "hpc3-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run the programs too
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	binDir = dir
+	build := exec.Command("make", "-s", "-C", "..", "build", "BIN="+dir, "VERSION=test")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building hpc3:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// TestScripts runs every script of tests/script against a registry that serves good and broken images.
+func TestScripts(t *testing.T) {
+	registry := startRegistry(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "requests": registry.requests},
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			if err := os.Mkdir(home, 0o755); err != nil {
+				return err
+			}
+			env.Setenv("HOME", home)
+			env.Setenv("PATH", binDir+":"+os.Getenv("PATH"))
+			env.Setenv("HPC3_CONFIG", filepath.Join(env.WorkDir, "site.toml"))
+			env.Setenv("REGISTRY", registry.host)
+			env.Setenv("HPC3_ENGINE", "native")
+			if err := writeLayouts(env.WorkDir); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "site.toml"), nil, 0o644)
+		},
+	})
+}
+
+// exits runs a command and holds its exit status against the number: "exits 125 hpc3-run …".
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND [ARG…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(*exec.ExitError) //nolint:errorlint // testscript returns it bare
+		if !ok {
+			ts.Fatalf("%v: %v", args[1:], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("%v: exit status %d, want %d", args[1:], got, want)
+	}
+}
+
+// nothingLeft checks that a cache directory holds no half-written file: nothing in tmp, no SIF.
+func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
+	for _, pattern := range []string{"tmp/*", "sif/*"} {
+		found, err := filepath.Glob(filepath.Join(ts.MkAbs("home/.cache/hpc3"), pattern))
+		ts.Check(err)
+		if len(found) > 0 {
+			ts.Fatalf("the cache holds %v", found)
+		}
+	}
+	_, _ = neg, args
+}
