@@ -9,7 +9,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
 // Obtain returns the path of the chosen entry's SIF, fetched and converted where the cache lacks it.
@@ -88,17 +87,7 @@ func cannotWrite(file string, err error) error {
 }
 
 func (r *Road) conversion() convert.Options {
-	return convert.Options{Compression: compression(r.Site.Compression), Level: r.Site.CompressionLevel}
-}
-
-func compression(word string) squashfs.Compression {
-	switch word {
-	case "gzip":
-		return squashfs.Gzip
-	case "lz4":
-		return squashfs.LZ4
-	}
-	return squashfs.Zstd
+	return convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel}
 }
 
 // image gathers what the conversion reads: the manifest and config now, the layers when they are opened.

@@ -29,7 +29,7 @@ import (
 )
 
 // faultyRegistry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/" with blobs that
-// differ in one byte, below "cut/" with blobs that end early; the images of all three are those of "good/".
+// differ in one byte, below "cut/" with blobs that end early; requests below "counted/" are counted. The images of all are those of "good/".
 type faultyRegistry struct {
 	host  string
 	inner http.Handler
@@ -38,7 +38,7 @@ type faultyRegistry struct {
 	log []string
 }
 
-var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut)/`)
+var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|counted)/`)
 
 func startRegistry(t *testing.T) *faultyRegistry {
 	t.Helper()
@@ -57,14 +57,15 @@ func startRegistry(t *testing.T) *faultyRegistry {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	r.log = nil
 	return r
 }
 
 func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.mu.Lock()
-	r.log = append(r.log, req.Method+" "+req.URL.Path)
-	r.mu.Unlock()
+	if strings.HasPrefix(req.URL.Path, "/v2/counted/") {
+		r.mu.Lock()
+		r.log = append(r.log, req.Method+" "+req.URL.Path)
+		r.mu.Unlock()
+	}
 	kind := faulty.FindStringSubmatch(req.URL.Path)
 	if kind == nil {
 		r.inner.ServeHTTP(w, req)
@@ -93,14 +94,16 @@ func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 func spoil(kind string, body []byte) []byte {
 	body = bytes.Clone(body)
-	if kind == "cut" {
+	switch kind {
+	case "cut":
 		return body[:len(body)/2]
+	case "flip":
+		body[len(body)/2] ^= 1
 	}
-	body[len(body)/2] ^= 1
 	return body
 }
 
-// requests checks how many requests the registry has answered since the last call: "requests 0".
+// requests checks how many requests below counted/ were answered since the last call: "requests 0". "-" only begins anew.
 func (r *faultyRegistry) requests(ts *testscript.TestScript, neg bool, args []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

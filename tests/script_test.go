@@ -88,7 +88,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // nothingLeft checks that a cache directory holds no half-written file: nothing in tmp, no SIF.
 func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
-	for _, pattern := range []string{"tmp/*", "sif/*"} {
+	for _, pattern := range []string{"tmp/*", "sif/*/*"} {
 		found, err := filepath.Glob(filepath.Join(ts.MkAbs("home/.cache/hpc3"), pattern))
 		ts.Check(err)
 		if len(found) > 0 {

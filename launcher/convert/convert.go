@@ -41,7 +41,7 @@ type Image struct {
 
 // Options of a conversion. The zero value is zstd at its fastest level with a worker per processor.
 type Options struct {
-	Compression squashfs.Compression
+	Compression string // "zstd" (also ""), "gzip" or "lz4"
 	Level       int
 	Workers     int
 }
@@ -86,7 +86,7 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("the SIF is written to a %T, not to a file", w)
 	}
 	fsw, err := squashfs.NewWriter(out, squashfs.Options{
-		Compression: p.opt.Compression, Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, p.created().Unix())),
+		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, p.created().Unix())),
 	})
 	if err != nil {
 		return 0, err
@@ -108,4 +108,14 @@ func (p *partition) created() time.Time {
 		return time.Unix(0, 0).UTC()
 	}
 	return p.config.Created.UTC()
+}
+
+func compression(word string) squashfs.Compression {
+	switch word {
+	case "gzip":
+		return squashfs.Gzip
+	case "lz4":
+		return squashfs.LZ4
+	}
+	return squashfs.Zstd
 }

@@ -22,7 +22,8 @@ unset _hpc3_p _hpc3_d
 const bashExec = `_hpc3_fail() {
 case $1 in 126) set -- 126 "$2" "it is there, but cannot be executed" "look at its mode and its first line";;
 *) set -- "$1" "$2" "no such command in the image" "a shell's own words (cd, functions) need: sh -c '...'";; esac
-printf '%s: error[exec]: running %q: %s\n%s: hint: %s\n' "$0" "$2" "$3" "$0" "$4" >&2
+case $2 in *[!A-Za-z0-9_./+@%:,=\ -]*) printf -v _hpc3_n %q "$2" ;; *) _hpc3_n=\"$2\" ;; esac
+printf '%s: error[exec]: running %s: %s\n%s: hint: %s\n' "$0" "$_hpc3_n" "$3" "$0" "$4" >&2
 exit "$1"
 }
 if ! type -P -- "$1" >/dev/null; then
