@@ -1,0 +1,245 @@
+package probe
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// cpuLike returns an x86 CPU that shows all features of a target but those hidden.
+func cpuLike(t *testing.T, target string, family, model, stepping int, hidden ...string) processor {
+	t.Helper()
+	like, ok := facts.LookupTarget(target)
+	if !ok {
+		t.Fatalf("no target %q", target)
+	}
+	p := processor{family: "x86_64", vendor: like.Vendor, number: family, model: model, stepping: stepping, features: newSet(like.Features)}
+	for _, f := range hidden {
+		if !p.features.has(f) {
+			t.Fatalf("%s has no %s to hide", target, f)
+		}
+		delete(p.features, f)
+	}
+	return p
+}
+
+func TestHiddenFeatures(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		like                 string
+		family, model, step  int
+		hidden               []string
+		target, strict, rule string
+	}{
+		{"all shown", "zen3", 25, 1, 1, nil, "zen3", "zen3", "strict"},
+		{"pku hidden, as clouds do", "zen3", 25, 1, 1, []string{"pku"}, "zen3", "zen2", "bounded"},
+		{"zen4 guest", "zen4", 25, 17, 1, []string{"pku", "flush_l1d"}, "zen4", "x86_64_v4", "bounded"},
+		{"zen5 guest", "zen5", 26, 2, 1, []string{"pku", "flush_l1d", "movdiri", "movdir64b"}, "zen5", "x86_64_v4", "bounded"},
+		{"zen5 with rdseed cleared by the kernel", "zen5", 26, 2, 1, []string{"rdseed"}, "zen5", "x86_64_v4", "bounded"},
+		{"a feature that compilers emit is gone", "zen3", 25, 1, 1, []string{"vaes"}, "zen2", "zen2", "strict"},
+		{"zen2 without the extended state", "zen2", 23, 49, 0, []string{"xsavec", "clzero", "fsgsbase"}, "zen2", "x86_64_v3", "bounded"},
+		{"no AVX-512 in a guest", "zen4", 25, 17, 1, []string{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}, "zen3", "zen3", "strict"},
+		{"skylake in a guest", "skylake_avx512", 6, 85, 4, []string{"clwb", "xsavec"}, "skylake_avx512", "x86_64_v4", "bounded"},
+		{"same number, later stepping", "cascadelake", 6, 85, 7, []string{"clflushopt"}, "cascadelake", "x86_64_v4", "bounded"},
+		{"broadwell is no skylake", "broadwell", 6, 79, 1, nil, "broadwell", "broadwell", "strict"},
+		{"broadwell without rdseed", "broadwell", 6, 79, 1, []string{"rdseed"}, "broadwell", "haswell", "bounded"},
+		{"zen is no zen2", "zen", 23, 1, 2, nil, "zen", "zen", "strict"},
+		{"piledriver is no steamroller", "piledriver", 21, 2, 0, nil, "piledriver", "piledriver", "strict"},
+		{"a number that is not known, all shown", "icelake", 6, 250, 0, nil, "icelake", "icelake", "strict"},
+		{"a number that is not known, clwb hidden", "icelake", 6, 250, 0, []string{"clwb"}, "cannonlake", "cannonlake", "strict"},
+		{"a number that is not known, rdrand hidden", "icelake", 6, 250, 0, []string{"rdrand"}, "icelake", "x86_64_v4", "relaxed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := cpuLike(t, c.like, c.family, c.model, c.step, c.hidden...).find()
+			if got.target != c.target || got.strict != c.strict || got.rule != c.rule {
+				t.Errorf("find() = %s, strict %s, rule %s; want %s, %s, %s", got.target, got.strict, got.rule, c.target, c.strict, c.rule)
+			}
+			if got.rule == ruleBounded {
+				slices.Sort(c.hidden)
+				if diff := cmp.Diff(c.hidden, got.missing); diff != "" {
+					t.Errorf("missing (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// Whatever is hidden, the answer is a target of which nothing but niche features is missing, never above what the number names, and
+// never below archspec's.
+func TestRuleNeverAddsFeatures(t *testing.T) {
+	niche := facts.NicheFeatures("x86_64")
+	for _, name := range facts.Targets() {
+		like, _ := facts.LookupTarget(name)
+		if like.Root() != "x86_64" {
+			continue
+		}
+		for _, hidden := range like.Features {
+			for _, number := range [][3]int{{6, 85, 7}, {6, 143, 6}, {6, 198, 2}, {25, 17, 1}, {26, 2, 1}, {21, 2, 0}, {6, 250, 0}} {
+				p := cpuLike(t, name, number[0], number[1], number[2], hidden)
+				f := p.find()
+				target, _ := facts.LookupTarget(f.target)
+				for _, feature := range target.Features {
+					if !p.features.has(feature) && !slices.Contains(niche, feature) && feature != "sse3" {
+						t.Fatalf("%s without %s as %v is taken for %s, which has %s", name, hidden, number, f.target, feature)
+					}
+				}
+				if f.rule == ruleBounded && !target.DescendsFrom(f.strict) {
+					t.Fatalf("%s without %s as %v: %s does not descend from strict's %s", name, hidden, number, f.target, f.strict)
+				}
+			}
+		}
+	}
+}
+
+// The numbers of the model table name targets of their own vendor.
+func TestModelTable(t *testing.T) {
+	for _, vendor := range []string{"GenuineIntel", "AuthenticAMD", "HygonGenuine", ""} {
+		for family := range 32 {
+			for model := range 256 {
+				name := coreOf(vendor, family, model, 4)
+				target, ok := facts.LookupTarget(name)
+				if name != "" && (!ok || target.Vendor != vendor) {
+					t.Fatalf("coreOf(%q, %d, %d) = %q", vendor, family, model, name)
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		vendor                  string
+		family, model, stepping int
+		want                    string
+	}{
+		{"GenuineIntel", 6, 85, 4, "skylake_avx512"},
+		{"GenuineIntel", 6, 85, 5, "cascadelake"},
+		{"GenuineIntel", 6, 85, 11, "cascadelake"},
+		{"GenuineIntel", 6, 0xad, 1, "sapphirerapids"},
+		{"GenuineIntel", 15, 6, 1, ""},
+		{"GenuineIntel", 6, 0x5c, 1, ""},
+		{"AuthenticAMD", 0x15, 0x10, 0, "piledriver"},
+		{"AuthenticAMD", 0x15, 0x38, 0, "steamroller"},
+		{"AuthenticAMD", 0x15, 0x70, 0, "excavator"},
+		{"AuthenticAMD", 0x17, 0x18, 0, "zen"},
+		{"AuthenticAMD", 0x17, 0x31, 0, "zen2"},
+		{"AuthenticAMD", 0x17, 0x55, 0, "zen"},
+		{"AuthenticAMD", 0x19, 0x21, 0, "zen3"},
+		{"AuthenticAMD", 0x19, 0x11, 0, "zen4"},
+		{"AuthenticAMD", 0x19, 0x61, 0, "zen4"},
+		{"AuthenticAMD", 0x1a, 0x44, 0, "zen5"},
+		{"AuthenticAMD", 0x0f, 0x6b, 1, ""},
+		{"HygonGenuine", 0x18, 0, 1, ""},
+	} {
+		if got := coreOf(c.vendor, c.family, c.model, c.stepping); got != c.want {
+			t.Errorf("coreOf(%s, %#x, %#x, %d) = %q, want %q", c.vendor, c.family, c.model, c.stepping, got, c.want)
+		}
+	}
+}
+
+func TestARM(t *testing.T) {
+	features := func(target string, hidden ...string) set {
+		like, _ := facts.LookupTarget(target)
+		s := newSet(like.Features)
+		for _, f := range hidden {
+			delete(s, f)
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name     string
+		features set
+		cores    []armCore
+		target   string
+		rule     string
+	}{
+		{"graviton2", features("neoverse_n1"), []armCore{{"0x41", "0xd0c"}}, "neoverse_n1", "strict"},
+		{"without the event stream", features("neoverse_n1", "evtstrm"), []armCore{{"0x41", "0xd0c"}}, "neoverse_n1", "relaxed"},
+		{"without what counts", features("neoverse_n1", "atomics"), []armCore{{"0x41", "0xd0c"}}, "cortex_a72", "strict"},
+		{"two kinds of core", features("neoverse_v2"), []armCore{{"0x41", "0xd40"}, {"0x41", "0xd4f"}}, "neoverse_v2", "strict"},
+		{"two makers", features("neoverse_n1"), []armCore{{"0x41", "0xd0c"}, {"0x61", "0x022"}}, "aarch64", "strict"},
+		{"nothing known", set{}, nil, "aarch64", "strict"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := processor{family: "aarch64", features: c.features}
+			if got := p.armCPU(c.cores); got.Target != c.target || got.Rule != c.rule {
+				t.Errorf("target %s by rule %s, want %s by %s", got.Target, got.Rule, c.target, c.rule)
+			}
+		})
+	}
+}
+
+func TestCPUInfoText(t *testing.T) {
+	for _, c := range []struct {
+		name, text, arch string
+		target           string
+	}{
+		{"first block only", "processor : 0\nvendor_id : GenuineIntel\nflags : lm mmx sse sse2 ssse3\n\nprocessor : 1\nflags : avx2 lm\n", "amd64", "core2"},
+		{"32 bits", "flags : fpu mmx sse\n", "386", "x86"},
+		{"32-bit ARM", "Features : neon vfpv4\nCPU implementer : 0x41\nCPU part : 0xd08\n", "arm", "arm"},
+		{"POWER", "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n", "ppc64le", "power9le"},
+		{"POWER without a number", "cpu\t: POWERnext\n", "ppc64le", "ppc64le"},
+		{"RISC-V", "hart : 1\nisa : rv64imafdc\nuarch : sifive,u74-mc\n", "riscv64", "u74mc"},
+		{"RISC-V of another make", "isa : rv64imafdc\n", "riscv64", "riscv64"},
+		{"s390", "vendor_id : IBM/S390\nfeatures : esan3\n", "", ""},
+		{"empty", "", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			info := parseCPUInfo(c.text)
+			if got := info.arch(); got != c.arch {
+				t.Fatalf("arch() = %q, want %q", got, c.arch)
+			}
+			if c.arch == "" {
+				return
+			}
+			if got := info.cpu(facts.FamilyOf(c.arch)).Target; got != c.target {
+				t.Errorf("target = %s, want %s", got, c.target)
+			}
+		})
+	}
+}
+
+func FuzzCPUInfo(f *testing.F) {
+	f.Add("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 1\nflags\t\t: lm sse2 avx2\n\nprocessor\t: 1\n")
+	f.Add("processor : 0\nFeatures : fp asimd\nCPU implementer : 0x41\nCPU part : 0xd0c\n\nCPU implementer : 0x41\nCPU part : 0xd40\n")
+	f.Add("cpu : POWER10, altivec supported\n")
+	f.Add("hart : 0\nisa : rv64imafdc\nuarch : spacemit,x60\n")
+	f.Add(":\n:::\n\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		info := parseCPUInfo(text)
+		for _, family := range []string{"x86_64", "aarch64", "ppc64", "ppc64le", "riscv64", "x86"} {
+			cpu := info.cpu(family)
+			target, ok := facts.LookupTarget(cpu.Target)
+			strict, okStrict := facts.LookupTarget(cpu.Strict)
+			if !ok || !okStrict || target.Root() != family || strict.Root() != family {
+				t.Fatalf("%q as %s gives target %q, strict %q", text, family, cpu.Target, cpu.Strict)
+			}
+			if !slices.IsSorted(cpu.Features) || strings.Contains(strings.Join(cpu.Features, ""), "\n") {
+				t.Fatalf("%q as %s gives features %q", text, family, cpu.Features)
+			}
+		}
+	})
+}
+
+func FuzzDriver(f *testing.F) {
+	f.Add("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12.2.0\n")
+	f.Add("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (x@y)")
+	f.Add("12:30:11 1..2 . .5")
+	f.Fuzz(func(t *testing.T, text string) {
+		version := parseDriver(text)
+		if version == "" {
+			return
+		}
+		if strings.Trim(version, "0123456789.") != "" || parseDriver("NVRM version: "+version+" ") != version {
+			t.Errorf("parseDriver(%q) = %q", text, version)
+		}
+	})
+}
+
+func FuzzLibraryCache(f *testing.F) {
+	f.Add([]byte("glibc-ld.so.cache1.1"))
+	f.Add(cacheOf(0x0303, "libmpi.so.40", "/usr/lib/libmpi.so.40"))
+	f.Fuzz(func(_ *testing.T, raw []byte) {
+		_, _ = parseCache(raw, 0x0303) // must not panic
+	})
+}
