@@ -18,7 +18,7 @@ const (
 	actionSh   = "#!/bin/sh\n" + sourceAll + "for shell in \"$SINGULARITY_SHELL\" /bin/bash /bin/sh; do\n  if [ -n \"$shell\" ] && [ -x \"$shell\" ]; then\n" +
 		"    exec \"$shell\" \"$@\"\n  fi\ndone\necho 'There is no shell in this container.' >&2\nexit 1\n"
 
-	envLast = "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs\nPS1=\"${SINGULARITY_NAME:+$SINGULARITY_NAME }> \"\nexport LD_LIBRARY_PATH PS1\n"
+	envLast = "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs\nPS1='Apptainer> '\nexport LD_LIBRARY_PATH PS1\n"
 	envUser = "if [ -n \"${SING_USER_DEFINED_PREPEND_PATH:-}\" ]; then PATH=$SING_USER_DEFINED_PREPEND_PATH:$PATH; fi\n" +
 		"if [ -n \"${SING_USER_DEFINED_APPEND_PATH:-}\" ]; then PATH=$PATH:$SING_USER_DEFINED_APPEND_PATH; fi\n" +
 		"if [ -n \"${SING_USER_DEFINED_PATH:-}\" ]; then PATH=$SING_USER_DEFINED_PATH; fi\nexport PATH\n" +

@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
@@ -78,7 +81,8 @@ func (p *Plan) apptainerEnv() []string {
 			env = append(env, "APPTAINERENV_"+e)
 		}
 	}
-	return append(env, "PATH="+host) // where Apptainer finds its own helpers
+	// Apptainer's own prompt would stand in a login shell instead of the image's.
+	return append(env, `APPTAINERENV_PS1=\u@\h:\w\$ `, "PATH="+host) // the latter is where Apptainer finds its helpers
 }
 
 // FindApptainer returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;
@@ -111,10 +115,30 @@ func Works(apptainer string) string {
 		}
 	}
 	if os.Geteuid() == 0 {
-		return ""
+		return missingCapabilities()
 	}
 	if err := CanMakeNamespaces(); err != nil {
 		return "no user namespace can be made: " + err.Error()
+	}
+	return ""
+}
+
+// missingCapabilities says why Apptainer will not run for root: it wants every capability that the kernel knows, and in a virtual
+// machine or container root may have fewer.
+func missingCapabilities() string {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	raw, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil || unix.Capget(&head, &data[0]) != nil {
+		return "" // nothing is known against it
+	}
+	last, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil || last > 62 {
+		return ""
+	}
+	have := uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
+	if all := uint64(1)<<(last+1) - 1; have&all != all {
+		return "root lacks capabilities here, and Apptainer wants all of them"
 	}
 	return ""
 }
