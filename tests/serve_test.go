@@ -17,7 +17,7 @@ func serve(t *testing.T, layoutDir, dir string) string {
 	port := freePort(t)
 	script(t, "registry", "start", dir, port)
 	t.Cleanup(func() {
-		if out, err := exec.Command("lab/registry", "stop", dir, port).CombinedOutput(); err != nil {
+		if out, err := exec.Command("lab/registry", "stop", dir).CombinedOutput(); err != nil {
 			t.Errorf("stopping the registry: %v\n%s", err, out)
 		}
 	})
