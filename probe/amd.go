@@ -30,13 +30,14 @@ func (p *prober) amd() {
 			continue // a CPU is a node as well
 		}
 		g := facts.GPU{Vendor: "amd", Name: p.line(dir + "/name"), Arch: gfxName(properties["gfx_target_version"]), MemoryBytes: p.kfdMemory(dir)}
-		if g.Arch == "" {
-			p.cannotTell("gpus", "the kernel does not name the architecture of the AMD GPU in KFD node %s", id)
-		}
 		found, uuids = append(found, g), append(uuids, fmt.Sprintf("GPU-%016x", properties["unique_id"]))
 	}
-	for _, i := range facts.Visible(p.env("ROCR_VISIBLE_DEVICES"), p.env("ROCR_VISIBLE_DEVICES") != "", uuids) {
+	setting := p.env("ROCR_VISIBLE_DEVICES")
+	for _, i := range facts.Visible(setting, setting != "", uuids) {
 		p.node.GPUs = append(p.node.GPUs, found[i])
+		if found[i].Arch == "" {
+			p.cannotTell("gpus", "the kernel does not name the architecture of AMD GPU %d", i)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -73,7 +72,9 @@ func findHelper(given string) (string, error) {
 
 // runHelper returns what the helper prints. A process that hangs inside the driver cannot be killed: it is left behind at the limit.
 func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not answer within %s", limit))
 	defer cancel()
 	type result struct {
 		raw []byte
@@ -81,45 +82,45 @@ func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte,
 	}
 	done := make(chan result, 1)
 	go func() {
-		out := &bounded{left: maxAnswer}
+		out := &bounded{left: maxAnswer, stop: stop}
 		cmd := exec.CommandContext(ctx, helper)
 		cmd.Stdout = out
 		cmd.WaitDelay = limit / 10
 		err := cmd.Run()
-		done <- result{out.Bytes(), err}
+		done <- result{out.text, err}
 	}()
+	var r result
 	select {
-	case r := <-done:
-		var exit *exec.ExitError
-		switch {
-		case ctx.Err() != nil:
-		case errors.As(r.err, &exit) && len(r.raw) > 0: // it says itself what is wrong
-			return r.raw, nil
-		case r.err != nil:
-			return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, r.err)
-		default:
-			return r.raw, nil
-		}
+	case r = <-done:
 	case <-ctx.Done():
 	}
-	if err := context.Cause(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, err)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, context.Cause(ctx))
 	}
-	return nil, fmt.Errorf("%s did not answer within %s", helperName, limit)
+	var exit *exec.ExitError
+	if r.err != nil && (!errors.As(r.err, &exit) || len(r.raw) == 0) { // with an answer it says itself what is wrong
+		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, r.err)
+	}
+	return r.raw, nil
 }
 
-// bounded keeps the first bytes written to it, and fails beyond.
+var errAnswer = fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+
+// bounded keeps what is written to it, and stops the writer beyond some bytes. It is no bytes.Buffer, whose ReadFrom has no bound.
 type bounded struct {
-	bytes.Buffer
+	text []byte
 	left int
+	stop context.CancelCauseFunc
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if len(p) > b.left {
-		return 0, errors.New("the answer is too long")
+		b.stop(errAnswer)
+		return 0, errAnswer
 	}
 	b.left -= len(p)
-	return b.Buffer.Write(p)
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // parseAnswer reads the helper's JSON.

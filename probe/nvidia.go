@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -50,9 +51,9 @@ func (p *prober) nvidia(ctx context.Context, opt Options) {
 	}
 }
 
-// take sets what NVML says.
+// take sets what NVML says. Drivers before 396 do not tell their CUDA version.
 func (p *prober) take(answer facts.NVML) {
-	p.node.NVIDIA = &facts.NVIDIA{Driver: answer.Driver, CUDA: answer.CUDA}
+	p.node.NVIDIA = &facts.NVIDIA{Driver: answer.Driver, CUDA: cmp.Or(answer.CUDA, cudaOfDriver(answer.Driver))}
 	for _, g := range answer.GPUs {
 		p.node.GPUs = append(p.node.GPUs, g.GPU)
 	}
@@ -118,14 +119,14 @@ func (p *prober) listedGPUs() {
 			continue
 		}
 		g := facts.GPU{Vendor: "nvidia", Name: info["Model"], Arch: capabilityOf(info["Model"])}
-		if g.Arch == "" {
-			p.cannotTell("gpus", "the compute capability of %q is not known without hpc3-gpu", g.Name)
-		}
 		found, uuids = append(found, g), append(uuids, info["GPU UUID"])
 	}
 	setting, set := p.visibleDevices()
 	for _, i := range facts.Visible(setting, set, uuids) {
 		p.node.GPUs = append(p.node.GPUs, found[i])
+		if found[i].Arch == "" {
+			p.cannotTell("gpus", "the compute capability of %q is not known without %s", found[i].Name, helperName)
+		}
 	}
 }
 
