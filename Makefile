@@ -26,7 +26,7 @@ build:
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
 test:
-	sh tests/lab/need --for-test
+	bash tests/lab/need --for-test
 	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs} $(GO) test -count=1 -timeout 40m ./...
 
 # Format, vet, linters, unit tests.
@@ -38,10 +38,10 @@ lint:
 	sh tests/tools/lint $(GO)
 
 bench: build
-	sh tests/bench/run $(BIN)
+	bash tests/bench/run $(BIN)
 
 demo: build
-	sh tests/demo/run $(BIN)
+	bash tests/demo/run $(BIN)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/hpc3 $(DESTDIR)$(SYSCONFDIR)/hpc3
