@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -14,7 +15,7 @@ import (
 // nativeCPU asks the CPU on which this runs, and /proc/cpuinfo about it.
 func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
 	var unknown []facts.Unknown
-	text, err := readHead(fsys, "proc/cpuinfo")
+	text, err := readCPUInfo(fsys)
 	if err != nil {
 		unknown = append(unknown, facts.Unknown{What: "cpu.cpuinfo", Why: err.Error()})
 	}
@@ -37,14 +38,14 @@ func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
 
 // recordedCPU reads the CPU of another machine from its /proc/cpuinfo, and says of which architecture it is.
 func recordedCPU(fsys fs.FS) (facts.CPU, string, error) {
-	text, err := readHead(fsys, "proc/cpuinfo")
+	text, err := readCPUInfo(fsys)
 	if err != nil {
 		return facts.CPU{}, "", err
 	}
 	info := parseCPUInfo(text)
 	arch := info.arch()
 	if arch == "" {
-		return facts.CPU{}, "", fmt.Errorf("proc/cpuinfo tells of no architecture that is known")
+		return facts.CPU{}, "", errors.New("proc/cpuinfo tells of no architecture that is known")
 	}
 	return info.cpu(facts.FamilyOf(arch)), arch, nil
 }

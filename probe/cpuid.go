@@ -14,13 +14,11 @@ import (
 func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
 	p := processor{family: family, vendor: c.VendorString, number: c.Family, model: c.Model, stepping: c.Stepping, features: set{}}
 	for _, f := range cpuidFeatures() {
-		if c.Supports(f.id) {
+		if c.Has(f.id) {
 			p.features[f.name] = struct{}{}
 		}
 	}
-	if p.features.has("ssse3") {
-		p.features["sse3"] = struct{}{}
-	}
+	p.features.addImplied()
 	told := info.processor(family)
 	emulated := len(info.values) > 0 && !p.isTold(told, c.HypervisorVendorString)
 	name := strings.TrimSpace(c.BrandName)

@@ -88,6 +88,7 @@ func (c cpuinfo) processor(family string) processor {
 	case "x86_64", "x86":
 		p.vendor = c.values["vendor_id"]
 		p.features = newSet(strings.Fields(c.values["flags"]))
+		p.features.addImplied()
 		p.number, p.model, p.stepping = c.number("cpu family"), c.number("model"), c.number("stepping")
 	case "aarch64":
 		p.features = newSet(strings.Fields(c.values["Features"]))

@@ -54,7 +54,7 @@ func glibcVersion(fsys fs.FS, name, arch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read from
 	r, ok := f.(io.ReaderAt)
 	if !ok {
 		return "", fmt.Errorf("%s cannot be read at an offset", name)

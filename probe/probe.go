@@ -3,7 +3,9 @@
 package probe
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -37,7 +39,7 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 		if err != nil {
 			return facts.Node{}, fmt.Errorf("opening recorded node: %w", err)
 		}
-		defer root.Close()
+		defer func() { _ = root.Close() }() // it was only read from
 		p.fsys, p.recorded = root.FS(), true
 		p.env = func(string) string { return "" } // this machine's says nothing of another
 	}
@@ -147,30 +149,31 @@ func readFile(fsys fs.FS, name string, limit int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, limit))
-	return string(raw), err
+	return string(raw), errors.Join(err, f.Close())
 }
 
-// readHead returns /proc/cpuinfo up to the end of its first block; that of ARM whole, since its cores may differ. To write the block of
-// an x86 core, the kernel asks that core, which costs an interrupt.
-func readHead(fsys fs.FS, name string) (string, error) {
-	f, err := fsys.Open(name)
+// readCPUInfo returns /proc/cpuinfo up to the end of its first block; that of ARM whole, since its cores may differ. To write the block
+// of an x86 core, the kernel asks that core, which costs an interrupt.
+func readCPUInfo(fsys fs.FS) (string, error) {
+	f, err := fsys.Open("proc/cpuinfo")
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	var text strings.Builder
+	var text []byte
 	piece := make([]byte, 4096)
-	for text.Len() < maxCPUInfo {
-		n, err := f.Read(piece)
-		text.Write(piece[:n])
-		if err == io.EOF || err == nil && strings.Contains(strings.TrimLeft(text.String(), "\n"), "\n\n") && !strings.Contains(text.String(), "CPU implementer") {
-			return text.String(), nil
-		}
-		if err != nil {
-			return text.String(), err
-		}
+	for err == nil && len(text) < maxCPUInfo && !endsBlock(text) {
+		var n int
+		n, err = f.Read(piece)
+		text = append(text, piece[:n]...)
 	}
-	return text.String(), nil
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return string(text), errors.Join(err, f.Close())
+}
+
+// endsBlock reports whether the text holds all that is wanted of /proc/cpuinfo.
+func endsBlock(text []byte) bool {
+	return bytes.Contains(bytes.TrimLeft(text, "\n"), []byte("\n\n")) && !bytes.Contains(text, []byte("CPU implementer"))
 }

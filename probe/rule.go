@@ -121,10 +121,10 @@ func (p processor) fits(t facts.Target, aside set) bool {
 	return (t.Generic() || t.Vendor == p.vendor) && p.shows(t, aside)
 }
 
-// shows reports whether the CPU has all features of t but those set aside. That ssse3 implies sse3 is archspec's feature_aliases.
+// shows reports whether the CPU has all features of t but those set aside.
 func (p processor) shows(t facts.Target, aside set) bool {
 	for _, f := range t.Features {
-		if !p.features.has(f) && !aside.has(f) && (f != "sse3" || !p.features.has("ssse3")) {
+		if !p.features.has(f) && !aside.has(f) {
 			return false
 		}
 	}
@@ -169,4 +169,11 @@ func newSet(names []string) set {
 func (s set) has(name string) bool {
 	_, ok := s[name]
 	return ok
+}
+
+// addImplied adds what a feature implies, as archspec's feature_aliases do; the kernel calls sse3 pni.
+func (s set) addImplied() {
+	if s.has("ssse3") {
+		s["sse3"] = struct{}{}
+	}
 }

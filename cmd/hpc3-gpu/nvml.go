@@ -45,7 +45,7 @@ func query(setting string, set bool) (facts.NVML, error) {
 	if err := d.check("starting NVML", d.Init()); err != nil {
 		return facts.NVML{}, err
 	}
-	defer d.Shutdown()
+	defer func() { _ = d.Shutdown() }() // the process ends
 	var answer facts.NVML
 	var err error
 	if answer.Driver, err = d.version(); err != nil {
@@ -66,7 +66,7 @@ func loadable() error {
 	if err := lib.Open(); err != nil {
 		return &nvmlError{int(nvml.ERROR_LIBRARY_NOT_FOUND), fmt.Sprintf("loading %s: %v", library, err)}
 	}
-	defer lib.Close() // go-nvml holds it by then, or nobody needs it
+	defer func() { _ = lib.Close() }() // go-nvml loads it anew
 	for _, name := range []string{"nvmlShutdown", "nvmlErrorString"} {
 		if err := lib.Lookup(name); err != nil {
 			return &nvmlError{int(nvml.ERROR_FUNCTION_NOT_FOUND), fmt.Sprintf("%s is not NVML: it has no %s", library, name)}
