@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,10 +55,11 @@ func measure(n int, nameA, a, nameB, b string) error {
 
 func run(command string) (float64, error) {
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
-	cmd.Stderr = os.Stderr
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr // Apptainer warns at each run
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w", command, err)
+		return 0, fmt.Errorf("%s: %w\n%s", command, err, stderr.Bytes())
 	}
 	return float64(time.Since(start).Microseconds()) / 1000, nil
 }
