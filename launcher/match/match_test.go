@@ -180,7 +180,7 @@ func TestReasons(t *testing.T) {
 		{"fits", "linux/amd64", nil, nil},
 		{"another architecture", "linux/arm64", nil, []string{"built for arm64, the node is amd64"}},
 		{"another system and a word", "windows/amd64:efa", nil, []string{"built for windows, the node runs linux", `needs "efa", which is not among the labels of this node: it has none`}},
-		{"an alias", "linux/amd64:genoa", nil, []string{"needs avx512f, gfni, avx512dq, avx512ifma and 9 more of genoa (zen4), which this CPU, zen3, lacks"}},
+		{"an alias", "linux/amd64:genoa", nil, []string{"needs avx512f, avx512_bf16, avx512_bitalg, avx512_vbmi2 and 9 more of genoa (zen4), which this CPU, zen3, lacks"}},
 		{"another vendor", "linux/amd64:haswell", nil, []string{"built for Intel's haswell; this CPU is AMD's zen3"}},
 		{"another family", "linux/amd64:grace", nil, []string{"needs grace (neoverse_v2), which is no amd64 CPU"}},
 		{"an unknown variant", "linux/amd64/v9", nil, []string{"needs v9, a CPU that hpc3 does not know"}},
@@ -294,7 +294,7 @@ func TestWhyNothingFits(t *testing.T) {
 		want      string
 	}{
 		{"linux/ppc64le", []string{"linux/amd64:zen3", "linux/amd64", "linux/arm64"}, "no image for linux/ppc64le, only for linux/amd64, linux/arm64; its author would have to add one"},
-		{"linux/amd64:zen3", []string{"linux/amd64:zen4"}, "the only image needs avx512f, gfni, avx512dq, avx512ifma and 9 more of zen4, which this CPU, zen3, lacks; it would take another node, or an image for zen3 or an ancestor of it"},
+		{"linux/amd64:zen3", []string{"linux/amd64:zen4"}, "the only image needs avx512f, avx512_bf16, avx512_bitalg, avx512_vbmi2 and 9 more of zen4, which this CPU, zen3, lacks; it would take another node, or an image for zen3 or an ancestor of it"},
 		{"linux/amd64:zen3", []string{"linux/amd64:zen5:efa", "linux/amd64:nv-compute-9-0"}, "of 2 images entry 1, linux/amd64:nv-compute-9-0, comes nearest, but built for NVIDIA GPUs (9.0), none is visible here; it would take a job with such a GPU, or an image without GPU code"},
 	}
 	for _, tt := range tests {
