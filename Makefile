@@ -6,14 +6,18 @@ SYSCONFDIR ?= /etc
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 MODULE     := github.com/hpc3-project/hpc3
 # A Go that is new enough, found or fetched through the module proxy; see tests/tools/go.
-GO         ?= $(shell sh tests/tools/go)
+ifndef GO
+GO         := $(shell sh tests/tools/go)
+endif
 GOOS       := linux
 
 # The launcher's ELF entry is its own: it makes the namespaces while the process still has one thread (ARCHITECTURE.md).
 LDFLAGS    := -s -w -X main.version=$(VERSION)
 ENTRY      := -E $(MODULE)/launcher/run.entry
 
-export GOOS GOTOOLCHAIN = local
+export GOOS
+export GOTOOLCHAIN = local
+export CGO_CFLAGS = -Wno-deprecated-declarations
 
 .PHONY: build test check bench demo install clean lint
 .DEFAULT_GOAL := build
@@ -47,6 +51,9 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/hpc3 $(DESTDIR)$(SYSCONFDIR)/hpc3
 	install -m 0755 $(BIN)/hpc3-run $(BIN)/hpc3 $(DESTDIR)$(PREFIX)/bin/
 	if [ -e $(BIN)/hpc3-gpu ]; then install -m 0755 $(BIN)/hpc3-gpu $(DESTDIR)$(PREFIX)/libexec/hpc3/; fi
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 0644 etc/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 0644 etc/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	[ -e $(DESTDIR)$(SYSCONFDIR)/hpc3/hpc3.toml ] || install -m 0644 etc/hpc3.toml $(DESTDIR)$(SYSCONFDIR)/hpc3/
 
 clean:

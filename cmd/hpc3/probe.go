@@ -72,7 +72,11 @@ func target(c facts.CPU) string {
 		s += fmt.Sprintf(" (x86-64-v%d)", c.Level)
 	}
 	if c.Strict != "" && c.Strict != c.Target {
-		s += ", told by family and model: by its flags alone it would be " + c.Strict
+		how := ", told by family and model: "
+		if c.Rule == "relaxed" {
+			how = ", told without flags that only special code uses: "
+		}
+		s += how + "by all its flags it would be " + c.Strict
 	}
 	if len(c.Missing) > 0 {
 		s += "; not shown here: " + strings.Join(c.Missing, " ")

@@ -1,0 +1,203 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// TestTransports runs the same image from every place that an image can be in.
+func TestTransports(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	source := script(t, "login-image")
+	copyTo(t, source, filepath.Join(l.work, "layout"))
+	if out, err := exec.Command("tar", "-C", source, "-cf", filepath.Join(l.work, "layout.tar"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v\n%s", err, out)
+	}
+	saveDocker(t, source, filepath.Join(l.work, "docker.tar"))
+	p := persons[0]
+	pull := l.command(p, "native", "hpc3", "pull", "-q", "oci:/lab/layout", "-o", "login.sif")
+	if out, err := pull.CombinedOutput(); err != nil {
+		t.Fatalf("hpc3 pull -o: %v\n%s", err, out)
+	}
+	for _, image := range []string{"oci:/lab/layout", "oci-archive:/lab/layout.tar", "docker-archive:/lab/docker.tar", "docker-archive:/lab/docker.tar:1", "sif:login.sif", "./login.sif", l.image, "docker://" + l.image} {
+		for _, engine := range p.engines {
+			t.Run(image+" through "+engine, func(t *testing.T) {
+				for range 2 { // the second from the cache
+					stdout, stderr, status := l.run(p, engine, image, "hello")
+					if stdout != "hello from /opt/app\n" || status != 0 {
+						t.Errorf("hpc3-run %s hello = %q, status %d; stderr:\n%s", image, stdout, status, stderr)
+					}
+				}
+			})
+		}
+	}
+}
+
+func copyTo(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chmod", "-R", "a+rX", to).CombinedOutput(); err != nil {
+		t.Fatalf("chmod: %v\n%s", err, out)
+	}
+}
+
+// saveDocker writes the first image of a layout as docker save does.
+func saveDocker(t *testing.T, from, file string) {
+	t.Helper()
+	index, err := layout.ImageIndexFromPath(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag("example.org/login:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(file, tag, img); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLife is about what hpc3-run is while the command runs, and what is left of it.
+func TestLife(t *testing.T) {
+	needs(t, "native", os.Getuid() == 0, "the lab needs root")
+	needs(t, "native", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	for _, p := range persons {
+		t.Run(p.name, func(t *testing.T) {
+			if _, stderr, status := l.run(p, "native", l.image, "true"); status != 0 {
+				t.Fatalf("hpc3-run true: status %d\n%s", status, stderr)
+			}
+			t.Run("the command has the pid of hpc3-run", func(t *testing.T) {
+				out, err := l.command(p, "native", "sh", "-c", `echo $$; exec hpc3-run -q "$0" sh -c 'echo $$'`, l.image).Output()
+				if lines := strings.Fields(string(out)); err != nil || len(lines) != 2 || lines[0] != lines[1] {
+					t.Errorf("the pids of hpc3-run and its command are %q, %v", lines, err)
+				}
+			})
+			t.Run("it has no child that it did not make", func(t *testing.T) {
+				stdout, stderr, _ := l.run(p, "native", l.image, "sh", "-c", "cat /proc/$$/task/$$/children")
+				if len(strings.Fields(stdout)) != 1 { // cat itself
+					t.Errorf("the command has the children %q; stderr:\n%s", stdout, stderr)
+				}
+			})
+			t.Run("a pipe ends with it", func(t *testing.T) {
+				out, err := l.command(p, "native", "sh", "-c", `hpc3-run -q "$0" echo done | cat`, l.image).Output()
+				if err != nil || string(out) != "done\n" {
+					t.Errorf("got %q, %v", out, err)
+				}
+			})
+			t.Run("descriptors are the caller's", func(t *testing.T) {
+				const list = `exec 7</etc/hostname; exec "$@" sh -c 'ls /proc/$$/fd'`
+				want, err := l.command(p, "native", "sh", "-c", list, "sh", "env").Output()
+				if err != nil || !strings.Contains(string(want), "7\n") {
+					t.Fatalf("without hpc3-run: %q, %v", want, err)
+				}
+				got, err := l.command(p, "native", "sh", "-c", list, "sh", "hpc3-run", "-q", l.image).Output()
+				if err != nil || string(got) != string(want) {
+					t.Errorf("the command has the descriptors %q, %v; without hpc3-run it has %q", got, err, want)
+				}
+			})
+			t.Run("bytes that are no text", func(t *testing.T) {
+				stdout, _, _ := l.run(p, "native", l.image, "printf", "%s", "\xff\xfe \x01")
+				if stdout != "\xff\xfe \x01" {
+					t.Errorf("the command printed %q", stdout)
+				}
+			})
+			for _, victim := range []string{"sleep\x001234", "hpc3:serve"} {
+				t.Run("kill -9 of "+strings.ReplaceAll(victim, "\x00", " ")+" leaves nothing", func(t *testing.T) { l.kill(t, p, victim) })
+			}
+			waitFor(t, "the last file server to end", func() bool { return len(servers(p)) == 0 })
+		})
+	}
+}
+
+// kill starts a command, kills a process of it and waits until nothing of either is left.
+func (l *lab) kill(t *testing.T, p person, victim string) {
+	started := filepath.Join(l.work, "home-"+fmt.Sprint(p.uid), "started")
+	_ = os.Remove(started) // of the case before
+	cmd := l.command(p, "native", "hpc3-run", "-q", l.image, "sh", "-c", "touch started; exec sleep 1234")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the command to start", func() bool { _, err := os.Stat(started); return err == nil && len(processes("sleep\x001234")) > 0 })
+	victims := servers(p)
+	if victim != "hpc3:serve" {
+		victims = processes(victim)
+	}
+	for _, pid := range victims {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, pid := range processes("sleep\x001234") { // where the server was killed the command goes on, without files
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	}
+	_ = cmd.Wait() // it was killed
+	waitFor(t, "every process to end", func() bool { return len(processes("sleep\x001234")) == 0 && len(servers(p)) == 0 })
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || bytes.Contains(mounts, []byte("fuse.hpc3")) {
+		t.Errorf("a mount is left (%v):\n%s", err, mounts)
+	}
+}
+
+// waitFor polls until a condition holds, for as long as a loaded machine may take.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("waiting for %s took more than 30 seconds", what)
+}
+
+// servers returns the file servers of a person, told by the SIF that they hold: other tests may run some at the same time.
+func servers(p person) []int {
+	return slices.DeleteFunc(processes("hpc3:serve"), func(pid int) bool {
+		sif, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/4", pid))
+		return err != nil || !strings.Contains(sif, fmt.Sprintf("/home-%d/", p.uid))
+	})
+}
+
+// processes returns those whose command line begins with a text; words are separated by NUL.
+func processes(prefix string) []int {
+	var pids []int
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is fine
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil || !bytes.HasPrefix(raw, []byte(prefix)) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
