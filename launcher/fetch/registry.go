@@ -105,7 +105,7 @@ func (r *registry) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, 
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
-	return r.download(ctx, d, r.opt.Progress)
+	return untilDone(ctx)(r.download(ctx, d, r.opt.Progress))
 }
 
 func (r *registry) download(ctx context.Context, d oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
