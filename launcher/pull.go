@@ -29,7 +29,7 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 	if c != nil {
 		defer c.Close()
 	}
-	if class, _, _ := fault.Of(err, ""); err != nil && !(all && c != nil && class == fault.NoMatch) {
+	if class, _, _ := fault.Of(err, ""); err != nil && (!all || c == nil || class != fault.NoMatch) {
 		return Pulled{}, err
 	}
 	if c.Reference.Transport == oci.SIF {

@@ -78,8 +78,10 @@ func provenance(c *Choice, contents convert.Contents) convert.Provenance {
 func (r *Road) environment(p convert.Provenance) []string {
 	var env []string
 	for _, v := range []option.EnvVar{
-		{Name: "HPC3_IMAGE_REF", Value: p.Reference}, {Name: "HPC3_INDEX_DIGEST", Value: p.IndexDigest},
-		{Name: "HPC3_IMAGE_DIGEST", Value: p.ManifestDigest}, {Name: "HPC3_VARIANT", Value: p.Variant},
+		{Name: "HPC3_IMAGE_REF", Value: p.Reference},
+		{Name: "HPC3_INDEX_DIGEST", Value: p.IndexDigest},
+		{Name: "HPC3_IMAGE_DIGEST", Value: p.ManifestDigest},
+		{Name: "HPC3_VARIANT", Value: p.Variant},
 	} {
 		if v.Value != "" {
 			env = append(env, v.String())

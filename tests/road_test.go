@@ -19,7 +19,6 @@ import (
 type lab struct {
 	t     *testing.T
 	root  string // the Debian root, or "/" for this machine
-	cache string
 	image string
 	work  string
 }
@@ -95,9 +94,11 @@ func (l *lab) command(p person, engine string, args ...string) *exec.Cmd {
 		l.t.Fatal(err)
 	}
 	home := "/lab/" + dir
-	enter := []string{l.root, "--user", fmt.Sprint(p.uid), "--bind", binDir + ":/opt/hpc3/bin", "--bind", l.work + ":/lab", "--",
+	enter := []string{
+		l.root, "--user", fmt.Sprint(p.uid), "--bind", binDir + ":/opt/hpc3/bin", "--bind", l.work + ":/lab", "--",
 		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "TERM=xterm", "LANG=C.UTF-8", "HPC3_ENGINE=" + engine, "HOSTVAR=from the host",
-		"sh", "-c", `cd "$HOME" && "$@"; exit $?`, "sh"} // a shell in between turns a signal into a status
+		"sh", "-c", `cd "$HOME" && "$@"; exit $?`, "sh",
+	} // a shell in between turns a signal into a status
 	return exec.Command("lab/enter", append(enter, args...)...)
 }
 

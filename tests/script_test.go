@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(buildAndRun(m))
 }
 
-var binDir string //nolint:gochecknoglobals // set once, by TestMain
+var binDir string // set once, by TestMain
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "hpc3-bin-")

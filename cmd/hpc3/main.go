@@ -21,7 +21,7 @@ import (
 )
 
 // version is set by the Makefile.
-var version = "dev" //nolint:gochecknoglobals // the linker's -X needs a variable
+var version = "dev"
 
 const name = "hpc3"
 

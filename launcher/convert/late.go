@@ -41,7 +41,7 @@ func (f *flattener) linked(ctx context.Context, name string, layer, depth int) (
 	if err != nil {
 		return nil, err
 	}
-	if n := f.root.find(parts); n != nil && n.explicit && n.layer <= layer && !(n.isDir()) {
+	if n := f.root.find(parts); n != nil && n.explicit && n.layer <= layer && !n.isDir() {
 		if n.inode != nil {
 			return n.inode, nil
 		}

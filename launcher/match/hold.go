@@ -148,7 +148,7 @@ func (h *host) holdMPI(d *demand, refuse refuser) {
 // mpiFits reports whether an installed MPI serves programs built for another: of Open MPI the same major version, not
 // older; of the MPICH family any, since all share libmpi.so.12.
 func mpiFits(d *demand, m facts.MPI) (fits, known bool) {
-	if m.Implementation != d.name && !(d.name == "mpich" && m.Soname == "libmpi.so.12") {
+	if m.Implementation != d.name && (d.name != "mpich" || m.Soname != "libmpi.so.12") {
 		return false, true
 	}
 	if d.name != "openmpi" || len(d.version) == 0 {

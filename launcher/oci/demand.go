@@ -17,7 +17,7 @@ const (
 const annotationAttestation = "vnd.docker.reference.type"
 
 // Keys that state a demand in other vocabularies, the canonical key of each first.
-var (
+var ( //nolint:gochecknoglobals // constant lists
 	microarchKeys = []string{
 		"org.supercontainers.hardware.cpu.target.microarch",
 		"org.supercontainers.hardware.cpu.optimized.version",

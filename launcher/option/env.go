@@ -13,7 +13,7 @@ type EnvVar struct {
 	Pass  bool // take the caller's value, whatever the rules of the house say of it
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) //nolint:gochecknoglobals // a constant
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte.
 func ParseEnvVar(s string) (EnvVar, error) {

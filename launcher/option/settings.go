@@ -46,8 +46,9 @@ type word interface {
 }
 
 func (Entrypoint) known() []string { return []string{string(Login), string(Image), string(None)} }
-func (Engine) known() []string     { return []string{string(Auto), string(Apptainer), string(Native)} }
-func (Pull) known() []string       { return []string{string(Missing), string(Always), string(Never)} }
+func (Engine) known() []string { return []string{string(Auto), string(Apptainer), string(Native)} }
+
+func (Pull) known() []string { return []string{string(Missing), string(Always), string(Never)} }
 
 // UnmarshalText reads one of the known words.
 func (c *Choice[T]) UnmarshalText(b []byte) error {

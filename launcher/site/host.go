@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-var bracket = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`) //nolint:gochecknoglobals // a constant
+var bracket = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)
 
 // matches is matchHost for patterns that were checked.
 func matches(pattern, host string) bool {

@@ -35,7 +35,7 @@ func (c *cache) get(key uint64, read func() (block, error)) (block, error) {
 	c.mu.Lock()
 	if e, ok := c.entries[key]; ok {
 		c.order.MoveToFront(e)
-		found := e.Value.(*cached) //nolint:errcheck,forcetypeassert // the list holds nothing else
+		found := e.Value.(*cached)
 		c.mu.Unlock()
 		<-found.ready
 		return found.block, found.err
@@ -55,7 +55,7 @@ func (c *cache) get(key uint64, read func() (block, error)) (block, error) {
 	c.used += len(fresh.block.data)
 	for e := c.order.Back(); e != nil && c.used > c.limit; {
 		before := e.Prev()
-		old := e.Value.(*cached) //nolint:errcheck,forcetypeassert // the list holds nothing else
+		old := e.Value.(*cached)
 		select {
 		case <-old.ready:
 			c.used -= len(old.block.data)
@@ -69,5 +69,5 @@ func (c *cache) get(key uint64, read func() (block, error)) (block, error) {
 
 func (c *cache) drop(e *list.Element) {
 	c.order.Remove(e)
-	delete(c.entries, e.Value.(*cached).key) //nolint:errcheck,forcetypeassert // the list holds nothing else
+	delete(c.entries, e.Value.(*cached).key)
 }

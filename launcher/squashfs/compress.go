@@ -2,6 +2,7 @@ package squashfs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -151,7 +152,7 @@ func readBounded(r io.Reader, limit int) ([]byte, error) {
 	if err == nil {
 		return nil, corrupt("a block inflates to more than %d bytes", limit)
 	}
-	if err != io.ErrUnexpectedEOF && err != io.EOF { //nolint:errorlint // ReadFull returns these bare
+	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, corrupt("%v", err)
 	}
 	return out[:n], nil

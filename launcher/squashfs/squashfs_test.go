@@ -182,7 +182,7 @@ func walk(f *squashfs.FS, ref squashfs.Ref, path string, seen map[uint32]string,
 		}
 		for _, c := range children {
 			if found, err := f.Lookup(ref, c.Name); err != nil || found != c.Ref {
-				return nil, fmt.Errorf("Lookup(%s) = %v, %v; ReadDir says %v", c.Name, found, err, c.Ref)
+				return nil, fmt.Errorf("Lookup(%s) = %v, %w; ReadDir says %v", c.Name, found, err, c.Ref)
 			}
 			below, err := walk(f, c.Ref, filepath.Join(path, c.Name), seen, depth+1)
 			if err != nil {

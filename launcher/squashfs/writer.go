@@ -38,7 +38,6 @@ type Dir struct {
 	Entries map[string]Node
 
 	number uint32
-	xattr  uint32
 }
 
 // Inode is anything but a directory, made by a Writer. Under several names it is a file with hard links.
