@@ -7,15 +7,26 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// account is a line of the user database.
+// account is what a line of the user database says of a user.
 type account struct {
-	line string // name:x:uid:gid:gecos:home:shell
-	name string
+	name     string
+	uid, gid string
+	gecos    string
+}
+
+// line returns the account's line for the container, where the home is HOME and the shell one that the image has.
+func (a account) line(home, shell string) string {
+	fields := []string{a.name, "x", a.uid, a.gid, a.gecos, home, shell}
+	for i, f := range fields {
+		fields[i] = strings.NewReplacer(":", "", "\n", "").Replace(f)
+	}
+	return strings.Join(fields, ":")
 }
 
 // maxDatabase bounds a passwd or group file: that of a site with 100,000 users is below 16 MiB.
@@ -50,8 +61,8 @@ func findAccount(uid int) (account, bool) {
 }
 
 func parseAccount(line string) account {
-	name, _, _ := strings.Cut(line, ":")
-	return account{line: line, name: name}
+	f := append(strings.Split(line, ":"), "", "", "", "", "")
+	return account{name: f[0], uid: f[2], gid: f[3], gecos: f[4]}
 }
 
 // findLine returns the first line whose field at index is want.
@@ -66,41 +77,52 @@ func findLine(r io.Reader, index int, want string) (string, bool) {
 	return "", false
 }
 
-// synthetic makes a line for a user whom the node does not know either.
-func synthetic(uid, gid int, home, shell string) account {
-	name := "user" + strconv.Itoa(uid)
-	home = strings.NewReplacer(":", "", "\n", "").Replace(home)
-	return account{name: name, line: strings.Join([]string{name, "x", strconv.Itoa(uid), strconv.Itoa(gid), "", home, shell}, ":")}
+// synthetic makes up an account for a user whom the node does not know either.
+func synthetic(uid, gid int) account {
+	id := strconv.Itoa(uid)
+	return account{name: "user" + id, uid: id, gid: strconv.Itoa(gid)}
 }
 
-// groupLines returns lines for the caller's groups, by the node's group file or made up.
-func groupLines(gids []int) map[int]string {
-	lines := make(map[int]string, len(gids))
+// groupLines returns a line for each of the caller's groups, by the node's group file or made up, without members.
+func groupLines(gids []int) []string {
+	slices.Sort(gids)
 	raw, err := os.ReadFile("/etc/group")
 	if err != nil {
 		raw = nil // the names are a convenience
 	}
-	for _, gid := range gids {
+	var lines []string
+	for _, gid := range slices.Compact(gids) {
 		id := strconv.Itoa(gid)
 		line, ok := findLine(bytes.NewReader(raw), 2, id)
 		if !ok {
 			line = "group" + id + ":x:" + id + ":"
 		}
-		fields := strings.Split(line, ":")
-		lines[gid] = strings.Join(fields[:3], ":") + ":"
+		lines = append(lines, strings.Join(strings.Split(line, ":")[:3], ":")+":")
 	}
 	return lines
 }
 
-// addLine returns a database with a line added, unless it knows the id already. Its own lines stay as they are.
-func addLine(database []byte, index, id int, line string) []byte {
-	if _, ok := findLine(bytes.NewReader(database), index, strconv.Itoa(id)); ok {
-		return database
+// withUser returns a passwd file with the caller's line, before all others, so that it answers for his number and his name
+// even where the image has someone else of that number. Root is the image's own, where the image knows root.
+func withUser(passwd []byte, line string) []byte {
+	id := strings.Split(line, ":")[2]
+	if _, known := findLine(bytes.NewReader(passwd), 2, id); known && id == "0" {
+		return passwd
 	}
-	if len(database) > 0 && database[len(database)-1] != '\n' {
-		database = append(database, '\n')
-	}
-	return append(append(database, line...), '\n')
+	return append([]byte(line+"\n"), passwd...)
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
+// withGroups returns a group file with lines for the numbers that it lacks.
+func withGroups(group []byte, lines []string) []byte {
+	group = slices.Clone(group)
+	for _, line := range lines {
+		if _, known := findLine(bytes.NewReader(group), 2, strings.Split(line, ":")[2]); known {
+			continue
+		}
+		if len(group) > 0 && group[len(group)-1] != '\n' {
+			group = append(group, '\n')
+		}
+		group = append(append(group, line...), '\n')
+	}
+	return group
+}

@@ -95,7 +95,7 @@ func FindApptainer(getenv func(string) string, uid int) (path, whyNot string) {
 			continue
 		}
 		if _, known := findAccount(uid); !known {
-			return file, "this node does not know user " + itoa(uid) + ", and Apptainer runs no unknown user"
+			return file, "this node does not know user " + strconv.Itoa(uid) + ", and Apptainer runs no unknown user"
 		}
 		return file, ""
 	}

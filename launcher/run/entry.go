@@ -1,16 +1,21 @@
 package run
 
 // entry is the first instruction of the program when it is linked with -E (see the Makefile). It looks at argv[0]: for
-// "hpc3:entu" and "hpc3:entm" it makes a mount namespace, for the former inside of a new user namespace, for "hpc3:serve" it forks and
-// ends the parent, so that the server is nobody's child. All of that must happen while the process has one thread, and Go's
-// runtime starts others before any Go code runs. Then, as for any other name, it goes on to the runtime's own entry.
+// "hpc3:entu" and "hpc3:entm" it makes a mount namespace, for the former inside of a new user namespace; for "hpc3:serve" it forks and
+// ends the parent, so that the server is nobody's child; for any other name it notes which signals the caller ignores. All of
+// that must happen before Go's runtime starts: it makes threads, with which no user namespace can be made, and it
+// forgets ignored signals. Then it goes on to the runtime's own entry.
 //
 // argv[0] is compared as eight bytes. A shorter one is no fault: what follows it on the stack is other words and the environment.
 func entry()
 
-// entryResult is what the system call in entry returned, a negative errno; entryNotRun where there was none.
+// entryResult is what the system call in entry returned, a negative errno; 0 where there was none to make.
 var entryResult int64 = entryNotRun //nolint:gochecknoglobals // written by entry, before Go runs
 
+// entryIgnored has bit N set where the caller ignores signal N.
+var entryIgnored uint64 //nolint:gochecknoglobals // written by entry, before Go runs
+
+// entryNotRun stays in entryResult where the program was linked without -E.
 const entryNotRun = 1
 
 // The names of the stages.

@@ -1,29 +1,55 @@
 #include "textflag.h"
 
+#define SYS_rt_sigaction 13
 #define SYS_clone 56
 #define SYS_exit_group 231
 #define SYS_unshare 272
 #define SIGCHLD 17
+#define SIG_IGN 1
 #define NEWNS 0x00020000
 #define NEWUSER_NEWNS 0x10020000
 
 // The process begins here: argc is at 0(SP), argv[0] at 8(SP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
-	MOVQ 8(SP), AX
-	TESTQ AX, AX
-	JZ   start
-	MOVQ (AX), BX
+	MOVQ $0, ·entryResult(SB)
+	MOVQ 8(SP), R12
+	TESTQ R12, R12
+	JZ   plain
+	MOVQ (R12), BX
 	MOVQ $0x746e653a33637068, CX // "hpc3:ent"
 	CMPQ BX, CX
 	JEQ  enter
 	MOVQ $0x7265733a33637068, CX // "hpc3:ser"
 	CMPQ BX, CX
 	JEQ  serve
+
+plain:
+	XORL BX, BX
+	MOVL $1, R12
+
+signal:
+	MOVL $SYS_rt_sigaction, AX
+	MOVL R12, DI
+	XORL SI, SI
+	LEAQ -64(SP), DX
+	MOVL $8, R10
+	SYSCALL
+	TESTQ AX, AX
+	JNZ  next
+	CMPQ -64(SP), $SIG_IGN
+	JNE  next
+	BTSQ R12, BX
+
+next:
+	INCL R12
+	CMPL R12, $32
+	JLT  signal
+	MOVQ BX, ·entryIgnored(SB)
 	JMP  start
 
 enter:
 	MOVL $NEWUSER_NEWNS, DI
-	CMPB 8(AX), $0x6d            // "m"
+	CMPB 8(R12), $0x6d           // "m"
 	JNE  unshare
 	MOVL $NEWNS, DI
 

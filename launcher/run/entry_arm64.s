@@ -2,13 +2,16 @@
 
 #define SYS_exit_group 94
 #define SYS_unshare 97
+#define SYS_rt_sigaction 134
 #define SYS_clone 220
 #define SIGCHLD 17
+#define SIG_IGN 1
 
 // The process begins here: argc is at 0(RSP), argv[0] at 8(RSP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
+	MOVD ZR, ·entryResult(SB)
 	MOVD 8(RSP), R9
-	CBZ  R9, start
+	CBZ  R9, plain
 	MOVD (R9), R10
 	MOVD $0x746e653a33637068, R11 // "hpc3:ent"
 	CMP  R11, R10
@@ -16,6 +19,33 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD $0x7265733a33637068, R11 // "hpc3:ser"
 	CMP  R11, R10
 	BEQ  serve
+
+plain:
+	MOVD $0, R9
+	MOVD $1, R10
+	SUB  $64, RSP
+
+signal:
+	MOVD R10, R0
+	MOVD $0, R1
+	MOVD RSP, R2
+	MOVD $8, R3
+	MOVD $SYS_rt_sigaction, R8
+	SVC
+	CBNZ R0, next
+	MOVD (RSP), R11
+	CMP  $SIG_IGN, R11
+	BNE  next
+	MOVD $1, R11
+	LSL  R10, R11, R11
+	ORR  R11, R9, R9
+
+next:
+	ADD  $1, R10, R10
+	CMP  $32, R10
+	BLT  signal
+	ADD  $64, RSP
+	MOVD R9, ·entryIgnored(SB)
 	B    start
 
 enter:

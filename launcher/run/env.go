@@ -9,12 +9,15 @@ import (
 // dropped are variables of the node that would mislead programs of the image: loader and interpreter settings that name files
 // of the node, shell start-up files, module functions. A name that ends in "*" is a prefix.
 var dropped = []string{ //nolint:gochecknoglobals // a constant list
-	"LD_*", "PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT", "RUBYLIB", "R_LIBS*", "R_HOME",
-	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "CDPATH", "PROMPT_COMMAND", "PS1",
+	"LD_*", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT", "RUBYLIB", "R_LIBS*", "R_HOME",
+	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "CDPATH", "PROMPT_COMMAND",
 	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*", "MODULESHOME", "MODULES_*", "__MODULES_*",
 	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
-	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "PWD", "OLDPWD", "SHLVL", "_", "TERMINFO*",
+	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "TERMINFO*",
 }
+
+// bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
+var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "SHLVL", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
 // defaultPath is what a command gets where the image says nothing, as docker has it.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -27,6 +30,9 @@ func (p *Plan) environment(userName, home, shell string) []string {
 	for _, e := range p.HostEnv {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
+			continue
+		}
+		if slices.Contains(bookkeeping, name) {
 			continue
 		}
 		if isDropped(name) {

@@ -8,109 +8,87 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// A login shell runs the command by this script. Its words are the image's own PATH, then the command. Entries of that PATH
-// which the profile dropped are put behind, since Debian's /etc/profile, for one, replaces PATH, and images keep programs
-// where only their ENV says. The command is looked for first, so that the message is ours; $0 is the name it begins with.
-const addPath = `_hpc3_p=$1:; shift
-while [ -n "$_hpc3_p" ]; do
-_hpc3_d=${_hpc3_p%%:*}; _hpc3_p=${_hpc3_p#*:}
-case :$PATH: in *:"$_hpc3_d":*) ;; *) [ -z "$_hpc3_d" ] || PATH=$PATH:$_hpc3_d ;; esac
-done
-unset _hpc3_p _hpc3_d
-`
-
-const bashExec = `_hpc3_fail() {
-case $1 in 126) set -- 126 "$2" "it is there, but cannot be executed" "look at its mode and its first line";;
-*) set -- "$1" "$2" "no such command in the image" "a shell's own words (cd, functions) need: sh -c '...'";; esac
-case $2 in *[!A-Za-z0-9_./+@%:,=\ -]*) printf -v _hpc3_n %q "$2" ;; *) _hpc3_n=\"$2\" ;; esac
-printf '%s: error[exec]: running %s: %s\n%s: hint: %s\n' "$0" "$_hpc3_n" "$3" "$0" "$4" >&2
-exit "$1"
-}
-if ! type -P -- "$1" >/dev/null; then
-case $1 in */*) [ ! -e "$1" ] || _hpc3_fail 126 "$1" ;; esac
-_hpc3_fail 127 "$1"
-fi
-shopt -s execfail
-exec -- "$@"
-_hpc3_fail "$?" "$1"`
-
-const shExec = `_hpc3_fail() {
-_hpc3_n=$2
-case $2 in *[!A-Za-z0-9_./+@%:,=-]*) _hpc3_n="the command" ;; esac
-case $1 in 126) set -- 126 "it is there, but cannot be executed" "look at its mode and its first line";;
-*) set -- 127 "no such command in the image" "a shell's own words (cd, functions) need: sh -c '...'";; esac
-printf '%s: error[exec]: running "%s": %s\n%s: hint: %s\n' "$0" "$_hpc3_n" "$2" "$0" "$3" >&2
-exit "$1"
-}
-if ! command -v -- "$1" >/dev/null 2>&1; then
-case $1 in */*) [ ! -e "$1" ] || _hpc3_fail 126 "$1" ;; esac
-_hpc3_fail 127 "$1"
-fi
-exec "$@"`
-
-// A SIF that hpc3 did not make keeps its environment in scripts.
-const sourceEnv = `for _hpc3_f in /.singularity.d/env/*.sh; do [ ! -f "$_hpc3_f" ] || . "$_hpc3_f"; done; unset _hpc3_f; exec "$@"`
-
 // words returns what is executed in the container.
 func (p *Plan) words(img image) ([]string, error) {
-	var words []string
-	var err error
 	switch p.Entrypoint {
 	case option.Image:
-		words, err = p.imageWords(img)
+		return p.imageWords(img)
 	case option.None:
 		if len(p.Command) == 0 {
 			return nil, fault.New(fault.Usage, "--container-entrypoint none needs a command").Hint("leave the option out for a login shell")
 		}
-		words = p.plainWords(img, p.Command)
+		return p.plainWords(img, p.Command), nil
 	default:
-		words, err = p.loginWords(img, p.Command)
+		return p.loginWords(img, p.Command)
 	}
-	if err != nil || p.HasConfig || p.Engine == option.Apptainer || img.sh == "" {
-		return words, err
-	}
-	return append([]string{img.sh, "-c", sourceEnv, p.ErrorPrefix}, words...), nil
 }
 
-// loginWords runs a command in a login shell, with exact arguments.
+// loginWords runs a command in a login shell, with exact arguments; without a command, the shell.
 func (p *Plan) loginWords(img image, command []string) ([]string, error) {
-	bash, sh := img.bash, img.sh
-	if !img.known {
-		bash = "/bin/bash"
+	if img.bash == "" && img.sh == "" && img.known {
+		if len(command) == 0 {
+			return nil, noShell(p)
+		}
+		p.note("the image has no shell; the command is run without one, and no profile is read")
+		return command, nil
 	}
-	switch {
-	case len(command) == 0 && bash != "":
-		return []string{bash, "--rcfile", "/etc/profile", "-l"}, nil
-	case len(command) == 0 && sh != "":
-		p.note("the image has no bash; its login shell is " + sh)
-		return []string{sh, "-l"}, nil
-	case len(command) == 0:
-		return nil, noShell(p)
-	case bash != "":
-		return append([]string{bash, "--rcfile", "/etc/profile", "-l", "-c", addPath + bashExec, p.ErrorPrefix, p.imagePath()}, command...), nil
-	case sh != "":
-		p.note("the image has no bash; the command is run by " + sh)
-		return append([]string{sh, "-l", "-c", addPath + shExec, p.ErrorPrefix, p.imagePath()}, command...), nil
+	if !img.known || !p.HasConfig && img.sh != "" {
+		return p.chosenShell(command), nil
 	}
-	p.note("the image has no shell; the command is run without one, and no profile is read")
-	return command, nil
+	login, script := []string{img.bash, "--rcfile", "/etc/profile", "-l"}, bashExec
+	if img.bash == "" {
+		login, script = []string{img.sh, "-l"}, shExec
+		p.note("the image has no bash; its login shell is " + img.sh)
+	}
+	if len(command) == 0 {
+		if !p.ownPath() {
+			return login, nil
+		}
+		command, script = login[:1], shellExec
+	}
+	return slices.Concat(login, []string{"-c", addPath + script, p.ErrorPrefix, p.imagePath()}, command), nil
+}
+
+// chosenShell leaves the choice of the shell to the image's sh.
+func (p *Plan) chosenShell(command []string) []string {
+	bash, sh := addPath+bashExec, addPath+shExec
+	if len(command) == 0 {
+		bash, sh = addPath+shellExec, addPath+shellExec
+	}
+	return append([]string{"/bin/sh", "-c", p.source() + chooseShell, p.ErrorPrefix, bash, sh}, command...)
+}
+
+// source sets the environment that the image keeps in scripts, unless Apptainer does.
+func (p *Plan) source() string {
+	if p.HasConfig || p.Engine == option.Apptainer {
+		return ""
+	}
+	return sourceEnv
+}
+
+func noShell(p *Plan) error {
+	return fault.New(fault.Exec, "starting a login shell in %s: the image has no shell", p.SIF).
+		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
 }
 
 // imagePath returns the PATH of the image's own environment.
-func (p *Plan) imagePath() string {
-	for _, e := range p.Config.Env {
-		if path, ok := strings.CutPrefix(e, "PATH="); ok {
-			return path
+func (p *Plan) imagePath() string { return lookup(p.Config.Env, "PATH") }
+
+// ownPath tells whether the image keeps programs where no login profile looks for them.
+func (p *Plan) ownPath() bool {
+	for dir := range strings.SplitSeq(p.imagePath(), ":") {
+		if dir != "" && !slices.Contains(strings.Split(defaultPath, ":"), dir) {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 // imageWords is docker's rule: ENTRYPOINT, then the command or else CMD. An ENTRYPOINT that holds "$*" would split and
 // expand the arguments; it means a login shell, so it gets one that does not.
 func (p *Plan) imageWords(img image) ([]string, error) {
 	if !p.HasConfig {
-		return append([]string{"/.singularity.d/runscript"}, p.Command...), nil
+		return p.plainWords(img, append([]string{"/.singularity.d/runscript"}, p.Command...)), nil
 	}
 	command := p.Command
 	if len(command) == 0 {
@@ -128,10 +106,10 @@ func (p *Plan) imageWords(img image) ([]string, error) {
 }
 
 // plainWords runs words as they are. Apptainer's own status for a command that is not there is 255, so a shell of the image
-// looks for it first, where there is one.
+// looks for it first, where there is one; and one is needed where the environment is in scripts.
 func (p *Plan) plainWords(img image, words []string) []string {
-	if p.Engine != option.Apptainer || img.sh == "" {
+	if img.known && img.sh == "" || p.Engine == option.Native && p.HasConfig {
 		return words
 	}
-	return append([]string{img.sh, "-c", shExec, p.ErrorPrefix}, words...)
+	return append([]string{"/bin/sh", "-c", p.source() + shExec, p.ErrorPrefix}, words...)
 }

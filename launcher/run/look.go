@@ -15,8 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// image is what looking into the SIF before the start tells. The zero value is an image that could not be looked into: it is
-// taken for one with bash.
+// image is what looking into the SIF before the start tells. The zero value is an image that could not be looked into.
 type image struct {
 	known bool
 	bash  string // "" = none
@@ -70,7 +69,7 @@ func (p *Plan) checkMounts() error {
 			}
 			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
 		}
-		if slices.Contains([]string{"/", "/proc", "/dev", "/sys"}, m.Target) {
+		if covers(m.Source, m.Target) {
 			return fault.New(fault.Mount, "binding %s over %s: the container would not work", m.Source, m.Target).Hint("bind to a directory below it")
 		}
 	}

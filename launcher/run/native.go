@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,40 +15,25 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// stage is what the enter stage needs to know, handed over in a file in memory.
-type stage struct {
-	Words    []string // what is executed
-	Env      []string
-	Shell    bool // Words[0] is a path of the image, not looked for in PATH
-	Mounts   []bindMount
-	Workdirs []string // tried in this order
-	Strict   bool     // the first of Workdirs was asked for by name
-	Passwd   string   // line for the caller
-	Groups   map[int]string
-	Writable bool
-	UID, GID int
-	Prefix   string
-	SIF      string
-}
-
-// bindMount is one bind, in the order they are made.
-type bindMount struct {
-	Source   string
-	Target   string
-	Options  []string
-	Optional bool // nothing is said where the source is not there
-	Visible  bool // only where the target is not the same directory already
-}
-
 // selfExe is how the program executes itself: the file may have been replaced since it was started.
 const selfExe = "/proc/self/exe"
 
 func (p *Plan) execNative(img image, words []string) error {
+	if entryResult == entryNotRun {
+		return noEntry()
+	}
 	if err := checkFUSE(); err != nil {
 		return err
 	}
+	if err := checkNamespaces(); err != nil {
+		return err
+	}
 	st := p.stage(img, words)
-	plan, err := planFile(st)
+	raw, err := st.pack()
+	if err != nil {
+		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
+	}
+	plan, err := writeMemory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
@@ -61,7 +45,7 @@ func (p *Plan) execNative(img image, words []string) error {
 	if canMount() {
 		name = nameEnterMount
 	}
-	// One processor is enough to make some twenty system calls, and fewer threads start faster.
+	// One processor is enough to make some fifty system calls, and fewer threads start faster.
 	env := []string{"GOMAXPROCS=1", "GOGC=off"}
 	for _, fd := range []int{plan, sock} {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
@@ -70,6 +54,10 @@ func (p *Plan) execNative(img image, words []string) error {
 	}
 	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock)}, env)
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
+}
+
+func noEntry() error {
+	return fault.New(fault.Engine, "this program was built without its entry point").Hint("build it with make build; or use --engine apptainer")
 }
 
 func checkFUSE() error {
@@ -112,7 +100,7 @@ func (p *Plan) stage(img image, words []string) stage {
 	}
 	who, ok := findAccount(uid)
 	if !ok {
-		who = synthetic(uid, gid, home, shell)
+		who = synthetic(uid, gid)
 		p.note("this node does not know user " + strconv.Itoa(uid) + "; in the container the name is " + who.name)
 	}
 	groups, err := os.Getgroups()
@@ -121,7 +109,8 @@ func (p *Plan) stage(img image, words []string) stage {
 	}
 	st := stage{
 		Words: words, Env: p.environment(who.name, home, shell), Mounts: p.binds(home),
-		Passwd: who.line, Groups: groupLines(append(groups, gid)), Writable: p.Writable, UID: uid, GID: gid, Prefix: p.ErrorPrefix, SIF: p.SIF,
+		Passwd: who.line(home, shell), Groups: groupLines(append(groups, gid)),
+		Writable: p.Writable, UID: uid, GID: gid, Ignored: entryIgnored, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
 	if p.Workdir != "" {
 		st.Workdirs, st.Strict = []string{p.Workdir}, true
@@ -147,12 +136,8 @@ func (p *Plan) binds(home string) []bindMount {
 		{Source: "/etc/hosts", Target: "/etc/hosts", Optional: true},
 		{Source: "/etc/localtime", Target: "/etc/localtime", Optional: true},
 	}
-	if p.MountHome && home != "/" {
-		if info, err := os.Stat(home); err == nil && info.IsDir() {
-			binds = append(binds, bindMount{Source: home, Target: home})
-		} else {
-			p.note("there is no home directory " + home + " to bind")
-		}
+	if p.homeBound() {
+		binds = append(binds, bindMount{Source: home, Target: home})
 	}
 	for _, dir := range []string{p.Cwd, lookup(p.HostEnv, "TMPDIR")} {
 		if ownDirectory(dir) && (p.MountHome || !within(dir, home)) {
@@ -163,6 +148,20 @@ func (p *Plan) binds(home string) []bindMount {
 		binds = append(binds, bindMount{Source: m.Source, Target: m.Target, Options: m.Options})
 	}
 	return binds
+}
+
+// homeBound tells whether the home directory appears in the container: not one that is not there, nor one of the system (some
+// accounts have /bin or /dev), which would hide the image's.
+func (p *Plan) homeBound() bool {
+	home := homeIn(p.Home)
+	if !p.MountHome {
+		return false
+	}
+	if info, err := os.Stat(home); err != nil || !info.IsDir() || !ownDirectory(home) {
+		p.note("there is no home directory to bind; HOME is " + home)
+		return false
+	}
+	return true
 }
 
 // ownDirectory tells whether a directory of the node may appear in the container at its own path: one of the system would hide
@@ -181,27 +180,6 @@ func ownDirectory(dir string) bool {
 
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// planFile writes the stage to a file in memory and returns its descriptor.
-func planFile(st stage) (int, error) {
-	raw, err := json.Marshal(st)
-	if err != nil {
-		return 0, err
-	}
-	fd, err := unix.MemfdCreate("hpc3-plan", unix.MFD_CLOEXEC)
-	if err != nil {
-		return 0, err
-	}
-	f := os.NewFile(uintptr(fd), "plan")
-	if _, err := f.Write(raw); err != nil {
-		return 0, err
-	}
-	own, err := unix.Dup(fd) // f closes fd when it is collected
-	if err != nil {
-		return 0, err
-	}
-	return own, f.Close()
 }
 
 // startServer starts the file server and returns our end of the socket to it.

@@ -11,7 +11,6 @@
 package run
 
 import (
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
@@ -59,6 +58,9 @@ func Exec(p Plan) error {
 	if err := p.checkMounts(); err != nil {
 		return err
 	}
+	if u := p.Config.User; u != "" {
+		p.note("the image asks for user " + u + "; the command runs as the caller, as shared file systems need it")
+	}
 	words, err := p.words(img)
 	if err != nil {
 		return err
@@ -67,9 +69,4 @@ func Exec(p Plan) error {
 		return p.execApptainer(words)
 	}
 	return p.execNative(img, words)
-}
-
-func noShell(p *Plan) error {
-	return fault.New(fault.Exec, "starting a login shell in %s: the image has no shell", p.SIF).
-		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
 }

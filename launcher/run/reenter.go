@@ -19,7 +19,7 @@ func Reenter(args []string) (status int, handled bool) {
 		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
 	case nameServe:
 		if serve(args[1:]) != nil {
-			return 1, true // its standard error is /dev/null; the command sees that its files are gone
+			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
 		}
 		return 0, true
 	}

@@ -1,0 +1,303 @@
+package run
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// source is a bind whose source is held open, since the node's paths are elsewhere once the scaffold is the root.
+type source struct {
+	bindMount
+	fd   int
+	stat unix.Stat_t
+}
+
+func (s source) isDir() bool { return s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+func (st *stage) openSources() ([]source, error) {
+	var sources []source
+	for _, b := range st.Mounts {
+		s := source{bindMount: b}
+		var err error
+		if s.fd, err = unix.Open(b.Source, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
+			err = unix.Fstat(s.fd, &s.stat)
+		}
+		if err != nil && !b.Optional {
+			return nil, fault.New(fault.Mount, "binding %s: %w", b.Source, err).Hint("the source of a bind must exist on this node")
+		}
+		if err == nil {
+			sources = append(sources, s)
+		}
+	}
+	return sources, nil
+}
+
+// errNodes says that a mount point would have to be made in a file system of the node.
+var errNodes = errors.New("it does not exist, and where it would have to be made is a directory of this node")
+
+func bindAll(sources []source) error {
+	root, err := unix.Open(merged, unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fault.New(fault.Engine, "opening the container's root: %w", err)
+	}
+	defer unix.Close(root)
+	for _, s := range sources {
+		err := s.bind(root)
+		if err == nil || s.Optional {
+			continue
+		}
+		e := fault.New(fault.Mount, "binding %s to %s: %w", s.Source, s.Target, err)
+		switch {
+		case errors.Is(err, errNodes):
+			e = e.Hint("make it first: mkdir -p %s", s.Target)
+		case errors.Is(err, unix.ENOTDIR):
+			e = e.Hint("source and target must both be directories, or both be files")
+		}
+		return e
+	}
+	return nil
+}
+
+// bind makes the target, where the image lacks it, and binds the source to it.
+func (s source) bind(root int) error {
+	rel, err := follow(merged, s.Target)
+	if err != nil {
+		return err
+	}
+	if covers(s.Source, rel) {
+		return fmt.Errorf("the target is %s, without which the container would not work", rel)
+	}
+	if s.Visible && s.isAt(root, rel) {
+		return nil
+	}
+	target, err := makeTarget(root, rel, s.isDir())
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	from, to := procFD(s.fd), procFD(target)
+	err = unix.EINVAL
+	if slices.Contains(s.Options, "bind") {
+		err = unix.Mount(from, to, "", unix.MS_BIND, "")
+	}
+	if errors.Is(err, unix.EINVAL) { // in a user namespace, mounts below the source cannot be left out
+		err = unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, "")
+	}
+	if err != nil {
+		return err
+	}
+	return s.restrict(root, rel)
+}
+
+// covers tells whether a bind would hide what the container cannot work without. The node's own are there anyhow.
+func covers(source, target string) bool {
+	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) && source != target
+}
+
+// procFD is a path of what a descriptor stands for.
+func procFD(fd int) string { return host + "/proc/self/fd/" + strconv.Itoa(fd) }
+
+func (s source) isAt(root int, rel string) bool {
+	fd, err := openIn(root, rel)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return s.is(fd)
+}
+
+func (s source) is(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Dev == s.stat.Dev && st.Ino == s.stat.Ino
+}
+
+// attributes are the options that a mount can carry.
+var attributes = map[string][2]uint64{ //nolint:gochecknoglobals // a constant table
+	"ro":     {unix.MOUNT_ATTR_RDONLY, unix.MS_RDONLY},
+	"nosuid": {unix.MOUNT_ATTR_NOSUID, unix.MS_NOSUID},
+	"nodev":  {unix.MOUNT_ATTR_NODEV, unix.MS_NODEV},
+	"noexec": {unix.MOUNT_ATTR_NOEXEC, unix.MS_NOEXEC},
+}
+
+// restrict applies ro and its like, to the mounts below as well.
+func (s source) restrict(root int, rel string) error {
+	var attr unix.MountAttr
+	var flags uintptr
+	for _, o := range s.Options {
+		attr.Attr_set |= attributes[o][0]
+		flags |= uintptr(attributes[o][1])
+	}
+	if flags == 0 {
+		return nil
+	}
+	fd, err := openIn(root, rel) // what is mounted there now
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if !s.is(fd) {
+		return errors.New("the target changed while it was bound")
+	}
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
+	if errors.Is(err, unix.ENOSYS) {
+		return remount(merged+rel, flags)
+	}
+	return err
+}
+
+// remount is restrict for kernels before 5.12, one mount at a time. The flags that a mount has already must be kept: in a user
+// namespace they cannot be taken away.
+func remount(target string, flags uintptr) error {
+	mounts, err := mountsAt(target)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		var st unix.Statfs_t
+		if err := unix.Statfs(m, &st); err != nil {
+			return err
+		}
+		// The ST_ flags of statfs are the MS_ flags, but for the last.
+		keep := uintptr(st.Flags) & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
+		if st.Flags&unix.ST_RELATIME != 0 {
+			keep |= unix.MS_RELATIME
+		}
+		if err := unix.Mount("", m, "", unix.MS_REMOUNT|unix.MS_BIND|flags|keep, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountsAt lists the mount points at a path and below it.
+func mountsAt(target string) ([]string, error) {
+	f, err := os.Open(host + "/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var mounts []string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		if point := unescape(fields[4]); within(point, target) {
+			mounts = append(mounts, point)
+		}
+	}
+	return mounts, lines.Err()
+}
+
+// unescape undoes \040 and its like, as the kernel writes blanks, tabs, line breaks and backslashes in mountinfo.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// maxLinks bounds the symlinks in a target, as the kernel does.
+const maxLinks = 40
+
+// follow returns where a path of the container is below root, its symlinks followed as they will be inside. What does not exist is
+// taken as it is written.
+func follow(root, target string) (string, error) {
+	at := ""
+	todo := strings.Split(target, "/")
+	for links := 0; len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if at != "" {
+				at = path.Dir(at)
+			}
+			if at == "/" {
+				at = ""
+			}
+			continue
+		}
+		link, err := os.Readlink(root + at + "/" + name)
+		if err != nil { // no symlink, or nothing there
+			at += "/" + name
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", unix.ELOOP
+		}
+		if strings.HasPrefix(link, "/") {
+			at = ""
+		}
+		todo = append(strings.Split(link, "/"), todo...)
+	}
+	if at == "" {
+		return "/", nil
+	}
+	return at, nil
+}
+
+// openIn opens a path that follow returned. Its symlinks are followed already: one that someone has put there since, in a
+// directory of the node that he may write, is refused.
+func openIn(root int, rel string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
+	for {
+		fd, err := unix.Openat2(root, rel, &how)
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// makeTarget opens a target, and makes what is missing of it, but in the container only: nothing is made on the node.
+func makeTarget(root int, rel string, dir bool) (int, error) {
+	fd, err := openIn(root, rel)
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	parent, err := makeTarget(root, path.Dir(rel), true)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	var above, top unix.Stat_t
+	if err := errors.Join(unix.Fstat(parent, &above), unix.Fstat(root, &top)); err != nil {
+		return -1, err
+	}
+	if above.Dev != top.Dev {
+		return -1, errNodes
+	}
+	if dir {
+		err = unix.Mkdirat(parent, path.Base(rel), 0o755)
+	} else {
+		var made int
+		if made, err = unix.Openat(parent, path.Base(rel), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644); err == nil {
+			err = unix.Close(made)
+		}
+	}
+	if err != nil {
+		return -1, err
+	}
+	return openIn(root, rel)
+}

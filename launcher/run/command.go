@@ -1,0 +1,65 @@
+package run
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// exec becomes the command.
+func (st *stage) exec() error {
+	file, err := find(st.Words[0], lookup(st.Env, "PATH"))
+	if err == nil {
+		err = syscall.Exec(file, st.Words, st.Env)
+	}
+	e := fault.New(fault.Exec, "running %q: %w", st.Words[0], bareError(err))
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist) && file == "":
+		e = fault.New(fault.Exec, "running %q: no such command in the image", st.Words[0])
+		return e.Hint("give its path, or see what is there: %s IMAGE ls /usr/bin", st.Prefix).Exit(fault.StatusNotFound)
+	case errors.Is(err, unix.E2BIG):
+		return e.Hint("the kernel bounds arguments and environment together: make one of them shorter").Exit(fault.StatusNotExecutable)
+	case errors.Is(err, unix.ENOEXEC):
+		return e.Hint("it is for another architecture, or a script without a first line #!").Exit(fault.StatusNotExecutable)
+	case errors.Is(err, fs.ErrNotExist):
+		return e.Hint("the interpreter or loader that it names is not in the image").Exit(fault.StatusNotExecutable)
+	}
+	return e.Hint("look at its mode").Exit(fault.StatusNotExecutable)
+}
+
+// find looks for a command as a shell does: a word with a slash is a path.
+func find(word, searchPath string) (string, error) {
+	if strings.Contains(word, "/") {
+		if _, err := os.Stat(word); err != nil {
+			return "", err
+		}
+		return word, nil
+	}
+	if word == "" {
+		return "", exec.ErrNotFound
+	}
+	var denied error
+	for dir := range strings.SplitSeq(searchPath, ":") {
+		file := path.Join(dir, word)
+		info, err := os.Stat(file)
+		if err != nil || info.IsDir() || dir == "" {
+			continue
+		}
+		if unix.Access(file, unix.X_OK) == nil {
+			return file, nil
+		}
+		denied = fs.ErrPermission
+	}
+	if denied != nil {
+		return "", denied
+	}
+	return "", exec.ErrNotFound
+}

@@ -1,0 +1,156 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Directories of the scaffold, a file system in memory that is the root while the container's is put together.
+const (
+	host   = "/host"   // the node's root
+	lower  = "/lower"  // the image
+	upper  = "/upper"  // what is written above it: mount points, and a writable container's files
+	work   = "/work"   // overlay's own
+	merged = "/merged" // the container's root
+)
+
+// mounts makes the container's root out of the image and the binds, and enters it.
+func (st *stage) mounts(sock int, user bool) error {
+	sources, err := st.openSources()
+	if err != nil {
+		return err
+	}
+	if err := scaffold(); err != nil {
+		e := fault.New(fault.Engine, "making a root for the container: %w", err)
+		return withHints(e, namespaceHints("/proc"))
+	}
+	if err := st.mountImage(sock, user); err != nil {
+		return fault.New(fault.Engine, "mounting the image of %s: %w", st.SIF, err).Hint("if the file changed or was cut short, make it anew")
+	}
+	if err := overlay(user); err != nil {
+		return fault.New(fault.Engine, "laying a layer over the image: %w", err).Hint("the kernel must be 5.11 or newer for this; or use --engine apptainer")
+	}
+	// Before the binds: one of them may put a file of the node there.
+	if err := st.writeAccounts(); err != nil {
+		return fault.New(fault.Engine, "naming the user in the container: %w", err)
+	}
+	if err := bindAll(sources); err != nil {
+		return err
+	}
+	if !st.Writable {
+		if err := unix.Mount("", merged, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+			return fault.New(fault.Engine, "making the image read-only: %w", err)
+		}
+	}
+	if err := pivot(); err != nil {
+		return fault.New(fault.Engine, "entering the container's root: %w", err)
+	}
+	return nil
+}
+
+// scaffold makes a file system in memory the root, with the node's at /host. It is put on /tmp, which every node has; the node's /tmp
+// is seen again below /host.
+func scaffold() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("hpc3", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return err
+	}
+	for _, dir := range []string{host, lower, upper, work, merged} {
+		if err := os.Mkdir("/tmp"+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.PivotRoot("/tmp", "/tmp"+host); err != nil {
+		return err
+	}
+	return unix.Chdir("/")
+}
+
+// mountImage mounts the image over FUSE and hands the descriptor to the file server.
+func (st *stage) mountImage(sock int, user bool) error {
+	fd, err := unix.Open(host+"/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=%d", fd, st.UID, st.GID, maxRead)
+	if err := unix.Mount("hpc3", lower, "fuse.hpc3", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return err
+	}
+	// In a user namespace with one user, every other owner would show as nobody, and no file of the image could be changed
+	// in a writable container: all files are the caller's there.
+	uid, gid := -1, -1
+	if user {
+		uid, gid = st.UID, st.GID
+	}
+	if err := send(sock, fd, uid, gid); err != nil {
+		return err
+	}
+	// Held here as well, the mount would outlive its server, and the first access would wait for ever.
+	if err := unix.Close(fd); err != nil {
+		return err
+	}
+	if err := unix.Close(sock); err != nil {
+		return err
+	}
+	if _, err := os.Stat(lower + "/."); err != nil {
+		return fmt.Errorf("the file server ended: %w", bareError(err))
+	}
+	return nil
+}
+
+func overlay(user bool) error {
+	options := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
+	if user {
+		options += ",userxattr"
+	}
+	return unix.Mount("overlay", merged, "overlay", unix.MS_NOSUID|unix.MS_NODEV, options)
+}
+
+// writeAccounts puts the caller and his groups into the user database of the container.
+func (st *stage) writeAccounts() error {
+	err := rewrite("/etc/passwd", func(old []byte) []byte { return withUser(old, st.Passwd) })
+	if err != nil {
+		return err
+	}
+	return rewrite("/etc/group", func(old []byte) []byte { return withGroups(old, st.Groups) })
+}
+
+func rewrite(file string, with func([]byte) []byte) error {
+	rel, err := follow(merged, file)
+	if err != nil {
+		return err
+	}
+	at := merged + rel
+	old, err := os.ReadFile(at)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	updated := with(old)
+	if len(updated) == len(old) {
+		return nil
+	}
+	if err := os.MkdirAll(path.Dir(at), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(at, updated, 0o644)
+}
+
+// pivot makes the container's root the root and lets go of everything else.
+func pivot() error {
+	if err := unix.Chdir(merged); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil { // the old root is now on top of the new one
+		return err
+	}
+	return unix.Unmount(".", unix.MNT_DETACH)
+}

@@ -1,0 +1,31 @@
+// Command planrun executes a plan for the tests of package run: planrun PLAN.json [COMMAND...]. It stands for hpc3-run.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+func main() {
+	if status, handled := run.Reenter(os.Args); handled {
+		os.Exit(status)
+	}
+	raw, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	var p run.Plan
+	if err := json.Unmarshal(raw, &p); err != nil {
+		panic(err)
+	}
+	p.Command, p.HostEnv, p.Home, p.ErrorPrefix = os.Args[2:], os.Environ(), os.Getenv("HOME"), "hpc3-run"
+	if p.Cwd, err = os.Getwd(); err != nil {
+		p.Cwd = ""
+	}
+	p.Note = func(text string) { fmt.Fprintln(os.Stderr, "note:", text) }
+	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(p), fault.Engine))
+}
