@@ -11,6 +11,11 @@ type block struct {
 	next uint64 // of a metadata chunk: where the next one begins
 }
 
+// blockOverhead is what keeping a block costs beside its bytes, so that many tiny ones are bounded too.
+const blockOverhead = 256
+
+func (b block) cost() int { return cap(b.data) + blockOverhead }
+
 // cache keeps the blocks used last, up to a number of bytes, and lets one reader inflate what several ask for at once.
 type cache struct {
 	mu      sync.Mutex
@@ -25,46 +30,53 @@ type cached struct {
 	ready chan struct{} // closed when block and err are set
 	block block
 	err   error
+	kept  bool // it counts in used and may be thrown out
 }
 
 func newCache(limit int) *cache {
 	return &cache{limit: limit, entries: make(map[uint64]*list.Element)}
 }
 
+// get returns the block of a key, which read makes if need be. Errors are not kept, but all who waited get the same one.
 func (c *cache) get(key uint64, read func() (block, error)) (block, error) {
 	c.mu.Lock()
 	if e, ok := c.entries[key]; ok {
 		c.order.MoveToFront(e)
-		found := e.Value.(*cached)
 		c.mu.Unlock()
+		found := e.Value.(*cached)
 		<-found.ready
 		return found.block, found.err
 	}
 	fresh := &cached{key: key, ready: make(chan struct{})}
-	c.entries[key] = c.order.PushFront(fresh)
+	e := c.order.PushFront(fresh)
+	c.entries[key] = e
 	c.mu.Unlock()
 
 	fresh.block, fresh.err = read()
-	close(fresh.ready)
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	close(fresh.ready)
 	if fresh.err != nil {
-		c.drop(c.entries[key])
+		c.drop(e)
 		return block{}, fresh.err
 	}
-	c.used += len(fresh.block.data)
+	fresh.kept = true
+	c.used += fresh.block.cost()
+	c.shrink()
+	return fresh.block, nil
+}
+
+// shrink throws out what was used least recently. What is still being read stays.
+func (c *cache) shrink() {
 	for e := c.order.Back(); e != nil && c.used > c.limit; {
 		before := e.Prev()
-		old := e.Value.(*cached)
-		select {
-		case <-old.ready:
-			c.used -= len(old.block.data)
+		if old := e.Value.(*cached); old.kept {
+			c.used -= old.block.cost()
 			c.drop(e)
-		default: // still being read
 		}
 		e = before
 	}
-	return fresh.block, nil
 }
 
 func (c *cache) drop(e *list.Element) {

@@ -3,18 +3,26 @@ package squashfs
 import (
 	"encoding/binary"
 	"io"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
-
-const fragmentSize = 16
 
 // File is a file open for reading. It keeps the decoded inode, so that reading costs no look-up.
 type File struct {
-	f  *FS
-	in *inode
-	at []uint64 // place of each block
+	f     *FS
+	in    *inode
+	full  int64  // blocks that are not in a fragment
+	marks []mark // at every blocksPerMark-th block
 }
+
+// mark is a place in a file's list of size words, and of the data block whose word stands there. A few of them find any
+// block of a file of any size without holding the list in memory.
+type mark struct {
+	chunk uint64 // place of the metadata chunk
+	off   int    // in the chunk
+	data  uint64
+}
+
+const blocksPerMark = 1024
 
 // OpenFile returns the content of a regular file.
 func (f *FS) OpenFile(ref Ref) (*File, error) {
@@ -22,16 +30,59 @@ func (f *FS) OpenFile(ref Ref) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, unix.EINVAL
+	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return nil, syscall.EINVAL
 	}
-	file := &File{f: f, in: in, at: make([]uint64, len(in.blocks))}
-	at := in.start
-	for i, word := range in.blocks {
-		file.at[i] = at
-		at += uint64(word &^ storedBlock)
+	bs := int64(f.sb.BlockSize)
+	file := &File{f: f, in: in, full: in.Size / bs}
+	if in.fragment == noFragment && in.Size%bs != 0 {
+		file.full++
 	}
-	return file, nil
+	return file, file.walk()
+}
+
+// walk goes through the list of size words and sets the marks. Most files end before the second. The list is as long as
+// there is metadata to read it from, whatever the size of the file is said to be.
+func (file *File) walk() error {
+	c := file.in.behind
+	file.marks = append(file.marks, mark{c.at, c.off, file.in.start})
+	data := file.in.start
+	for i := int64(blocksPerMark); i < file.full; i += blocksPerMark {
+		size, err := skipWords(&c, blocksPerMark)
+		if err != nil {
+			return err
+		}
+		data += size
+		file.marks = append(file.marks, mark{c.at, c.off, data})
+	}
+	return nil
+}
+
+// skipWords returns the size of the next n data blocks together.
+func skipWords(c *cursor, n int) (size uint64, err error) {
+	raw, err := c.take(4 * n)
+	for ; len(raw) > 0; raw = raw[4:] {
+		size += uint64(binary.LittleEndian.Uint32(raw) &^ storedBlock)
+	}
+	return size, err
+}
+
+// locate returns the place and the size word of a block.
+func (file *File) locate(i int64) (at uint64, word uint32, err error) {
+	m := file.marks[i/blocksPerMark]
+	c, err := file.f.cursor(m.chunk, 0, m.off)
+	if err != nil {
+		return 0, 0, err
+	}
+	size, err := skipWords(&c, int(i%blocksPerMark))
+	if err != nil {
+		return 0, 0, err
+	}
+	b, err := c.take(4)
+	if err != nil {
+		return 0, 0, err
+	}
+	return m.data + size, b.u32(), nil
 }
 
 // Size returns the size of the file in bytes.
@@ -40,22 +91,22 @@ func (file *File) Size() int64 { return file.in.Size }
 // ReadAt is as io.ReaderAt says.
 func (file *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
-		return 0, unix.EINVAL
+		return 0, syscall.EINVAL
 	}
 	done := 0
-	for done < len(p) && off < file.in.Size {
-		bs := int64(file.f.sb.BlockSize)
-		data, err := file.block(int(off / bs))
+	for bs := int64(file.f.sb.BlockSize); done < len(p) && off < file.in.Size; {
+		i := off / bs
+		size := min(bs, file.in.Size-i*bs)
+		data, err := file.block(i, int(size))
 		if err != nil {
 			return done, err
 		}
-		size := min(bs, file.in.Size-off/bs*bs) // of this block
 		want := p[done:min(len(p), done+int(size-off%bs))]
-		n := 0
-		if off%bs < int64(len(data)) {
-			n = copy(want, data[off%bs:])
+		if data == nil {
+			clear(want)
+		} else {
+			copy(want, data[off%bs:])
 		}
-		clear(want[n:]) // a hole, or the zeros at the end of a block
 		done += len(want)
 		off += int64(len(want))
 	}
@@ -65,58 +116,54 @@ func (file *File) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// block returns the content of a block, nil for a hole. It may be shorter than the block: the rest is zeros.
-func (file *File) block(i int) ([]byte, error) {
-	if i >= len(file.in.blocks) {
-		return file.tail()
+// block returns the content of a block of size bytes, nil for a hole.
+func (file *File) block(i int64, size int) ([]byte, error) {
+	if i >= file.full {
+		return file.tail(size)
 	}
-	word := file.in.blocks[i]
-	if word == 0 {
-		return nil, nil
+	at, word, err := file.locate(i)
+	if err != nil || word == 0 {
+		return nil, err
 	}
-	return file.f.dataBlock(file.at[i], word)
+	data, err := file.f.dataBlock(at, word)
+	if err == nil && len(data) != size {
+		return nil, corrupt("a block of %d bytes instead of %d", len(data), size)
+	}
+	return data, err
 }
 
 // tail returns what a file keeps in a fragment block.
-func (file *File) tail() ([]byte, error) {
-	f := file.f
-	pointers, err := f.fragments()
+func (file *File) tail(size int) ([]byte, error) {
+	f, in := file.f, file.in
+	if in.fragment >= f.sb.Fragments {
+		return nil, corrupt("fragment %d of %d", in.fragment, f.sb.Fragments)
+	}
+	b, err := f.item(f.sb.FragmentTable, in.fragment, fragmentSize)
 	if err != nil {
 		return nil, err
 	}
-	if file.in.fragment >= f.sb.Fragments {
-		return nil, corrupt("fragment %d of %d", file.in.fragment, f.sb.Fragments)
-	}
-	raw, err := f.item(pointers, int(file.in.fragment), fragmentSize)
+	data, err := f.dataBlock(b.u64(), b.u32())
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.dataBlock(binary.LittleEndian.Uint64(raw), binary.LittleEndian.Uint32(raw[8:]))
-	if err != nil {
-		return nil, err
-	}
-	end := file.in.offset + int(file.in.Size%int64(f.sb.BlockSize))
-	if file.in.offset < 0 || end > len(data) {
+	if in.offset > len(data) || size > len(data)-in.offset {
 		return nil, corrupt("a tail beyond its fragment")
 	}
-	return data[file.in.offset:end], nil
+	return data[in.offset : in.offset+size], nil
 }
 
+// dataBlock returns a data block or fragment block.
 func (f *FS) dataBlock(at uint64, word uint32) ([]byte, error) {
 	b, err := f.data.get(at, func() (block, error) {
 		size := word &^ storedBlock
-		if size == 0 || size > f.sb.BlockSize || at > f.sb.Used {
+		if size == 0 || size > f.sb.BlockSize || !f.inside(at, uint64(size)) {
 			return block{}, corrupt("a data block of %d bytes at %d", size, at)
 		}
-		raw := make([]byte, size)
-		if _, err := f.r.ReadAt(raw, int64(at)); err != nil {
-			return block{}, short(err, "a data block")
+		raw, err := f.read(at, int(size), "a data block")
+		if err == nil && word&storedBlock == 0 {
+			raw, err = f.inflate(raw, int(f.sb.BlockSize))
 		}
-		if word&storedBlock != 0 {
-			return block{data: raw}, nil
-		}
-		data, err := f.inflate(raw, int(f.sb.BlockSize))
-		return block{data: data}, err
+		return block{data: raw}, err
 	})
 	return b.data, err
 }

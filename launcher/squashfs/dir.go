@@ -1,10 +1,9 @@
 package squashfs
 
 import (
-	"encoding/binary"
+	"bytes"
 	"io/fs"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // DirEntry is one name in a directory.
@@ -15,111 +14,166 @@ type DirEntry struct {
 	Inode uint32
 }
 
-type dirHeader struct{ Count, Chunk, Number uint32 }
+// maxEntries bounds the names in one directory; what has more is taken for an attack on our memory.
+const maxEntries = 4 << 20
 
-type dirRecord struct {
-	Offset uint16
-	Delta  int16
-	Type   uint16
-	Size   uint16
-}
-
-// maxRun is how many names one header may stand for.
-const maxRun = 256
-
-// ReadDir returns the names in a directory in the order they are stored, which is that of their bytes.
+// ReadDir returns the names in a directory in the order they are stored, which is that of their bytes; "." and ".." are not stored.
 func (f *FS) ReadDir(dir Ref) ([]DirEntry, error) {
+	_, l, err := f.openDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	var entries []DirEntry
-	err := f.scan(dir, func(e DirEntry) bool {
-		entries = append(entries, e)
-		return true
-	})
-	return entries, err
+	for l.more() {
+		e, err := l.next()
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) == maxEntries {
+			return nil, corrupt("a directory of more than %d names", maxEntries)
+		}
+		entries = append(entries, DirEntry{Name: string(e.name), Ref: e.ref, Type: e.mode, Inode: e.number})
+	}
+	return entries, nil
 }
 
 // Lookup returns the inode that a name in a directory stands for. The error wraps fs.ErrNotExist where there is none.
 func (f *FS) Lookup(dir Ref, name string) (Ref, error) {
-	var found Ref
-	ok := false
-	err := f.scan(dir, func(e DirEntry) bool {
-		if e.Name == name {
-			found, ok = e.Ref, true
-		}
-		return e.Name < name
-	})
+	in, l, err := f.openDir(dir)
 	if err != nil {
 		return 0, err
 	}
-	if !ok {
-		return 0, fs.ErrNotExist
+	if err := l.jump(in, name); err != nil {
+		return 0, err
 	}
-	return found, nil
+	for l.more() {
+		e, err := l.next()
+		if err != nil {
+			return 0, err
+		}
+		if string(e.name) == name {
+			return e.ref, nil
+		}
+		if string(e.name) > name {
+			break
+		}
+	}
+	return 0, fs.ErrNotExist
 }
 
-// scan calls each for the names of a directory until it returns false.
-func (f *FS) scan(dir Ref, each func(DirEntry) bool) error {
+// lister goes through a listing: headers, each with the names it stands for.
+type lister struct {
+	c      cursor
+	left   int64  // bytes of the listing
+	run    int    // names left behind the last header
+	chunk  uint64 // of the inode table, for these names
+	number uint32 // what their numbers are counted from
+}
+
+// stored is a name as it stands in a listing.
+type stored struct {
+	name   []byte // belongs to the cache
+	ref    Ref
+	mode   uint32
+	number uint32
+}
+
+func (f *FS) openDir(dir Ref) (*inode, *lister, error) {
 	in, err := f.inode(dir)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if !in.IsDir() {
-		return unix.ENOTDIR
+		return nil, nil, syscall.ENOTDIR
 	}
-	left := in.Size - dirSizeExtra
-	if left <= 0 {
-		return nil
+	l := &lister{left: in.Size - dirSizeExtra}
+	if l.left > 0 {
+		l.c, err = f.cursor(f.sb.DirTable, in.start, in.offset)
 	}
-	c, err := f.cursor(f.sb.DirTable, in.start, in.offset)
-	if err != nil {
-		return err
-	}
-	for left > 0 {
-		var h dirHeader
-		if err := c.decode(&h); err != nil {
-			return err
-		}
-		if h.Count >= maxRun {
-			return corrupt("a directory header for %d names", h.Count+1)
-		}
-		left -= int64(binary.Size(h))
-		for range h.Count + 1 {
-			e, size, err := readRecord(c, h)
-			if err != nil {
-				return err
-			}
-			if left -= int64(size); left < 0 {
-				return corrupt("a directory that is longer than its inode says")
-			}
-			if !each(e) {
-				return nil
-			}
-		}
+	return in, l, err
+}
+
+func (l *lister) more() bool { return l.left > 0 }
+
+// spend counts bytes of the listing.
+func (l *lister) spend(n int) error {
+	if l.left -= int64(n); l.left < 0 {
+		return corrupt("a directory that is longer than its inode says")
 	}
 	return nil
 }
 
-func readRecord(c *cursor, h dirHeader) (DirEntry, int, error) {
-	var r dirRecord
-	if err := c.decode(&r); err != nil {
-		return DirEntry{}, 0, err
+func (l *lister) next() (stored, error) {
+	if l.run == 0 {
+		if err := l.header(); err != nil {
+			return stored{}, err
+		}
 	}
-	if r.Size >= maxName {
-		return DirEntry{}, 0, corrupt("a name of %d bytes", r.Size+1)
-	}
-	name, err := c.bytes(int(r.Size) + 1)
+	l.run--
+	b, err := l.c.take(8)
 	if err != nil {
-		return DirEntry{}, 0, err
+		return stored{}, err
+	}
+	offset, delta, kind, size := b.u16(), int16(b.u16()), b.u16(), int(b.u16())+1
+	mode := modeOf(kind)
+	if size > maxName || mode == 0 {
+		return stored{}, corrupt("a name of %d bytes and type %d", size, kind)
+	}
+	if err := l.spend(8 + size); err != nil {
+		return stored{}, err
+	}
+	name, err := l.c.take(size)
+	if err != nil {
+		return stored{}, err
 	}
 	if !validName(name) {
-		return DirEntry{}, 0, corrupt("the name %q", name)
+		return stored{}, corrupt("the name %q", []byte(name))
 	}
-	types := [...]uint32{0, unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK, unix.S_IFBLK, unix.S_IFCHR, unix.S_IFIFO, unix.S_IFSOCK}
-	if r.Type == 0 || int(r.Type) >= len(types) {
-		return DirEntry{}, 0, corrupt("a name of type %d", r.Type)
+	return stored{name, Ref(l.chunk<<16 | uint64(offset)), mode, uint32(int64(l.number) + int64(delta))}, nil
+}
+
+func (l *lister) header() error {
+	b, err := l.c.take(12)
+	if err != nil {
+		return err
 	}
-	e := DirEntry{
-		Name: string(name), Ref: Ref(uint64(h.Chunk)<<16 | uint64(r.Offset)),
-		Type: types[r.Type], Inode: uint32(int64(h.Number) + int64(r.Delta)),
+	count := b.u32()
+	if count >= maxRun {
+		return corrupt("a directory header for %d names", uint64(count)+1)
 	}
-	return e, binary.Size(r) + len(name), nil
+	l.run, l.chunk, l.number = int(count)+1, uint64(b.u32()), b.u32()
+	return l.spend(12)
+}
+
+// jump goes to the header in front of where a name must be, by the index of a large directory: entries of how far into the
+// listing a header is, the chunk it begins in, and the first name behind it.
+func (l *lister) jump(in *inode, name string) error {
+	for index := in.behind; in.indexes > 0; in.indexes-- {
+		b, err := index.take(12)
+		if err != nil {
+			return err
+		}
+		at, chunk, size := b.u32(), b.u32(), b.u32()
+		if size >= maxName || int64(at) >= in.Size-dirSizeExtra {
+			return corrupt("a directory's index")
+		}
+		first, err := index.take(int(size) + 1)
+		if err != nil {
+			return err
+		}
+		if string(first) > name {
+			return nil
+		}
+		offset := int((uint64(in.offset) + uint64(at)) % metadataSize)
+		if l.c, err = l.c.f.cursor(l.c.f.sb.DirTable, uint64(chunk), offset); err != nil {
+			return err
+		}
+		l.left = in.Size - dirSizeExtra - int64(at)
+	}
+	return nil
+}
+
+// validName tells whether a name can be one in a directory; it goes to the kernel and into paths.
+func validName(b []byte) bool {
+	return len(b) > 0 && bytes.IndexByte(b, 0) < 0 && bytes.IndexByte(b, '/') < 0 && string(b) != "." && string(b) != ".."
 }

@@ -24,7 +24,11 @@ const padTo = 4096
 // Finish writes everything but the files' content, which is written, and returns the size of the file system, padded
 // to 4096 bytes. It does not change root but for what belongs to the package.
 func (w *Writer) Finish(root *Dir) (int64, error) {
-	if err := checkTree(root, ""); err != nil {
+	if w.finished {
+		return 0, errors.New("the file system is finished already")
+	}
+	w.finished = true
+	if err := root.check("", 0); err != nil {
 		return 0, err
 	}
 	if err := w.flushFragment(); err != nil {
@@ -34,7 +38,7 @@ func (w *Writer) Finish(root *Dir) (int64, error) {
 	if w.pipe.err != nil {
 		return 0, w.pipe.err
 	}
-	c, err := newCompressor(w.opt.Compression, w.opt.Level)
+	c, err := newCompressor(w.opt)
 	if err != nil {
 		return 0, err
 	}
@@ -129,7 +133,7 @@ func (f *finisher) superblock(sb *superblock) (int64, error) {
 
 // enumerate numbers the inodes below d, those of one directory in a row, which keeps listings short.
 func (f *finisher) enumerate(d *Dir) {
-	names := sortedNames(d)
+	names := d.names()
 	for _, name := range names {
 		switch n := d.Entries[name].(type) {
 		case *Dir:
@@ -153,7 +157,7 @@ func (f *finisher) enumerate(d *Dir) {
 func (f *finisher) dir(d *Dir, parent uint32) (Ref, error) {
 	entries := make([]listed, 0, len(d.Entries))
 	nlink := uint32(2)
-	for _, name := range sortedNames(d) {
+	for _, name := range d.names() {
 		e := listed{name: name}
 		var err error
 		switch n := d.Entries[name].(type) {
@@ -227,10 +231,10 @@ func (f *finisher) inode(n *Inode) (Ref, error) {
 	}
 	n.ref, n.done = f.inodes.ref(), true
 	f.refs[n.number-1] = n.ref
-	n.xattr = f.xattrs.number(n.Xattrs)
-	extended := n.xattr != noXattr
+	xattr := f.xattrs.number(n.Xattrs)
+	extended := xattr != noXattr
 	if n.kind == typeFile {
-		f.file(n, head, extended || n.nlink > 1 || n.sparse > 0 || n.size > math.MaxUint32 || n.start > math.MaxUint32)
+		f.file(n, head, xattr, extended || n.nlink > 1 || n.sparse > 0 || n.size > math.MaxUint32 || n.start > math.MaxUint32)
 		return n.ref, nil
 	}
 	if extended {
@@ -243,15 +247,15 @@ func (f *finisher) inode(n *Inode) (Ref, error) {
 		f.inodes.add(uint32(len(n.target)))
 		_, _ = f.inodes.Write([]byte(n.target)) // never fails
 	case typeBlock, typeChar:
-		f.inodes.add(n.rdev)
+		f.inodes.add(n.major<<8 | n.minor&0xff | n.minor&0xfff00<<12) // the kernel's new_encode_dev
 	}
 	if extended {
-		f.inodes.add(n.xattr)
+		f.inodes.add(xattr)
 	}
 	return n.ref, nil
 }
 
-func (f *finisher) file(n *Inode, head inodeHead, extended bool) {
+func (f *finisher) file(n *Inode, head inodeHead, xattr uint32, extended bool) {
 	start := n.start
 	if len(n.blocks) == 0 {
 		start = 0
@@ -262,7 +266,7 @@ func (f *finisher) file(n *Inode, head inodeHead, extended bool) {
 		f.inodes.add(struct {
 			Start, Size, Sparse            uint64
 			Nlink, Fragment, Offset, Xattr uint32
-		}{uint64(start), uint64(n.size), uint64(n.sparse), n.nlink, n.fragment, n.offset, n.xattr})
+		}{uint64(start), uint64(n.size), uint64(n.sparse), n.nlink, n.fragment, n.offset, xattr})
 	} else {
 		f.inodes.add(head)
 		f.inodes.add(struct{ Start, Fragment, Offset, Size uint32 }{uint32(start), n.fragment, n.offset, uint32(n.size)})

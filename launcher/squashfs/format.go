@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Compression is the identity of a compressor in the superblock.
@@ -17,12 +18,20 @@ const (
 	Zstd Compression = 6
 )
 
+func (c Compression) String() string {
+	names := [...]string{"none", "gzip", "lzma", "lzo", "xz", "lz4", "zstd"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return fmt.Sprintf("compressor %d", uint16(c))
+}
+
 const (
 	magic          = 0x73717368
 	superblockSize = 96
 	metadataSize   = 8192
 	storedMetadata = 0x8000  // of the two bytes before a metadata chunk
-	storedBlock    = 1 << 24 // of a data block's size
+	storedBlock    = 1 << 24 // of a data block's size word; a word of 0 is a hole
 	noFragment     = 0xffffffff
 	noXattr        = 0xffffffff
 	noTable        = 0xffffffffffffffff
@@ -30,7 +39,10 @@ const (
 	maxBlockSize   = 1 << 20
 	maxName        = 256
 	maxSymlink     = 65535
-	dirSizeExtra   = 3 // a directory's size counts "." and "..", which are not stored
+	dirSizeExtra   = 3   // a directory's size counts "." and "..", which are not stored
+	maxRun         = 256 // names that one header in a directory may stand for
+	fragmentSize   = 16  // of an entry of the fragment table
+	xattrIDSize    = 16  // of an entry of the xattr table
 
 	flagExportable        = 0x0080
 	flagDuplicates        = 0x0040
@@ -49,6 +61,17 @@ const (
 	typeSocket   = 7
 	typeExtended = 7
 )
+
+// modeOf returns the type bits of st_mode for a basic inode type, 0 for none.
+func modeOf(basic uint16) uint32 {
+	modes := [...]uint32{
+		0, syscall.S_IFDIR, syscall.S_IFREG, syscall.S_IFLNK, syscall.S_IFBLK, syscall.S_IFCHR, syscall.S_IFIFO, syscall.S_IFSOCK,
+	}
+	if int(basic) < len(modes) {
+		return modes[basic]
+	}
+	return 0
+}
 
 // ErrCorrupt is wrapped by every error that says the bytes are no SquashFS, or a damaged one.
 var ErrCorrupt = errors.New("damaged SquashFS")
@@ -86,11 +109,64 @@ func (s *superblock) encode() []byte {
 	return b
 }
 
+// check refuses what no file system of this format says of itself. That Used is not more than there are bytes is the caller's to see.
+func (s *superblock) check() error {
+	switch {
+	case s.Magic != magic:
+		return corrupt("it does not begin with a superblock")
+	case s.Major != 4 || s.Minor != 0:
+		return fmt.Errorf("SquashFS %d.%d is not supported, 4.0 is", s.Major, s.Minor)
+	case s.BlockSize < minBlockSize || s.BlockSize > maxBlockSize || s.BlockSize != 1<<s.BlockLog:
+		return corrupt("a block size of %d bytes", s.BlockSize)
+	case s.InodeTable < superblockSize || s.DirTable <= s.InodeTable || s.IDTable <= s.DirTable || s.Used < s.IDTable || s.Used > 1<<62:
+		return corrupt("its tables are out of order")
+	case s.Inodes == 0 || s.IDs == 0:
+		return corrupt("it has no inodes or no ids")
+	}
+	return nil
+}
+
 // Xattr is an extended attribute with its whole name, "user.x" or "security.capability".
 type Xattr struct {
 	Name  string
 	Value []byte
 }
 
+// Bounds of extended attributes: Linux's own for one name, one value and the list of an inode's names (limits.h), and a
+// bound of ours for everything on one inode.
+const (
+	maxXattrName   = 255
+	maxXattrValue  = 64 << 10
+	maxXattrNames  = 64 << 10
+	maxXattrsBytes = 1 << 20
+)
+
 // xattrPrefixes are the name spaces that the format can express, by their number in it.
 func xattrPrefixes() []string { return []string{"user.", "trusted.", "security."} }
+
+// Ref names an inode: where it stands in the inode table.
+type Ref uint64
+
+func (r Ref) block() uint64 { return uint64(r) >> 16 }
+func (r Ref) offset() int   { return int(r & 0xffff) }
+
+// fields takes numbers off the front of a record that is known to be long enough.
+type fields []byte
+
+func (f *fields) u16() uint16 {
+	v := binary.LittleEndian.Uint16(*f)
+	*f = (*f)[2:]
+	return v
+}
+
+func (f *fields) u32() uint32 {
+	v := binary.LittleEndian.Uint32(*f)
+	*f = (*f)[4:]
+	return v
+}
+
+func (f *fields) u64() uint64 {
+	v := binary.LittleEndian.Uint64(*f)
+	*f = (*f)[8:]
+	return v
+}

@@ -1,13 +1,9 @@
 package squashfs
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
-	"strings"
-
-	"golang.org/x/sys/unix"
+	"math"
+	"syscall"
 )
 
 // Attr is what an inode says of itself.
@@ -26,19 +22,21 @@ type Attr struct {
 }
 
 // IsDir tells whether the inode is a directory.
-func (a Attr) IsDir() bool { return a.Mode&unix.S_IFMT == unix.S_IFDIR }
+func (a Attr) IsDir() bool { return a.Mode&syscall.S_IFMT == syscall.S_IFDIR }
 
 // inode is a decoded inode, with what finding its content takes.
 type inode struct {
 	Attr
-	start    uint64   // files: place of the first data block; directories: chunk of the listing
-	offset   int      // directories: offset in the chunk; files: offset in the fragment
-	fragment uint32   // files
-	blocks   []uint32 // files: size word of each block
-	target   string
+	start    uint64 // files: place of the first data block; directories: chunk of the listing
+	offset   int    // directories: offset in the chunk; files: offset in the fragment
+	fragment uint32 // files
+	target   string // symlinks
+	indexes  int    // directories: how many index entries stand behind the inode
 	xattr    uint32
+	behind   cursor // files: at the size words of the blocks; directories: at the index
 }
 
+// inodeHead is what every inode begins with.
 type inodeHead struct {
 	Type    uint16
 	Mode    uint16
@@ -48,160 +46,141 @@ type inodeHead struct {
 	Number  uint32
 }
 
-// maxFileBlocks bounds the block list of one file: 4 TiB in blocks of the smallest size is more than any image.
-const maxFileBlocks = 1 << 30
+const inodeHeadSize = 16
 
 func (f *FS) inode(ref Ref) (*inode, error) {
 	c, err := f.cursor(f.sb.InodeTable, ref.block(), ref.offset())
-	if err != nil {
-		return nil, fmt.Errorf("inode %#x: %w", uint64(ref), err)
+	if err == nil {
+		var in *inode
+		if in, err = f.decodeInode(c); err == nil {
+			in.Ref = ref
+			return in, nil
+		}
 	}
-	in, err := f.decodeInode(c)
-	if err != nil {
-		return nil, fmt.Errorf("inode %#x: %w", uint64(ref), err)
-	}
-	in.Ref = ref
-	return in, nil
+	return nil, fmt.Errorf("inode %#x: %w", uint64(ref), err)
 }
 
-func (f *FS) decodeInode(c *cursor) (*inode, error) {
-	var h inodeHead
-	if err := c.decode(&h); err != nil {
+func (f *FS) decodeInode(c cursor) (*inode, error) {
+	b, err := c.take(inodeHeadSize)
+	if err != nil {
 		return nil, err
 	}
+	h := inodeHead{b.u16(), b.u16(), b.u16(), b.u16(), b.u32(), b.u32()}
 	in := &inode{xattr: noXattr, fragment: noFragment}
 	in.Inode, in.ModTime, in.Nlink = h.Number, int64(h.ModTime), 1
-	var err error
 	if in.UID, err = f.id(h.UID); err != nil {
 		return nil, err
 	}
 	if in.GID, err = f.id(h.GID); err != nil {
 		return nil, err
 	}
-	modes := map[uint16]uint32{
-		typeDir: unix.S_IFDIR, typeFile: unix.S_IFREG, typeSymlink: unix.S_IFLNK, typeBlock: unix.S_IFBLK,
-		typeChar: unix.S_IFCHR, typeFifo: unix.S_IFIFO, typeSocket: unix.S_IFSOCK,
+	basic, extended := h.Type, h.Type > typeExtended
+	if extended {
+		basic -= typeExtended
 	}
-	basic, extended := h.Type, false
-	if basic > typeExtended {
-		basic, extended = basic-typeExtended, true
-	}
-	kind, ok := modes[basic]
-	if !ok {
+	kind := modeOf(basic)
+	if kind == 0 {
 		return nil, corrupt("an inode of type %d", h.Type)
 	}
 	in.Mode = kind | uint32(h.Mode&0o7777)
 	switch basic {
 	case typeDir:
-		err = in.decodeDir(c, extended)
+		err = in.decodeDir(&c, extended)
 	case typeFile:
-		err = f.decodeFile(c, in, extended)
+		err = in.decodeFile(&c, extended)
 	case typeSymlink:
-		err = in.decodeSymlink(c, extended)
+		err = in.decodeSymlink(&c, extended)
 	default:
-		err = in.decodeSpecial(c, basic, extended)
+		err = in.decodeSpecial(&c, basic, extended)
 	}
+	in.behind = c
 	return in, err
 }
 
 func (in *inode) decodeDir(c *cursor, extended bool) error {
-	if extended {
-		var d struct {
-			Nlink, Size, Start, Parent uint32
-			Indexes, Offset            uint16
-			Xattr                      uint32
-		}
-		err := c.decode(&d)
-		in.Nlink, in.Size, in.start, in.Parent, in.offset, in.xattr = d.Nlink, int64(d.Size), uint64(d.Start), d.Parent, int(d.Offset), d.Xattr
-		return err
-	}
-	var d struct {
-		Start, Nlink uint32
-		Size, Offset uint16
-		Parent       uint32
-	}
-	err := c.decode(&d)
-	in.Nlink, in.Size, in.start, in.Parent, in.offset = d.Nlink, int64(d.Size), uint64(d.Start), d.Parent, int(d.Offset)
-	return err
-}
-
-func (f *FS) decodeFile(c *cursor, in *inode, extended bool) error {
-	if extended {
-		var d struct {
-			Start, Size, Sparse            uint64
-			Nlink, Fragment, Offset, Xattr uint32
-		}
-		if err := c.decode(&d); err != nil {
-			return err
-		}
-		in.start, in.Size, in.Nlink, in.fragment, in.offset, in.xattr = d.Start, int64(d.Size), d.Nlink, d.Fragment, int(d.Offset), d.Xattr
-	} else {
-		var d struct{ Start, Fragment, Offset, Size uint32 }
-		if err := c.decode(&d); err != nil {
-			return err
-		}
-		in.start, in.Size, in.fragment, in.offset = uint64(d.Start), int64(d.Size), d.Fragment, int(d.Offset)
-	}
-	bs := int64(f.sb.BlockSize)
-	if in.Size < 0 || in.Size/bs >= maxFileBlocks {
-		return corrupt("a file of %d bytes", uint64(in.Size))
-	}
-	n := in.Size / bs
-	if in.fragment == noFragment && in.Size%bs != 0 {
-		n++
-	}
-	// A list cannot be longer than the metadata that could hold it: chunks inflate to at most 8 KiB from at least 3 bytes.
-	if uint64(n)*4 > (f.sb.DirTable-f.sb.InodeTable)/3*metadataSize+metadataSize {
-		return corrupt("a file of %d blocks", n)
-	}
-	for n > 0 {
-		part := min(n, metadataSize)
-		raw, err := c.bytes(int(part) * 4)
+	if !extended {
+		b, err := c.take(16)
 		if err != nil {
 			return err
 		}
-		for i := range int(part) {
-			in.blocks = append(in.blocks, binary.LittleEndian.Uint32(raw[i*4:]))
-		}
-		n -= part
+		in.start, in.Nlink, in.Size, in.offset, in.Parent = uint64(b.u32()), b.u32(), int64(b.u16()), int(b.u16()), b.u32()
+		return nil
 	}
+	b, err := c.take(24)
+	if err != nil {
+		return err
+	}
+	in.Nlink, in.Size, in.start, in.Parent = b.u32(), int64(b.u32()), uint64(b.u32()), b.u32()
+	in.indexes, in.offset, in.xattr = int(b.u16()), int(b.u16()), b.u32()
+	return nil
+}
+
+func (in *inode) decodeFile(c *cursor, extended bool) error {
+	if !extended {
+		b, err := c.take(16)
+		if err != nil {
+			return err
+		}
+		in.start, in.fragment, in.offset, in.Size = uint64(b.u32()), b.u32(), int(b.u32()), int64(b.u32())
+		return nil
+	}
+	b, err := c.take(40)
+	if err != nil {
+		return err
+	}
+	in.start = b.u64()
+	size, _ := b.u64(), b.u64() // the second is how much of it are holes
+	in.Nlink, in.fragment, in.offset, in.xattr = b.u32(), b.u32(), int(b.u32()), b.u32()
+	if size > math.MaxInt64 {
+		return corrupt("a file of %d bytes", size)
+	}
+	in.Size = int64(size)
 	return nil
 }
 
 func (in *inode) decodeSymlink(c *cursor, extended bool) error {
-	var d struct{ Nlink, Size uint32 }
-	if err := c.decode(&d); err != nil {
-		return err
-	}
-	if d.Size == 0 || d.Size > maxSymlink {
-		return corrupt("a symlink of %d bytes", d.Size)
-	}
-	target, err := c.bytes(int(d.Size))
+	b, err := c.take(8)
 	if err != nil {
 		return err
 	}
-	in.Nlink, in.Size, in.target = d.Nlink, int64(d.Size), string(target)
-	if extended {
-		err = c.decode(&in.xattr)
+	in.Nlink = b.u32()
+	size := b.u32()
+	if size == 0 || size > maxSymlink {
+		return corrupt("a symlink of %d bytes", size)
 	}
-	return err
+	target, err := c.take(int(size))
+	if err != nil {
+		return err
+	}
+	in.Size, in.target = int64(size), string(target)
+	return in.decodeXattr(c, extended)
 }
 
 func (in *inode) decodeSpecial(c *cursor, basic uint16, extended bool) error {
-	if err := c.decode(&in.Nlink); err != nil {
+	b, err := c.take(4)
+	if err != nil {
 		return err
 	}
+	in.Nlink = b.u32()
 	if basic == typeBlock || basic == typeChar {
-		var rdev uint32
-		if err := c.decode(&rdev); err != nil {
+		if b, err = c.take(4); err != nil {
 			return err
 		}
-		in.Major, in.Minor = rdev>>8&0xfff, rdev&0xff|rdev>>12&0xfff00
+		dev := b.u32() // as the kernel's new_encode_dev: minor's low byte, 12 bits of major, the rest of minor
+		in.Major, in.Minor = dev>>8&0xfff, dev&0xff|dev>>12&0xfff00
 	}
-	if extended {
-		return c.decode(&in.xattr)
+	return in.decodeXattr(c, extended)
+}
+
+func (in *inode) decodeXattr(c *cursor, extended bool) error {
+	if !extended {
+		return nil
 	}
-	return nil
+	b, err := c.take(4)
+	if err == nil {
+		in.xattr = b.u32()
+	}
+	return err
 }
 
 // Stat returns the attributes of an inode.
@@ -211,58 +190,4 @@ func (f *FS) Stat(ref Ref) (Attr, error) {
 		return Attr{}, err
 	}
 	return in.Attr, nil
-}
-
-// Readlink returns the target of a symlink.
-func (f *FS) Readlink(ref Ref) (string, error) {
-	in, err := f.inode(ref)
-	if err != nil {
-		return "", err
-	}
-	if in.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return "", fs.ErrInvalid
-	}
-	return in.target, nil
-}
-
-// maxLinks bounds the symlinks that Resolve follows, as the kernel does.
-const maxLinks = 40
-
-// Resolve returns the inode at a path, following symlinks inside of the file system: an absolute target begins at its root,
-// and nothing leads above it. The error wraps fs.ErrNotExist where there is no such file.
-func (f *FS) Resolve(path string) (Ref, error) {
-	parents := []Ref{f.Root()} // from the root to where we are
-	todo := strings.Split(path, "/")
-	links := 0
-	for len(todo) > 0 {
-		name := todo[0]
-		todo = todo[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			parents = parents[:max(1, len(parents)-1)]
-			continue
-		}
-		child, err := f.Lookup(parents[len(parents)-1], name)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-		target, err := f.Readlink(child)
-		if errors.Is(err, fs.ErrInvalid) {
-			parents = append(parents, child)
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		if links++; links > maxLinks {
-			return 0, fmt.Errorf("%s: too many symlinks", path)
-		}
-		if strings.HasPrefix(target, "/") {
-			parents = parents[:1]
-		}
-		todo = append(strings.Split(target, "/"), todo...)
-	}
-	return parents[len(parents)-1], nil
 }

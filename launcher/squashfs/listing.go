@@ -38,13 +38,14 @@ func (f *finisher) list(entries []listed) listing {
 			chunks = len(f.dirs.starts)
 			l.index = append(l.index, indexEntry{entries[0].name, uint32(l.size - dirSizeExtra), uint32(f.dirs.ref().block())})
 		}
-		f.dirs.add(dirHeader{Count: uint32(run - 1), Chunk: uint32(entries[0].ref.block()), Number: entries[0].number})
+		f.dirs.add(struct{ Count, Chunk, Number uint32 }{uint32(run - 1), uint32(entries[0].ref.block()), entries[0].number})
 		l.size += 12
 		for _, e := range entries[:run] {
-			f.dirs.add(dirRecord{
-				Offset: uint16(e.ref.offset()), Delta: int16(int64(e.number) - int64(entries[0].number)),
-				Type: e.kind, Size: uint16(len(e.name) - 1),
-			})
+			f.dirs.add(struct {
+				Offset     uint16
+				Delta      int16
+				Type, Size uint16
+			}{uint16(e.ref.offset()), int16(int64(e.number) - int64(entries[0].number)), e.kind, uint16(len(e.name) - 1)})
 			_, _ = f.dirs.Write([]byte(e.name)) // never fails
 			l.size += 8 + len(e.name)
 		}

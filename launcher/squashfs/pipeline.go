@@ -1,47 +1,18 @@
 package squashfs
 
 import (
-	"io"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
 	"sync"
 )
 
-// Output is what a file system is written to; an *os.File is one. It is cut at the end of the file system, since content that
-// turned out to be a duplicate may have been written beyond it.
-type Output interface {
-	io.WriteSeeker
-	Truncate(size int64) error
-}
-
-// output counts what is written, from the start of the file system.
-type output struct {
-	w    Output
-	base int64 // of the file system in w
-	at   int64
-}
-
-func newOutput(w Output) (*output, error) {
-	base, err := w.Seek(0, io.SeekCurrent)
-	return &output{w: w, base: base}, err
-}
-
-func (o *output) write(b []byte) error {
-	n, err := o.w.Write(b)
-	o.at += int64(n)
-	return err
-}
-
-func (o *output) seek(at int64) error {
-	_, err := o.w.Seek(o.base+at, io.SeekStart)
-	o.at = at
-	return err
-}
-
 // pipeline compresses blocks in parallel and writes them in the order they were given, so that the bytes do not depend on
-// how many workers there are. Buffers go round: there are as many as blocks may be on their way.
+// how many workers there are. Tasks go round with their buffers: there are as many as blocks may be on their way.
 type pipeline struct {
 	out       *output
 	blockSize int
-	free      chan []byte
+	free      chan *task
 	todo      chan *task
 	order     chan *task
 	written   sync.WaitGroup
@@ -51,7 +22,8 @@ type pipeline struct {
 	err       error
 
 	// Only the goroutine that writes uses these, until it has ended.
-	start     int64 // of the file being written
+	start     int64     // of the file being written
+	sum       hash.Hash // over its blocks
 	large     map[content]*Inode
 	fragments []fragmentEntry
 }
@@ -62,63 +34,83 @@ type fragmentEntry struct {
 	_     uint32
 }
 
-// task is a step of the writing goroutine: a block of a file, a fragment block, or the beginning or end of a file.
+// task is a step of the writing goroutine: a block of a file, a fragment block, or the end of a file.
 type task struct {
-	raw    []byte
-	packed []byte        // nil: stored as it is
-	ready  chan struct{} // closed when packed is set; nil where there is nothing to compress
-	apply  func(t *task) error
+	raw   []byte        // content; empty: nothing to compress
+	sum   bool          // wanted: digest
+	ready chan struct{} // closed when the fields below are set; nil where there is nothing to compress
+	apply func(t *task) error
+
+	packed []byte // what is written: compressed, or raw where that would not be smaller
+	word   uint32 // its size word
+	hole   bool   // raw is all zeros
+	digest [sha256.Size]byte
+
+	buffer  []byte // of raw
+	scratch []byte // of packed
 }
 
 func newPipeline(out *output, opt Options) (*pipeline, error) {
-	ahead := 2*opt.Workers + 2
+	ahead := 2*opt.Workers + 16 // enough that one slow block keeps nobody waiting
 	p := &pipeline{
-		out: out, blockSize: opt.BlockSize, free: make(chan []byte, ahead+1), todo: make(chan *task, ahead),
-		order: make(chan *task, ahead), failed: make(chan struct{}), large: make(map[content]*Inode),
+		out: out, blockSize: opt.BlockSize, free: make(chan *task, ahead+1), todo: make(chan *task, ahead),
+		order: make(chan *task, ahead), failed: make(chan struct{}), large: make(map[content]*Inode), sum: sha256.New(),
 	}
 	for range ahead + 1 { // one more for the fragment block that is being filled
 		p.free <- nil
 	}
 	for range opt.Workers {
-		c, err := newCompressor(opt.Compression, opt.Level)
+		c, err := newCompressor(opt)
 		if err != nil {
 			close(p.todo)
 			p.workers.Wait()
 			return nil, err
 		}
-		p.workers.Go(func() { p.work(c) })
+		p.workers.Go(func() {
+			for t := range p.todo {
+				t.pack(c)
+				close(t.ready)
+			}
+		})
 	}
 	p.written.Go(p.writeAll)
 	return p, nil
 }
 
-// buffer returns a buffer of a block's size, waiting until one is free. After an error there is always one, since
-// nobody gives any back.
-func (p *pipeline) buffer() []byte {
+// task returns one with a buffer of a block's size as its content, waiting until one is free. After an error there is always
+// one, since nobody gives any back.
+func (p *pipeline) task() *task {
+	var t *task
 	select {
-	case b := <-p.free:
-		if b == nil {
-			b = make([]byte, p.blockSize)
-		}
-		return b[:p.blockSize]
+	case t = <-p.free:
 	case <-p.failed:
-		return make([]byte, p.blockSize)
 	}
+	if t == nil {
+		t = &task{buffer: make([]byte, p.blockSize), scratch: make([]byte, 0, p.blockSize+p.blockSize/8)} // incompressible data grows a little
+	}
+	return &task{raw: t.buffer, buffer: t.buffer, scratch: t.scratch}
 }
 
-func (p *pipeline) work(c compressor) {
-	scratch := make([]byte, 0, p.blockSize+p.blockSize/8)
-	for t := range p.todo {
-		if !allZero(t.raw) {
-			t.packed = append([]byte(nil), c.compress(scratch[:0], t.raw)...)
-		}
-		close(t.ready)
+// pack does what can be done in parallel. The digest is of what is written, which is less than the content, and tells as
+// much: one content gives one result, and the other way round.
+func (t *task) pack(c compressor) {
+	if t.sum && allZero(t.raw) { // a fragment block cannot be a hole
+		t.hole = true
+		return
+	}
+	t.packed = c.compress(t.scratch[:0], t.raw)
+	t.word = uint32(len(t.packed))
+	if t.packed == nil {
+		t.packed, t.word = t.raw, uint32(len(t.raw))|storedBlock
+	}
+	if t.sum {
+		t.digest = sha256.Sum256(t.packed)
 	}
 }
 
 func allZero(b []byte) bool {
 	for len(b) >= 8 {
-		if b[0]|b[1]|b[2]|b[3]|b[4]|b[5]|b[6]|b[7] != 0 {
+		if binary.LittleEndian.Uint64(b) != 0 {
 			return false
 		}
 		b = b[8:]
@@ -136,14 +128,14 @@ func (p *pipeline) writeAll() {
 		if t.ready != nil {
 			<-t.ready
 		}
-		if p.err == nil {
-			if err := t.apply(t); err != nil {
-				p.err = err
-				close(p.failed)
-			}
+		if p.err != nil {
+			continue
 		}
-		if t.raw != nil && p.err == nil {
-			p.free <- t.raw
+		if err := t.apply(t); err != nil {
+			p.err = err
+			close(p.failed)
+		} else if t.buffer != nil {
+			p.free <- t
 		}
 	}
 }
@@ -155,7 +147,7 @@ func (p *pipeline) give(t *task) error {
 		return p.err
 	default:
 	}
-	if t.raw != nil {
+	if t.buffer != nil {
 		t.ready = make(chan struct{})
 		p.todo <- t
 	}
@@ -163,38 +155,34 @@ func (p *pipeline) give(t *task) error {
 	return nil
 }
 
-// put writes a block as it came out of compression and returns its size word.
-func (p *pipeline) put(t *task) (uint32, error) {
-	if t.packed == nil {
-		return uint32(len(t.raw)) | storedBlock, p.out.write(t.raw)
-	}
-	return uint32(len(t.packed)), p.out.write(t.packed)
-}
-
-func (p *pipeline) begin(in *Inode) {
-	_ = p.give(&task{apply: func(*task) error { // an error comes with the next block
-		p.start = p.out.at
-		in.start = p.start
-		return nil
-	}})
-}
-
-func (p *pipeline) block(in *Inode, i int, raw []byte) error {
-	return p.give(&task{raw: raw, apply: func(t *task) error {
-		if t.packed == nil && allZero(t.raw) {
-			in.sparse += int64(len(t.raw))
-			return nil // a hole: size word 0, no bytes
+// block writes the next block of a file.
+func (p *pipeline) block(in *Inode, t *task, first bool) error {
+	t.sum = true
+	t.apply = func(t *task) error {
+		if first {
+			p.start = p.out.at
+			p.sum.Reset()
 		}
-		word, err := p.put(t)
-		in.blocks[i] = word
-		return err
-	}})
+		in.blocks = append(in.blocks, t.word)
+		var word [4]byte
+		binary.LittleEndian.PutUint32(word[:], t.word)
+		p.sum.Write(word[:])
+		if t.hole {
+			in.sparse += int64(len(t.raw))
+			return nil
+		}
+		p.sum.Write(t.digest[:])
+		return p.out.write(t.packed)
+	}
+	return p.give(t)
 }
 
 // end looks whether a file with the same content was written before; if so the one just written is taken back. A large
 // file costs its compression twice then, and never memory.
-func (p *pipeline) end(in *Inode, key content) {
-	_ = p.give(&task{apply: func(*task) error { // an error comes with the next call
+func (p *pipeline) end(in *Inode) error {
+	return p.give(&task{apply: func(*task) error {
+		in.start = p.start
+		key := content{in.size, [sha256.Size]byte(p.sum.Sum(nil))}
 		same, ok := p.large[key]
 		if !ok {
 			p.large[key] = in
@@ -205,13 +193,12 @@ func (p *pipeline) end(in *Inode, key content) {
 	}})
 }
 
-func (p *pipeline) fragment(raw []byte) error {
-	return p.give(&task{raw: raw, apply: func(t *task) error {
-		at := p.out.at
-		word, err := p.put(t)
-		p.fragments = append(p.fragments, fragmentEntry{Start: uint64(at), Size: word})
-		return err
-	}})
+func (p *pipeline) fragment(t *task) error {
+	t.apply = func(t *task) error {
+		p.fragments = append(p.fragments, fragmentEntry{Start: uint64(p.out.at), Size: t.word})
+		return p.out.write(t.packed)
+	}
+	return p.give(t)
 }
 
 // close waits until everything given is written and ends the goroutines. It may be called again.

@@ -1,38 +1,32 @@
 package squashfs
 
-import "encoding/binary"
-
-const (
-	xattrIDSize     = 16
-	xattrOutOfLine  = 0x100 // of an attribute's type: the value stands elsewhere
-	maxXattrValue   = 64 << 10
-	maxXattrsOfFile = 4096
-)
+// xattrOutOfLine is a bit of an attribute's type: the value stands elsewhere.
+const xattrOutOfLine = 0x100
 
 type xattrTable struct {
-	start    uint64 // of the attributes
-	count    uint32
-	pointers []uint64
+	start uint64 // of the attributes
+	count uint32
+	list  uint64 // place of the list of the table's chunks; the table tells where each set of attributes begins
 }
 
 func (f *FS) readXattrTable() (xattrTable, error) {
+	const head = 16
 	if f.sb.XattrTable == noTable {
 		return xattrTable{}, nil
 	}
-	raw := make([]byte, 16)
-	if f.sb.XattrTable > f.sb.Used {
+	if !f.inside(f.sb.XattrTable, head) {
 		return xattrTable{}, corrupt("the xattr table is outside of it")
 	}
-	if _, err := f.r.ReadAt(raw, int64(f.sb.XattrTable)); err != nil {
-		return xattrTable{}, short(err, "the xattr table")
+	raw, err := f.read(f.sb.XattrTable, head, "the xattr table")
+	if err != nil {
+		return xattrTable{}, err
 	}
-	t := xattrTable{start: binary.LittleEndian.Uint64(raw), count: binary.LittleEndian.Uint32(raw[8:])}
-	var err error
-	t.pointers, err = f.tablePointers(f.sb.XattrTable+16, int(t.count), xattrIDSize)
-	return t, err
+	b := fields(raw)
+	return xattrTable{start: b.u64(), count: b.u32(), list: f.sb.XattrTable + head}, nil
 }
 
-// Xattrs returns the extended attributes of an inode in the order they are stored.
+// Xattrs returns the extended attributes of an inode in the order they are stored. Name spaces that are not known are left out, as
+// the kernel does.
 func (f *FS) Xattrs(ref Ref) ([]Xattr, error) {
 	in, err := f.inode(ref)
 	if err != nil || in.xattr == noXattr {
@@ -45,64 +39,78 @@ func (f *FS) Xattrs(ref Ref) ([]Xattr, error) {
 	if in.xattr >= t.count {
 		return nil, corrupt("xattr %d of %d", in.xattr, t.count)
 	}
-	raw, err := f.item(t.pointers, int(in.xattr), xattrIDSize)
+	b, err := f.item(t.list, in.xattr, xattrIDSize)
 	if err != nil {
 		return nil, err
 	}
-	ref, n := Ref(binary.LittleEndian.Uint64(raw)), binary.LittleEndian.Uint32(raw[8:])
-	if n > maxXattrsOfFile {
-		return nil, corrupt("%d xattrs on one inode", n)
-	}
-	c, err := f.cursor(t.start, ref.block(), ref.offset())
+	at, n := Ref(b.u64()), b.u32()
+	c, err := f.cursor(t.start, at.block(), at.offset())
 	if err != nil {
 		return nil, err
 	}
-	xattrs := make([]Xattr, 0, n)
-	for range n {
-		x, err := f.readXattr(c, t.start)
+	var xattrs []Xattr
+	for bytes := 0; n > 0; n-- {
+		x, known, err := f.readXattr(&c, t.start)
 		if err != nil {
 			return nil, err
 		}
-		xattrs = append(xattrs, x)
+		if bytes += 8 + len(x.Name) + len(x.Value); bytes > maxXattrsBytes {
+			return nil, corrupt("more than %d bytes of xattrs on one inode", maxXattrsBytes)
+		}
+		if known {
+			xattrs = append(xattrs, x)
+		}
 	}
 	return xattrs, nil
 }
 
-func (f *FS) readXattr(c *cursor, table uint64) (Xattr, error) {
-	var key struct{ Type, Size uint16 }
-	if err := c.decode(&key); err != nil {
-		return Xattr{}, err
-	}
-	prefixes := xattrPrefixes()
-	prefix := int(key.Type &^ xattrOutOfLine)
-	if prefix >= len(prefixes) || key.Size > maxName {
-		return Xattr{}, corrupt("an xattr of type %d with a name of %d bytes", key.Type, key.Size)
-	}
-	name, err := c.bytes(int(key.Size))
+func (f *FS) readXattr(c *cursor, table uint64) (x Xattr, known bool, err error) {
+	b, err := c.take(4)
 	if err != nil {
-		return Xattr{}, err
+		return Xattr{}, false, err
 	}
-	value, err := readXattrValue(c)
-	if err == nil && key.Type&xattrOutOfLine != 0 {
-		if len(value) != 8 {
-			return Xattr{}, corrupt("an xattr's reference of %d bytes", len(value))
-		}
-		ref := Ref(binary.LittleEndian.Uint64(value))
-		var elsewhere *cursor
-		if elsewhere, err = f.cursor(table, ref.block(), ref.offset()); err == nil {
-			value, err = readXattrValue(elsewhere)
-		}
+	kind, size := b.u16(), b.u16()
+	if size > maxName {
+		return Xattr{}, false, corrupt("an xattr with a name of %d bytes", size)
 	}
-	return Xattr{Name: prefixes[prefix] + string(name), Value: value}, err
+	name, err := c.take(int(size))
+	if err != nil {
+		return Xattr{}, false, err
+	}
+	x.Name = string(name)
+	prefix := int(kind &^ xattrOutOfLine)
+	if prefixes := xattrPrefixes(); prefix < len(prefixes) {
+		x.Name, known = prefixes[prefix]+x.Name, true
+	}
+	x.Value, err = readXattrValue(c)
+	if err == nil && kind&xattrOutOfLine != 0 {
+		x.Value, err = f.readXattrElsewhere(x.Value, table)
+	}
+	return x, known, err
 }
 
-func readXattrValue(c *cursor) ([]byte, error) {
-	var size uint32
-	if err := c.decode(&size); err != nil {
+func (f *FS) readXattrElsewhere(place fields, table uint64) ([]byte, error) {
+	if len(place) != 8 {
+		return nil, corrupt("an xattr's reference of %d bytes", len(place))
+	}
+	at := Ref(place.u64())
+	c, err := f.cursor(table, at.block(), at.offset())
+	if err != nil {
 		return nil, err
 	}
+	return readXattrValue(&c)
+}
+
+// readXattrValue returns a copy: values go to callers.
+func readXattrValue(c *cursor) ([]byte, error) {
+	b, err := c.take(4)
+	if err != nil {
+		return nil, err
+	}
+	size := b.u32()
 	if size > maxXattrValue {
 		return nil, corrupt("an xattr of %d bytes", size)
 	}
-	return c.bytes(int(size))
+	value, err := c.take(int(size))
+	return append([]byte{}, value...), err
 }

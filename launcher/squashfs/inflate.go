@@ -1,0 +1,114 @@
+package squashfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zlib"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// inflater inflates a block; it may be used concurrently. The result is at most limit bytes.
+type inflater func(src []byte, limit int) ([]byte, error)
+
+func newInflater(c Compression) (inflater, error) {
+	var inflate inflater
+	switch c {
+	case Zstd:
+		inflate = (&zstdPool{}).inflate
+	case Gzip:
+		inflate = (&zlibPool{}).inflate
+	case LZ4:
+		inflate = inflateLZ4
+	case XZ:
+		inflate = inflateXZ
+	default:
+		return nil, fmt.Errorf("SquashFS compressed with %s is not supported (zstd, gzip, lz4 and xz are)", c)
+	}
+	return func(src []byte, limit int) ([]byte, error) {
+		out, err := inflate(src, limit)
+		if err != nil {
+			return nil, fmt.Errorf("%w: inflating a block: %w", ErrCorrupt, err)
+		}
+		if len(out) < cap(out)/2 {
+			out = bytes.Clone(out) // what is kept should cost what it holds
+		}
+		return out, nil
+	}, nil
+}
+
+var errTooLong = errors.New("it is longer than a block")
+
+// zstdPool keeps decoders, since making one costs more than inflating a block.
+type zstdPool struct{ pool sync.Pool }
+
+func (z *zstdPool) inflate(src []byte, limit int) ([]byte, error) {
+	d, _ := z.pool.Get().(*zstd.Decoder)
+	if d == nil {
+		var err error
+		d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(2*maxBlockSize), zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			return nil, err
+		}
+	}
+	defer z.pool.Put(d)
+	const spare = 16 // lets the library copy in whole words
+	out, err := d.DecodeAll(src, make([]byte, 0, limit+spare))
+	if err == nil && len(out) > limit {
+		err = errTooLong
+	}
+	return out, err
+}
+
+type zlibPool struct{ pool sync.Pool }
+
+func (z *zlibPool) inflate(src []byte, limit int) ([]byte, error) {
+	r, _ := z.pool.Get().(io.ReadCloser)
+	in := bytes.NewReader(src)
+	if r == nil {
+		var err error
+		if r, err = zlib.NewReader(in); err != nil {
+			return nil, err
+		}
+	} else if err := r.(zlib.Resetter).Reset(in, nil); err != nil {
+		return nil, err
+	}
+	out, err := readBounded(r, limit)
+	if err == nil {
+		z.pool.Put(r)
+	}
+	return out, err
+}
+
+func inflateLZ4(src []byte, limit int) ([]byte, error) {
+	out := make([]byte, limit)
+	n, err := lz4.UncompressBlock(src, out)
+	if err != nil {
+		return nil, err
+	}
+	return out[:n], nil
+}
+
+// readBounded reads to the end of r.
+func readBounded(r io.Reader, limit int) ([]byte, error) {
+	out := make([]byte, limit)
+	n, err := io.ReadFull(r, out)
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n < limit:
+		return out[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	var more [1]byte
+	if n, err = r.Read(more[:]); n == 0 && errors.Is(err, io.EOF) { // what a checksum at the end says, too
+		return out, nil
+	} else if n == 0 && err != nil {
+		return nil, err
+	}
+	return nil, errTooLong
+}

@@ -1,0 +1,115 @@
+package squashfs
+
+import "encoding/binary"
+
+// chunk returns the metadata chunk at a place in the file, inflated, and the place of the next one.
+func (f *FS) chunk(at uint64) (data []byte, next uint64, err error) {
+	b, err := f.meta.get(at, func() (block, error) { return f.readChunk(at) })
+	return b.data, b.next, err
+}
+
+func (f *FS) readChunk(at uint64) (block, error) {
+	if !f.inside(at, 2) {
+		return block{}, corrupt("metadata at %d is outside of it", at)
+	}
+	head, err := f.read(at, 2, "a metadata chunk")
+	if err != nil {
+		return block{}, err
+	}
+	word := binary.LittleEndian.Uint16(head)
+	size := word &^ storedMetadata
+	if size == 0 || size > metadataSize || !f.inside(at+2, uint64(size)) {
+		return block{}, corrupt("a metadata chunk of %d bytes", size)
+	}
+	data, err := f.read(at+2, int(size), "a metadata chunk")
+	if err == nil && word&storedMetadata == 0 {
+		data, err = f.inflate(data, metadataSize)
+	}
+	if err == nil && len(data) == 0 {
+		err = corrupt("an empty metadata chunk")
+	}
+	return block{data, at + 2 + uint64(size)}, err
+}
+
+// cursor reads metadata from a place on, across chunks. A copy reads on by itself.
+type cursor struct {
+	f    *FS
+	at   uint64 // place of the chunk
+	next uint64 // place of the chunk behind it
+	data []byte // of the chunk
+	off  int    // in data
+}
+
+// cursor returns one at an offset in a chunk of a table.
+func (f *FS) cursor(table, chunk uint64, offset int) (cursor, error) {
+	at := table + chunk
+	if at < table {
+		return cursor{}, corrupt("a reference to chunk %d", chunk)
+	}
+	data, next, err := f.chunk(at)
+	if err != nil {
+		return cursor{}, err
+	}
+	if offset > len(data) {
+		return cursor{}, corrupt("a reference to offset %d of a chunk of %d bytes", offset, len(data))
+	}
+	return cursor{f, at, next, data, offset}, nil
+}
+
+// part returns up to n of the next bytes, at least one. They belong to the cache.
+func (c *cursor) part(n int) ([]byte, error) {
+	if c.off == len(c.data) {
+		data, next, err := c.f.chunk(c.next)
+		if err != nil {
+			return nil, err
+		}
+		c.at, c.next, c.data, c.off = c.next, next, data, 0
+	}
+	b := c.data[c.off:min(len(c.data), c.off+n)]
+	c.off += len(b)
+	return b, nil
+}
+
+// take returns the next n bytes, which callers bound and nobody changes.
+func (c *cursor) take(n int) (fields, error) {
+	if n <= len(c.data)-c.off {
+		return c.part(n)
+	}
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		p, err := c.part(n - len(b))
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, p...)
+	}
+	return b, nil
+}
+
+// tableChunk returns a chunk of a table that is reached through a list of its chunks' places.
+func (f *FS) tableChunk(list uint64, chunk int) ([]byte, error) {
+	at := list + 8*uint64(chunk)
+	if list > f.sb.Used || !f.inside(at, 8) {
+		return nil, corrupt("a table at %d is outside of it", list)
+	}
+	place, err := f.read(at, 8, "a table")
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := f.chunk(binary.LittleEndian.Uint64(place))
+	return data, err
+}
+
+// item returns one item of such a table.
+func (f *FS) item(list uint64, index uint32, size int) (fields, error) {
+	perChunk := metadataSize / size
+	data, err := f.tableChunk(list, int(index)/perChunk)
+	if err != nil {
+		return nil, err
+	}
+	at := int(index) % perChunk * size
+	if at+size > len(data) {
+		return nil, corrupt("item %d of a table that is shorter", index)
+	}
+	return data[at : at+size], nil
+}
