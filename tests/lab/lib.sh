@@ -25,7 +25,7 @@ part() {
 	flock -n 9 || { say "waiting for another who makes $name"; flock 9; }
 	if [ ! -e "$at" ]; then
 		say "making $name, once; it is kept in $lab_dir"
-		find "$lab_dir" -mindepth 1 -maxdepth 1 \( -name "$name-*.new" -o -name "$name-????????????" -mmin +1440 \) -exec rm -rf {} +
+		find "$lab_dir" -mindepth 1 -maxdepth 1 \( -name "$name-*.new" -o \( -name "$name-????????????" -o -name "work.*" \) -mmin +1440 \) -exec rm -rf {} +
 		"$@" "$at.new" >&2 9>&-
 		mv "$at.new" "$at"
 	fi
