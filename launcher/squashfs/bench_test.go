@@ -1,7 +1,6 @@
 package squashfs_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -210,10 +209,4 @@ func readFile(f *squashfs.FS, ref squashfs.Ref, buf []byte) error {
 			return err
 		}
 	}
-}
-
-// image is what write makes, to be read.
-func image(t testing.TB, entries []entry, opt squashfs.Options) *bytes.Reader {
-	t.Helper()
-	return bytes.NewReader(write(t, entries, opt))
 }

@@ -29,7 +29,7 @@ func inflateXZ(src []byte, limit int) ([]byte, error) {
 		return nil, err
 	}
 	in := bytes.NewReader(body)
-	r, err := lzma.Reader2Config{DictCap: limit}.NewReader2(in)
+	r, err := lzma.Reader2Config{DictCap: max(limit, lzma.MinDictCap)}.NewReader2(in)
 	if err != nil {
 		return nil, err
 	}

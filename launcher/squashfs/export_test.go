@@ -1,0 +1,21 @@
+package squashfs
+
+import "encoding/binary"
+
+// ShrinkCaches lets f keep no more than n bytes of each kind.
+func (f *FS) ShrinkCaches(n int) { f.meta, f.data = newCache(n), newCache(n) }
+
+// Exported looks an inode up by its number, as an NFS server does.
+func (f *FS) Exported(number uint32) (Ref, error) {
+	if number == 0 || number > f.sb.Inodes {
+		return 0, corrupt("inode number %d of %d", number, f.sb.Inodes)
+	}
+	b, err := f.item(f.sb.ExportTable, number-1, 8)
+	if err != nil {
+		return 0, err
+	}
+	return Ref(binary.LittleEndian.Uint64(b)), nil
+}
+
+// Skip leaves a hole of n bytes in what is written, so that what follows is far away. Nothing may be on its way.
+func (w *Writer) Skip(n int64) error { return w.out.seek(w.out.at + n) }
