@@ -23,6 +23,8 @@ type Host struct {
 	UID     int
 	Arch    string // GOARCH of this node
 	Name    string // host name
+
+	Terminal bool // standard input and error are a terminal
 }
 
 // Getenv returns the value of a variable, "" where it is not set. Of two settings of one name the last counts.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -108,7 +109,7 @@ func (w *walker) action(c *cli.Context) error {
 
 // road gathers the settings and the process as it is.
 func (w *walker) road(line option.Settings) (*launcher.Road, error) {
-	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH}
+	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH, Terminal: isTerminal(0) && isTerminal(2)}
 	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
 	host.Name, _ = os.Hostname() // a node without a name has no words of its own
 	site, opt, err := launcher.Settings(host, line)
@@ -120,6 +121,11 @@ func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
 		Note: teller.note, Waiting: teller.wait, Progress: teller.progress,
 	}, nil
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {

@@ -46,7 +46,7 @@ type word interface {
 }
 
 func (Entrypoint) known() []string { return []string{string(Login), string(Image), string(None)} }
-func (Engine) known() []string { return []string{string(Auto), string(Apptainer), string(Native)} }
+func (Engine) known() []string     { return []string{string(Auto), string(Apptainer), string(Native)} }
 
 func (Pull) known() []string { return []string{string(Missing), string(Always), string(Never)} }
 

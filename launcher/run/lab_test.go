@@ -2,7 +2,7 @@ package run_test
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"os"
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		if os.Getenv("KEEP") == "" { defer os.RemoveAll(dir) }
+		defer os.RemoveAll(dir)
 		theLab = newLab(dir)
 		return m.Run()
 	}())
@@ -101,7 +101,7 @@ func (l *lab) build() error {
 func (l *lab) images(show string) error {
 	common := tree{"usr/bin/show": host(show), "etc/passwd": text("root:x:0:0:root:/root:/bin/bash\nubuntu:x:4242:4242::/home/ubuntu:/bin/bash"), "etc/group": text("root:x:0:\n")}
 	tools := tree{
-		"etc/profile": text("PATH=/usr/local/bin:/usr/bin:/bin\nexport PATH PROFILE_RAN=yes\nfor f in /etc/profile.d/*.sh; do . $f; done\n"),
+		"etc/profile":           text("PATH=/usr/local/bin:/usr/bin:/bin\nexport PATH PROFILE_RAN=yes\nfor f in /etc/profile.d/*.sh; do . $f; done\n"),
 		"etc/profile.d/site.sh": text("export SITE_RAN=yes\n"), "opt/app/bin/app": program("#!/bin/sh\necho app here\n"),
 		"opt/app/bin/plain": text("#!/bin/sh\n"), "usr/bin/plain2": text("#!/bin/sh\n"), "usr/bin/badscript": program("#!/no/such/interpreter\n"), "usr/bin/wrongarch": program("\x7fELF\x02\x01\x01\x00garbage"),
 		"bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "sbin": link("usr/bin"), "var/run": link("/run"), "run/keep": text(""),
@@ -270,12 +270,12 @@ func (l *lab) cmd(t *testing.T, s start) *exec.Cmd {
 	if s.plan.Entrypoint == "" {
 		s.plan.Entrypoint = option.Login
 	}
-	raw, err := json.Marshal(s.plan)
-	if err != nil {
+	var raw bytes.Buffer
+	if err := gob.NewEncoder(&raw).Encode(s.plan); err != nil {
 		t.Fatal(err)
 	}
-	plan := filepath.Join(shared(t), "plan.json")
-	if err := os.WriteFile(plan, raw, 0o644); err != nil {
+	plan := filepath.Join(shared(t), "plan")
+	if err := os.WriteFile(plan, raw.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	script := `mount --bind "$1" /dev/fuse; shift; ` + s.before + "\n" + `exec "$@"`

@@ -44,6 +44,10 @@ func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 		if !p.ownPath() {
 			return login, nil
 		}
+		if p.Terminal && img.bash != "" {
+			p.keepPath()
+			return login, nil
+		}
 		command, script = login[:1], shellExec
 	}
 	return slices.Concat(login, []string{"-c", addPath + script, p.ErrorPrefix, p.imagePath()}, command), nil
@@ -51,11 +55,24 @@ func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 
 // chosenShell leaves the choice of the shell to the image's sh.
 func (p *Plan) chosenShell(command []string) []string {
-	bash, sh := addPath+bashExec, addPath+shExec
+	bash, sh, prompt := addPath+bashExec, addPath+shExec, ""
 	if len(command) == 0 {
 		bash, sh = addPath+shellExec, addPath+shellExec
+		if p.Terminal {
+			prompt = promptPath
+		}
 	}
-	return append([]string{"/bin/sh", "-c", p.source() + chooseShell, p.ErrorPrefix, bash, sh}, command...)
+	return append([]string{"/bin/sh", "-c", p.source() + chooseShell, p.ErrorPrefix, bash, sh, prompt}, command...)
+}
+
+// keepPath has bash see to the image's own PATH at its first prompt: a login shell on a terminal has no other moment between its
+// profile and the user.
+func (p *Plan) keepPath() {
+	script := promptPath
+	if own := lookup(slices.Concat(p.SetEnv, p.Config.Env), "PROMPT_COMMAND"); own != "" {
+		script += "\n" + own
+	}
+	p.SetEnv = append(slices.Clone(p.SetEnv), "_hpc3_p="+p.imagePath()+":", "PROMPT_COMMAND="+script)
 }
 
 // source sets the environment that the image keeps in scripts, unless Apptainer does.

@@ -140,7 +140,7 @@ func (p *Plan) binds(home string) []bindMount {
 		binds = append(binds, bindMount{Source: home, Target: home})
 	}
 	for _, dir := range []string{p.Cwd, lookup(p.HostEnv, "TMPDIR")} {
-		if ownDirectory(dir) && (p.MountHome || !within(dir, home)) {
+		if ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home)) {
 			binds = append(binds, bindMount{Source: dir, Target: dir, Optional: true, Visible: true})
 		}
 	}

@@ -26,7 +26,8 @@ type Plan struct {
 	Engine          option.Engine
 	Apptainer       string // path of the program, for its engine
 	Entrypoint      option.Entrypoint
-	Command         []string // empty: an interactive login shell
+	Command         []string // empty: a login shell
+	Terminal        bool     // standard input and error are a terminal, so that the shell will be interactive
 	Mounts          []option.Mount
 	Workdir         string   // "" = Cwd where it exists in the container, else the image's
 	SetEnv          []string // NAME=VALUE; wins over all else
@@ -37,7 +38,7 @@ type Plan struct {
 	Cwd             string // "" = none
 	ErrorPrefix     string // of messages that come after hpc3-run has become the command
 
-	Note func(text string) `json:"-"` // what -v shows; may be nil
+	Note func(text string) // what -v shows; may be nil
 }
 
 func (p *Plan) note(text string) {

@@ -6,12 +6,20 @@ package run
 // addPath takes the image's own PATH from the words and puts those entries behind that the profile dropped: Debian's
 // /etc/profile, for one, replaces PATH, and images keep programs where only their ENV says.
 const addPath = `_hpc3_p=$1:; shift
-while [ -n "$_hpc3_p" ]; do
+` + appendPath
+
+const appendPath = `while [ -n "$_hpc3_p" ]; do
 _hpc3_d=${_hpc3_p%%:*}; _hpc3_p=${_hpc3_p#*:}
 case :$PATH: in *:"$_hpc3_d":*) ;; *) [ -z "$_hpc3_d" ] || PATH=$PATH:$_hpc3_d ;; esac
 done
 unset _hpc3_p _hpc3_d
 `
+
+// promptPath is bash's PROMPT_COMMAND that does the same with _hpc3_p, the PATH of the image and a colon, and takes itself out again. What
+// others have put around it, the user's own files for one, stays.
+const promptPath = `: _hpc3_a
+` + appendPath + `PROMPT_COMMAND=${PROMPT_COMMAND/: _hpc3_a*_hpc3_z/:}
+[ "$PROMPT_COMMAND" != : ] || unset PROMPT_COMMAND; : _hpc3_z`
 
 // explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127 it is not.
 const explain = `_hpc3_why() {
@@ -42,8 +50,7 @@ unset _hpc3_w
 trap '_hpc3_why "$1"' EXIT
 exec "$@"`
 
-// shellExec becomes an interactive shell that leaves PATH as it is, where a login shell would read the profile once more. Red Hat's
-// bash reads /etc/bashrc, where its prompt is set, only through the user's own file.
+// shellExec becomes a shell that leaves PATH as it is, where a login shell would read the profile once more. Red Hat's bash reads /etc/bashrc, where its prompt is set, only through the user's own file.
 const shellExec = `case $1 in
 */bash) [ -f ~/.bashrc ] || [ ! -f /etc/bashrc ] || set -- "$1" --rcfile /etc/bashrc ;;
 esac
@@ -54,10 +61,15 @@ const sourceEnv = `for _hpc3_f in /.singularity.d/env/*.sh; do [ ! -f "$_hpc3_f"
 `
 
 // chooseShell finds the login shell of an image of which little is known, and takes its PATH for the image's. Its words are a script
-// for bash, one for another shell, and the command.
-const chooseShell = `_hpc3_b=$1 _hpc3_s=$2; shift 2
+// for bash, one for another shell, promptPath where bash is to be a login shell on a terminal, and the command.
+const chooseShell = `_hpc3_b=$1 _hpc3_s=$2 _hpc3_t=$3; shift 3
 for _hpc3_c in /bin/bash /usr/bin/bash; do
 if [ -x "$_hpc3_c" ]; then
+if [ -n "$_hpc3_t" ]; then
+export _hpc3_p="$PATH:" PROMPT_COMMAND="$_hpc3_t${PROMPT_COMMAND:+
+$PROMPT_COMMAND}"
+exec "$_hpc3_c" --rcfile /etc/profile -l
+fi
 [ $# -gt 0 ] || set -- "$_hpc3_c"
 exec "$_hpc3_c" --rcfile /etc/profile -l -c "$_hpc3_b" "$0" "$PATH" "$@"
 fi; done

@@ -1,8 +1,9 @@
-// Command planrun executes a plan for the tests of package run: planrun PLAN.json [COMMAND...]. It stands for hpc3-run.
+// Command planrun executes a plan for the tests of package run: planrun PLAN [COMMAND...]. It stands for hpc3-run.
 package main
 
 import (
-	"encoding/json"
+	"encoding/gob"
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,12 +15,12 @@ func main() {
 	if status, handled := run.Reenter(os.Args); handled {
 		os.Exit(status)
 	}
-	raw, err := os.ReadFile(os.Args[1])
+	f, err := os.Open(os.Args[1])
 	if err != nil {
 		panic(err)
 	}
 	var p run.Plan
-	if err := json.Unmarshal(raw, &p); err != nil {
+	if err := errors.Join(gob.NewDecoder(f).Decode(&p), f.Close()); err != nil {
 		panic(err)
 	}
 	p.Command, p.HostEnv, p.Home, p.ErrorPrefix = os.Args[2:], os.Environ(), os.Getenv("HOME"), "hpc3-run"
