@@ -34,7 +34,7 @@ func (r *Road) Doctor(ctx context.Context) Diagnosis {
 	d.Findings = append(d.Findings, r.examineNode(ctx)...)
 	cache := r.examineCache()
 	userns, fuse := examineNamespaces(), examineFUSE()
-	apptainer := r.examineApptainer()
+	apptainer := r.examineApptainer(ctx)
 	d.Findings = append(d.Findings, r.examineSettings(), cache, userns, fuse, apptainer)
 	native := userns.State == "ok" && fuse.State == "ok"
 	d.Ready = cache.State != "missing" && (native || apptainer.State == "ok")

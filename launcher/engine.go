@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,11 +15,11 @@ import (
 )
 
 // Engine returns what runs the image and, for Apptainer, its path.
-func (r *Road) Engine() (option.Engine, string, error) {
+func (r *Road) Engine(ctx context.Context) (option.Engine, string, error) {
 	if r.Option.Engine == option.Native {
 		return option.Native, "", nil
 	}
-	path, whyNot := run.FindApptainer(r.Host.Getenv, r.Host.UID)
+	path, whyNot := run.FindApptainer(ctx, r.Host.Getenv, r.Host.UID)
 	if whyNot == "" {
 		whyNot = r.works(path)
 	}
@@ -64,8 +65,8 @@ func (r *Road) verdictFile(path string) string {
 	return filepath.Join(dir, "engine", hex.EncodeToString(sum[:16]))
 }
 
-func (r *Road) examineApptainer() Finding {
-	path, whyNot := run.FindApptainer(r.Host.Getenv, r.Host.UID)
+func (r *Road) examineApptainer(ctx context.Context) Finding {
+	path, whyNot := run.FindApptainer(ctx, r.Host.Getenv, r.Host.UID)
 	if path == "" {
 		return Finding{"Apptainer", "note", whyNot, "not needed: hpc3 has an engine of its own"}
 	}

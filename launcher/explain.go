@@ -150,8 +150,8 @@ func nodeLine(n facts.Node, platform string) string {
 }
 
 // Summary says what would run and why, for --dry-run. It fetches nothing.
-func (r *Road) Summary(c *Choice, command []string) (string, error) {
-	engine, _, err := r.Engine()
+func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string, error) {
+	engine, _, err := r.Engine(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -154,5 +154,5 @@ func (r *Road) Walk(ctx context.Context, image string, command []string) error {
 	if err != nil {
 		return err
 	}
-	return start.Exec()
+	return start.Exec(ctx)
 }

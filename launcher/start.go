@@ -18,7 +18,7 @@ type Start struct {
 }
 
 // Exec becomes the command. It returns only with an error.
-func (s Start) Exec() error { return run.Exec(s.Plan) }
+func (s Start) Exec(ctx context.Context) error { return run.Exec(ctx, s.Plan) }
 
 // Prepare obtains the image and settles how its command is started.
 func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start, error) {
@@ -41,7 +41,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	if err != nil {
 		return Start{}, err
 	}
-	engine, apptainer, err := r.Engine()
+	engine, apptainer, err := r.Engine(ctx)
 	if err != nil {
 		return Start{}, err
 	}

@@ -141,7 +141,7 @@ func (w *walker) start(road *launcher.Road, image string, command []string) erro
 	if road.Option.Time {
 		w.clock.Print(w.stderr, name)
 	}
-	return start.Exec()
+	return start.Exec(w.ctx)
 }
 
 func (w *walker) dryRun(road *launcher.Road, image string, command []string) error {
@@ -150,7 +150,7 @@ func (w *walker) dryRun(road *launcher.Road, image string, command []string) err
 		return err
 	}
 	defer choice.Close()
-	summary, err := road.Summary(choice, command)
+	summary, err := road.Summary(w.ctx, choice, command)
 	if err != nil {
 		return err
 	}

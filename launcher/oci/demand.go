@@ -17,7 +17,9 @@ const (
 const annotationAttestation = "vnd.docker.reference.type"
 
 // Keys that state a demand in other vocabularies, the canonical key of each first.
-var ( //nolint:gochecknoglobals // constant lists
+//
+//nolint:gochecknoglobals // constant lists
+var (
 	microarchKeys = []string{
 		"org.supercontainers.hardware.cpu.target.microarch",
 		"org.supercontainers.hardware.cpu.optimized.version",

@@ -36,11 +36,11 @@ const maxDatabase = 32 << 20
 const getentLimit = 2 * time.Second
 
 // findAccount asks the node for the caller's line: its passwd file first, then its name service (LDAP, SSSD).
-func findAccount(uid int) (account, bool) {
+func findAccount(ctx context.Context, uid int) (account, bool) {
 	id := strconv.Itoa(uid)
 	if f, err := os.Open("/etc/passwd"); err == nil {
 		defer f.Close()
-		if line, ok := findLine(f, 2, id); ok {
+		if line, ok := findLine(f, id); ok {
 			return parseAccount(line), true
 		}
 	}
@@ -48,13 +48,13 @@ func findAccount(uid int) (account, bool) {
 		if _, err := os.Stat(getent); err != nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), getentLimit)
+		ctx, cancel := context.WithTimeout(ctx, getentLimit)
 		defer cancel()
 		out, err := exec.CommandContext(ctx, getent, "passwd", id).Output()
 		if err != nil {
 			return account{}, false
 		}
-		line, ok := findLine(bytes.NewReader(out), 2, id)
+		line, ok := findLine(bytes.NewReader(out), id)
 		return parseAccount(line), ok
 	}
 	return account{}, false
@@ -65,12 +65,12 @@ func parseAccount(line string) account {
 	return account{name: f[0], uid: f[2], gid: f[3], gecos: f[4]}
 }
 
-// findLine returns the first line whose field at index is want.
-func findLine(r io.Reader, index int, want string) (string, bool) {
+// findLine returns the first line whose third field, the number of a user or group, is want.
+func findLine(r io.Reader, want string) (string, bool) {
 	scan := bufio.NewScanner(io.LimitReader(r, maxDatabase))
 	for scan.Scan() {
 		fields := strings.Split(scan.Text(), ":")
-		if len(fields) > index && fields[index] == want {
+		if len(fields) > 2 && fields[2] == want {
 			return scan.Text(), true
 		}
 	}
@@ -93,7 +93,7 @@ func groupLines(gids []int) []string {
 	var lines []string
 	for _, gid := range slices.Compact(gids) {
 		id := strconv.Itoa(gid)
-		line, ok := findLine(bytes.NewReader(raw), 2, id)
+		line, ok := findLine(bytes.NewReader(raw), id)
 		if !ok {
 			line = "group" + id + ":x:" + id + ":"
 		}
@@ -106,7 +106,7 @@ func groupLines(gids []int) []string {
 // even where the image has someone else of that number. Root is the image's own, where the image knows root.
 func withUser(passwd []byte, line string) []byte {
 	id := strings.Split(line, ":")[2]
-	if _, known := findLine(bytes.NewReader(passwd), 2, id); known && id == "0" {
+	if _, known := findLine(bytes.NewReader(passwd), id); known && id == "0" {
 		return passwd
 	}
 	return append([]byte(line+"\n"), passwd...)
@@ -116,7 +116,7 @@ func withUser(passwd []byte, line string) []byte {
 func withGroups(group []byte, lines []string) []byte {
 	group = slices.Clone(group)
 	for _, line := range lines {
-		if _, known := findLine(bytes.NewReader(group), 2, strings.Split(line, ":")[2]); known {
+		if _, known := findLine(bytes.NewReader(group), strings.Split(line, ":")[2]); known {
 			continue
 		}
 		if len(group) > 0 && group[len(group)-1] != '\n' {

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"encoding/csv"
 	"os"
 	"os/exec"
@@ -87,14 +88,14 @@ func (p *Plan) apptainerEnv() []string {
 
 // FindApptainer returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;
 // whether the program starts is for Works to find out.
-func FindApptainer(getenv func(string) string, uid int) (path, whyNot string) {
+func FindApptainer(ctx context.Context, getenv func(string) string, uid int) (path, whyNot string) {
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
 		file := filepath.Join(dir, "apptainer")
 		info, err := os.Stat(file)
 		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 || !filepath.IsAbs(dir) {
 			continue
 		}
-		if _, known := findAccount(uid); !known {
+		if _, known := findAccount(ctx, uid); !known {
 			return file, "this node does not know user " + strconv.Itoa(uid) + ", and Apptainer runs no unknown user"
 		}
 		return file, ""

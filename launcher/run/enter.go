@@ -31,7 +31,7 @@ func enter(args []string, user bool, prefix *string) error {
 	}
 	if user {
 		if err := mapIDs(st.UID, st.GID); err != nil {
-			return withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", bareError(err)), namespaceHints("/proc"))
+			return withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", bareError(err)), namespaceHints())
 		}
 	}
 	umask := unix.Umask(0o022)
@@ -51,7 +51,7 @@ func enter(args []string, user bool, prefix *string) error {
 
 func noNamespace(err error) error {
 	e := fault.New(fault.Engine, "making a user and mount namespace: %w", err)
-	hints := namespaceHints("/proc")
+	hints := namespaceHints()
 	if len(hints) == 0 && errors.Is(err, unix.EPERM) {
 		hints = []string{"a chroot, and some containers, forbid it: start hpc3-run outside of them"}
 	}

@@ -7,7 +7,7 @@ package run
 // forgets ignored signals. Then it goes on to the runtime's own entry.
 //
 // argv[0] is compared as eight bytes. A shorter one is no fault: what follows it on the stack is other words and the environment.
-func entry()
+func entry() //nolint:unused // by the linker, which is told its name
 
 // entryResult is what the system call in entry returned, a negative errno; 0 where there was none to make.
 var entryResult int64 = entryNotRun //nolint:gochecknoglobals // written by entry, before Go runs

@@ -179,13 +179,13 @@ func (i *imageFS) OpenDir(_ <-chan struct{}, input *fuse.OpenIn, out *fuse.OpenO
 }
 
 func (i *imageFS) ReadDir(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return i.list(input, out, func(e squashfs.DirEntry, off uint64) (bool, error) {
+	return i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
 		return out.AddDirEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off}), nil
 	})
 }
 
 func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return i.list(input, out, func(e squashfs.DirEntry, off uint64) (bool, error) {
+	return i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
 		entry := out.AddDirLookupEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off})
 		if entry == nil {
 			return false, nil
@@ -195,7 +195,7 @@ func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.D
 }
 
 // list gives the rest of a listing to add, which says whether there was room. "." and ".." are the kernel's business.
-func (i *imageFS) list(input *fuse.ReadIn, out *fuse.DirEntryList, add func(squashfs.DirEntry, uint64) (bool, error)) fuse.Status {
+func (i *imageFS) list(input *fuse.ReadIn, add func(squashfs.DirEntry, uint64) (bool, error)) fuse.Status {
 	f := i.held(input.Fh)
 	if f == nil {
 		return fuse.EBADF

@@ -29,7 +29,7 @@ func (st *stage) mounts(sock int, user bool) error {
 	}
 	if err := scaffold(); err != nil {
 		e := fault.New(fault.Engine, "making a root for the container: %w", err)
-		return withHints(e, namespaceHints("/proc"))
+		return withHints(e, namespaceHints())
 	}
 	if err := st.mountImage(sock, user); err != nil {
 		return fault.New(fault.Engine, "mounting the image of %s: %w", st.SIF, err).Hint("if the file changed or was cut short, make it anew")

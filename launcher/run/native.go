@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,7 @@ import (
 // selfExe is how the program executes itself: the file may have been replaced since it was started.
 const selfExe = "/proc/self/exe"
 
-func (p *Plan) execNative(img image, words []string) error {
+func (p *Plan) execNative(ctx context.Context, img image, words []string) error {
 	if entryResult == entryNotRun {
 		return noEntry()
 	}
@@ -28,7 +29,7 @@ func (p *Plan) execNative(img image, words []string) error {
 	if err := checkNamespaces(); err != nil {
 		return err
 	}
-	st := p.stage(img, words)
+	st := p.stage(ctx, img, words)
 	raw, err := st.pack()
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
@@ -91,14 +92,14 @@ func canMount() bool {
 }
 
 // stage settles what the enter stage does.
-func (p *Plan) stage(img image, words []string) stage {
+func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	uid, gid := os.Getuid(), os.Getgid()
 	home := homeIn(p.Home)
 	shell := "/bin/sh"
 	if img.bash != "" {
 		shell = img.bash
 	}
-	who, ok := findAccount(uid)
+	who, ok := findAccount(ctx, uid)
 	if !ok {
 		who = synthetic(uid, gid)
 		p.note("this node does not know user " + strconv.Itoa(uid) + "; in the container the name is " + who.name)

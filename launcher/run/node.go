@@ -16,11 +16,11 @@ var sysctls = []sysctl{ //nolint:gochecknoglobals // a constant table
 	{"kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hpc3-run that allows userns"},
 }
 
-// namespaceHints say what on this node stands against user namespaces, as far as settings tell. proc is where /proc is.
-func namespaceHints(proc string) []string {
+// namespaceHints say what on this node stands against user namespaces, as far as settings tell.
+func namespaceHints() []string {
 	var hints []string
 	for _, s := range sysctls {
-		raw, err := os.ReadFile(proc + "/sys/" + s.file)
+		raw, err := os.ReadFile("/proc/sys/" + s.file)
 		if err == nil && strings.TrimSpace(string(raw)) == s.bad {
 			hints = append(hints, "as root: "+s.cure)
 		}
@@ -37,7 +37,7 @@ func checkNamespaces() error {
 	if err != nil || strings.TrimSpace(string(raw)) != "0" {
 		return nil
 	}
-	return withHints(fault.New(fault.Engine, "making a user namespace: this node allows none"), namespaceHints("/proc"))
+	return withHints(fault.New(fault.Engine, "making a user namespace: this node allows none"), namespaceHints())
 }
 
 func withHints(e *fault.Error, hints []string) error {

@@ -11,6 +11,8 @@
 package run
 
 import (
+	"context"
+
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
@@ -48,7 +50,7 @@ func (p *Plan) note(text string) {
 }
 
 // Exec makes this process the command. It returns only with an error.
-func Exec(p Plan) error {
+func Exec(ctx context.Context, p Plan) error {
 	img, err := look(p.SIF, p.PartitionOffset)
 	if err != nil {
 		if p.Engine == option.Native {
@@ -69,5 +71,5 @@ func Exec(p Plan) error {
 	if p.Engine == option.Apptainer {
 		return p.execApptainer(words)
 	}
-	return p.execNative(img, words)
+	return p.execNative(ctx, img, words)
 }

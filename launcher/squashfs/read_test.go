@@ -87,7 +87,7 @@ func TestReadAt(t *testing.T) {
 			off, p, q := rng.Int64N(int64(len(content))+100), make([]byte, rng.IntN(20000)), make([]byte, 20000)
 			n, err := file.ReadAt(p, off)
 			wantN, wantErr := want.ReadAt(q[:len(p)], off)
-			if n != wantN || err != wantErr && len(p) > 0 || !bytes.Equal(p[:n], q[:n]) {
+			if n != wantN || !errors.Is(err, wantErr) && len(p) > 0 || !bytes.Equal(p[:n], q[:n]) {
 				t.Fatalf("ReadAt(%d bytes, %d) of %d = %d, %v; want %d, %v, or the bytes differ", len(p), off, len(content), n, err, wantN, wantErr)
 			}
 		}

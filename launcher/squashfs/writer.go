@@ -80,7 +80,7 @@ func (w *Writer) File(m Meta, size int64, r io.Reader) (*Inode, error) {
 	for left := size; left > 0; {
 		t := w.pipe.task()
 		t.raw = t.raw[:min(bs, left)]
-		if _, err := readFull(r, t.raw); err != nil {
+		if err := readFull(r, t.raw); err != nil {
 			return nil, err
 		}
 		if err := w.pipe.block(in, t, left == size); err != nil {
@@ -94,12 +94,12 @@ func (w *Writer) File(m Meta, size int64, r io.Reader) (*Inode, error) {
 	return in, w.pipe.end(in)
 }
 
-func readFull(r io.Reader, b []byte) (int, error) {
-	n, err := io.ReadFull(r, b)
+func readFull(r io.Reader, b []byte) error {
+	_, err := io.ReadFull(r, b)
 	if errors.Is(err, io.EOF) && len(b) > 0 {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, err
+	return err
 }
 
 // atEnd makes sure that a file has no more bytes than were announced.
@@ -128,7 +128,7 @@ func (w *Writer) small(in *Inode, r io.Reader) error {
 	}
 	at := len(w.frag.raw)
 	b := w.frag.raw[at : at+int(in.size)]
-	if _, err := readFull(r, b); err != nil {
+	if err := readFull(r, b); err != nil {
 		return err
 	}
 	if err := atEnd(r); err != nil {

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -28,5 +29,5 @@ func main() {
 		p.Cwd = ""
 	}
 	p.Note = func(text string) { fmt.Fprintln(os.Stderr, "note:", text) }
-	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(p), fault.Engine))
+	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p), fault.Engine))
 }
