@@ -8,6 +8,9 @@ MODULE     := github.com/hpc3-project/hpc3
 # A Go that is new enough, found or fetched through the module proxy; see tests/tools/go.
 ifndef GO
 GO         := $(shell sh tests/tools/go)
+ifeq ($(GO),)
+$(error there is no Go to build with; the lines above say why)
+endif
 endif
 GOOS       := linux
 

@@ -138,6 +138,10 @@ func (l *lab) walk(t *testing.T, p person, engine string) {
 		{name: "without the home", args: []string{"--no-container-mount-home", "-w", "/", "IMAGE", "sh", "-c", `test ! -e "$HOME/here" && echo gone`}, want: "gone\n"},
 		{name: "a working directory", args: []string{"-w", "/usr/lib", "IMAGE", "pwd"}, want: "/usr/lib\n"},
 		{name: "a variable set", args: []string{"-e", "A=x, \"y\"\n$z", "IMAGE", "printenv", "A"}, want: "x, \"y\"\n$z\n"},
+		{name: "a variable of the image", args: []string{"IMAGE", "printenv", "ODD"}, want: "a 'b' \"c\" $d\n"},
+		{name: "a variable of the image set", args: []string{"-e", "APP_HOME=it's $HOME `id` \\", "IMAGE", "printenv", "APP_HOME"}, want: "it's $HOME `id` \\\n"},
+		{name: "a variable of the image emptied", args: []string{"-e", "APP_HOME=", "IMAGE", "sh", "-c", `echo "${APP_HOME-unset}"`}, want: "\n"},
+		{name: "the user in the environment", args: []string{"IMAGE", "sh", "-c", `test "$USER" = "$(id -un)" && test "$LOGNAME" = "$USER" && echo "$SHELL"`}, want: "/bin/bash\n"},
 		{name: "a variable of the host", args: []string{"IMAGE", "printenv", "HOSTVAR"}, want: "from the host\n"},
 		{name: "a bind", args: []string{"-B", "/usr/share/doc:/not/in/the/image:ro", "IMAGE", "sh", "-c", "ls -d /not/in/the/image; touch /not/in/the/image/x 2>/dev/null || echo read-only"}, want: "/not/in/the/image\nread-only\n"},
 		{name: "a bind that is not there", args: []string{"-B", "/no/such/dir:/data", "IMAGE", "true"}, status: 125, stderr: "mount"},
@@ -186,7 +190,7 @@ func (l *lab) terminal(t *testing.T, p person, engine string) {
 		t.Fatal(err)
 	}
 	defer tty.Close()
-	if _, err := tty.WriteString("shopt -q login_shell && echo log''in $HPC3_PROFILE; tty -s && echo termin''al; sleep 100 & jobs %1 && kill %1; exit 3\n"); err != nil {
+	if _, err := tty.WriteString("shopt -q login_shell && echo log''in $HPC3_PROFILE; case $PATH in *:/opt/extra/bin*) echo own pa''th; esac; tty -s && echo termin''al; sleep 100 & jobs %1 && kill %1; exit 3\n"); err != nil {
 		t.Fatal(err)
 	}
 	var seen bytes.Buffer
@@ -202,7 +206,7 @@ func (l *lab) terminal(t *testing.T, p person, engine string) {
 		<-done
 		t.Fatalf("the shell did not end; seen:\n%s", seen.String())
 	}
-	for _, want := range []string{"login read", "terminal", "Running"} {
+	for _, want := range []string{"login read", "own path", "terminal", "Running"} {
 		if !strings.Contains(seen.String(), want) {
 			t.Errorf("the terminal did not show %q; seen:\n%s", want, seen.String())
 		}

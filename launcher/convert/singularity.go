@@ -123,7 +123,7 @@ func (s *scripts) dir(path string) {
 }
 
 // quote returns s as one word of a shell, whatever it holds.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'" }
 
 // envScript sets the image's variables: PATH as it is, others unless the caller has set them.
 func envScript(env []string) string {

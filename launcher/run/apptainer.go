@@ -17,13 +17,13 @@ import (
 )
 
 // execApptainer becomes "apptainer exec", which becomes the command.
-func (p *Plan) execApptainer(words []string) error {
+func (p *Plan) execApptainer(ctx context.Context, img image, words []string) error {
 	args, err := p.apptainerArgs(words)
 	if err != nil {
 		return err
 	}
 	p.note("running " + strings.Join(args[:len(args)-len(words)], " "))
-	err = syscall.Exec(p.Apptainer, args, p.apptainerEnv())
+	err = syscall.Exec(p.Apptainer, args, p.apptainerEnv(ctx, img))
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
 }
 
@@ -70,20 +70,24 @@ func mountSpec(source, target string, options []string) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), w.Error()
 }
 
-// apptainerEnv is the command's environment, which Apptainer passes on, and what it passes only by a name of its own.
-func (p *Plan) apptainerEnv() []string {
-	host := lookup(p.HostEnv, "PATH")
-	env := p.environment(lookup(p.HostEnv, "USER"), homeIn(p.Home), "/bin/bash")
-	env = slices.DeleteFunc(env, func(e string) bool {
-		return strings.HasPrefix(e, "PATH=") || strings.HasPrefix(e, "USER=") && e == "USER="
-	})
+// apptainerEnv is the command's environment. Apptainer passes it on but for what the image sets, and takes what is to win over the
+// image by a name of its own.
+func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
+	who, _ := findAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
+	env := p.environment(who.name, homeIn(p.Home), img.shell())
 	for _, e := range p.SetEnv {
-		if strings.HasPrefix(e, "PATH=") || strings.HasPrefix(e, "LD_LIBRARY_PATH=") {
-			env = append(env, "APPTAINERENV_"+e)
+		name, value, _ := strings.Cut(e, "=")
+		if name == "HOME" {
+			p.note("Apptainer lets nobody set HOME; it is the home directory")
+			continue
 		}
+		env.set("APPTAINERENV_"+name, value)
 	}
-	// Apptainer's own prompt would stand in a login shell instead of the image's.
-	return append(env, `APPTAINERENV_PS1=\u@\h:\w\$ `, "PATH="+host) // the latter is where Apptainer finds its helpers
+	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
+	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.
+	env.set("APPTAINERENV_PS1", `\u@\h:\w\\$ `)
+	env.set("PATH", lookup(p.HostEnv, "PATH")) // where Apptainer finds its helpers; the image sets its own
+	return env.list()
 }
 
 // FindApptainer returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;

@@ -24,7 +24,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // environment returns what the command gets: the node's variables less those dropped, over them the image's, over them what was
 // set. Each drop is told, once for all.
-func (p *Plan) environment(userName, home, shell string) []string {
+func (p *Plan) environment(userName, home, shell string) *environ {
 	env := newEnviron()
 	var gone []string
 	for _, e := range p.HostEnv {
@@ -58,7 +58,7 @@ func (p *Plan) environment(userName, home, shell string) []string {
 		name, value, _ := strings.Cut(e, "=")
 		env.set(name, value)
 	}
-	return env.list()
+	return env
 }
 
 func isDropped(name string) bool {

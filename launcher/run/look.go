@@ -22,6 +22,14 @@ type image struct {
 	sh    string
 }
 
+// shell is what the user database and SHELL say.
+func (i image) shell() string {
+	if i.bash != "" {
+		return i.bash
+	}
+	return "/bin/sh"
+}
+
 // look finds the shells of an image.
 func look(sif string, offset int64) (image, error) {
 	f, err := os.Open(sif)

@@ -95,10 +95,6 @@ func canMount() bool {
 func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	uid, gid := os.Getuid(), os.Getgid()
 	home := homeIn(p.Home)
-	shell := "/bin/sh"
-	if img.bash != "" {
-		shell = img.bash
-	}
 	who, ok := findAccount(ctx, uid)
 	if !ok {
 		who = synthetic(uid, gid)
@@ -109,8 +105,8 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		groups = nil // names are a convenience
 	}
 	st := stage{
-		Words: words, Env: p.environment(who.name, home, shell), Mounts: p.binds(home),
-		Passwd: who.line(home, shell), Groups: groupLines(append(groups, gid)),
+		Words: words, Env: p.environment(who.name, home, img.shell()).list(), Mounts: p.binds(home),
+		Passwd: who.line(home, img.shell()), Groups: groupLines(append(groups, gid)),
 		Writable: p.Writable, UID: uid, GID: gid, Ignored: entryIgnored, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
 	if p.Workdir != "" {

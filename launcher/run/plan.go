@@ -69,7 +69,7 @@ func Exec(ctx context.Context, p Plan) error {
 		return err
 	}
 	if p.Engine == option.Apptainer {
-		return p.execApptainer(words)
+		return p.execApptainer(ctx, img, words)
 	}
 	return p.execNative(ctx, img, words)
 }
