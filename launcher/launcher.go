@@ -75,6 +75,9 @@ func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
 		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err)
 	}
 	run, err := s.Resolve(user, env, line)
+	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {
+		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).Hint("it is one of the container: -w /data/run")
+	}
 	return s, run, err
 }
 

@@ -137,6 +137,8 @@ func (l *lab) walk(t *testing.T, p person, engine string) {
 		{name: "home and working directory", args: []string{"IMAGE", "sh", "-c", `test "$HOME" = "$PWD" && touch here && echo ok`}, want: "ok\n"},
 		{name: "without the home", args: []string{"--no-container-mount-home", "-w", "/", "IMAGE", "sh", "-c", `test ! -e "$HOME/here" && echo gone`}, want: "gone\n"},
 		{name: "a working directory", args: []string{"-w", "/usr/lib", "IMAGE", "pwd"}, want: "/usr/lib\n"},
+		{name: "a working directory that is not there", args: []string{"-w", "/no/such", "IMAGE", "true"}, status: 125, stderr: "mount"},
+		{name: "another HOME", args: []string{"-e", "HOME=/opt", "-w", "/usr", "IMAGE", "sh", "-c", `echo "$HOME" ~ "$PWD"`}, want: "/opt /opt /usr\n"},
 		{name: "a variable set", args: []string{"-e", "A=x, \"y\"\n$z", "IMAGE", "printenv", "A"}, want: "x, \"y\"\n$z\n"},
 		{name: "a variable of the image", args: []string{"IMAGE", "printenv", "ODD"}, want: "a 'b' \"c\" $d\n"},
 		{name: "a variable of the image set", args: []string{"-e", "APP_HOME=it's $HOME `id` \\", "IMAGE", "printenv", "APP_HOME"}, want: "it's $HOME `id` \\\n"},

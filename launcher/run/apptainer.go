@@ -18,7 +18,7 @@ import (
 
 // execApptainer becomes "apptainer exec", which becomes the command.
 func (p *Plan) execApptainer(ctx context.Context, img image, words []string) error {
-	args, err := p.apptainerArgs(words)
+	args, err := p.apptainerArgs(img, p.prepared(img, words))
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
 }
 
-func (p *Plan) apptainerArgs(words []string) ([]string, error) {
+func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	args := []string{"apptainer", "--quiet", "exec"}
 	home := homeIn(p.Home)
 	if info, err := os.Stat(home); p.MountHome && home != "/" && err == nil && info.IsDir() {
@@ -45,10 +45,20 @@ func (p *Plan) apptainerArgs(words []string) ([]string, error) {
 	if p.Writable {
 		args = append(args, "--writable-tmpfs")
 	}
-	if p.Workdir != "" {
+	if p.Workdir != "" && img.bare() {
 		args = append(args, "--pwd", p.Workdir)
 	}
 	return append(append(args, p.SIF), words...), nil
+}
+
+// prepared has the image's shell do first what Apptainer refuses (another HOME) or fails at with a status of its own (a working directory
+// that is not there).
+func (p *Plan) prepared(img image, words []string) []string {
+	home := lookup(p.SetEnv, "HOME")
+	if home == "" && p.Workdir == "" || img.bare() {
+		return words
+	}
+	return append([]string{"/bin/sh", "-c", prepare, p.ErrorPrefix, home, p.Workdir}, words...)
 }
 
 // mountSpec writes a bind as --mount reads it: CSV, so that a path may hold commas and quotes. Apptainer's binds are nosuid and
@@ -77,11 +87,9 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 	env := p.environment(who.name, homeIn(p.Home), img.shell())
 	for _, e := range p.SetEnv {
 		name, value, _ := strings.Cut(e, "=")
-		if name == "HOME" {
-			p.note("Apptainer lets nobody set HOME; it is the home directory")
-			continue
+		if name != "HOME" { // see prepared
+			env.set("APPTAINERENV_"+name, value)
 		}
-		env.set("APPTAINERENV_"+name, value)
 	}
 	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
 	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.

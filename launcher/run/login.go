@@ -25,7 +25,7 @@ func (p *Plan) words(img image) ([]string, error) {
 
 // loginWords runs a command in a login shell, with exact arguments; without a command, the shell.
 func (p *Plan) loginWords(img image, command []string) ([]string, error) {
-	if img.bash == "" && img.sh == "" && img.known {
+	if img.bare() {
 		if len(command) == 0 {
 			return nil, noShell(p)
 		}

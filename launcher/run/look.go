@@ -22,6 +22,9 @@ type image struct {
 	sh    string
 }
 
+// bare tells whether the image is known to have no shell.
+func (i image) bare() bool { return i.known && i.sh == "" && i.bash == "" }
+
 // shell is what the user database and SHELL say.
 func (i image) shell() string {
 	if i.bash != "" {

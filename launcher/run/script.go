@@ -60,6 +60,15 @@ exec "$@"`
 const sourceEnv = `for _hpc3_f in /.singularity.d/env/*.sh; do [ ! -f "$_hpc3_f" ] || . "$_hpc3_f"; done; unset _hpc3_f
 `
 
+// prepare sets HOME, and changes to a working directory or else ends. A word that is empty says nothing.
+const prepare = `if [ -n "$1" ]; then HOME=$1; export HOME; fi
+if [ -n "$2" ] && ! { CDPATH=; cd -- "$2"; } 2>/dev/null; then
+printf '%s: error[mount]: changing to the working directory %s: it is not there, or closed to this user\n' "$0" "$2" >&2
+printf '%s: hint: it must exist in the image or be bound with -B\n' "$0" >&2
+exit 125
+fi
+shift 2; exec "$@"`
+
 // chooseShell finds the login shell of an image of which little is known, and takes its PATH for the image's. Its words are a script
 // for bash, one for another shell, promptPath where bash is to be a login shell on a terminal, and the command.
 const chooseShell = `_hpc3_b=$1 _hpc3_s=$2 _hpc3_t=$3; shift 3
