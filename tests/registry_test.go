@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -181,7 +183,7 @@ func tarLayer(files map[string]string) (v1.Layer, error) {
 }
 
 // writeLayouts writes local images beside a script: the layout "layout", the archives "image.tar" (docker's) and "cut.tar" (half
-// of it), and "arm", a layout that holds nothing for amd64.
+// of it), "arm", a layout that holds nothing for amd64, and "garbled", one whose image has a config that is no JSON.
 func writeLayouts(dir string) error {
 	index, err := variantsIndex()
 	if err != nil {
@@ -213,5 +215,39 @@ func writeLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644)
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")))
+}
+
+func writeGarbled(dir string) error {
+	img, err := smallImage(v1.Platform{OS: "linux", Architecture: "amd64"}, "text\n")
+	if err != nil {
+		return err
+	}
+	out, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	config := []byte(`{"architecture":"amd64","config":{"Env":`)
+	digest, size, err := v1.SHA256(bytes.NewReader(config))
+	if err != nil {
+		return err
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return err
+	}
+	manifest = manifest.DeepCopy()
+	manifest.Config.Digest, manifest.Config.Size = digest, size
+	raw, err := json.Marshal(manifest)
+	if err != nil {
+		return err
+	}
+	whole, wholeSize, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		out.WriteBlob(digest, io.NopCloser(bytes.NewReader(config))), out.WriteBlob(whole, io.NopCloser(bytes.NewReader(raw))),
+		out.AppendDescriptor(v1.Descriptor{MediaType: manifest.MediaType, Digest: whole, Size: wholeSize, Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}),
+	)
 }

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -46,7 +49,17 @@ func TestScripts(t *testing.T) {
 		Dir:                 "script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "requests": registry.requests},
+		Condition: func(word string) (bool, error) {
+			if word != "native" {
+				return false, fmt.Errorf("no condition is called %q", word)
+			}
+			f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+			if err != nil { // where it must be there, the scripts fail for want of it
+				return slices.Contains(strings.Split(os.Getenv("HPC3_REQUIRE"), ","), "native"), nil
+			}
+			return true, f.Close()
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "requests": registry.requests, "nothing-runs": nothingRuns},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			if err := os.Mkdir(home, 0o755); err != nil {
@@ -86,8 +99,33 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// nothingRuns checks that neither a file server nor a mount of the native engine is left of this script's SIFs. A server that was just
+// started sees within moments that nobody wants it.
+func nothingRuns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: nothing-runs")
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := slices.DeleteFunc(processes("hpc3:"), func(pid int) bool {
+			sif, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/4", pid))
+			return err != nil || !strings.HasPrefix(sif, ts.MkAbs("."))
+		})
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		ts.Check(err)
+		if len(left) == 0 && !strings.Contains(string(mounts), "fuse.hpc3") {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("processes %v are left, or a mount:\n%s", left, mounts)
+		}
+	}
+}
+
 // nothingLeft checks that a cache directory holds no half-written file: nothing in tmp, no SIF.
 func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: nothing-left")
+	}
 	for _, pattern := range []string{"tmp/*", "sif/*/*"} {
 		found, err := filepath.Glob(filepath.Join(ts.MkAbs("home/.cache/hpc3"), pattern))
 		ts.Check(err)
@@ -95,5 +133,4 @@ func nothingLeft(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the cache holds %v", found)
 		}
 	}
-	_, _ = neg, args
 }
