@@ -33,9 +33,7 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err = s.CreateSIF(ctx, c.entry.Digest, arch, func(f *os.File) error {
-		return convert.SIF(ctx, f, img, r.conversion())
-	})
+	path, err = s.CreateSIF(ctx, c.entry.Digest, arch, func(f *os.File) error { return r.convert(ctx, f, img) })
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +57,7 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 			_ = os.Remove(f.Name()) // nothing half-written stays
 		}
 	}()
-	if err := convert.SIF(ctx, f, img, r.conversion()); err != nil {
+	if err := r.convert(ctx, f, img); err != nil {
 		return err
 	}
 	if err := publish(f, file); err != nil {
@@ -86,8 +84,9 @@ func cannotWrite(file string, err error) error {
 	return fault.New(fault.Convert, "writing %s: %w", file, bare(err)).Hint("name another file with -o")
 }
 
-func (r *Road) conversion() convert.Options {
-	return convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel}
+func (r *Road) convert(ctx context.Context, f *os.File, img convert.Image) error {
+	r.waiting("fetching and converting " + img.Reference + " (" + img.Variant + ")")
+	return convert.SIF(ctx, f, img, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel})
 }
 
 // image gathers what the conversion reads: the manifest and config now, the layers when they are opened.
@@ -121,7 +120,6 @@ func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
 	for _, d := range manifest.Layers {
 		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: layerOpener(src, d)})
 	}
-	r.waiting("fetching and converting " + c.Reference.String() + " (" + platformOf(c.entry) + ")")
 	return img, nil
 }
 
