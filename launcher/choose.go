@@ -82,7 +82,10 @@ func (r *Road) Node(ctx context.Context) (facts.Node, error) {
 	}
 	node, err := probe.Node(ctx, r.probeOptions())
 	if err != nil {
-		return facts.Node{}, fault.New(fault.Engine, "probing node: %w", err)
+		if r.ProbeRoot != "" {
+			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", r.ProbeRoot, bare(err)).Hint("it is a directory with proc/cpuinfo, sys … of that node")
+		}
+		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).Hint("report this together with /proc/cpuinfo")
 	}
 	r.Clock.Done("probe", node.CPU.Target)
 	return node, nil

@@ -37,13 +37,13 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 	if opt.Root != "" {
 		root, err := os.OpenRoot(opt.Root)
 		if err != nil {
-			return facts.Node{}, fmt.Errorf("opening recorded node: %w", err)
+			return facts.Node{}, err
 		}
 		defer func() { _ = root.Close() }() // it was only read from
 		p.fsys, p.recorded = root.FS(), true
 		p.env = func(string) string { return "" } // this machine's says nothing of another
 	}
-	if err := p.cpu(opt.Root); err != nil {
+	if err := p.cpu(); err != nil {
 		return facts.Node{}, err
 	}
 	n.Kernel, n.Hostname = p.kernel(), p.hostname()
@@ -68,7 +68,7 @@ func (p *prober) cannotTell(what, format string, args ...any) {
 	p.node.Unknown = append(p.node.Unknown, facts.Unknown{What: what, Why: fmt.Sprintf(format, args...)})
 }
 
-func (p *prober) cpu(root string) error {
+func (p *prober) cpu() error {
 	if !p.recorded {
 		var unknown []facts.Unknown
 		p.node.CPU, unknown = nativeCPU(p.fsys)
@@ -77,7 +77,7 @@ func (p *prober) cpu(root string) error {
 	}
 	cpu, arch, err := recordedCPU(p.fsys)
 	if err != nil {
-		return fmt.Errorf("reading recorded node %s: %w", root, err)
+		return err
 	}
 	p.node.CPU, p.node.Arch = cpu, arch
 	return nil

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -59,16 +61,25 @@ func (t *tool) read(file string) ([]byte, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, fault.New(fault.Usage, "opening index: %w", err)
+			return nil, cannotRead("the index", file, err)
 		}
 		defer f.Close()
 		in = f
 	}
 	raw, err := io.ReadAll(io.LimitReader(in, maxIndexFile))
 	if err != nil {
-		return nil, fault.New(fault.Usage, "reading index: %w", err)
+		return nil, cannotRead("the index", file, err)
 	}
 	return raw, nil
+}
+
+// cannotRead says why a file that the user named is of no use.
+func cannotRead(what, file string, err error) error {
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fault.New(fault.Usage, "reading %s %s: %w", what, file, err).Hint("name a file that is there and can be read")
 }
 
 func oneImage(c *cli.Context) (string, error) {

@@ -94,7 +94,7 @@ func (t *tool) node(file string) (facts.Node, error) {
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return facts.Node{}, fault.New(fault.Usage, "opening node file: %w", err).Hint("hpc3 probe --json writes one")
+		return facts.Node{}, cannotRead("the node file", file, err)
 	}
 	defer f.Close()
 	return launcher.ReadNode(file, f)
