@@ -20,6 +20,11 @@ ENTRY      := -E $(MODULE)/launcher/run.entry
 
 export GOOS
 export GOTOOLCHAIN = local
+# The programs start on the oldest CPU of an architecture: they are what finds out which one it is.
+export GOAMD64 = v1
+export GOARM64 = v8.0
+export GOPPC64 = power8
+export GORISCV64 = rva20u64
 export CGO_CFLAGS = -Wno-deprecated-declarations
 
 .PHONY: build test check bench demo install clean lint
