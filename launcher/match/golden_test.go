@@ -34,6 +34,7 @@ func TestGoldenIndexes(t *testing.T) {
 		{"haswell", v3},
 		{"zen3", v3},
 		{"x86_64_v4", []int{0, 3, 1, 0, 1, 2, 1, 1}},
+		{"skylake_avx512", []int{0, 3, 1, 0, 1, 0, 1, 1}}, // of both lines, v4 and skylake
 		{"broadwell", []int{1, 2, 0, refuse, 1, 1, 1, 1}},
 		{"skylake", []int{1, 2, 0, refuse, 1, 0, 1, 1}},
 	}
