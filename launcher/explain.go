@@ -94,11 +94,11 @@ func (e Explanation) JSON() ([]byte, error) { return json.MarshalIndent(e, "", "
 // Table returns the explanation as a person reads it.
 func (e Explanation) Table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "image  %s\n", e.Reference)
+	fmt.Fprintf(&b, "image  %s\n", fault.OneLine(e.Reference))
 	if e.IndexDigest != "" {
 		fmt.Fprintf(&b, "index  %s\n", e.IndexDigest)
 	}
-	fmt.Fprintf(&b, "node   %s\n\n", e.node)
+	fmt.Fprintf(&b, "node   %s\n\n", fault.OneLine(e.node))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  #\tPLATFORM\tVERDICT\tREASON")
 	for _, entry := range e.Entries {
@@ -119,7 +119,7 @@ func (e Explanation) Table() string {
 	}
 	_ = w.Flush() // to a strings.Builder
 	if e.Chosen == nil {
-		fmt.Fprintf(&b, "\nnothing fits: %s\n", e.Why)
+		fmt.Fprintf(&b, "\nnothing fits: %s\n", fault.OneLine(e.Why))
 	}
 	return b.String()
 }

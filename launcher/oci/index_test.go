@@ -1,7 +1,10 @@
 package oci
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -185,6 +188,45 @@ func FuzzParseIndex(f *testing.F) {
 			}
 			if _, _, err := ParsePlatform(e.Wants()); err != nil && len(e.Wants()) <= maxPlatform {
 				t.Errorf("ParseIndex(%q): entry %d wants %q: %v", raw, i, e.Wants(), err)
+			}
+		}
+	})
+}
+
+// The tokens that annotations state are words, each once; written as a list they are the same demands.
+func FuzzAnnotations(f *testing.F) {
+	f.Add("zen3, nv-compute-8-0,,efa", "7", "cascadelake", "mpich", "3.4", "mpi_replace")
+	f.Add("cpu:Broadwell,nvcap:5.2,insttype:c5", "-1", "x86_64", "open-mpi", "4.1.4", "MPI_Replace")
+	f.Add("a b,\x00,\u00e9", "1e9", "unknown", "", "", "")
+	f.Fuzz(func(t *testing.T, features, rank, microarch, mpi, version, mode string) {
+		read := func(a map[string]string) Entry {
+			raw, err := json.Marshal(map[string]any{"manifests": []Descriptor{{
+				MediaType: MediaTypeManifest, Digest: sum, Size: 7, Platform: &Platform{OS: "linux", Architecture: "amd64"}, Annotations: a,
+			}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, err := ParseIndex(raw)
+			if err != nil {
+				t.Skip() // a limit of the document
+			}
+			return x.Entries[0]
+		}
+		e := read(map[string]string{AnnotationFeatures: features, AnnotationRank: rank, microarchKeys[0]: microarch, mpiKeys[0]: mpi, mpiVersionKeys[0]: version, mpiModeKeys[0]: mode})
+		for i, token := range e.Tokens {
+			if !validToken(token) || strings.ToLower(token) != token || slices.Contains(e.Tokens[:i], token) {
+				t.Errorf("token %q of %q", token, e.Tokens)
+			}
+		}
+		if n, err := strconv.ParseInt(strings.TrimSpace(rank), 10, 32); err == nil && e.Rank != int(n) || err != nil && (e.Rank != 0 || len(e.Notes) == 0) {
+			t.Errorf("rank %q is %d, notes %q", rank, e.Rank, e.Notes)
+		}
+		if again := read(map[string]string{AnnotationFeatures: strings.Join(e.Tokens, ",")}); !slices.Equal(again.Tokens, e.Tokens) || len(again.Faults) > 0 {
+			t.Errorf("%q reads back as %q, faults %q", e.Tokens, again.Tokens, again.Faults)
+		}
+		for _, text := range slices.Concat(e.Faults, e.Notes) {
+			if strings.ContainsAny(text, "\n\x1b\x00") {
+				t.Errorf("it says %q", text)
 			}
 		}
 	})
