@@ -10,8 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/match"
-	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -50,11 +48,7 @@ func FuzzReadNode(f *testing.F) {
 	f.Add([]byte(`{"os":"linux","arch":"amd64","cpu":{"target":"Milan"},"gpus":[],"nvidia":{},"unknown":[{}]}`))
 	f.Add([]byte(`{"os":"linux","arch":"amd64","cpu":{"target":"zen3"},"labels":["rack\u007f","\u001b[2J"]}`))
 	f.Add([]byte(`{"os":"linux","arch":"s390x","cpu":{"target":"zen3"},"hostname":"n\n","labels":["rack\u007f"]}`))
-	raw, err := os.ReadFile("../tests/nodes/index.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	index, err := oci.ParseIndex(raw)
+	index, err := os.ReadFile("../tests/nodes/index.json")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -71,7 +65,10 @@ func FuzzReadNode(f *testing.F) {
 		if diff := cmp.Diff(n, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%s reads back differently: %v (-want +got):\n%s", raw, err, diff)
 		}
-		e := explain("fuzz", index, n, match.Best([]facts.Node{n}, index.Entries, match.Policy{}), "")
+		e, err := (&Road{Given: &n}).ExplainIndex(t.Context(), "fuzz", index)
+		if err != nil {
+			t.Fatalf("for %s: %v", raw, err)
+		}
 		for _, entry := range e.Entries {
 			if len(entry.Reasons) == 0 || e.Chosen != nil && e.Chosen.Position == entry.Position && !entry.Fits {
 				t.Errorf("for %s, chosen %+v, it says %+v", raw, e.Chosen, entry)
