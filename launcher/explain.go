@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -56,25 +58,25 @@ func (r *Road) Explain(ctx context.Context, image string) (Explanation, error) {
 	if err != nil && class != fault.NoMatch {
 		return Explanation{}, err
 	}
-	return explain(c.Reference.Name, c.Index, c.Node, c.Result, r.Option.Platform), nil
+	return explain(c.Reference.Name, c.Index, c.Nodes, c.Result, r.Option.Platform), nil
 }
 
 // ExplainIndex judges the entries of an index that was read from a file.
 func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Explanation, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
-		return Explanation{}, err
+		return Explanation{}, fmt.Errorf("%s: %w", name, err)
 	}
-	node, err := r.Node(ctx)
+	nodes, err := r.Nodes(ctx)
 	if err != nil {
 		return Explanation{}, err
 	}
-	result := match.Best([]facts.Node{node}, index.Entries, match.Policy{CPUFeatures: r.Site.CPUFeatures})
-	return explain(name, index, node, result, r.Option.Platform), nil
+	result := match.Best(nodes, index.Entries, r.policy())
+	return explain(name, index, nodes, result, r.Option.Platform), nil
 }
 
-func explain(name string, index oci.Index, node facts.Node, result match.Result, platform string) Explanation {
-	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodeLine(node, platform)}
+func explain(name string, index oci.Index, nodes []facts.Node, result match.Result, platform string) Explanation {
+	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(nodes, platform)}
 	for i, v := range result.Verdicts {
 		entry := index.Entries[i]
 		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), v.Fits, v.Reasons})
@@ -124,6 +126,22 @@ func (e Explanation) Table() string {
 	return b.String()
 }
 
+// nodesLine is one node in a line, or how many of which CPU there are.
+func nodesLine(nodes []facts.Node, platform string) string {
+	if len(nodes) == 1 {
+		return nodeLine(nodes[0], platform)
+	}
+	count := map[string]int{}
+	for _, n := range nodes {
+		count[n.CPU.Target]++
+	}
+	line := fmt.Sprintf("%d nodes:", len(nodes))
+	for _, target := range slices.Sorted(maps.Keys(count)) {
+		line += fmt.Sprintf(" %d %s", count[target], target)
+	}
+	return line
+}
+
 // nodeLine is a node in one line.
 func nodeLine(n facts.Node, platform string) string {
 	if platform != "" {
@@ -164,7 +182,7 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 	line("image", c.Reference.String())
 	if entry, ok := c.Entry(); ok {
 		line("index", c.Index.Digest)
-		line("node", nodeLine(c.Node, r.Option.Platform))
+		line("node", nodesLine(c.Nodes, r.Option.Platform))
 		line("chosen", fmt.Sprintf("entry %d, %s", c.Index.Entries[c.Result.Chosen].Position, platformOf(entry)))
 		line("digest", entry.Digest)
 		line("why", c.Result.Why)

@@ -41,18 +41,24 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 		return p, err
 	}
 	sif, err := r.pullOne(ctx, c, file)
+	if err != nil {
+		return Pulled{}, err
+	}
 	p.Images = []SIF{sif}
-	return p, err
+	return p, nil
 }
 
 func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error) {
-	sif := SIF{Path: file, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position}
+	path, err := file, error(nil)
 	if file != "" {
-		return sif, r.Save(ctx, c, file)
+		err = r.Save(ctx, c, file)
+	} else {
+		path, err = r.Obtain(ctx, c)
 	}
-	path, err := r.Obtain(ctx, c)
-	sif.Path = path
-	return sif, err
+	if err != nil {
+		return SIF{}, err
+	}
+	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position}, nil
 }
 
 // pullAll fetches every image of the index, those for other nodes too: a login node fills the cache of a cluster.
@@ -64,7 +70,7 @@ func (r *Road) pullAll(ctx context.Context, c *Choice) ([]SIF, error) {
 		}
 		one := *c
 		one.entry = entry
-		one.Node.Arch = one.arch()
+		one.every = true
 		one.Result = match.Result{Chosen: i, Why: "--all-variants"}
 		sif, err := r.pullOne(ctx, &one, "")
 		c.source = one.source // opened by the first that needed it

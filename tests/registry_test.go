@@ -215,7 +215,7 @@ func writeLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")), writeDescribed(dir))
 }
 
 func writeGarbled(dir string) error {

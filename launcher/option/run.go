@@ -13,6 +13,7 @@ type Run struct {
 	Engine     Engine
 	Pull       Pull
 	Platform   string // "" = this node
+	NodesFile  string // "" = this node alone
 	Variant    string // "" = the best
 	Force      bool
 	DryRun     bool
@@ -41,6 +42,7 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Engine, s.Engine)
 		choose(&r.Pull, s.Pull)
 		set(&r.Platform, s.Platform)
+		set(&r.NodesFile, s.NodesFile)
 		set(&r.Variant, s.Variant)
 		set(&r.Force, s.Force)
 		set(&r.DryRun, s.DryRun)

@@ -81,6 +81,7 @@ type Settings struct {
 	Engine     *Choice[Engine]     `toml:"engine"`
 	Pull       *Choice[Pull]       `toml:"pull"`
 	Platform   *string             `toml:"platform"`
+	NodesFile  *string             `toml:"nodes_file"`
 	Variant    *string             `toml:"variant"`
 	Force      *bool               `toml:"force"`
 	DryRun     *bool               `toml:"dry_run"`
@@ -94,7 +95,7 @@ type Settings struct {
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
-	"container-readonly", "container-mount-home", "no-container-mount-home", "platform", "variant", "force", "pull",
+	"container-readonly", "container-mount-home", "no-container-mount-home", "platform", "nodes-file", "variant", "force", "pull",
 	"engine", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
 
@@ -113,6 +114,8 @@ func (s *Settings) Set(name, value string) error {
 		s.Workdir = &value
 	case "platform":
 		s.Platform = &value
+	case "nodes-file":
+		s.NodesFile = &value
 	case "variant":
 		s.Variant = &value
 	case "authfile":

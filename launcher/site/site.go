@@ -37,6 +37,7 @@ type Site struct {
 	Compression      string   `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
 	CompressionLevel int      `toml:"compression_level"` // 0 = the compressor's fastest
 	CPUFeatures      bool     `toml:"match_cpu_features"`
+	LabelMismatch    string   `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
 
 	File string `toml:"-"` // where it was read; "" where there is none
 }
@@ -79,6 +80,9 @@ func (s Site) check() error {
 	}
 	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
 		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression)
+	}
+	if !slices.Contains([]string{"", "error", "warn"}, s.LabelMismatch) {
+		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch)
 	}
 	for _, h := range s.Hosts {
 		for _, pattern := range h.Match {
