@@ -96,6 +96,9 @@ func (r *Road) Node(ctx context.Context) (facts.Node, error) {
 // node is one of them, whether or not the file knows it.
 func (r *Road) Nodes(ctx context.Context) ([]facts.Node, error) {
 	if r.Option.NodesFile == "" || r.Option.Platform != "" || r.Given != nil {
+		if n := r.Host.Getenv("SLURM_STEP_NUM_NODES"); n != "" && n != "1" && !r.Elsewhere {
+			r.note("each of the %s nodes of this step chooses for itself; --nodes-file makes one choice for all", n)
+		}
 		node, err := r.Node(ctx)
 		return []facts.Node{node}, err
 	}
