@@ -30,7 +30,7 @@ type CPU struct {
 	Model    int      `json:"model,omitempty"` // ARM: the part number
 	Stepping int      `json:"stepping,omitempty"`
 	Name     string   `json:"name,omitempty"`     // marketing name, as /proc/cpuinfo prints it
-	Target   string   `json:"target"`             // archspec name that rules selection
+	Target   string   `json:"target"`             // archspec name that rules selection, or one of Later
 	Strict   string   `json:"strict,omitempty"`   // archspec's own answer; never above Target
 	Rule     string   `json:"rule,omitempty"`     // how Target was found: "strict", "bounded" or "relaxed"
 	Missing  []string `json:"missing,omitempty"`  // features of Target that this CPU does not show, sorted; set with "bounded" and "relaxed"
