@@ -52,6 +52,7 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 	p.mpi()
 	p.nvidia(ctx, opt)
 	p.amd()
+	p.intel()
 	return n, nil
 }
 

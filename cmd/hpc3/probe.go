@@ -50,7 +50,7 @@ func (t *tool) printNode(n facts.Node) {
 	line("cpu", n.CPU.Name)
 	line("target", target(n.CPU))
 	for _, g := range n.GPUs {
-		line("gpu", fmt.Sprintf("%s %s %s, %.0f GB", g.Vendor, g.Name, g.Arch, float64(g.MemoryBytes)/1e9))
+		line("gpu", gpu(g))
 	}
 	if n.NVIDIA != nil {
 		line("nvidia", "driver "+n.NVIDIA.Driver+", CUDA "+n.NVIDIA.CUDA)
@@ -63,6 +63,15 @@ func (t *tool) printNode(n facts.Node) {
 	for _, u := range n.Unknown {
 		line("unknown", u.What+": "+u.Why)
 	}
+}
+
+// gpu leaves out what is not known.
+func gpu(g facts.GPU) string {
+	s := strings.Join(strings.Fields(g.Vendor+" "+g.Name+" "+g.Arch), " ")
+	if g.MemoryBytes > 0 {
+		s += fmt.Sprintf(", %.0f GB", float64(g.MemoryBytes)/1e9)
+	}
+	return s
 }
 
 // target says what rules the choice, and how it was told.

@@ -42,8 +42,8 @@ type CPU struct {
 // GPU is one accelerator that this process may use.
 type GPU struct {
 	Vendor      string `json:"vendor"`                // "nvidia", "amd", "intel"
-	Name        string `json:"name,omitempty"`        // as the driver prints it
-	Arch        string `json:"arch,omitempty"`        // NVIDIA: compute capability, "9.0"; AMD: "gfx90a"
+	Name        string `json:"name,omitempty"`        // as the driver prints it; Intel: of data-centre GPUs only
+	Arch        string `json:"arch,omitempty"`        // NVIDIA: compute capability, "9.0"; AMD: "gfx90a"; Intel: "pvc" or empty
 	MemoryBytes uint64 `json:"memoryBytes,omitempty"` // 0 where the driver does not say
 }
 
