@@ -53,6 +53,7 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 	p.nvidia(ctx, opt)
 	p.amd()
 	p.intel()
+	p.container()
 	return n, nil
 }
 

@@ -60,9 +60,35 @@ func (t *tool) printNode(n facts.Node) {
 	}
 	line("fabric", strings.Join(n.Fabric, ", "))
 	line("labels", strings.Join(n.Labels, ", "))
+	if n.Container != nil {
+		line("container", container(*n.Container))
+	}
 	for _, u := range n.Unknown {
 		line("unknown", u.What+": "+u.Why)
 	}
+}
+
+// container says what engines find here, and what they do not.
+func container(c facts.Container) string {
+	var has, lacks []string
+	for _, f := range []struct {
+		name string
+		here bool
+	}{{"user namespaces", c.UserNamespaces}, {"FUSE", c.FUSE}, {"overlay", c.Overlay}, {"SquashFS", c.SquashFS}, {"Apptainer", c.Apptainer != ""}} {
+		if f.here {
+			has = append(has, f.name)
+		} else {
+			lacks = append(lacks, f.name)
+		}
+	}
+	s := strings.Join(has, ", ")
+	if len(has) == 0 {
+		s = "nothing"
+	}
+	if len(lacks) > 0 {
+		s += "; not here: " + strings.Join(lacks, ", ")
+	}
+	return s
 }
 
 // gpu leaves out what is not known.

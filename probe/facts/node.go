@@ -21,6 +21,8 @@ type Node struct {
 	Fabric        []string  `json:"fabric,omitempty"` // sorted: "cxi", "efa", "infiniband", "opa", "roce"
 	Labels        []string  `json:"labels,omitempty"` // words the site gave this node, sorted
 	Unknown       []Unknown `json:"unknown,omitempty"`
+
+	Container *Container `json:"container,omitempty"` // nil where nothing is known of it; no choice depends on it
 }
 
 // CPU is the processor of a node.
@@ -58,6 +60,16 @@ type MPI struct {
 	Implementation string `json:"implementation"`    // "openmpi", "mpich", "mpiabi"
 	Version        string `json:"version,omitempty"` // "4.1.4"; empty where it could not be read
 	Soname         string `json:"soname,omitempty"`  // "libmpi.so.40"
+}
+
+// Container is what a node offers to container engines, as far as its files tell. Only a trial is sure, as doctor makes it: a profile
+// of AppArmor may allow more, a chroot or a seccomp filter less.
+type Container struct {
+	UserNamespaces bool   `json:"userNamespaces"` // no setting forbids users without privileges to mount in a namespace of their own
+	FUSE           bool   `json:"fuse"`           // the kernel has FUSE, and this process may open /dev/fuse
+	Overlay        bool   `json:"overlay"`        // overlay in user namespaces: Linux 5.11 and newer; what distributions add to older ones is not seen
+	SquashFS       bool   `json:"squashfs"`       // the kernel can mount SquashFS, which takes privileges
+	Apptainer      string `json:"apptainer"`      // path of the program; empty without one
 }
 
 // Unknown is a fact that could not be asked: neither present nor absent.
