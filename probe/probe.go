@@ -47,6 +47,7 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 		return facts.Node{}, err
 	}
 	n.Kernel, n.Hostname = p.kernel(), p.hostname()
+	p.osRelease()
 	p.glibc()
 	p.fabric()
 	p.mpi()

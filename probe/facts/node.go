@@ -22,7 +22,15 @@ type Node struct {
 	Labels        []string  `json:"labels,omitempty"` // words the site gave this node, sorted
 	Unknown       []Unknown `json:"unknown,omitempty"`
 
-	Container *Container `json:"container,omitempty"` // nil where nothing is known of it; no choice depends on it
+	// No choice depends on what follows; nil where nothing is known of it.
+	OSRelease *OSRelease `json:"osRelease,omitempty"`
+	Container *Container `json:"container,omitempty"`
+}
+
+// OSRelease is the distribution of a node, by os-release(5).
+type OSRelease struct {
+	ID        string `json:"id,omitempty"`        // "debian"
+	VersionID string `json:"versionId,omitempty"` // "12"; empty for a distribution without versions
 }
 
 // CPU is the processor of a node.
