@@ -26,6 +26,8 @@ func (t *tool) probe(c *cli.Context) error {
 		return err
 	}
 	switch {
+	case c.Bool("nfd"):
+		return t.printNFD(facts.NFDOf(node), c.Bool("json"))
 	case c.Bool("json"):
 		return t.json(node)
 	case c.Bool("features"):
@@ -35,6 +37,17 @@ func (t *tool) probe(c *cli.Context) error {
 		return nil
 	}
 	t.printNode(node)
+	return nil
+}
+
+// printNFD prints the node in the names of Node Feature Discovery.
+func (t *tool) printNFD(f facts.NFD, asJSON bool) error {
+	if asJSON {
+		return t.json(f)
+	}
+	for _, line := range f.Lines() {
+		fmt.Fprintln(t.stdout, fault.OneLine(line))
+	}
 	return nil
 }
 
