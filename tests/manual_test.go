@@ -48,6 +48,24 @@ func TestOptionsAreDocumented(t *testing.T) {
 	}
 }
 
+// Every option that hpc3 --help shows is in its manual.
+func TestToolOptionsAreDocumented(t *testing.T) {
+	manual := strings.ReplaceAll(read(t, "../etc/man/hpc3.1"), `\-`, "-")
+	help, err := exec.Command(binDir+"/hpc3", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(string(help), -1)
+	if len(options) < 10 {
+		t.Errorf("hpc3 --help shows only %v", options)
+	}
+	for _, name := range options {
+		if name != "--help" && name != "--version" && !strings.Contains(manual, name) {
+			t.Errorf("hpc3.1 does not know %s", name)
+		}
+	}
+}
+
 // The site file that is shipped is read with every key uncommented, and says the same as no file.
 func TestShippedSiteFileHoldsTheDefaults(t *testing.T) {
 	uncommented := regexp.MustCompile(`(?m)^# ([a-z_]+ = |\[\[)`).ReplaceAllString(read(t, "../etc/hpc3.toml"), "$1")

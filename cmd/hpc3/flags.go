@@ -13,7 +13,8 @@ import (
 
 const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
 
-  probe [--root DIR] [--features] [--json]      what this node is
+  probe [--root DIR] [--features|--nfd] [--json]
+                                                what this node is
   explain IMAGE [--node FILE|-] [--nodes-file FILE] [--platform P] [--json]
   explain --index FILE [...]                    which entry of an index this node gets, and why not each other one
   pull IMAGE [-o FILE.sif] [--node FILE] [--nodes-file FILE] [--all-variants]
@@ -41,7 +42,7 @@ func (t *tool) app() *cli.App {
 		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{&cli.BoolFlag{Name: "version"}},
 		ExitErrHandler: func(*cli.Context, error) {}, OnUsageError: onUsage, Action: t.bare,
 		Commands: []*cli.Command{
-			{Name: "probe", Action: t.probe, Flags: []cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}}},
+			{Name: "probe", Action: t.probe, Flags: []cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}, &cli.BoolFlag{Name: "nfd"}}},
 			{Name: "explain", Action: t.explain, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "index"}}, image...)},
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
 				asJSON, &cli.StringFlag{Name: "o", Aliases: []string{"output"}}, &cli.BoolFlag{Name: "all-variants"}, &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
