@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -22,7 +23,8 @@ const (
 // condition is "cuda>=12.4".
 type condition struct{ property, operator, value string }
 
-var conditionPattern = regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`)
+//nolint:gochecknoglobals // constant once compiled; few images need it
+var conditionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`) })
 
 // require holds the requirements of an image's environment against a node. Unmet is a sentence, or empty. On a node without NVIDIA's
 // driver nothing of NVIDIA is used, so nothing can be required: that is a note.
@@ -116,7 +118,7 @@ func (h requireHost) hold(r requirement) string {
 func readConditions(alternative string) ([]condition, error) {
 	var conditions []condition
 	for word := range strings.SplitSeq(alternative, ",") {
-		m := conditionPattern.FindStringSubmatch(word)
+		m := conditionPattern().FindStringSubmatch(word)
 		if m == nil {
 			return nil, fmt.Errorf("%s is no condition", clip(word))
 		}

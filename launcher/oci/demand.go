@@ -65,7 +65,7 @@ func foldToken(s string) string {
 		return cpu
 	}
 	if capability, ok := strings.CutPrefix(s, "nvcap:"); ok {
-		if m := nvcapPattern.FindStringSubmatch(capability); m != nil {
+		if m := nvcapPattern().FindStringSubmatch(capability); m != nil {
 			return "nv-compute-" + m[1] + "-" + m[2]
 		}
 	}
@@ -79,7 +79,7 @@ func validToken(s string) bool {
 		return false
 	}
 	for word := range strings.SplitSeq(s, ":") {
-		if !wordPattern.MatchString(word) {
+		if !isWord(word) {
 			return false
 		}
 	}

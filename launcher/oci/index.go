@@ -131,7 +131,7 @@ func (e *Entry) settle() {
 func platformFaults(p Platform) []string {
 	var faults []string
 	for _, word := range []string{p.OS, p.Architecture, p.Variant} {
-		if word != "" && (!wordPattern.MatchString(word) || len(word) > maxToken) {
+		if word != "" && (!isWord(word) || len(word) > maxToken) {
 			faults = append(faults, fmt.Sprintf("%.80q is no part of a platform", word))
 		}
 	}
