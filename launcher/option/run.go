@@ -14,6 +14,7 @@ type Run struct {
 	Pull       Pull
 	Platform   string // "" = this node
 	Variant    string // "" = the best
+	Variants   Variants
 	Force      bool
 	DryRun     bool
 	Time       bool
@@ -26,7 +27,7 @@ type Run struct {
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
-	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing}
+	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing, Variants: AnyVariants}
 	for _, s := range sources {
 		for _, m := range s.Mounts {
 			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
@@ -42,6 +43,7 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Pull, s.Pull)
 		set(&r.Platform, s.Platform)
 		set(&r.Variant, s.Variant)
+		choose(&r.Variants, s.Variants)
 		set(&r.Force, s.Force)
 		set(&r.DryRun, s.DryRun)
 		set(&r.Time, s.Time)
