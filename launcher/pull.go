@@ -14,6 +14,7 @@ type SIF struct {
 	Digest   string `json:"digest"` // of the manifest
 	Platform string `json:"platform"`
 	Position int    `json:"position"`
+	Tag      string `json:"tag,omitempty"` // where it was chosen by its tag
 }
 
 // Pulled is what Pull did.
@@ -37,6 +38,9 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 	}
 	p := Pulled{Reference: c.Reference.String(), IndexDigest: c.Index.Digest}
 	if all {
+		if err := r.resolveAll(ctx, c); err != nil {
+			return p, err
+		}
 		p.Images, err = r.pullAll(ctx, c)
 		return p, err
 	}
@@ -46,7 +50,7 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 }
 
 func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error) {
-	sif := SIF{Path: file, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position}
+	sif := SIF{Path: file, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position, Tag: c.Index.Entries[c.Result.Chosen].Tag}
 	if file != "" {
 		return sif, r.Save(ctx, c, file)
 	}
