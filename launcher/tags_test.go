@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -186,6 +187,22 @@ func TestChooseByTag(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The command is told the reference as the user wrote it, the image that was chosen, and no index.
+func TestProvenanceOfTag(t *testing.T) {
+	s := serveTags(t, map[string]string{"1_zen2": "linux/amd64", "1_skylake": "linux/amd64/v3"})
+	r := roadTo(t, option.Run{})
+	c, err := s.choose(t, r, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"HPC3_IMAGE_REF=" + strings.TrimPrefix(s.URL, "http://") + "/app:1", "HPC3_IMAGE_DIGEST=" + digestOf("linux/amd64"), "HPC3_VARIANT=linux/amd64:zen2",
+	}
+	if diff := cmp.Diff(want, r.environment(provenance(c, convert.Contents{}))); diff != "" {
+		t.Errorf("the command's variables (-want +got):\n%s", diff)
 	}
 }
 
