@@ -61,12 +61,12 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if c.Nodes, err = r.Nodes(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.readIndex(ctx, c); err != nil {
+	if err := r.readCandidates(ctx, c); err != nil {
 		c.Close()
 		return nil, err
 	}
 	if err := r.pick(ctx, c); err != nil {
-		return c, err
+		return c, c.nameTags(err)
 	}
 	return c, nil
 }

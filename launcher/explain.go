@@ -32,14 +32,16 @@ type Chosen struct {
 	Position int    `json:"position"` // in manifests[] of the index, from 0
 	Digest   string `json:"digest"`
 	Platform string `json:"platform"`
+	Tag      string `json:"tag,omitempty"`
 	Why      string `json:"why"`
 }
 
 // ExplainedEntry is one entry of the index with at least one reason.
 type ExplainedEntry struct {
 	Position int      `json:"position"`
-	Digest   string   `json:"digest"`
+	Digest   string   `json:"digest"` // empty for a tag that was not looked at
 	Platform string   `json:"platform"`
+	Tag      string   `json:"tag,omitempty"` // where the entries are tags
 	Fits     bool     `json:"fits"`
 	Reasons  []string `json:"reasons"`
 }
@@ -79,14 +81,14 @@ func explain(name string, index oci.Index, nodes []facts.Node, result match.Resu
 	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(nodes, platform)}
 	for i, v := range result.Verdicts {
 		entry := index.Entries[i]
-		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), v.Fits, v.Reasons})
+		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), entry.Tag, v.Fits, v.Reasons})
 	}
 	if result.Chosen < 0 {
 		e.Why = result.Why
 		return e
 	}
 	entry := index.Entries[result.Chosen]
-	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), result.Why}
+	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), entry.Tag, result.Why}
 	return e
 }
 
@@ -102,7 +104,11 @@ func (e Explanation) Table() string {
 	}
 	fmt.Fprintf(&b, "node   %s\n\n", e.node)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  #\tPLATFORM\tVERDICT\tREASON")
+	tag := func(string) string { return "" }
+	if slices.ContainsFunc(e.Entries, func(entry ExplainedEntry) bool { return entry.Tag != "" }) {
+		tag = func(s string) string { return fault.OneLine(s) + "\t" }
+	}
+	fmt.Fprintf(w, "  #\t%sPLATFORM\tVERDICT\tREASON\n", tag("TAG"))
 	for _, entry := range e.Entries {
 		verdict, mark := "refused", " "
 		switch {
@@ -113,10 +119,10 @@ func (e Explanation) Table() string {
 		}
 		for i, reason := range entry.Reasons {
 			if i > 0 {
-				fmt.Fprintf(w, "\t\t\t%s\n", fault.OneLine(reason))
+				fmt.Fprintf(w, "\t%s\t\t%s\n", tag(""), fault.OneLine(reason))
 				continue
 			}
-			fmt.Fprintf(w, "%s %d\t%s\t%s\t%s\n", mark, entry.Position, fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
+			fmt.Fprintf(w, "%s %d\t%s%s\t%s\t%s\n", mark, entry.Position, tag(entry.Tag), fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
 		}
 	}
 	_ = w.Flush() // to a strings.Builder
@@ -184,6 +190,7 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 		line("index", c.Index.Digest)
 		line("node", nodesLine(c.Nodes, r.Option.Platform))
 		line("chosen", fmt.Sprintf("entry %d, %s", c.Index.Entries[c.Result.Chosen].Position, platformOf(entry)))
+		line("tag", c.Index.Entries[c.Result.Chosen].Tag)
 		line("digest", entry.Digest)
 		line("why", c.Result.Why)
 		cached, err := r.isCached(c)

@@ -14,6 +14,7 @@ type SIF struct {
 	Digest   string `json:"digest"` // of the manifest
 	Platform string `json:"platform"`
 	Position int    `json:"position"`
+	Tag      string `json:"tag,omitempty"` // where it was chosen by its tag
 }
 
 // Pulled is what Pull did.
@@ -37,6 +38,9 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 	}
 	p := Pulled{Reference: c.Reference.String(), IndexDigest: c.Index.Digest}
 	if all {
+		if err := r.resolveAll(ctx, c); err != nil {
+			return p, err
+		}
 		p.Images, err = r.pullAll(ctx, c)
 		return p, err
 	}
@@ -58,7 +62,8 @@ func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error)
 	if err != nil {
 		return SIF{}, err
 	}
-	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position}, nil
+	e := c.Index.Entries[c.Result.Chosen]
+	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: e.Position, Tag: e.Tag}, nil
 }
 
 // pullAll fetches every image of the index, those for other nodes too: a login node fills the cache of a cluster.

@@ -28,8 +28,11 @@ func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 		if err != nil || fits {
 			return path, err
 		}
-		if err := r.pick(ctx, c); err != nil {
+		if err := r.resolve(ctx, c); err != nil { // the next may be a tag that was not looked at
 			return "", err
+		}
+		if err := r.pick(ctx, c); err != nil {
+			return "", c.nameTags(err)
 		}
 	}
 }

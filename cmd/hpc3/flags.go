@@ -22,6 +22,7 @@ const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
   doctor [--json]                               what is missing on this node, and how to mend it
   --version   --help
 
+explain and pull take --variants auto|index|tags, --pull and --authfile as hpc3-run does.
 IMAGE is what hpc3-run takes. A node file is what hpc3 probe --json prints; a nodes file holds
 several of them, one after another, or is a directory of node files: one choice is made that runs on all.
 Exit status: 0 yes or done, 1 no, 2 usage, 3 could not be found out.
@@ -33,7 +34,7 @@ func (t *tool) app() *cli.App {
 		return fault.New(fault.Usage, "%s", usageText(err)).Hint("see %s --help", name)
 	}
 	image := []cli.Flag{
-		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"},
+		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
 		&cli.StringFlag{Name: "authfile"}, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}},
 	}
 	asJSON := &cli.BoolFlag{Name: "json"}

@@ -79,7 +79,7 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
 	host.Name, _ = os.Hostname() // a node without a name has no words of its own
 	var line option.Settings
-	for _, n := range []string{"platform", "nodes-file", "authfile", "pull"} {
+	for _, n := range []string{"platform", "nodes-file", "authfile", "pull", "variants"} {
 		if !c.IsSet(n) {
 			continue
 		}

@@ -161,6 +161,16 @@ func FamilyOf(goarch string) string {
 	return ""
 }
 
+// ArchOf returns the architecture of a family in GOARCH spelling; empty where the family is none.
+func ArchOf(family string) string {
+	for _, arch := range []string{"amd64", "arm64", "386", "ppc64", "ppc64le", "riscv64", "arm"} {
+		if FamilyOf(arch) == family {
+			return arch
+		}
+	}
+	return ""
+}
+
 // NicheFeatures returns the features of a family that hypervisors and kernels hide and that compiled programs do not use by
 // themselves: only intrinsics, the kernel or code that checks at run time reaches them. A node may lack them and still be of a
 // target that lists them, if more than its features says so.

@@ -191,6 +191,9 @@ func TestFamilies(t *testing.T) {
 		if got != want {
 			t.Errorf("FamilyOf(%q) = %q, want %q", goarch, got, want)
 		}
+		if back := ArchOf(got); got != "" && back != goarch || got == "" && back != "" {
+			t.Errorf("ArchOf(%q) = %q, want %q", got, back, goarch)
+		}
 		if _, ok := LookupTarget(got); got != "" && !ok {
 			t.Errorf("the family %q is no target", got)
 		}
