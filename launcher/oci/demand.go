@@ -58,6 +58,12 @@ func foldTokens(raw []string) (tokens, faults []string) {
 	return tokens, faults
 }
 
+// Token returns a word as entries ask for it, in lower case, and whether it is a word that they can ask for at all.
+func Token(word string) (string, bool) {
+	token := foldToken(word)
+	return token, validToken(token)
+}
+
 // foldToken folds case and MetaHub's two spellings.
 func foldToken(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))

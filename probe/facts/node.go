@@ -41,13 +41,16 @@ type CPU struct {
 	Stepping int      `json:"stepping,omitempty"`
 	Name     string   `json:"name,omitempty"`     // marketing name, as /proc/cpuinfo prints it
 	Target   string   `json:"target"`             // archspec name that rules selection, or one of Later
-	Strict   string   `json:"strict,omitempty"`   // archspec's own answer; never above Target
-	Rule     string   `json:"rule,omitempty"`     // how Target was found: "strict", "bounded" or "relaxed"
-	Missing  []string `json:"missing,omitempty"`  // features of Target that this CPU does not show, sorted; set with "bounded" and "relaxed"
+	Strict   string   `json:"strict,omitempty"`   // archspec's own answer; never above Target, unless the site states that
+	Rule     string   `json:"rule,omitempty"`     // how Target was found: "strict", "bounded", "relaxed" or RuleSite
+	Missing  []string `json:"missing,omitempty"`  // features of Target that this CPU does not show, sorted; not set with "strict"
 	Level    int      `json:"level,omitempty"`    // x86-64 psABI level 1 to 4; 0 on other architectures
 	Features []string `json:"features,omitempty"` // /proc/cpuinfo spelling, sorted
 	Emulated bool     `json:"emulated"`           // true under qemu-user
 }
+
+// RuleSite is the Rule of a CPU of which the site stated the Target: its word wins, so that even features in Missing count as there.
+const RuleSite = "site"
 
 // GPU is one accelerator that this process may use.
 type GPU struct {
