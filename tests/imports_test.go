@@ -21,7 +21,7 @@ var plan = map[string][]string{
 	"launcher/fault":    {},
 	"launcher/oci":      {"launcher/fault"},
 	"launcher/option":   {},
-	"launcher/site":     {"launcher/option", "launcher/fault"},
+	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault"},
 	"launcher/slurm":    {},
 	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
 	"launcher/fetch":    {"launcher/oci", "launcher/fault"},
