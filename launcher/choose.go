@@ -88,6 +88,9 @@ func (r *Road) Node(ctx context.Context) (facts.Node, error) {
 		}
 		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).Hint("report this together with /proc/cpuinfo")
 	}
+	if node, err = r.labelled(node); err != nil {
+		return facts.Node{}, err
+	}
 	r.Clock.Done("probe", node.CPU.Target)
 	return node, nil
 }

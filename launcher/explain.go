@@ -157,6 +157,9 @@ func nodeLine(n facts.Node, platform string) string {
 	if n.CPU.Level > 0 {
 		parts[0] += fmt.Sprintf(" (x86-64-v%d)", n.CPU.Level)
 	}
+	if n.CPU.Rule == facts.RuleSite {
+		parts[0] += " stated by the site"
+	}
 	if n.CPU.Emulated {
 		parts = append(parts, "emulated")
 	}

@@ -37,6 +37,9 @@ func (t *tool) probe(c *cli.Context) error {
 		return nil
 	}
 	t.printNode(node)
+	for _, words := range road.Stated() {
+		fmt.Fprintf(t.stdout, "%-9s %s (platform-features of %s)\n", "stated", strings.Join(words, ", "), fault.OneLine(road.Site.File))
+	}
 	return nil
 }
 
@@ -119,10 +122,16 @@ func target(c facts.CPU) string {
 	if c.Level > 0 {
 		s += fmt.Sprintf(" (x86-64-v%d)", c.Level)
 	}
+	if c.Rule == facts.RuleSite {
+		s += ", stated by the site"
+	}
 	if c.Strict != "" && c.Strict != c.Target {
 		how := ", told by family and model: "
-		if c.Rule == "relaxed" {
+		switch c.Rule {
+		case "relaxed":
 			how = ", told without flags that only special code uses: "
+		case facts.RuleSite:
+			how = ": "
 		}
 		s += how + "by all its flags it would be " + c.Strict
 	}

@@ -140,7 +140,7 @@ func explain(file string, err error) error {
 		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, strings.Join(first.Key(), ".")).Hint("settings that this version knows are in hpc3.toml(5)")
 	case errors.As(err, &bad):
 		line, _ := bad.Position()
-		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: "))
+		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: ")).Hint("what each setting takes is in hpc3.toml(5)")
 	}
 	return fault.New(fault.Config, "%s: %w", file, err)
 }
