@@ -32,8 +32,8 @@ export CGO_CFLAGS = -Wno-deprecated-declarations
 
 build:
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
 	@sh tests/tools/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).

@@ -26,12 +26,13 @@ const maxNesting = 3
 // Choice is what came out of looking at the index: an entry, or none and the reasons.
 type Choice struct {
 	Reference oci.Reference
-	Node      facts.Node   // what was matched against: this node, or --platform as a node
+	Nodes     []facts.Node // what was matched against: this node, or those of --nodes-file, or --platform as a node; none for a SIF
 	Index     oci.Index    // without entries for a SIF
 	Result    match.Result // Chosen is an index into Index.Entries, -1 where none fits
 	Cached    bool         // the index came from the cache
 
 	entry  oci.Entry // the chosen one; where it was an index itself, the chosen one of that
+	every  bool      // for every node: what the image says of nodes is not held against any
 	key    string    // the name of the reference in the cache
 	source fetch.Source
 }
@@ -57,15 +58,15 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if ref.Transport == oci.SIF {
 		return c, nil
 	}
-	if c.Node, err = r.Node(ctx); err != nil {
+	if c.Nodes, err = r.Nodes(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.readIndex(ctx, c); err != nil {
+	if err := r.readCandidates(ctx, c); err != nil {
 		c.Close()
 		return nil, err
 	}
 	if err := r.pick(ctx, c); err != nil {
-		return c, err
+		return c, c.nameTags(err)
 	}
 	return c, nil
 }
@@ -87,8 +88,36 @@ func (r *Road) Node(ctx context.Context) (facts.Node, error) {
 		}
 		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).Hint("report this together with /proc/cpuinfo")
 	}
+	if node, err = r.labelled(node); err != nil {
+		return facts.Node{}, err
+	}
 	r.Clock.Done("probe", node.CPU.Target)
 	return node, nil
+}
+
+// Nodes returns the facts of all nodes that the choice is for: those of --nodes-file, else the one. Where the command runs here, this
+// node is one of them, whether or not the file knows it.
+func (r *Road) Nodes(ctx context.Context) ([]facts.Node, error) {
+	if r.Option.NodesFile == "" || r.Option.Platform != "" || r.Given != nil {
+		if n := r.Host.Getenv("SLURM_STEP_NUM_NODES"); n != "" && n != "1" && !r.Elsewhere {
+			r.note("each of the %s nodes of this step chooses for itself; --nodes-file makes one choice for all", n)
+		}
+		node, err := r.Node(ctx)
+		return []facts.Node{node}, err
+	}
+	nodes, err := ReadNodes(r.Option.NodesFile)
+	if err != nil {
+		return nil, err
+	}
+	r.Clock.Done("nodes", fmt.Sprintf("%d of %s", len(nodes), r.Option.NodesFile))
+	if !r.Elsewhere && !slices.ContainsFunc(nodes, func(n facts.Node) bool { return n.Hostname != "" && n.Hostname == r.Host.Name }) {
+		node, err := r.Node(ctx)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
 }
 
 func (r *Road) probeOptions() probe.Options {
@@ -312,12 +341,12 @@ func (r *Road) pick(ctx context.Context, c *Choice) error {
 }
 
 func (r *Road) matchEntries(c *Choice, entries []oci.Entry, depth int) (match.Result, error) {
-	result := match.Best([]facts.Node{c.Node}, entries, match.Policy{CPUFeatures: r.Site.CPUFeatures})
+	result := match.Best(c.Nodes, entries, r.policy())
 	if r.Option.Variant != "" && depth == 0 {
 		return r.forced(c, result)
 	}
 	if result.Chosen < 0 {
-		return result, fault.New(fault.NoMatch, "no entry of %s fits %s: %s", c.Reference, describe(c.Node, r.Option.Platform), result.Why).
+		return result, fault.New(fault.NoMatch, "no entry of %s fits %s: %s", c.Reference, describe(c.Nodes, r.Option.Platform), result.Why).
 			Hint("see what each entry asks for: hpc3 explain %s", c.Reference.Name)
 	}
 	return result, nil
@@ -332,7 +361,7 @@ func (r *Road) forced(c *Choice, result match.Result) (match.Result, error) {
 	}
 	verdict := result.Verdicts[at]
 	if !verdict.Fits && !r.Option.Force {
-		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", r.Option.Variant, c.Reference, describe(c.Node, r.Option.Platform), verdict.Reasons[0]).
+		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", r.Option.Variant, c.Reference, describe(c.Nodes, r.Option.Platform), verdict.Reasons[0]).
 			Hint("--force runs it all the same")
 	}
 	if !verdict.Fits {
@@ -364,12 +393,17 @@ func (c *Choice) arch() string {
 	if c.entry.Platform != nil && c.entry.Platform.Architecture != "" {
 		return c.entry.Platform.Architecture
 	}
-	return c.Node.Arch
+	return c.Nodes[0].Arch
 }
 
-func describe(n facts.Node, platform string) string {
-	if platform != "" {
+func describe(nodes []facts.Node, platform string) string {
+	switch {
+	case platform != "":
 		return platform
+	case len(nodes) > 1:
+		return fmt.Sprintf("all of %d nodes", len(nodes))
 	}
-	return "this node (" + n.CPU.Target + ")"
+	return "this node (" + nodes[0].CPU.Target + ")"
 }
+
+func (r *Road) policy() match.Policy { return match.Policy{CPUFeatures: r.Site.CPUFeatures} }

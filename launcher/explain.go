@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -30,14 +32,16 @@ type Chosen struct {
 	Position int    `json:"position"` // in manifests[] of the index, from 0
 	Digest   string `json:"digest"`
 	Platform string `json:"platform"`
+	Tag      string `json:"tag,omitempty"`
 	Why      string `json:"why"`
 }
 
 // ExplainedEntry is one entry of the index with at least one reason.
 type ExplainedEntry struct {
 	Position int      `json:"position"`
-	Digest   string   `json:"digest"`
+	Digest   string   `json:"digest"` // empty for a tag that was not looked at
 	Platform string   `json:"platform"`
+	Tag      string   `json:"tag,omitempty"` // where the entries are tags
 	Fits     bool     `json:"fits"`
 	Reasons  []string `json:"reasons"`
 }
@@ -56,35 +60,35 @@ func (r *Road) Explain(ctx context.Context, image string) (Explanation, error) {
 	if err != nil && class != fault.NoMatch {
 		return Explanation{}, err
 	}
-	return explain(c.Reference.Name, c.Index, c.Node, c.Result, r.Option.Platform), nil
+	return explain(c.Reference.Name, c.Index, c.Nodes, c.Result, r.Option.Platform), nil
 }
 
 // ExplainIndex judges the entries of an index that was read from a file.
 func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Explanation, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
-		return Explanation{}, err
+		return Explanation{}, fmt.Errorf("%s: %w", name, err)
 	}
-	node, err := r.Node(ctx)
+	nodes, err := r.Nodes(ctx)
 	if err != nil {
 		return Explanation{}, err
 	}
-	result := match.Best([]facts.Node{node}, index.Entries, match.Policy{CPUFeatures: r.Site.CPUFeatures})
-	return explain(name, index, node, result, r.Option.Platform), nil
+	result := match.Best(nodes, index.Entries, r.policy())
+	return explain(name, index, nodes, result, r.Option.Platform), nil
 }
 
-func explain(name string, index oci.Index, node facts.Node, result match.Result, platform string) Explanation {
-	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodeLine(node, platform)}
+func explain(name string, index oci.Index, nodes []facts.Node, result match.Result, platform string) Explanation {
+	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(nodes, platform)}
 	for i, v := range result.Verdicts {
 		entry := index.Entries[i]
-		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), v.Fits, v.Reasons})
+		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), entry.Tag, v.Fits, v.Reasons})
 	}
 	if result.Chosen < 0 {
 		e.Why = result.Why
 		return e
 	}
 	entry := index.Entries[result.Chosen]
-	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), result.Why}
+	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), entry.Tag, result.Why}
 	return e
 }
 
@@ -100,7 +104,11 @@ func (e Explanation) Table() string {
 	}
 	fmt.Fprintf(&b, "node   %s\n\n", fault.OneLine(e.node))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  #\tPLATFORM\tVERDICT\tREASON")
+	tag := func(string) string { return "" }
+	if slices.ContainsFunc(e.Entries, func(entry ExplainedEntry) bool { return entry.Tag != "" }) {
+		tag = func(s string) string { return fault.OneLine(s) + "\t" }
+	}
+	fmt.Fprintf(w, "  #\t%sPLATFORM\tVERDICT\tREASON\n", tag("TAG"))
 	for _, entry := range e.Entries {
 		verdict, mark := "refused", " "
 		switch {
@@ -111,10 +119,10 @@ func (e Explanation) Table() string {
 		}
 		for i, reason := range entry.Reasons {
 			if i > 0 {
-				fmt.Fprintf(w, "\t\t\t%s\n", fault.OneLine(reason))
+				fmt.Fprintf(w, "\t%s\t\t%s\n", tag(""), fault.OneLine(reason))
 				continue
 			}
-			fmt.Fprintf(w, "%s %d\t%s\t%s\t%s\n", mark, entry.Position, fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
+			fmt.Fprintf(w, "%s %d\t%s%s\t%s\t%s\n", mark, entry.Position, tag(entry.Tag), fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
 		}
 	}
 	_ = w.Flush() // to a strings.Builder
@@ -122,6 +130,22 @@ func (e Explanation) Table() string {
 		fmt.Fprintf(&b, "\nnothing fits: %s\n", fault.OneLine(e.Why))
 	}
 	return b.String()
+}
+
+// nodesLine is one node in a line, or how many of which CPU there are.
+func nodesLine(nodes []facts.Node, platform string) string {
+	if len(nodes) == 1 {
+		return nodeLine(nodes[0], platform)
+	}
+	count := map[string]int{}
+	for _, n := range nodes {
+		count[n.CPU.Target]++
+	}
+	line := fmt.Sprintf("%d nodes:", len(nodes))
+	for _, target := range slices.Sorted(maps.Keys(count)) {
+		line += fmt.Sprintf(" %d %s", count[target], target)
+	}
+	return line
 }
 
 // nodeLine is a node in one line.
@@ -132,6 +156,9 @@ func nodeLine(n facts.Node, platform string) string {
 	parts := []string{n.Arch + " " + n.CPU.Target}
 	if n.CPU.Level > 0 {
 		parts[0] += fmt.Sprintf(" (x86-64-v%d)", n.CPU.Level)
+	}
+	if n.CPU.Rule == facts.RuleSite {
+		parts[0] += " stated by the site"
 	}
 	if n.CPU.Emulated {
 		parts = append(parts, "emulated")
@@ -164,8 +191,9 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 	line("image", c.Reference.String())
 	if entry, ok := c.Entry(); ok {
 		line("index", c.Index.Digest)
-		line("node", nodeLine(c.Node, r.Option.Platform))
+		line("node", nodesLine(c.Nodes, r.Option.Platform))
 		line("chosen", fmt.Sprintf("entry %d, %s", c.Index.Entries[c.Result.Chosen].Position, platformOf(entry)))
+		line("tag", c.Index.Entries[c.Result.Chosen].Tag)
 		line("digest", entry.Digest)
 		line("why", c.Result.Why)
 		cached, err := r.isCached(c)

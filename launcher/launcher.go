@@ -50,6 +50,7 @@ type Road struct {
 
 	Given     *facts.Node // match against this node instead of probing
 	ProbeRoot string      // probe the recorded node below this directory
+	Elsewhere bool        // the command will not run on this node
 
 	cache *store.Store
 }

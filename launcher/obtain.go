@@ -11,29 +11,29 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Obtain returns the path of the chosen entry's SIF, fetched and converted where the cache lacks it.
+// Obtain returns the path of the chosen entry's SIF, fetched and converted where the cache lacks it. The choice may change to the next
+// best entry, where the image itself says that it is not for this node.
 func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if c.Reference.Transport == oci.SIF {
 		return c.Reference.Path, nil
 	}
-	arch := c.arch()
+	path, err := r.settle(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	if path != "" {
+		r.Clock.Done("image", "from the cache")
+		return path, nil
+	}
 	s, err := r.Store()
 	if err != nil {
 		return "", err
-	}
-	path, ok, err := s.SIF(c.entry.Digest, arch)
-	if err != nil {
-		return "", err
-	}
-	if ok {
-		r.Clock.Done("image", "from the cache")
-		return path, nil
 	}
 	img, err := r.image(ctx, c)
 	if err != nil {
 		return "", err
 	}
-	path, err = s.CreateSIF(ctx, c.entry.Digest, arch, func(f *os.File) error { return r.convert(ctx, f, img) })
+	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, img) })
 	if err != nil {
 		return "", err
 	}
@@ -43,6 +43,9 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 
 // Save writes the chosen entry's SIF to a file, whole or not at all.
 func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
+	if _, err := r.settle(ctx, c); err != nil {
+		return err
+	}
 	img, err := r.image(ctx, c)
 	if err != nil {
 		return err
@@ -91,19 +94,8 @@ func (r *Road) convert(ctx context.Context, f *os.File, img convert.Image) error
 
 // image gathers what the conversion reads: the manifest and config now, the layers when they are opened.
 func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
-	raw, err := r.blob(ctx, c, c.entry.Descriptor)
+	raw, manifest, config, err := r.document(ctx, c)
 	if err != nil {
-		return convert.Image{}, err
-	}
-	manifest, err := oci.ParseManifest(raw)
-	if err != nil {
-		return convert.Image{}, err
-	}
-	config, err := r.blob(ctx, c, manifest.Config)
-	if err != nil {
-		return convert.Image{}, err
-	}
-	if err := r.checkConfig(c, config); err != nil {
 		return convert.Image{}, err
 	}
 	if r.Option.Pull == option.Never {
@@ -123,16 +115,14 @@ func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
 	return img, nil
 }
 
-// checkConfig holds the config's own word on its platform against the node: an index may lack it, or be wrong.
-func (r *Road) checkConfig(c *Choice, raw []byte) error {
-	config, err := oci.ParseConfig(raw)
-	if err != nil {
-		return err
+// document returns the manifest of the chosen image, as bytes too, and its config.
+func (r *Road) document(ctx context.Context, c *Choice) (raw []byte, manifest oci.Manifest, config []byte, err error) {
+	if raw, err = r.blob(ctx, c, c.entry.Descriptor); err != nil {
+		return nil, oci.Manifest{}, nil, err
 	}
-	arch := config.Architecture
-	if arch == "" || arch == c.Node.Arch || r.Option.Force {
-		return nil
+	if manifest, err = oci.ParseManifest(raw); err != nil {
+		return nil, oci.Manifest{}, nil, err
 	}
-	return fault.New(fault.NoMatch, "the image that %s names is for %s, by its own config, and %s is %s", c.Reference, arch, describe(c.Node, r.Option.Platform), c.Node.Arch).
-		Hint("the index is wrong about this entry; --variant takes another one")
+	config, err = r.blob(ctx, c, manifest.Config)
+	return raw, manifest, config, err
 }

@@ -14,6 +14,7 @@ type SIF struct {
 	Digest   string `json:"digest"` // of the manifest
 	Platform string `json:"platform"`
 	Position int    `json:"position"`
+	Tag      string `json:"tag,omitempty"` // where it was chosen by its tag
 }
 
 // Pulled is what Pull did.
@@ -37,22 +38,32 @@ func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, 
 	}
 	p := Pulled{Reference: c.Reference.String(), IndexDigest: c.Index.Digest}
 	if all {
+		if err := r.resolveAll(ctx, c); err != nil {
+			return p, err
+		}
 		p.Images, err = r.pullAll(ctx, c)
 		return p, err
 	}
 	sif, err := r.pullOne(ctx, c, file)
+	if err != nil {
+		return Pulled{}, err
+	}
 	p.Images = []SIF{sif}
-	return p, err
+	return p, nil
 }
 
 func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error) {
-	sif := SIF{Path: file, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: c.Index.Entries[c.Result.Chosen].Position}
+	path, err := file, error(nil)
 	if file != "" {
-		return sif, r.Save(ctx, c, file)
+		err = r.Save(ctx, c, file)
+	} else {
+		path, err = r.Obtain(ctx, c)
 	}
-	path, err := r.Obtain(ctx, c)
-	sif.Path = path
-	return sif, err
+	if err != nil {
+		return SIF{}, err
+	}
+	e := c.Index.Entries[c.Result.Chosen]
+	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: e.Position, Tag: e.Tag}, nil
 }
 
 // pullAll fetches every image of the index, those for other nodes too: a login node fills the cache of a cluster.
@@ -64,7 +75,7 @@ func (r *Road) pullAll(ctx context.Context, c *Choice) ([]SIF, error) {
 		}
 		one := *c
 		one.entry = entry
-		one.Node.Arch = one.arch()
+		one.every = true
 		one.Result = match.Result{Chosen: i, Why: "--all-variants"}
 		sif, err := r.pullOne(ctx, &one, "")
 		c.source = one.source // opened by the first that needed it

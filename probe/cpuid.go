@@ -69,6 +69,7 @@ func cpuidFeatures() []cpuidFeature {
 		{"adx", cpuid.ADX},
 		{"aes", cpuid.AESNI},
 		{"amx_bf16", cpuid.AMXBF16},
+		{"amx_fp16", cpuid.AMXFP16},
 		{"amx_int8", cpuid.AMXINT8},
 		{"amx_tile", cpuid.AMXTILE},
 		{"avx", cpuid.AVX},

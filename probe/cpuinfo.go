@@ -73,7 +73,7 @@ func (c cpuinfo) arch() string {
 			return "arm64"
 		}
 		return "arm"
-	case strings.HasPrefix(c.values["cpu"], "POWER"):
+	case strings.HasPrefix(c.values["cpu"], "POWER"), strings.HasPrefix(c.values["cpu"], "Power"):
 		return "ppc64le"
 	case strings.HasPrefix(c.values["isa"], "rv64"):
 		return "riscv64"
@@ -95,6 +95,7 @@ func (c cpuinfo) processor(family string) processor {
 		p.vendor, p.part = implementer(c.values["CPU implementer"]), strings.ToLower(c.values["CPU part"])
 	case "ppc64", "ppc64le":
 		p.generation = powerGeneration(c.values["cpu"])
+		p.core = laterPowerCore(family, c.values["cpu"])
 	case "riscv64":
 		p.core = riscvCore(c.values["uarch"], c.values["model name"])
 	}
@@ -121,6 +122,16 @@ func powerGeneration(cpu string) int {
 		return 0
 	}
 	return n
+}
+
+// laterPowerCore returns the target beyond archspec's table that a POWER CPU is; empty where it is none. Since this generation the
+// kernel writes "Power11 (architected), altivec supported", of which archspec reads no number.
+func laterPowerCore(family, cpu string) string {
+	word, _, _ := strings.Cut(strings.Trim(strings.ToLower(cpu), " "), " ")
+	if strings.TrimSuffix(word, ",") != "power11" {
+		return ""
+	}
+	return "power11" + strings.TrimPrefix(family, "ppc64")
 }
 
 // riscvCore returns the target of a RISC-V core, empty where it is not known.

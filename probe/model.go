@@ -1,7 +1,7 @@
 package probe
 
 // coreOf returns the target that an x86 CPU's family, model and stepping name; empty where they name none that is known here. A newer
-// core than the table knows stands under the nearest older one. Sources: Intel's and AMD's lists of CPUIDs, as the Linux kernel
+// core than archspec's table knows stands under the nearest older one, see laterIntelCore. Sources: Intel's and AMD's lists of CPUIDs, as the Linux kernel
 // keeps them in arch/x86/include/asm/intel-family.h and arch/x86/kernel/cpu/amd.c.
 func coreOf(vendor string, family, model, stepping int) string {
 	switch {
@@ -50,6 +50,19 @@ func intelCore(model, stepping int) string {
 		return "arrowlake"
 	case 0xc6, 0xbd: // Arrow Lake for desktops, Lunar Lake
 		return "arrowlake_s"
+	}
+	return ""
+}
+
+// laterIntelCore returns the target beyond archspec's table that a model of family 6 is.
+func laterIntelCore(model, stepping int) string {
+	switch {
+	case model == 0x55 && (stepping == 10 || stepping == 11):
+		return "cooperlake"
+	case model == 0x8c || model == 0x8d:
+		return "tigerlake"
+	case model == 0xad || model == 0xae:
+		return "graniterapids"
 	}
 	return ""
 }

@@ -173,7 +173,7 @@ func TestEveryFeatureHasASource(t *testing.T) {
 	for _, key := range []uint64{16, 26} {
 		known = append(known, hwcapNames(key)...)
 	}
-	for _, name := range facts.Targets() {
+	for _, name := range slices.Concat(facts.Targets(), facts.Later()) {
 		target, _ := facts.LookupTarget(name)
 		for _, f := range target.Features {
 			if !slices.Contains(known, f) {

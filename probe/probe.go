@@ -47,11 +47,14 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 		return facts.Node{}, err
 	}
 	n.Kernel, n.Hostname = p.kernel(), p.hostname()
+	p.osRelease()
 	p.glibc()
 	p.fabric()
 	p.mpi()
 	p.nvidia(ctx, opt)
 	p.amd()
+	p.intel()
+	p.container()
 	return n, nil
 }
 

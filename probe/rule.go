@@ -14,13 +14,13 @@ type processor struct {
 	features                set
 	part                    string // ARM: "0xd0c"
 	generation              int    // POWER
-	core                    string // RISC-V: target
+	core                    string // RISC-V, and POWER beyond archspec: the target that the text names
 }
 
 // The ways in which a target is found; the words are those of facts.CPU.Rule.
 const (
 	ruleStrict  = "strict"  // archspec's own: every feature of the target is there
-	ruleBounded = "bounded" // as strict, but for niche features, up to the target that the model number names
+	ruleBounded = "bounded" // as strict, but for niche features, up to the target that the model number names; one newer than archspec too
 	ruleRelaxed = "relaxed" // as strict, but for niche features
 )
 
@@ -51,7 +51,21 @@ func (p processor) find() finding {
 			f.take(p.fit(niche), ruleRelaxed, func(t facts.Target) bool { return t.Name != f.strict })
 		}
 	}
+	if t, known := facts.LookupTarget(p.laterCore()); known && p.shows(t, niche) {
+		f.take(t, ruleBounded, func(t facts.Target) bool { return t.DescendsFrom(f.target) })
+	}
 	return f.lacking(p.features)
+}
+
+// laterCore returns the target beyond archspec's table that a CPU's number or name gives; empty where it is none.
+func (p processor) laterCore() string {
+	switch {
+	case p.family == "x86_64" && p.vendor == "GenuineIntel" && p.number == 6:
+		return laterIntelCore(p.model, p.stepping)
+	case p.family == "ppc64" || p.family == "ppc64le":
+		return p.core
+	}
+	return ""
 }
 
 // take makes t the finding if it is better.

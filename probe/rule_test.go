@@ -68,17 +68,69 @@ func TestHiddenFeatures(t *testing.T) {
 	}
 }
 
+// A target that archspec does not know is found if the number names it and what it adds is shown; else the answer is as it was without it.
+func TestLaterTargets(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		like                 string
+		family, model, step  int
+		hidden               []string
+		target, strict, rule string
+	}{
+		{"Cooper Lake", "cooperlake", 6, 85, 11, nil, "cooperlake", "cascadelake", "bounded"},
+		{"Cooper Lake in a guest", "cooperlake", 6, 85, 10, []string{"clwb"}, "cooperlake", "x86_64_v4", "bounded"},
+		{"without bfloat16", "cooperlake", 6, 85, 11, []string{"avx512_bf16"}, "cascadelake", "cascadelake", "strict"},
+		{"all of it under Cascade Lake's stepping", "cooperlake", 6, 85, 7, nil, "cascadelake", "cascadelake", "strict"},
+		{"more than the number names", "sapphirerapids", 6, 85, 11, nil, "sapphirerapids", "sapphirerapids", "strict"},
+		{"Tiger Lake", "tigerlake", 6, 0x8c, 1, nil, "tigerlake", "icelake", "bounded"},
+		{"Tiger Lake, direct stores hidden", "tigerlake", 6, 0x8d, 1, []string{"movdir64b", "movdiri"}, "tigerlake", "icelake", "bounded"},
+		{"Tiger Lake, what counts hidden", "tigerlake", 6, 0x8c, 1, []string{"avx512_vp2intersect"}, "icelake", "icelake", "strict"},
+		{"Rocket Lake", "icelake", 6, 0xa7, 1, nil, "icelake", "icelake", "strict"},
+		{"Granite Rapids", "graniterapids", 6, 0xad, 1, nil, "graniterapids", "sapphirerapids", "bounded"},
+		{"Granite Rapids D in a guest", "graniterapids", 6, 0xae, 1, []string{"cldemote"}, "graniterapids", "icelake", "bounded"},
+		{"a hypervisor that knows no FP16 tiles", "graniterapids", 6, 0xad, 1, []string{"amx_fp16"}, "sapphirerapids", "sapphirerapids", "strict"},
+		{"no tiles at all", "graniterapids", 6, 0xad, 1, []string{"amx_tile", "amx_bf16", "amx_int8", "amx_fp16"}, "icelake", "icelake", "strict"},
+		{"a number that is not known", "graniterapids", 6, 250, 1, nil, "sapphirerapids", "sapphirerapids", "strict"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := cpuLike(t, c.like, c.family, c.model, c.step, c.hidden...).find()
+			if got.target != c.target || got.strict != c.strict || got.rule != c.rule {
+				t.Errorf("find() = %s, strict %s, rule %s; want %s, %s, %s", got.target, got.strict, got.rule, c.target, c.strict, c.rule)
+			}
+			if slices.Sort(got.missing); got.rule == ruleBounded && !slices.Equal(got.missing, c.hidden) {
+				t.Errorf("missing %v, want %v", got.missing, c.hidden)
+			}
+		})
+	}
+}
+
+// However a CPU is numbered and whatever it shows, archspec's own answer is one of archspec's.
+func TestStrictKnowsNothingLater(t *testing.T) {
+	for _, name := range facts.Later() {
+		like, _ := facts.LookupTarget(name)
+		if like.Root() != "x86_64" {
+			continue
+		}
+		for model := range 256 {
+			f := cpuLike(t, name, 6, model, 11).find()
+			if slices.Contains(facts.Later(), f.strict) || slices.Contains(facts.Later(), f.target) != (f.target == laterIntelCore(model, 11)) {
+				t.Errorf("%s as 6/%d is taken for %s, strict %s", name, model, f.target, f.strict)
+			}
+		}
+	}
+}
+
 // Whatever is hidden, the answer is a target of which nothing but niche features is missing, never above what the number names, and
 // never below archspec's.
 func TestRuleNeverAddsFeatures(t *testing.T) {
 	niche := facts.NicheFeatures("x86_64")
-	for _, name := range facts.Targets() {
+	for _, name := range slices.Concat(facts.Targets(), facts.Later()) {
 		like, _ := facts.LookupTarget(name)
 		if like.Root() != "x86_64" {
 			continue
 		}
 		for _, hidden := range like.Features {
-			for _, number := range [][3]int{{6, 85, 7}, {6, 143, 6}, {6, 198, 2}, {25, 17, 1}, {26, 2, 1}, {21, 2, 0}, {6, 250, 0}} {
+			for _, number := range [][3]int{{6, 85, 7}, {6, 143, 6}, {6, 198, 2}, {25, 17, 1}, {26, 2, 1}, {21, 2, 0}, {6, 250, 0}, {6, 173, 1}, {6, 140, 1}, {6, 85, 11}} {
 				p := cpuLike(t, name, number[0], number[1], number[2], hidden)
 				f := p.find()
 				target, _ := facts.LookupTarget(f.target)
@@ -179,6 +231,8 @@ func TestCPUInfoText(t *testing.T) {
 		{"32 bits", "flags : fpu mmx sse\n", "386", "x86"},
 		{"32-bit ARM", "Features : neon vfpv4\nCPU implementer : 0x41\nCPU part : 0xd08\n", "arm", "arm"},
 		{"POWER", "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n", "ppc64le", "power9le"},
+		{"POWER11 as Linux writes it", "cpu\t\t: Power11 (architected), altivec supported\n", "ppc64le", "power11le"},
+		{"POWER11 in capitals", "cpu\t\t: POWER11 (raw), altivec supported\n", "ppc64le", "power11le"},
 		{"POWER without a number", "cpu\t: POWERnext\n", "ppc64le", "ppc64le"},
 		{"RISC-V", "hart : 1\nisa : rv64imafdc\nuarch : sifive,u74-mc\n", "riscv64", "u74mc"},
 		{"RISC-V of another make", "isa : rv64imafdc\n", "riscv64", "riscv64"},

@@ -21,7 +21,8 @@ var plan = map[string][]string{
 	"launcher/fault":    {},
 	"launcher/oci":      {"launcher/fault"},
 	"launcher/option":   {},
-	"launcher/site":     {"launcher/option", "launcher/fault"},
+	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault"},
+	"launcher/slurm":    {},
 	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
 	"launcher/fetch":    {"launcher/oci", "launcher/fault"},
 	"launcher/squashfs": {},
@@ -29,7 +30,7 @@ var plan = map[string][]string{
 	"launcher/store":    {"launcher/fault"},
 	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault"},
 	"launcher": {
-		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/match",
+		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/run",
 	},
 	"cmd/hpc3-run": {"launcher", "launcher/run", "launcher/option", "launcher/fault"},

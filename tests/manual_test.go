@@ -3,11 +3,13 @@ package tests
 import (
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/site"
 )
 
 func read(t *testing.T, file string) string {
@@ -26,7 +28,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := read(t, "../etc/hpc3.toml")
+	shipped := read(t, "../etc/hpc3.toml")
 	keys := read(t, "../etc/man/hpc3.toml.5")
 	for _, name := range option.Names {
 		if !strings.Contains(manual, "--"+name) {
@@ -39,7 +41,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 			continue // the same key as its counterpart
 		}
 		key := strings.ReplaceAll(name, "-", "_")
-		if !strings.Contains(site, "\n# "+key+" = ") {
+		if !strings.Contains(shipped, "\n# "+key+" = ") {
 			t.Errorf("etc/hpc3.toml does not show %s", key)
 		}
 		if !strings.Contains(keys, key) {
@@ -48,9 +50,46 @@ func TestOptionsAreDocumented(t *testing.T) {
 	}
 }
 
+// Every option that hpc3 --help shows is in its manual.
+func TestToolOptionsAreDocumented(t *testing.T) {
+	manual := strings.ReplaceAll(read(t, "../etc/man/hpc3.1"), `\-`, "-")
+	help, err := exec.Command(binDir+"/hpc3", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(string(help), -1)
+	if len(options) < 10 {
+		t.Errorf("hpc3 --help shows only %v", options)
+	}
+	for _, name := range options {
+		if name != "--help" && name != "--version" && !strings.Contains(manual, name) {
+			t.Errorf("hpc3.1 does not know %s", name)
+		}
+	}
+}
+
+// Every key that only the site sets is in the site file that is shipped, and in its manual.
+func TestSiteKeysAreDocumented(t *testing.T) {
+	shipped, manual := read(t, "../etc/hpc3.toml"), read(t, "../etc/man/hpc3.toml.5")
+	for _, of := range []reflect.Type{reflect.TypeFor[site.Site](), reflect.TypeFor[site.Host]()} {
+		for i := range of.NumField() {
+			key := of.Field(i).Tag.Get("toml")
+			if key == "" || key == "-" {
+				continue
+			}
+			if !strings.Contains(shipped, "\n# "+key+" = ") && !strings.Contains(shipped, "["+key+"]") {
+				t.Errorf("etc/hpc3.toml does not show %s", key)
+			}
+			if !strings.Contains(manual, key) {
+				t.Errorf("hpc3.toml.5 does not know %s", key)
+			}
+		}
+	}
+}
+
 // The site file that is shipped is read with every key uncommented, and says the same as no file.
 func TestShippedSiteFileHoldsTheDefaults(t *testing.T) {
-	uncommented := regexp.MustCompile(`(?m)^# ([a-z_]+ = |\[\[)`).ReplaceAllString(read(t, "../etc/hpc3.toml"), "$1")
+	uncommented := regexp.MustCompile(`(?m)^# ([a-z0-9_-]+ = |\[)`).ReplaceAllString(read(t, "../etc/hpc3.toml"), "$1")
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/hpc3.toml", []byte(uncommented), 0o600); err != nil {
 		t.Fatal(err)

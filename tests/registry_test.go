@@ -31,7 +31,8 @@ import (
 )
 
 // faultyRegistry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/" with blobs that
-// differ in one byte, below "cut/" with blobs that end early; requests below "counted/" are counted. The images of all are those of "good/".
+// differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of tags; requests below "counted/" are counted.
+// The images of all are those of "good/".
 type faultyRegistry struct {
 	host  string
 	inner http.Handler
@@ -40,7 +41,7 @@ type faultyRegistry struct {
 	log []string
 }
 
-var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|counted)/`)
+var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|nolist|counted)/`)
 
 func startRegistry(t *testing.T) *faultyRegistry {
 	t.Helper()
@@ -59,7 +60,46 @@ func startRegistry(t *testing.T) *faultyRegistry {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
+	if err := pushTags(r.host); err != nil {
+		t.Fatal(err)
+	}
 	return r
+}
+
+// pushTags pushes images that are variants of one another by their tags. 2021.5 itself is not there, 2021.6 is a single image, 2021.7 an
+// index; that of 2021.5_mpi-mpich is for arm64 only, which its tag does not say, and 2021.9_rack_b is an index.
+func pushTags(host string) error {
+	for tag, arch := range map[string]string{
+		"2021.5_graviton2": "arm64", "2021.5_skylake": "amd64", "2021.5_zen3": "amd64", "2021.5_cluster_1": "amd64",
+		"2021.5_cluster_2": "amd64", "2021.5_mpi-mpich": "arm64", "2021.5_debug": "amd64", "2021.50_zen3": "amd64",
+		"2021.6": "amd64", "2021.6_zen3": "amd64", "2021.6_debug": "amd64", "2021.7_zen4": "amd64", "2021.8": "amd64",
+	} {
+		img, err := smallImage(v1.Platform{OS: "linux", Architecture: arch}, tag+"\n")
+		if err != nil {
+			return err
+		}
+		ref, err := name.ParseReference(host + "/good/gromacs:" + tag)
+		if err != nil {
+			return err
+		}
+		if err := remote.Write(ref, img); err != nil {
+			return err
+		}
+	}
+	index, err := variantsIndex()
+	if err != nil {
+		return err
+	}
+	for _, tag := range []string{"2021.7", "2021.9_rack_b"} {
+		ref, err := name.ParseReference(host + "/good/gromacs:" + tag)
+		if err != nil {
+			return err
+		}
+		if err := remote.WriteIndex(ref, index); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -77,6 +117,10 @@ func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if _, err := fmt.Sscan(kind[2], &status); err == nil {
 		w.Header().Set("Retry-After", "0")
 		w.WriteHeader(status)
+		return
+	}
+	if kind[1] == "nolist" && strings.HasSuffix(req.URL.Path, "/tags/list") {
+		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
 	good := req.Clone(req.Context())
@@ -215,7 +259,7 @@ func writeLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")), writeDescribed(dir))
 }
 
 func writeGarbled(dir string) error {

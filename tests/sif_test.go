@@ -43,9 +43,11 @@ func TestSIFIsApptainersOwn(t *testing.T) {
 		{name: "exec --env", args: []string{"exec", "--env", "APP_HOME=/x", "SIF", "printenv", "APP_HOME"}, want: "/x\n"},
 		{name: "shell", args: []string{"shell", "SIF"}, stdin: "echo $0 $APP_HOME; exit 3", want: "/bin/bash /opt/app\n", status: 3},
 		{name: "test", args: []string{"test", "SIF"}, other: "No test found in container, executing /bin/sh -c true\n"},
-		{name: "files", args: []string{"exec", "SIF", "sh", "-c", "cd / && ls -A /usr/share/gone /usr/share/common-licenses 2>/dev/null; readlink environment singularity .exec .run .shell .test; ls .singularity.d/actions; ls .singularity.d/env | grep -v apps"},
+		{
+			name: "files", args: []string{"exec", "SIF", "sh", "-c", "cd / && ls -A /usr/share/gone /usr/share/common-licenses 2>/dev/null; readlink environment singularity .exec .run .shell .test; ls .singularity.d/actions; ls .singularity.d/env | grep -v apps"},
 			want: "/usr/share/gone:\n.singularity.d/env/90-environment.sh\n.singularity.d/runscript\n.singularity.d/actions/exec\n.singularity.d/actions/run\n.singularity.d/actions/shell\n.singularity.d/actions/test\n" +
-				"exec\nrun\nshell\nstart\ntest\n01-base.sh\n10-docker2singularity.sh\n90-environment.sh\n99-base.sh\n99-runtimevars.sh\n"},
+				"exec\nrun\nshell\nstart\ntest\n01-base.sh\n10-docker2singularity.sh\n90-environment.sh\n99-base.sh\n99-runtimevars.sh\n",
+		},
 		{name: "a user", args: []string{"exec", "--contain", "SIF", "id", "-un"}, want: "tester\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -41,7 +41,10 @@ func query(setting string, set bool) (facts.NVML, error) {
 	if err := loadable(); err != nil {
 		return facts.NVML{}, err
 	}
-	d := driver{nvml.New(nvml.WithLibraryPath(library))}
+	return driver{nvml.New(nvml.WithLibraryPath(library))}.answer(setting, set)
+}
+
+func (d driver) answer(setting string, set bool) (facts.NVML, error) {
 	if err := d.check("starting NVML", d.Init()); err != nil {
 		return facts.NVML{}, err
 	}

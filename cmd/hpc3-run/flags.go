@@ -32,7 +32,10 @@ Container:
                                             bind the home directory (default), or not
 Choice:
       --platform P                          match against P, e.g. linux/amd64:zen3:nv-compute-8-0, not this node
+      --nodes-file FILE                     one choice for all nodes of a job: what hpc3 probe --json says of each
       --variant POSITION|DIGEST             take this entry of the index; see hpc3 explain IMAGE
+      --variants auto|index|tags            where variants are looked for: in the index; where there is none among tags,
+                                            2021.5_zen3 beside 2021.5 (default: auto)
       --force                               run an entry even if it is not for this node
       --pull missing|always|never           when the registry is asked (default: for what the cache lacks)
       --authfile FILE                       registry credentials, as docker and podman keep them

@@ -13,15 +13,18 @@ import (
 
 const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
 
-  probe [--root DIR] [--features] [--json]      what this node is
-  explain IMAGE [--node FILE|-] [--platform P] [--json]
+  probe [--root DIR] [--features|--nfd] [--json]
+                                                what this node is
+  explain IMAGE [--node FILE|-] [--nodes-file FILE] [--platform P] [--json]
   explain --index FILE [...]                    which entry of an index this node gets, and why not each other one
-  pull IMAGE [-o FILE.sif] [--node FILE] [--all-variants]
+  pull IMAGE [-o FILE.sif] [--node FILE] [--nodes-file FILE] [--all-variants]
                                                 fetch and convert, into the cache or a file
   doctor [--json]                               what is missing on this node, and how to mend it
   --version   --help
 
-IMAGE is what hpc3-run takes. A node file is what hpc3 probe --json prints.
+explain and pull take --variants auto|index|tags, --pull and --authfile as hpc3-run does.
+IMAGE is what hpc3-run takes. A node file is what hpc3 probe --json prints; a nodes file holds
+several of them, one after another, or is a directory of node files: one choice is made that runs on all.
 Exit status: 0 yes or done, 1 no, 2 usage, 3 could not be found out.
 `
 
@@ -31,7 +34,7 @@ func (t *tool) app() *cli.App {
 		return fault.New(fault.Usage, "%s", usageText(err)).Hint("see %s --help", name)
 	}
 	image := []cli.Flag{
-		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"},
+		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
 		&cli.StringFlag{Name: "authfile"}, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}},
 	}
 	asJSON := &cli.BoolFlag{Name: "json"}
@@ -40,7 +43,7 @@ func (t *tool) app() *cli.App {
 		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{&cli.BoolFlag{Name: "version"}},
 		ExitErrHandler: func(*cli.Context, error) {}, OnUsageError: onUsage, Action: t.bare,
 		Commands: []*cli.Command{
-			{Name: "probe", Action: t.probe, Flags: []cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}}},
+			{Name: "probe", Action: t.probe, Flags: []cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}, &cli.BoolFlag{Name: "nfd"}}},
 			{Name: "explain", Action: t.explain, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "index"}}, image...)},
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
 				asJSON, &cli.StringFlag{Name: "o", Aliases: []string{"output"}}, &cli.BoolFlag{Name: "all-variants"}, &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},

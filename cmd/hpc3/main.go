@@ -79,7 +79,7 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
 	host.Name, _ = os.Hostname() // a node without a name has no words of its own
 	var line option.Settings
-	for _, n := range []string{"platform", "authfile", "pull"} {
+	for _, n := range []string{"platform", "nodes-file", "authfile", "pull", "variants"} {
 		if !c.IsSet(n) {
 			continue
 		}
@@ -91,11 +91,14 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 	if err != nil {
 		return nil, err
 	}
-	road := &launcher.Road{Host: host, Site: site, Option: opt, Version: version}
+	road := &launcher.Road{Host: host, Site: site, Option: opt, Version: version, Elsewhere: true}
 	if c.Bool("verbose") {
 		road.Note = func(text string) { fmt.Fprintf(t.stderr, "%s: %s\n", name, text) }
 	}
 	if file := c.String("node"); file != "" {
+		if c.IsSet("nodes-file") || c.IsSet("platform") {
+			return nil, fault.New(fault.Usage, "--node goes with neither --nodes-file nor --platform").Hint("leave one out")
+		}
 		node, err := t.node(file)
 		if err != nil {
 			return nil, err

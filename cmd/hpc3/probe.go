@@ -26,6 +26,8 @@ func (t *tool) probe(c *cli.Context) error {
 		return err
 	}
 	switch {
+	case c.Bool("nfd"):
+		return t.printNFD(facts.NFDOf(node), c.Bool("json"))
 	case c.Bool("json"):
 		return t.json(node)
 	case c.Bool("features"):
@@ -35,6 +37,20 @@ func (t *tool) probe(c *cli.Context) error {
 		return nil
 	}
 	t.printNode(node)
+	for _, words := range road.Stated() {
+		fmt.Fprintf(t.stdout, "%-9s %s (platform-features of %s)\n", "stated", strings.Join(words, ", "), fault.OneLine(road.Site.File))
+	}
+	return nil
+}
+
+// printNFD prints the node in the names of Node Feature Discovery.
+func (t *tool) printNFD(f facts.NFD, asJSON bool) error {
+	if asJSON {
+		return t.json(f)
+	}
+	for _, line := range f.Lines() {
+		fmt.Fprintln(t.stdout, fault.OneLine(line))
+	}
 	return nil
 }
 
@@ -50,7 +66,7 @@ func (t *tool) printNode(n facts.Node) {
 	line("cpu", n.CPU.Name)
 	line("target", target(n.CPU))
 	for _, g := range n.GPUs {
-		line("gpu", fmt.Sprintf("%s %s %s, %.0f GB", g.Vendor, g.Name, g.Arch, float64(g.MemoryBytes)/1e9))
+		line("gpu", gpu(g))
 	}
 	if n.NVIDIA != nil {
 		line("nvidia", "driver "+n.NVIDIA.Driver+", CUDA "+n.NVIDIA.CUDA)
@@ -60,9 +76,44 @@ func (t *tool) printNode(n facts.Node) {
 	}
 	line("fabric", strings.Join(n.Fabric, ", "))
 	line("labels", strings.Join(n.Labels, ", "))
+	if n.Container != nil {
+		line("container", container(*n.Container))
+	}
 	for _, u := range n.Unknown {
 		line("unknown", u.What+": "+u.Why)
 	}
+}
+
+// container says what engines find here, and what they do not.
+func container(c facts.Container) string {
+	var has, lacks []string
+	for _, f := range []struct {
+		name string
+		here bool
+	}{{"user namespaces", c.UserNamespaces}, {"FUSE", c.FUSE}, {"overlay", c.Overlay}, {"SquashFS", c.SquashFS}, {"Apptainer", c.Apptainer != ""}} {
+		if f.here {
+			has = append(has, f.name)
+		} else {
+			lacks = append(lacks, f.name)
+		}
+	}
+	s := strings.Join(has, ", ")
+	if len(has) == 0 {
+		s = "nothing"
+	}
+	if len(lacks) > 0 {
+		s += "; not here: " + strings.Join(lacks, ", ")
+	}
+	return s
+}
+
+// gpu leaves out what is not known.
+func gpu(g facts.GPU) string {
+	s := strings.Join(strings.Fields(g.Vendor+" "+g.Name+" "+g.Arch), " ")
+	if g.MemoryBytes > 0 {
+		s += fmt.Sprintf(", %.0f GB", float64(g.MemoryBytes)/1e9)
+	}
+	return s
 }
 
 // target says what rules the choice, and how it was told.
@@ -71,10 +122,16 @@ func target(c facts.CPU) string {
 	if c.Level > 0 {
 		s += fmt.Sprintf(" (x86-64-v%d)", c.Level)
 	}
+	if c.Rule == facts.RuleSite {
+		s += ", stated by the site"
+	}
 	if c.Strict != "" && c.Strict != c.Target {
 		how := ", told by family and model: "
-		if c.Rule == "relaxed" {
+		switch c.Rule {
+		case "relaxed":
 			how = ", told without flags that only special code uses: "
+		case facts.RuleSite:
+			how = ": "
 		}
 		s += how + "by all its flags it would be " + c.Strict
 	}

@@ -71,6 +71,9 @@ func (r *registry) notFound(doing string, answer *transport.Error, said string) 
 	case strings.Contains(path, "/manifests/"):
 		return fault.New(fault.Reference, "%s: no such image, or no right to see it (status 404%s)", doing, said).
 			Hint("see whether name and tag are right: in full it reads %s", r.ref)
+	case strings.HasSuffix(path, "/tags/list"):
+		return fault.New(fault.Registry, "%s: there is no such list (status 404%s)", doing, said).
+			Hint("see whether the repository is right: %s/%s", r.ref.Registry, r.ref.Repository)
 	}
 	return fault.New(fault.Registry, "%s: %s does not answer as a registry does (status 404)", doing, r.ref.Registry).
 		Hint("see whether %s is the name of a registry, and its port the right one", r.ref.Registry)

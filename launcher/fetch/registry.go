@@ -52,44 +52,49 @@ func (r *registry) Close() error {
 }
 
 func (r *registry) Root(ctx context.Context) (raw []byte, mediaType string, err error) {
-	doing := "reading " + r.ref.String()
-	id := r.ref.Tag
-	if r.ref.Digest != "" {
-		id = r.ref.Digest
+	return r.root(ctx, r.ref)
+}
+
+// root reads what a reference to the same repository names.
+func (r *registry) root(ctx context.Context, ref oci.Reference) (raw []byte, mediaType string, err error) {
+	doing := "reading " + ref.String()
+	id := ref.Tag
+	if ref.Digest != "" {
+		id = ref.Digest
 	}
-	raw, contentType, err := r.document(ctx, id)
+	raw, header, err := r.document(ctx, "manifests/"+id)
 	if err != nil {
 		return nil, "", r.explain(ctx, doing, err)
 	}
 	if len(raw) > oci.MaxDocument {
 		return nil, "", fault.New(fault.Registry, "%s: it has more than %d bytes", doing, oci.MaxDocument)
 	}
-	if r.ref.Digest != "" && !oci.Matches(r.ref.Digest, raw) {
+	if ref.Digest != "" && !oci.Matches(ref.Digest, raw) {
 		return nil, "", fault.New(fault.Registry, "%s: what came has another digest, %s", doing, oci.DigestOf(raw)).
 			Hint("the registry, or something on the way to it, is broken or dishonest: ask who runs it")
 	}
-	mediaType, err = oci.Sniff(raw, contentType)
+	mediaType, err = oci.Sniff(raw, header.Get("Content-Type"))
 	return raw, mediaType, err
 }
 
-// document returns a manifest or index of unknown size, at most one byte more than allowed.
-func (r *registry) document(ctx context.Context, id string) (raw []byte, contentType string, err error) {
+// document returns a document of unknown size, at most one byte more than allowed, and the header that came with it.
+func (r *registry) document(ctx context.Context, path string) (raw []byte, header http.Header, err error) {
 	for try := 1; ; try++ {
-		b, err := r.get(ctx, "manifests/"+id, 0)
+		b, err := r.get(ctx, path, 0)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 		raw, err = io.ReadAll(io.LimitReader(b, oci.MaxDocument+1))
 		_ = b.Close()
 		if err == nil {
-			return raw, b.header.Get("Content-Type"), nil
+			return raw, b.header, nil
 		}
 		wait, again := r.pauses.after(try, nil, err)
 		if !again {
-			return nil, "", err
+			return nil, nil, err
 		}
 		if err := pause(ctx, wait); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 		return samePlace(j, chosen)
 	}
 	values := fmt.Sprintf(" (%s %d < %d)", keyName(key), j.score[key], chosen.score[key])
-	other := fmt.Sprintf("entry %d", chosen.entry.Position)
+	other := place(chosen)
 	mine, theirs := c.tuning(j), c.tuning(chosen)
 	switch key {
 	case keyRank:
@@ -101,10 +101,21 @@ func (c *chooser) exact(j *judgement) bool {
 }
 
 func samePlace(j, chosen *judgement) string {
-	if j.entry.Digest == chosen.entry.Digest {
-		return fmt.Sprintf("fits, and is the same image as entry %d, which comes earlier", chosen.entry.Position)
+	switch {
+	case j.entry.Digest == chosen.entry.Digest && j.entry.Digest != "": // a tag that was not looked at has none
+		return fmt.Sprintf("fits, and is the same image as %s, which comes earlier", place(chosen))
+	case chosen.entry.Tag != "":
+		return fmt.Sprintf("fits as well as %s, which comes earlier", place(chosen))
 	}
-	return fmt.Sprintf("fits as well as entry %d, which comes earlier in the index", chosen.entry.Position)
+	return fmt.Sprintf("fits as well as %s, which comes earlier in the index", place(chosen))
+}
+
+// place names an entry in a sentence about another one.
+func place(j *judgement) string {
+	if j.entry.Tag != "" {
+		return "the tag " + j.entry.Tag
+	}
+	return fmt.Sprintf("entry %d", j.entry.Position)
 }
 
 // tuning names what an entry was built for, in the entry's own word.
@@ -161,6 +172,9 @@ func (c *chooser) whyChosen(judged []judgement, best int) string {
 	}
 	why := c.label(chosen) + ": "
 	if fitting == 1 {
+		if chosen.entry.Tag != "" {
+			return why + c.fit(chosen) + "the only tag that fits"
+		}
 		return why + c.fit(chosen) + "the only one of the index that fits"
 	}
 	if next != nil {
@@ -172,8 +186,11 @@ func (c *chooser) whyChosen(judged []judgement, best int) string {
 	return why + fmt.Sprintf("among %d that fit", fitting)
 }
 
-// label is what an entry is called in a sentence: its CPU and other demands, or its platform where it has none.
+// label is what an entry is called in a sentence: its tag, its CPU and other demands, or its platform where it has none.
 func (c *chooser) label(j *judgement) string {
+	if j.entry.Tag != "" {
+		return j.entry.Tag
+	}
 	if len(j.entry.Tokens) > 0 {
 		return strings.Join(j.entry.Tokens, ", ")
 	}

@@ -46,6 +46,11 @@ func (c *chooser) newHost(n *facts.Node) host {
 	if !h.recorded && h.target != nil {
 		h.features = set(h.target.Features)
 	}
+	if n.CPU.Rule == facts.RuleSite && h.target != nil {
+		for _, f := range h.target.Features {
+			h.features[f] = true
+		}
+	}
 	for _, label := range slices.Concat(n.Labels, n.Fabric) {
 		h.labels = append(h.labels, strings.ToLower(label))
 	}
@@ -87,7 +92,7 @@ func fingerprint(n *facts.Node) string {
 	if n.NVIDIA != nil {
 		driver = *n.NVIDIA
 	}
-	return fmt.Sprintf("%q", []any{n.OS, n.Arch, n.Glibc, n.CPU.Target, n.CPU.Features, n.GPUs, n.NVIDIA != nil, driver, n.MPI, n.Fabric, n.Labels, n.Unknown})
+	return fmt.Sprintf("%q", []any{n.OS, n.Arch, n.Glibc, n.CPU.Target, n.CPU.Rule == facts.RuleSite, n.CPU.Features, n.GPUs, n.NVIDIA != nil, driver, n.MPI, n.Fabric, n.Labels, n.Unknown})
 }
 
 // name names the node, and how many are like it.

@@ -31,7 +31,8 @@ func allTargets() []string {
 		"arrowlake", "arrowlake_s", "k10", "bulldozer", "piledriver", "steamroller", "excavator", "zen", "zen2", "zen3", "zen4", "zen5",
 		"aarch64", "armv8.1a", "armv8.2a", "armv8.3a", "armv8.4a", "armv8.5a", "armv8.6a", "armv9.0a", "armv9.2a", "cortex_a72",
 		"neoverse_n1", "neoverse_n2", "neoverse_v1", "neoverse_v2", "neoverse_v3ae", "a64fx", "thunderx2", "ampere1", "ampere1a",
-		"m1", "m2", "m3", "m4", "ppc64le", "power8le", "power9le", "power10le", "riscv64", "u74mc", "x60",
+		"m1", "m2", "m3", "m4", "ppc64le", "power8le", "power9le", "power10le", "power11le", "riscv64", "u74mc", "x60",
+		"cooperlake", "tigerlake", "graniterapids",
 	}
 }
 

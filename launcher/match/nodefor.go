@@ -36,28 +36,40 @@ func NodeFor(platform string) (facts.Node, error) {
 
 // setCPU sets the target of the node, and refuses targets that no one CPU can have.
 func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []demand) error {
+	cpu, err := c.oneCPU(n.Arch, e, demands)
+	if err != nil || cpu == nil {
+		return err
+	}
+	n.CPU = facts.CPU{Target: cpu.Name, Strict: cpu.Name, Level: c.level(cpu)}
+	return nil
+}
+
+// oneCPU returns the target that has all that is demanded; nil where the architecture has no targets.
+func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []demand) (*target, error) {
 	cpu := c.targetOf(e, demands)
 	for _, d := range demands {
 		switch {
 		case d.kind != kindCPU:
 		case d.target == nil:
-			return fmt.Errorf("%q is no level or CPU of %s", d.token, n.Arch)
-		case d.target.root != facts.FamilyOf(n.Arch):
-			return fmt.Errorf("%s is no %s CPU", named(&d), n.Arch)
+			return nil, fmt.Errorf("%q is no level or CPU of %s", d.token, arch)
+		case d.target.root != facts.FamilyOf(arch):
+			return nil, fmt.Errorf("%s is no %s CPU", named(&d), arch)
 		case !cpu.is(d.target):
-			return fmt.Errorf("no CPU is both %s and %s", cpu.Name, named(&d))
+			return nil, fmt.Errorf("no CPU is both %s and %s", cpu.Name, named(&d))
 		}
 	}
-	if cpu == nil {
-		return nil
-	}
-	n.CPU = facts.CPU{Target: cpu.Name, Strict: cpu.Name}
-	for level, name := range []string{"x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4"} {
+	return cpu, nil
+}
+
+// level returns the x86-64 level of a target, 0 on other architectures.
+func (c *chooser) level(cpu *target) int {
+	level := 0
+	for i, name := range []string{"x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4"} {
 		if t := c.lookup(name); t != nil && cpu.is(t) {
-			n.CPU.Level = level + 1
+			level = i + 1
 		}
 	}
-	return nil
+	return level
 }
 
 // describe adds to the node what one word says.

@@ -39,7 +39,7 @@ func (c *chooser) whyNone(judged []judgement) string {
 	j := &judged[nearest]
 	which := "the only image"
 	if images > 1 {
-		which = fmt.Sprintf("of %d images entry %d, %s, comes nearest, but", images, j.entry.Position, j.entry.Wants())
+		which = fmt.Sprintf("of %d images %s, %s, comes nearest, but", images, place(j), j.entry.Wants())
 	}
 	return fmt.Sprintf("%s %s; it would take %s", which, j.refusals[0].reason, c.remedy(j))
 }
@@ -48,7 +48,7 @@ func (c *chooser) whyNone(judged []judgement) string {
 func judgedReason(judged []judgement) string {
 	for i := range judged {
 		if judged[i].aside == "" && len(judged[i].refusals) > 0 {
-			return fmt.Sprintf("entry %d %s", judged[i].entry.Position, judged[i].refusals[0].reason)
+			return fmt.Sprintf("%s %s", place(&judged[i]), judged[i].refusals[0].reason)
 		}
 	}
 	return "it is empty"

@@ -34,16 +34,17 @@ type decoder struct {
 
 // document reads raw, a whole document, as one object.
 func (d *decoder) document(raw []byte) members {
-	switch {
-	case len(raw) > MaxDocument:
+	if len(raw) > MaxDocument {
 		d.err = fault.New(fault.Registry, "reading %s: it has %d bytes, the limit is %d", d.what, len(raw), MaxDocument)
-	case !json.Valid(raw):
-		d.err = fault.New(fault.Registry, "reading %s: it is not JSON", d.what).
-			Hint("something between here and the registry may have answered with a page of its own")
-	default:
-		return d.object("the document", raw)
+		return nil
 	}
-	return nil
+	var whole json.RawMessage
+	if err := json.Unmarshal(raw, &whole); err != nil {
+		d.err = fault.New(fault.Registry, "reading %s: it is not JSON: %s", d.what, Place(raw, err)).
+			Hint("if it came from a registry, something on the way there may have answered with a page of its own")
+		return nil
+	}
+	return d.object("the document", raw)
 }
 
 func (d *decoder) fail(format string, args ...any) {

@@ -58,6 +58,12 @@ func foldTokens(raw []string) (tokens, faults []string) {
 	return tokens, faults
 }
 
+// Token returns a word as entries ask for it, in lower case, and whether it is a word that they can ask for at all.
+func Token(word string) (string, bool) {
+	token := foldToken(word)
+	return token, validToken(token)
+}
+
 // foldToken folds case and MetaHub's two spellings.
 func foldToken(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
@@ -65,7 +71,7 @@ func foldToken(s string) string {
 		return cpu
 	}
 	if capability, ok := strings.CutPrefix(s, "nvcap:"); ok {
-		if m := nvcapPattern.FindStringSubmatch(capability); m != nil {
+		if m := nvcapPattern().FindStringSubmatch(capability); m != nil {
 			return "nv-compute-" + m[1] + "-" + m[2]
 		}
 	}
@@ -79,7 +85,7 @@ func validToken(s string) bool {
 		return false
 	}
 	for word := range strings.SplitSeq(s, ":") {
-		if !wordPattern.MatchString(word) {
+		if !isWord(word) {
 			return false
 		}
 	}

@@ -18,7 +18,8 @@ type Index struct {
 
 // Entry is one entry of an index with what it demands of a node.
 type Entry struct {
-	Position int // in manifests[] of the index, from 0
+	Position int    // in manifests[] of the index, from 0
+	Tag      string // by which the image is known; empty for an entry of an index. Without a digest nothing else was read
 	Descriptor
 	Tokens      []string // demands, all of which must hold: lower case, each once, of every place that can state them; aliases are not folded
 	Rank        int      // the author's; 0 where none is given
@@ -131,7 +132,7 @@ func (e *Entry) settle() {
 func platformFaults(p Platform) []string {
 	var faults []string
 	for _, word := range []string{p.OS, p.Architecture, p.Variant} {
-		if word != "" && (!wordPattern.MatchString(word) || len(word) > maxToken) {
+		if word != "" && (!isWord(word) || len(word) > maxToken) {
 			faults = append(faults, fmt.Sprintf("%.80q is no part of a platform", word))
 		}
 	}

@@ -2,7 +2,6 @@ package oci
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -21,10 +20,12 @@ type Platform struct {
 // maxPlatform bounds the text of a platform: a path of the three words and a handful of tokens.
 const maxPlatform = 4096
 
-var (
-	wordPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-	nvcapPattern = regexp.MustCompile(`^([0-9]+)\.([0-9]+)$`)
-)
+var nvcapPattern = pattern(`^([0-9]+)\.([0-9]+)$`) //nolint:gochecknoglobals // constant once compiled
+
+// isWord tells whether s is one word of a platform.
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, lower+digits+"._-") == "" && !strings.ContainsAny(s[:1], "._-")
+}
 
 // String returns "os/arch[/variant][:token]…", as "linux/amd64/v3:zen3".
 func (p Platform) String() string {
@@ -65,7 +66,7 @@ func ParsePlatform(s string) (Platform, []string, error) {
 		return Platform{}, nil, bad("want an operating system and an architecture")
 	}
 	for _, part := range parts {
-		if !wordPattern.MatchString(part) {
+		if !isWord(part) {
 			return Platform{}, nil, bad("%q is no word", part)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
@@ -43,13 +44,35 @@ type Reference struct {
 	Name       string // the whole reference, as the user wrote it
 }
 
-// The grammar of the distribution specification, as docker reads it.
+// The grammar of the distribution specification, as docker reads it. Patterns are compiled when first used: each start of a program
+// would pay for them, and most need none.
+//
+//nolint:gochecknoglobals // constant once compiled
 var (
-	hostPattern       = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[a-f0-9:]+\])(?::([0-9]{1,5}))?$`)
-	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-	schemePattern     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+	hostPattern       = pattern(`^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[a-f0-9:]+\])(?::([0-9]{1,5}))?$`)
+	repositoryPattern = pattern(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 )
+
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+const (
+	digits  = "0123456789"
+	lower   = "abcdefghijklmnopqrstuvwxyz"
+	letters = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// isTag tells whether s is a tag: up to 128 letters, digits and signs, of which it does not begin with a dot or a hyphen.
+func isTag(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, letters+digits+"_.-") == "" && !strings.ContainsAny(s[:1], ".-")
+}
+
+// hasScheme tells whether s begins with a scheme, as in "http://".
+func hasScheme(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && scheme != "" && strings.Contains(letters, scheme[:1]) && strings.Trim(scheme, letters+digits+"+.-") == ""
+}
 
 // ParseReference reads a reference as docker writes it ("debian", "host:5000/name:tag@sha256:…", "docker://…"), as pyxis
 // does ("REGISTRY#NAME"), or one to something local: "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]", "docker-archive:FILE[:TAG]",
@@ -87,7 +110,7 @@ func parseTransport(s string) (Reference, error) {
 	if rest, ok := strings.CutPrefix(s, "docker://"); ok {
 		return parseRegistry(s, rest)
 	}
-	if schemePattern.MatchString(s) {
+	if hasScheme(s) {
 		return Reference{}, unknownScheme(s)
 	}
 	prefix, rest, _ := strings.Cut(s, ":")
@@ -171,7 +194,7 @@ func parseRegistry(s, rest string) (Reference, error) {
 	ref.Digest = digest
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
 		ref.Tag, name = name[colon+1:], name[:colon]
-		if !tagPattern.MatchString(ref.Tag) {
+		if !isTag(ref.Tag) {
 			return Reference{}, fault.New(fault.Reference, "image reference %q: %q is no tag", s, ref.Tag).
 				Hint("a tag has up to 128 letters, digits, dots, hyphens and underscores and starts with none of the first two signs")
 		}
@@ -201,7 +224,7 @@ func registryHost(s, host string, given bool) (string, error) {
 		return DefaultRegistry, nil
 	}
 	host = strings.ToLower(host)
-	match := hostPattern.FindStringSubmatch(host)
+	match := hostPattern().FindStringSubmatch(host)
 	if match == nil || len(host) > maxHost {
 		return "", fault.New(fault.Reference, "image reference %q: %q is no registry", s, host).
 			Hint("a registry is a host name, with a port where needed: registry.example.org:5000")
@@ -216,18 +239,18 @@ func registryHost(s, host string, given bool) (string, error) {
 }
 
 func repository(s, registry, name string) (string, error) {
-	if repositoryPattern.MatchString(name) && registry == DefaultRegistry && !strings.Contains(name, "/") {
+	if repositoryPattern().MatchString(name) && registry == DefaultRegistry && !strings.Contains(name, "/") {
 		name = "library/" + name
 	}
 	switch {
 	case len(name) > maxRepository:
 		return "", fault.New(fault.Reference, "image reference: a repository of %d bytes, the limit is %d", len(name), maxRepository)
-	case repositoryPattern.MatchString(name):
+	case repositoryPattern().MatchString(name):
 		return name, nil
 	}
 	err := fault.New(fault.Reference, "image reference %q: %q is no repository name", s, name)
-	if lower := strings.ToLower(name); lower != name && repositoryPattern.MatchString(lower) {
-		return "", err.Hint("repository names are lower case: %s", lower)
+	if folded := strings.ToLower(name); folded != name && repositoryPattern().MatchString(folded) {
+		return "", err.Hint("repository names are lower case: %s", folded)
 	}
 	return "", err.Hint("a repository name has lower-case letters and digits, parted by single dots, hyphens, underscores and slashes")
 }

@@ -2,7 +2,6 @@ package option
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -13,12 +12,16 @@ type EnvVar struct {
 	Pass  bool // take the caller's value, whatever the rules of the house say of it
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// isName tells whether s is the name of a variable as shells take it.
+func isName(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+	return s != "" && strings.Trim(s, letters+"0123456789") == "" && strings.Contains(letters, s[:1])
+}
 
 // ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte.
 func ParseEnvVar(s string) (EnvVar, error) {
 	name, value, set := strings.Cut(s, "=")
-	if !envName.MatchString(name) {
+	if !isName(name) {
 		return EnvVar{}, fmt.Errorf("%q is not NAME or NAME=VALUE", s)
 	}
 	if strings.ContainsRune(value, 0) {

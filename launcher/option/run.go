@@ -13,7 +13,9 @@ type Run struct {
 	Engine     Engine
 	Pull       Pull
 	Platform   string // "" = this node
+	NodesFile  string // "" = this node alone
 	Variant    string // "" = the best
+	Variants   Variants
 	Force      bool
 	DryRun     bool
 	Time       bool
@@ -26,7 +28,7 @@ type Run struct {
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
-	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing}
+	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing, Variants: AnyVariants}
 	for _, s := range sources {
 		for _, m := range s.Mounts {
 			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
@@ -41,7 +43,9 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Engine, s.Engine)
 		choose(&r.Pull, s.Pull)
 		set(&r.Platform, s.Platform)
+		set(&r.NodesFile, s.NodesFile)
 		set(&r.Variant, s.Variant)
+		choose(&r.Variants, s.Variants)
 		set(&r.Force, s.Force)
 		set(&r.DryRun, s.DryRun)
 		set(&r.Time, s.Time)

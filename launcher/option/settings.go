@@ -37,6 +37,16 @@ const (
 	Never   Pull = "never"   // not at all
 )
 
+// Variants is where the variants of an image are looked for.
+type Variants string
+
+// The places.
+const (
+	AnyVariants   Variants = "auto"  // in the index; where the reference names none, among the tags of the repository
+	IndexVariants Variants = "index" // in the index only
+	TagVariants   Variants = "tags"  // among the tags, beside what the reference names
+)
+
 // Choice is a word out of a few. It is a struct because the TOML decoder sets a plain string type without asking it.
 type Choice[T word] struct{ Value T }
 
@@ -49,6 +59,10 @@ func (Entrypoint) known() []string { return []string{string(Login), string(Image
 func (Engine) known() []string     { return []string{string(Auto), string(Apptainer), string(Native)} }
 
 func (Pull) known() []string { return []string{string(Missing), string(Always), string(Never)} }
+
+func (Variants) known() []string {
+	return []string{string(AnyVariants), string(IndexVariants), string(TagVariants)}
+}
 
 // UnmarshalText reads one of the known words.
 func (c *Choice[T]) UnmarshalText(b []byte) error {
@@ -81,7 +95,9 @@ type Settings struct {
 	Engine     *Choice[Engine]     `toml:"engine"`
 	Pull       *Choice[Pull]       `toml:"pull"`
 	Platform   *string             `toml:"platform"`
+	NodesFile  *string             `toml:"nodes_file"`
 	Variant    *string             `toml:"variant"`
+	Variants   *Choice[Variants]   `toml:"variants"`
 	Force      *bool               `toml:"force"`
 	DryRun     *bool               `toml:"dry_run"`
 	Time       *bool               `toml:"time"`
@@ -94,8 +110,8 @@ type Settings struct {
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
-	"container-readonly", "container-mount-home", "no-container-mount-home", "platform", "variant", "force", "pull",
-	"engine", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
+	"container-readonly", "container-mount-home", "no-container-mount-home", "platform", "nodes-file", "variant", "variants", "force",
+	"pull", "engine", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
 
 // Set sets the option with this long name from its text. Lists grow, all else is replaced.
@@ -113,6 +129,8 @@ func (s *Settings) Set(name, value string) error {
 		s.Workdir = &value
 	case "platform":
 		s.Platform = &value
+	case "nodes-file":
+		s.NodesFile = &value
 	case "variant":
 		s.Variant = &value
 	case "authfile":
@@ -123,6 +141,9 @@ func (s *Settings) Set(name, value string) error {
 	case "pull":
 		s.Pull = new(Choice[Pull])
 		return s.Pull.UnmarshalText([]byte(value))
+	case "variants":
+		s.Variants = new(Choice[Variants])
+		return s.Variants.UnmarshalText([]byte(value))
 	case "engine":
 		s.Engine = new(Choice[Engine])
 		return s.Engine.UnmarshalText([]byte(value))

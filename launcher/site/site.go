@@ -29,22 +29,27 @@ const maxFile = 1 << 20
 type Site struct {
 	option.Settings
 
-	Labels           []string `toml:"labels"`            // words for every node
-	Hosts            []Host   `toml:"host"`              // words for some nodes
-	Locked           []string `toml:"locked"`            // keys that only this file sets
-	CacheDir         string   `toml:"cachedir"`          // "" = the user's own place
-	PlainHTTP        []string `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
-	Compression      string   `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
-	CompressionLevel int      `toml:"compression_level"` // 0 = the compressor's fastest
-	CPUFeatures      bool     `toml:"match_cpu_features"`
+	Labels           []string        `toml:"labels"`            // words for every node
+	Features         []Feature       `toml:"platform-features"` // what every node is, whatever the probe finds
+	Hosts            []Host          `toml:"host"`              // the same for some nodes
+	SlurmFeatures    *bool           `toml:"slurm_features"`    // read slurm.conf for labels; nil = yes
+	Words            map[string]Word `toml:"words"`             // what Slurm's Features stand for
+	Locked           []string        `toml:"locked"`            // keys that only this file sets
+	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
+	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
+	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
+	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
+	CPUFeatures      bool            `toml:"match_cpu_features"`
+	LabelMismatch    string          `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
 
 	File string `toml:"-"` // where it was read; "" where there is none
 }
 
 // Host gives words to the nodes whose name matches one of its patterns.
 type Host struct {
-	Match  []string `toml:"match"` // "gpu*", "n[001-128,200]"
-	Labels []string `toml:"labels"`
+	Match    []string  `toml:"match"` // "gpu*", "n[001-128,200]"
+	Labels   []string  `toml:"labels"`
+	Features []Feature `toml:"platform-features"`
 }
 
 // Load reads a site file. A file that does not exist is a site that decided nothing, unless it was asked for by name.
@@ -80,6 +85,9 @@ func (s Site) check() error {
 	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
 		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression)
 	}
+	if !slices.Contains([]string{"", "error", "warn"}, s.LabelMismatch) {
+		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch)
+	}
 	for _, h := range s.Hosts {
 		for _, pattern := range h.Match {
 			if _, err := matchHost(pattern, ""); err != nil {
@@ -87,7 +95,7 @@ func (s Site) check() error {
 			}
 		}
 	}
-	return nil
+	return s.checkWords()
 }
 
 // decode reads a file strictly into v. The error names file and line.
@@ -132,7 +140,7 @@ func explain(file string, err error) error {
 		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, strings.Join(first.Key(), ".")).Hint("settings that this version knows are in hpc3.toml(5)")
 	case errors.As(err, &bad):
 		line, _ := bad.Position()
-		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: "))
+		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: ")).Hint("what each setting takes is in hpc3.toml(5)")
 	}
 	return fault.New(fault.Config, "%s: %w", file, err)
 }
@@ -140,10 +148,9 @@ func explain(file string, err error) error {
 // LabelsOf returns the words of the site for the node with this host name, sorted and without duplicates. Patterns are
 // held against the whole name and against the name up to the first dot.
 func (s Site) LabelsOf(hostname string) []string {
-	short, _, _ := strings.Cut(hostname, ".")
 	labels := slices.Clone(s.Labels)
 	for _, h := range s.Hosts {
-		if slices.ContainsFunc(h.Match, func(p string) bool { return matches(p, hostname) || matches(p, short) }) {
+		if h.names(hostname) {
 			labels = append(labels, h.Labels...)
 		}
 	}

@@ -31,6 +31,14 @@ func TestLoadFaults(t *testing.T) {
 		{"not TOML", "a b c\n", `hpc3.toml:1: `},
 		{"unknown lock", "locked = [\"engines\"]\n", `locked: no setting is called "engines"`},
 		{"bad compression", "compression = \"lzma\"\n", `"lzma" is not one of zstd, gzip, lz4`},
+		{"bad mismatch", "label_mismatch = \"ignore\"\n", `label_mismatch: "ignore" is not one of error, warn`},
+		{"bad feature", "\nplatform-features = [\n\"zen3\",\n\"nv-compute-9\"]\n", `hpc3.toml:4: "nv-compute-9" is almost a word of the vocabulary`},
+		{"bad feature of a host", "[[host]]\nmatch = [\"a\"]\nplatform-features = [\"a b\"]\n", `hpc3.toml:3: "a b" is no word of letters`},
+		{"feature with an underscore", "platform_features = []\n", `hpc3.toml:1: no setting is called "platform_features"`},
+		{"bad token", "[words]\na = \"efa\"\nib = \"infini band\"\n", `hpc3.toml:3: "infini band" is no word of letters`},
+		{"taken token", "[words]\nib = \"-efa\"\n", `hpc3.toml:2: a word of Slurm's cannot stand for "-efa"`},
+		{"bad word", "[words]\n\"a b\" = \"efa\"\n", `words: "a b" cannot be a Feature of Slurm's`},
+		{"no word", "[words]\nib = [\"efa\"]\n", `hpc3.toml:2: `},
 		{"bad host", "[[host]]\nmatch = [\"n[a]\"]\n", `the host pattern "n[a]"`},
 	}
 	for _, tt := range tests {
@@ -99,6 +107,81 @@ func TestLabelsOf(t *testing.T) {
 	for _, tt := range tests {
 		if diff := cmp.Diff(tt.want, s.LabelsOf(tt.host)); diff != "" {
 			t.Errorf("LabelsOf(%q) differs (-want +got):\n%s", tt.host, diff)
+		}
+	}
+}
+
+func TestSlurmLabels(t *testing.T) {
+	s, err := site.Load(write(t, "[words]\nib_hdr = \"infiniband\"\n7xx3 = \"Zen3\"\nnogpu = \"\"\nA100 = \"big\"\nmix = \"lower\"\nMIX = \"upper\"\nmilan = \"\"\n"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		site site.Site
+		in   string
+		want string
+	}{
+		{s, "ib_hdr 7xx3 nogpu rack_B", "infiniband zen3 rack_b"},
+		{s, "IB_HDR a100 Milan MIX mix Mix", "infiniband big upper lower upper"},
+		{site.Site{}, "milan ROME 128GB Gen1", "milan zen3 rome zen2 128gb gen1"},
+		{site.Site{}, "epyc_7352 epyc7763 EPYC_9654 epyc-9755 epyc_7601", "epyc_7352 zen2 epyc7763 zen3 epyc_9654 zen4 epyc-9755 zen5 epyc_7601"},
+		{site.Site{}, "E5-2695v4 e5_2680_v3 E5-2670", "e5-2695v4 broadwell e5_2680_v3 haswell e5-2670"},
+		{site.Site{}, "ampere hopper skylake icelake", "ampere hopper skylake icelake"},
+	}
+	for _, tt := range tests {
+		if got := strings.Join(tt.site.SlurmLabels(strings.Fields(tt.in)), " "); got != tt.want {
+			t.Errorf("SlurmLabels(%s) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+// What the built-in map knows are words that an entry can ask for.
+func TestSlurmLabelsAreTokens(t *testing.T) {
+	words := strings.Fields("ice_lake cascade_lake sapphire_rapids rome milan genoa turin avx2 avx512 v100 a100 h100 l40")
+	for _, word := range words {
+		labels := site.Site{}.SlurmLabels([]string{word})
+		if len(labels) != 2 {
+			t.Errorf("SlurmLabels(%q) = %q, want the word and its token", word, labels)
+			continue
+		}
+		var f site.Feature
+		if err := f.UnmarshalText([]byte(labels[1])); err != nil || labels[1] == word {
+			t.Errorf("SlurmLabels(%q) = %q: %v", word, labels, err)
+		}
+	}
+}
+
+func TestReadsSlurm(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "slurm_features = true\n": true, "slurm_features = false\n": false} {
+		s, err := site.Load(write(t, text), true)
+		if err != nil || s.ReadsSlurm() != want {
+			t.Errorf("ReadsSlurm of %q = %v, %v, want %v", text, s.ReadsSlurm(), err, want)
+		}
+	}
+}
+
+func TestFeaturesOf(t *testing.T) {
+	s, err := site.Load(write(t, `platform-features = ["rack_b"]
+[[host]]
+match = ["gpu*"]
+platform-features = ["nv-compute-9-0", "-efa"]
+[[host]]
+match = ["gpu7", "n1"]
+labels = ["a"]
+[[host]]
+match = ["gpu7"]
+platform-features = ["zen3"]
+`), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string][][]string{
+		"n1":               {{"rack_b"}},
+		"gpu1":             {{"rack_b"}, {"nv-compute-9-0", "-efa"}},
+		"gpu7.example.org": {{"rack_b"}, {"nv-compute-9-0", "-efa"}, {"zen3"}},
+	} {
+		if diff := cmp.Diff(want, s.FeaturesOf(host)); diff != "" {
+			t.Errorf("FeaturesOf(%q) differs (-want +got):\n%s", host, diff)
 		}
 	}
 }

@@ -81,3 +81,13 @@ sparc64||generic
 riscv64||generic
 u74mc|riscv64|SiFive
 x60|riscv64|SpacemiT`
+
+// later lists targets that archspec does not name yet, in the same form; they come after table. No rule of archspec's finds them: a CPU
+// is one of them only if it names itself so and shows what the target adds, see probe. Sources: the lists of -march in GCC's manual
+// (sections x86 Options and PowerPC Options), less what programs do not use by themselves, and Linux, arch/x86/include/asm/intel-family.h
+// and arch/powerpc/kernel/cpu_specs_book3s_64.h.
+const later = `cooperlake|cascadelake|GenuineIntel|+ avx512_bf16
+tigerlake|icelake|GenuineIntel|+ avx512_vp2intersect movdir64b movdiri
+graniterapids|sapphirerapids|GenuineIntel|+ amx_fp16
+power11|power10|IBM||11
+power11le|power10le|IBM||11`

@@ -22,8 +22,8 @@ type Target struct {
 //
 //nolint:gochecknoglobals // constant once read
 var targets = sync.OnceValue(func() map[string]Target {
-	all := make(map[string]Target, strings.Count(table, "\n")+1)
-	for line := range strings.SplitSeq(table, "\n") {
+	all := make(map[string]Target, strings.Count(table, "\n")+strings.Count(later, "\n")+2)
+	for line := range strings.SplitSeq(table+"\n"+later, "\n") {
 		t := parseTarget(line, all)
 		all[t.Name] = t
 	}
@@ -57,9 +57,20 @@ func LookupTarget(nameOrAlias string) (Target, bool) {
 	return t, ok
 }
 
-// Targets returns the names of all targets, sorted.
+// Targets returns the names of all targets that archspec knows, sorted.
 func Targets() []string {
-	return slices.Sorted(maps.Keys(targets()))
+	beyond := Later()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets())), func(name string) bool { return slices.Contains(beyond, name) })
+}
+
+// Later returns the names of the targets that are newer than archspec's table, each after its parents.
+func Later() []string {
+	var names []string
+	for line := range strings.SplitSeq(later, "\n") {
+		name, _, _ := strings.Cut(line, "|")
+		names = append(names, name)
+	}
+	return names
 }
 
 // CanonicalAlias returns the name that an alias stands for, and any other name in lower case. An alias stands for the same core
@@ -146,6 +157,16 @@ func FamilyOf(goarch string) string {
 		return "x86"
 	case "ppc64", "ppc64le", "riscv64", "arm":
 		return goarch
+	}
+	return ""
+}
+
+// ArchOf returns the architecture of a family in GOARCH spelling; empty where the family is none.
+func ArchOf(family string) string {
+	for _, arch := range []string{"amd64", "arm64", "386", "ppc64", "ppc64le", "riscv64", "arm"} {
+		if FamilyOf(arch) == family {
+			return arch
+		}
 	}
 	return ""
 }

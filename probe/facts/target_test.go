@@ -71,6 +71,36 @@ func TestDepths(t *testing.T) {
 	}
 }
 
+// What archspec does not know stands beside its table: it changes none of archspec's targets, and adds to one.
+func TestLaterTargets(t *testing.T) {
+	for name, want := range map[string]struct {
+		parent string
+		adds   []string
+	}{
+		"cooperlake":    {"cascadelake", []string{"avx512_bf16"}},
+		"tigerlake":     {"icelake", []string{"avx512_vp2intersect", "movdir64b", "movdiri"}},
+		"graniterapids": {"sapphirerapids", []string{"amx_fp16"}},
+		"power11":       {"power10", nil},
+		"power11le":     {"power10le", nil},
+	} {
+		target, ok := LookupTarget(name)
+		parent, _ := LookupTarget(want.parent)
+		added := slices.DeleteFunc(target.Features, func(f string) bool { return slices.Contains(parent.Features, f) })
+		if diff := cmp.Diff(want.adds, slices.Concat(added)); !ok || diff != "" || target.Depth() != parent.Depth()+1 || !target.DescendsFrom(want.parent) {
+			t.Errorf("LookupTarget(%q) = %+v, %v; adds (-want +got):\n%s", name, target, ok, diff)
+		}
+		if target.Generation != 0 && target.Generation != parent.Generation+1 {
+			t.Errorf("generation of %s is %d", name, target.Generation)
+		}
+		if !slices.Contains(Later(), name) || slices.Contains(Targets(), name) {
+			t.Errorf("%s is to be among the later targets %v, and not among archspec's", name, Later())
+		}
+	}
+	if got := len(Later()); got != 5 {
+		t.Errorf("%d later targets: %v", got, Later())
+	}
+}
+
 func TestDescent(t *testing.T) {
 	for _, c := range []struct {
 		target, from string
@@ -101,7 +131,7 @@ func TestDescent(t *testing.T) {
 }
 
 func TestTableIsSound(t *testing.T) {
-	for _, name := range Targets() {
+	for _, name := range slices.Concat(Targets(), Later()) {
 		target, _ := LookupTarget(name)
 		above := target.Ancestors()
 		sorted := slices.Clone(above)
@@ -137,7 +167,7 @@ func TestAliases(t *testing.T) {
 			t.Errorf("LookupTarget(%q) = %q, %v, want %q", alias, got.Name, ok, want)
 		}
 	}
-	for _, name := range []string{"", "graniterapids", "zen6", "x86-64-v5", "generic", "+", "zen3 "} {
+	for _, name := range []string{"", "sierraforest", "zen6", "x86-64-v5", "generic", "+", "zen3 "} {
 		if got, ok := LookupTarget(name); ok {
 			t.Errorf("LookupTarget(%q) = %q, want none", name, got.Name)
 		}
@@ -160,6 +190,9 @@ func TestFamilies(t *testing.T) {
 		got := FamilyOf(goarch)
 		if got != want {
 			t.Errorf("FamilyOf(%q) = %q, want %q", goarch, got, want)
+		}
+		if back := ArchOf(got); got != "" && back != goarch || got == "" && back != "" {
+			t.Errorf("ArchOf(%q) = %q, want %q", got, back, goarch)
 		}
 		if _, ok := LookupTarget(got); got != "" && !ok {
 			t.Errorf("the family %q is no target", got)
@@ -184,7 +217,7 @@ func TestFamilies(t *testing.T) {
 func BenchmarkReadTable(b *testing.B) {
 	for b.Loop() {
 		all := map[string]Target{}
-		for line := range strings.SplitSeq(table, "\n") {
+		for line := range strings.SplitSeq(table+"\n"+later, "\n") {
 			target := parseTarget(line, all)
 			all[target.Name] = target
 		}

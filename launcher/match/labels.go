@@ -1,0 +1,80 @@
+package match
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// Contradictions holds what the index says of an entry against the labels of the image itself, which are the ground truth, and returns
+// a sentence for each key in which the two differ. What only one of them says is no contradiction.
+func Contradictions(e oci.Entry, cfg oci.Config) []string {
+	var found []string
+	labels := oci.Stated(cfg.Labels)
+	for _, said := range oci.Stated(e.Annotations) {
+		i := slices.IndexFunc(labels, func(s oci.Statement) bool { return s.Key == said.Key })
+		if i >= 0 && !sameStatement(said, labels[i]) {
+			found = append(found, fmt.Sprintf("the index says %s is %s, the image's own label says %s", said.Key, clip(said.Value), clip(labels[i].Value)))
+		}
+	}
+	return found
+}
+
+// sameStatement compares two values of one key as that key means them.
+func sameStatement(a, b oci.Statement) bool {
+	if a.Value == b.Value {
+		return true
+	}
+	switch {
+	case a.Key == oci.AnnotationFeatures:
+		return slices.Equal(words(a.Value), words(b.Value))
+	case strings.HasSuffix(a.Key, ".microarch"):
+		return facts.CanonicalAlias(a.Value) == facts.CanonicalAlias(b.Value)
+	case strings.HasSuffix(a.Key, "gpu.available"):
+		return hasGPU(a.Value) == hasGPU(b.Value) && (plainYes(a.Value) || plainYes(b.Value) || !hasGPU(a.Value))
+	case strings.HasSuffix(a.Key, ".version"):
+		v, w := parseVersion(a.Value), parseVersion(b.Value)
+		return len(v) > 0 && len(w) > 0 && v.compare(w) == 0
+	}
+	return false
+}
+
+// words returns the words of a comma list in order, each once.
+func words(list string) []string {
+	all := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// hasGPU tells whether a value of gpu.available is a yes: the word itself, or the name of a stack.
+func hasGPU(value string) bool { return !slices.Contains([]string{"no", "false", "0", "none"}, value) }
+
+// plainYes tells whether a yes names no stack.
+func plainYes(value string) bool { return slices.Contains([]string{"yes", "true", "1"}, value) }
+
+// Config holds what the image of an entry says itself, in its config, against the nodes, as Best does with what the index says, and
+// returns why it does not fit: its platform, its labels, and what it requires of NVIDIA's driver. Notes say what could not be held
+// against a node.
+func Config(nodes []facts.Node, e oci.Entry, cfg oci.Config, p Policy) (refusals, notes []string) {
+	self := e.Descriptor
+	self.Annotations, self.Platform = nil, nil
+	if cfg.OS == "" && cfg.Architecture != "" {
+		cfg.OS = "linux" // as engines take it
+	}
+	if verdict := Best(nodes, oci.SingleIndex(self, cfg).Entries, p).Verdicts[0]; !verdict.Fits {
+		refusals = append(refusals, verdict.Reasons...)
+	}
+	for i := range nodes {
+		unmet, note := require(&nodes[i], cfg.Env)
+		if unmet != "" && !slices.Contains(refusals, unmet) {
+			refusals = append(refusals, unmet)
+		}
+		if note != "" && !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
+	return refusals, notes
+}

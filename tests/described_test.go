@@ -1,0 +1,55 @@
+package tests
+
+import (
+	"fmt"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// described is an entry of an index, and what its image says of itself.
+type described struct {
+	platform            v1.Platform
+	annotations, labels map[string]string
+	env                 []string
+}
+
+// writeDescribed writes the layout "describes": images that say in their configs what the index does not.
+//
+//	0 generic   1 by the index zen3, by its label zen4   2 x86-64-v3, by its label zen3   3 CUDA, of which it requires 12.4
+func writeDescribed(dir string) error {
+	const microarch = "org.supercontainers.hardware.cpu.target.microarch"
+	amd64 := v1.Platform{OS: "linux", Architecture: "amd64"}
+	level := amd64
+	level.Variant = "v3"
+	gpu := amd64
+	gpu.Features = []string{"nv-compute-8-0"}
+	var index v1.ImageIndex = empty.Index
+	for i, d := range []described{
+		{platform: amd64},
+		{platform: amd64, annotations: map[string]string{microarch: "zen3"}, labels: map[string]string{microarch: "zen4"}},
+		{platform: level, labels: map[string]string{"org.supercontainers.hardware.cpu.optimized.version": "znver3"}},
+		{platform: gpu, env: []string{"NVIDIA_REQUIRE_CUDA=cuda>=12.4 brand=tesla,driver>=470,driver<471"}},
+	} {
+		img, err := smallImage(v1.Platform{OS: "linux", Architecture: "amd64"}, fmt.Sprintf("described %d\n", i))
+		if err != nil {
+			return err
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			return err
+		}
+		config = config.DeepCopy()
+		config.Config.Labels = d.labels
+		config.Config.Env = append(config.Config.Env, d.env...)
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			return err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &d.platform, Annotations: d.annotations}})
+	}
+	_, err := layout.Write(filepath.Join(dir, "describes"), index)
+	return err
+}
