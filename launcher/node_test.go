@@ -20,13 +20,16 @@ func TestReadNode(t *testing.T) {
 		t.Errorf("ReadNode = %+v, %v, want %+v", n, err, want)
 	}
 	for in, why := range map[string]string{
-		"":                                 "is not a node's JSON",
-		"[]":                               "is not a node's JSON",
-		"{" + good + "}{}":                 "is not a node's JSON",
-		"{}":                               "lacks os, arch or cpu.target",
+		"":                                 "is empty",
+		"[]":                               "is empty",
+		"{":                                "is not a node's JSON",
+		"7":                                "is not a node's JSON",
+		"{" + good + "}x":                  "is not a node's JSON",
+		"{" + good + "}{}":                 "lacks os, arch or cpu.target",
+		`[{` + good + `},{` + good + `}]`:  "holds 2 nodes, and one is wanted",
 		`{"os":"linux","cpu":{}}`:          "lacks os, arch or cpu.target",
 		`{"schemaVersion":2,` + good + `}`: "has schema version 2, and this hpc3 knows up to 1",
-		`{"os":"linux","arch":"amd64","cpu":{"target":"zen9"}}`: `names the microarchitecture "zen9", which is not known`,
+		`{"os":"linux","arch":"amd64","cpu":{"target":"zen9"}}`: `names the microarchitecture "zen9" in cpu.target, which is not known`,
 		"{" + good + strings.Repeat(" ", maxNodeFile) + "}":     "is larger than 1048576 bytes",
 	} {
 		_, err := ReadNode("n", strings.NewReader(in))
