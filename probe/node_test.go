@@ -1,9 +1,12 @@
 package probe
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -330,4 +333,58 @@ func BenchmarkNode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Our reader of versions says the same as the standard library's.
+func TestDefinedVersions(t *testing.T) {
+	f, err := os.Open("/lib/" + map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] + "-linux-gnu/libc.so.6")
+	if err != nil {
+		t.Skipf("no C library to read: %v", err)
+	}
+	defer f.Close()
+	got, err := definedVersions(f, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := elf.NewFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defined, err := file.DynamicVersions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, v := range defined {
+		want = append(want, v.Name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("versions (-debug/elf +ours):\n%s", diff)
+	}
+	if _, err := definedVersions(f, "ppc64le"); !errors.Is(err, errForeign) {
+		t.Errorf("as a library of another architecture: %v, want %v", err, errForeign)
+	}
+}
+
+// Whatever a file holds, reading it ends, in bounds.
+func FuzzDefinedVersions(f *testing.F) {
+	header := func(section elf.Section64, rest string) []byte {
+		h := elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Machine: uint16(elf.EM_X86_64), Shoff: 64, Shentsize: 64, Shnum: 1}
+		raw, _ := binary.Append(nil, binary.LittleEndian, h)
+		raw, _ = binary.Append(raw, binary.LittleEndian, section)
+		return append(raw, rest...)
+	}
+	f.Add(header(elf.Section64{Type: uint32(elf.SHT_GNU_VERDEF), Off: 128, Size: 28}, "\x01\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x14\x00\x00\x00\x14\x00\x00\x00\x80\x00\x00\x00GLIBC_2.36"))
+	f.Add([]byte("\x7fELF\x02\x01\x01"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		names, err := definedVersions(bytes.NewReader(raw), "amd64")
+		if err == nil && len(names) == 0 {
+			t.Errorf("neither names nor an error")
+		}
+		for _, n := range names {
+			if len(n) > maxName {
+				t.Errorf("a name of %d bytes: %q", len(n), n)
+			}
+		}
+	})
 }

@@ -5,13 +5,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
 // almost is what only a mistake in a word of the vocabulary looks like: as a label nobody would find it again.
-var almost = regexp.MustCompile(`^(nv-(compute|ptx)|amd-gfx|mpi-(openmpi|mpich|mpiabi)-|(nvidia|cuda|glibc)-\d|x86[_-]64[_-])`)
+//
+//nolint:gochecknoglobals // constant once compiled
+var almost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(nv-(compute|ptx)|amd-gfx|mpi-(openmpi|mpich|mpiabi)-|(nvidia|cuda|glibc)-\d|x86[_-]64[_-])`)
+})
 
 // CheckWord returns what is wrong with a word for Describe; nil if nothing is.
 func CheckWord(word string) error {
@@ -22,7 +27,7 @@ func CheckWord(word string) error {
 	}
 	d := newChooser(nil, Policy{}).read(token)
 	switch {
-	case d.kind == kindLabel && almost.MatchString(token):
+	case d.kind == kindLabel && almost().MatchString(token):
 		return fmt.Errorf("%q is almost a word of the vocabulary, such as nv-compute-9-0, amd-gfx90a, nvidia-550-54-15, cuda-12-4, mpi-openmpi-4-1, glibc-2-36 or x86_64_v3", clipped(word))
 	case taken && d.kind != kindLabel:
 		return fmt.Errorf("%q: only a label or a fabric can be taken away", clipped(word))

@@ -5,9 +5,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-var bracket = regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)
+//nolint:gochecknoglobals // constant once compiled
+var bracket = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`) })
 
 // matches is matchHost for patterns that were checked.
 func matches(pattern, host string) bool {
@@ -46,7 +48,7 @@ func compileHost(pattern string) (*regexp.Regexp, []string, error) {
 			expr.WriteString(".")
 		case '[':
 			end := strings.IndexByte(pattern[i:], ']')
-			if end < 0 || !bracket.MatchString(pattern[i+1:i+end]) {
+			if end < 0 || !bracket().MatchString(pattern[i+1:i+end]) {
 				return nil, nil, fmt.Errorf("the host pattern %q has a bracket that holds no numbers; an example is n[001-128,200]", pattern)
 			}
 			ranges = append(ranges, pattern[i+1:i+end])

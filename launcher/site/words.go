@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
@@ -84,18 +85,22 @@ func (s Site) meaning(feature string) (token Word, mapped bool) {
 }
 
 // Names of products that sites write as Features: the last digit of an EPYC's number is its generation, a Xeon E5's stands behind it.
+//
+//nolint:gochecknoglobals // constant once compiled
 var (
-	epyc = regexp.MustCompile(`^(?:amd_)?epyc[_-]?(7\d\d2|7\d\d3|9\d\d4|9\d\d5)p?$`)
-	e5   = regexp.MustCompile(`^(?:xeon[_-]?)?e5[_-]26\d\d[_-]?v([34])$`)
+	epyc = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:amd_)?epyc[_-]?(7\d\d2|7\d\d3|9\d\d4|9\d\d5)p?$`)
+	})
+	e5 = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:xeon[_-]?)?e5[_-]26\d\d[_-]?v([34])$`) })
 )
 
 // plainly returns the token that a word of many sites means, and empty where two sites may mean two things: "ampere" and "hopper" are
 // GPUs and CPUs, "skylake" is a client and a server.
 func plainly(word string) string {
-	if m := epyc.FindStringSubmatch(word); m != nil {
+	if m := epyc().FindStringSubmatch(word); m != nil {
 		return "zen" + m[1][len(m[1])-1:]
 	}
-	if m := e5.FindStringSubmatch(word); m != nil {
+	if m := e5().FindStringSubmatch(word); m != nil {
 		return map[string]string{"3": "haswell", "4": "broadwell"}[m[1]]
 	}
 	switch word {

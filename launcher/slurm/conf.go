@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Bounds of what is read: the largest slurm.conf known to us is below 1 MiB, and sites nest Include once or twice.
@@ -271,12 +272,16 @@ func splitWords(s string) []string {
 type setting struct{ key, value string }
 
 // pair is Slurm's own expression for it (src/common/parse_config.c).
-var pair = regexp.MustCompile(`^\s*([A-Za-z0-9_.]+)\s*[-*+/]?=\s*(?:"([^"]*)"|(\S+))(?:\s|$)`)
+//
+//nolint:gochecknoglobals // constant once compiled
+var pair = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*([A-Za-z0-9_.]+)\s*[-*+/]?=\s*(?:"([^"]*)"|(\S+))(?:\s|$)`)
+})
 
 // parseSettings reads the settings of a line, up to what is none.
 func parseSettings(line string) []setting {
 	var settings []setting
-	for m := pair.FindStringSubmatch(line); m != nil; m = pair.FindStringSubmatch(line) {
+	for m := pair().FindStringSubmatch(line); m != nil; m = pair().FindStringSubmatch(line) {
 		settings = append(settings, setting{strings.ToLower(m[1]), m[2] + m[3]})
 		line = line[len(m[0]):]
 	}
