@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ func script(t *testing.T, body string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), helperName)
 	text := fmt.Sprintf("#!/bin/sh\necho run >>%q\n%s\n", filepath.Join(filepath.Dir(file), "runs"), body)
+	// A process that is started meanwhile would hold the file open for writing, and no one may execute it then.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
