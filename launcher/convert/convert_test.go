@@ -326,15 +326,16 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestSameBytesForAnyNumberOfWorkers(t *testing.T) {
+// Whatever the machine, the name of the image and the clock: the same manifest gives the same bytes.
+func TestSameBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var entries []string
 	for i := range 200 {
 		entries = append(entries, fmt.Sprintf("d%d/f%d=%s", i%7, i, strings.Repeat(fmt.Sprint(rng.Uint64()), rng.IntN(20000))))
 	}
-	img := image(t, map[string]any{"Labels": map[string]string{"b": "1", "a": "2"}}, layerTar(t, entries[:100]...), layerTar(t, entries[50:]...))
-	var first []byte
-	for _, workers := range []int{1, 2, 5, 1} {
+	entries = append(entries, "usr/lib/x=1", "lib->usr/lib", "hard=>d1/f1")
+	img := image(t, map[string]any{"Labels": map[string]string{"b": "1", "a": "2"}}, layerTar(t, entries[:100]...), layerTar(t, entries[50:]...), layerTar(t, "lib/y=1", "new=>lib/x"))
+	bytesOf := func(img convert.Image, workers int) []byte {
 		path, err := sif(t, img, convert.Options{Workers: workers})
 		if err != nil {
 			t.Fatal(err)
@@ -343,12 +344,27 @@ func TestSameBytesForAnyNumberOfWorkers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if first == nil {
-			first = raw
+		return raw
+	}
+	first := bytesOf(img, 1)
+	named := img
+	named.Reference = "another.example/name@" + img.ManifestDigest
+	for name, again := range map[string]func() []byte{
+		"one worker":      func() []byte { return bytesOf(img, 1) },
+		"two workers":     func() []byte { return bytesOf(img, 2) },
+		"five workers":    func() []byte { return bytesOf(img, 5) },
+		"one per CPU":     func() []byte { return bytesOf(img, 0) },
+		"another name":    func() []byte { return bytesOf(named, 2) },
+		"another umask":   func() []byte { defer unix.Umask(unix.Umask(0o077)); return bytesOf(img, 2) },
+		"an epoch is set": func() []byte { t.Setenv("SOURCE_DATE_EPOCH", "1"); return bytesOf(img, 2) },
+	} {
+		if !bytes.Equal(first, again()) {
+			t.Errorf("%s: other bytes", name)
 		}
-		if !bytes.Equal(first, raw) {
-			t.Errorf("%d workers write other bytes than one", workers)
-		}
+	}
+	named.Origin = convert.Provenance{Reference: "app:1", IndexDigest: digest([]byte("index")), Variant: "linux/amd64:zen4", Why: "because"}
+	if travels := bytesOf(named, 1); !bytes.Equal(travels, bytesOf(named, 2)) || bytes.Equal(first, travels) {
+		t.Error("the same origin gives other bytes, or is not written")
 	}
 }
 
@@ -373,7 +389,8 @@ func TestZstdAndPlainLayers(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	img := image(t, map[string]any{"Env": []string{"A=b"}}, layerTar(t, "a=1"))
-	img.IndexDigest, img.Variant, img.Why = digest([]byte("index")), "linux/amd64:zen4", "because"
+	want := convert.Provenance{Reference: "test", IndexDigest: digest([]byte("index")), Variant: "linux/amd64:zen4", Why: "because"}
+	img.Origin = want
 	path, err := sif(t, img, convert.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +399,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := convert.Provenance{SchemaVersion: 1, Reference: "test", IndexDigest: img.IndexDigest, ManifestDigest: img.ManifestDigest, Variant: img.Variant, Why: "because"}
+	want.SchemaVersion, want.ManifestDigest = 1, img.ManifestDigest
 	if c.Arch != "amd64" || !bytes.Equal(c.Config, img.Config) || c.Provenance != want || c.Offset%4096 != 0 {
 		t.Errorf("Inspect = %+v, want %+v and the config", c, want)
 	}
