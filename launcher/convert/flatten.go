@@ -26,6 +26,7 @@ type flattener struct {
 	inodes int
 	bytes  int64
 	links  []pendingLink
+	late   map[lateFile]*squashfs.Inode
 	source []Layer
 }
 
@@ -35,7 +36,9 @@ type pendingLink struct {
 	layer int
 }
 
-func newFlattener(w *squashfs.Writer) *flattener { return &flattener{w: w, root: newNode()} }
+func newFlattener(w *squashfs.Writer) *flattener {
+	return &flattener{w: w, root: newNode(), late: map[lateFile]*squashfs.Inode{}}
+}
 
 // layers reads all layers. While one is flattened the next is fetched and inflated ahead.
 func (f *flattener) layers(ctx context.Context, layers []Layer, diffIDs []string) error {

@@ -31,6 +31,12 @@ func (f *flattener) resolveLinks(ctx context.Context) error {
 	return nil
 }
 
+// lateFile is a file that was passed over, and read in the end for another name of it.
+type lateFile struct {
+	layer int
+	path  string
+}
+
 // maxChain bounds links to links.
 const maxChain = 40
 
@@ -52,6 +58,10 @@ func (f *flattener) linked(ctx context.Context, name string, layer, depth int) (
 	}
 	wanted := []string{strings.Join(parts, "/"), strings.Join(led, "/")}
 	for ; layer >= 0; layer-- {
+		key := lateFile{layer, wanted[1]}
+		if inode := f.late[key]; inode != nil {
+			return inode, nil // under one more name
+		}
 		inode, target, err := f.search(ctx, layer, wanted)
 		if err != nil {
 			return nil, err
@@ -60,6 +70,7 @@ func (f *flattener) linked(ctx context.Context, name string, layer, depth int) (
 			return f.linked(ctx, target, layer, depth+1)
 		}
 		if inode != nil {
+			f.late[key] = inode
 			return inode, nil
 		}
 	}
