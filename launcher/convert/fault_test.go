@@ -142,7 +142,6 @@ func TestAroundAnArchive(t *testing.T) {
 		{"no end mark", gzipped(t, raw[:len(raw)-1024]), raw[:len(raw)-1024], ""},
 		{"garbage behind the stream", append(gzipped(t, raw), "garbage garbage"...), raw, "inflating"},
 		{"a member that is cut short", split[:len(split)-9], raw, "inflating"},
-		{"a media type nobody knows", append([]byte("\x04\x22\x4d\x18"), raw...), raw, "no tar archive"}, // lz4
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,6 +159,39 @@ func TestAroundAnArchive(t *testing.T) {
 			}
 			if diff := cmp.Diff([]string{"a=1", "b=2"}, theirs(tree(t, path))); diff != "" {
 				t.Errorf("differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A layer's media type counts where its bytes do not tell: then the error names it.
+func TestMediaTypes(t *testing.T) {
+	const oci = "application/vnd.oci.image.layer."
+	raw := layerTar(t, "a=1")
+	odd := append([]byte("\x04\x22\x4d\x18"), raw...) // lz4's first bytes
+	tests := []struct {
+		name, media string
+		blob        []byte
+		want        string // of the error, "" for none
+	}{
+		{"gzip by a wrong name", oci + "v1.tar+zstd", gzipped(t, raw), ""},
+		{"not distributable, but there", oci + "nondistributable.v1.tar+gzip", gzipped(t, raw), ""},
+		{"lz4", oci + "v1.tar+lz4", odd, `layer 1 (` + digest(odd) + `) of type "` + oci + `v1.tar+lz4"`},
+		{"lz4 by gzip's name", oci + "v1.tar+gzip", odd, "no tar archive"},
+		{"encrypted", oci + "v1.tar+gzip+encrypted", odd, "the layer is encrypted"},
+		{"no layer", "application/octet-stream", odd, `of type "application/octet-stream"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			img := image(t, nil, raw)
+			img.Layers[0].MediaType, img.Layers[0].Digest = tt.media, digest(tt.blob)
+			img.Layers[0].Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tt.blob)), nil }
+			_, err := sif(t, img, convert.Options{})
+			if tt.want == "" && err == nil {
+				return
+			}
+			if class, _, _ := fault.Of(err, ""); tt.want == "" || err == nil || class != fault.Registry || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("SIF = %v of class %q, want %q of class registry", err, class, tt.want)
 			}
 		})
 	}

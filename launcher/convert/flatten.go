@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -62,13 +63,22 @@ func (f *flattener) layers(ctx context.Context, layers []Layer, diffIDs []string
 			err = current.check(diffIDs[i])
 		}
 		if err != nil {
-			return fmt.Errorf("layer %d (%s): %w", i+1, layers[i].Digest, err)
+			return fmt.Errorf("layer %d (%s)%s: %w", i+1, layers[i].Digest, oddType(layers[i].MediaType), err)
 		}
 	}
 	if err := f.rehome(f.root, nil); err != nil {
 		return err
 	}
 	return f.resolveLinks(ctx)
+}
+
+// oddType names the media type of a layer if it is none of those that image layers have: where the layer cannot be read, that may be why.
+func oddType(mediaType string) string {
+	switch mediaType {
+	case "", oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd, oci.MediaTypeDockerLayer:
+		return ""
+	}
+	return fmt.Sprintf(" of type %.80q", mediaType)
 }
 
 func (f *flattener) layer(ctx context.Context, layer int, r io.Reader) error {
