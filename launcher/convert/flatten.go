@@ -106,7 +106,7 @@ func (f *flattener) layer(ctx context.Context, layer int, r io.Reader) error {
 // tarError gives an archive's own faults a class; those of the stream below have one.
 func tarError(err error) error {
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
-		return fault.New(fault.Registry, "the layer is no tar archive, or is cut short: %w", err)
+		return refuse("the layer is no tar archive, or is cut short: %w", err)
 	}
 	return err
 }
@@ -119,7 +119,7 @@ const (
 
 func (f *flattener) entry(layer int, h *tar.Header, data io.Reader) error {
 	if f.inodes++; f.inodes > maxInodes {
-		return fault.New(fault.Registry, "the image has more than %d files", maxInodes)
+		return refuse("the image has more than %d files", maxInodes)
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil // a comment, as git's archives have one
@@ -130,7 +130,7 @@ func (f *flattener) entry(layer int, h *tar.Header, data io.Reader) error {
 	}
 	if len(parts) == 0 {
 		if h.Typeflag != tar.TypeDir {
-			return fault.New(fault.Registry, "the image's root is no directory")
+			return refuse("the image's root is no directory")
 		}
 		f.directory(f.root, layer, h)
 		return nil
@@ -155,7 +155,7 @@ func (f *flattener) place(layer int, parts []string) (*node, error) {
 		}
 		if !n.isDir() && n.target == "" {
 			if n.layer == layer {
-				return nil, fault.New(fault.Registry, "%q is no directory", strings.Join(parts[:i], "/"))
+				return nil, refuse("%q is no directory", strings.Join(parts[:i], "/"))
 			}
 			return nil, nil // a file of a higher layer stands where this layer has a directory
 		}
@@ -223,7 +223,7 @@ func (f *flattener) make(n *node, layer int, h *tar.Header, data io.Reader) erro
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives hold TypeRegA
 		if h.Size > maxBytes-f.bytes {
-			return fault.New(fault.Registry, "the image has more than %d bytes", int64(maxBytes))
+			return refuse("the image has more than %d bytes", int64(maxBytes))
 		}
 		f.bytes += h.Size
 		inode, err := f.w.File(meta(h), h.Size, data)
@@ -238,7 +238,7 @@ func (f *flattener) make(n *node, layer int, h *tar.Header, data io.Reader) erro
 	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
 		n.set(layer, f.special(h), "", "")
 	default:
-		return fault.New(fault.Registry, "an entry of unknown type %q", h.Typeflag)
+		return refuse("an entry of unknown type %q", h.Typeflag)
 	}
 	return nil
 }
@@ -270,11 +270,11 @@ func possible(h *tar.Header) error {
 	device := h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock
 	switch {
 	case h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner:
-		return fault.New(fault.Registry, "the owner %d:%d", h.Uid, h.Gid)
+		return refuse("the owner %d:%d", h.Uid, h.Gid)
 	case device && (h.Devmajor < 0 || h.Devmajor > maxMajor || h.Devminor < 0 || h.Devminor > maxMinor):
-		return fault.New(fault.Registry, "the device %d:%d", h.Devmajor, h.Devminor)
+		return refuse("the device %d:%d", h.Devmajor, h.Devminor)
 	case h.Typeflag == tar.TypeSymlink && (h.Linkname == "" || len(h.Linkname) > maxTarget):
-		return fault.New(fault.Registry, "a symlink to a path of %d bytes", len(h.Linkname))
+		return refuse("a symlink to a path of %d bytes", len(h.Linkname))
 	}
 	return nil
 }

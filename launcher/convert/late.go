@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -43,7 +42,7 @@ const maxChain = 40
 // linked returns the file at a path as a layer sees it: its own, or that of the nearest layer below.
 func (f *flattener) linked(ctx context.Context, name string, layer, depth int) (*squashfs.Inode, error) {
 	if depth > maxChain {
-		return nil, fault.New(fault.Registry, "links go round in a circle")
+		return nil, refuse("links go round in a circle")
 	}
 	parts, err := clean(name)
 	if err != nil {
@@ -74,7 +73,7 @@ func (f *flattener) linked(ctx context.Context, name string, layer, depth int) (
 			return inode, nil
 		}
 	}
-	return nil, fault.New(fault.Registry, "no layer holds that file")
+	return nil, refuse("no layer holds that file")
 }
 
 // lead returns where a path leads when the symlinks in it are followed, but not the last part. It is the path itself where that cannot be told.
@@ -169,7 +168,7 @@ func (f *flattener) through(link *node, at []string, opaque bool) error {
 	case err != nil:
 		return err
 	case to == link:
-		return fault.New(fault.Registry, "files are below %q, which is a symlink to itself", strings.Join(at, "/"))
+		return refuse("files are below %q, which is a symlink to itself", strings.Join(at, "/"))
 	}
 	if opaque {
 		to.cutChildren(barrier)
@@ -187,7 +186,7 @@ func (f *flattener) follow(parts []string, links int) (*node, error) {
 			continue
 		}
 		if links++; links > maxChain {
-			return nil, fault.New(fault.Registry, "too many symlinks in %q", strings.Join(parts, "/"))
+			return nil, refuse("too many symlinks in %q", strings.Join(parts, "/"))
 		}
 		led, err := n.leads(parts[:i])
 		if err != nil {
@@ -196,7 +195,7 @@ func (f *flattener) follow(parts []string, links int) (*node, error) {
 		return f.follow(append(led, parts[i+1:]...), links)
 	}
 	if !n.isDir() {
-		return nil, fault.New(fault.Registry, "%q is no directory", strings.Join(parts, "/"))
+		return nil, refuse("%q is no directory", strings.Join(parts, "/"))
 	}
 	return n, nil
 }

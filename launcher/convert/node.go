@@ -44,6 +44,11 @@ func (n *node) set(layer int, inode *squashfs.Inode, target, link string) {
 	n.barrier = max(n.barrier, layer)
 }
 
+// refuse is an error of a layer that holds what none should.
+func refuse(format string, args ...any) error {
+	return fault.New(fault.Registry, format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
+}
+
 // Bounds of a path: how many parts it may have, where the kernel's own limit is 4096 bytes for the whole, and the length of each (NAME_MAX).
 const (
 	maxDepth = 2048
@@ -55,7 +60,7 @@ const (
 func clean(name string) ([]string, error) {
 	relative := path.Clean(strings.TrimLeft(name, "/"))
 	if relative == ".." || strings.HasPrefix(relative, "../") {
-		return nil, fault.New(fault.Registry, "the path %.80q leads out of the image's root", name)
+		return nil, refuse("the path %.80q leads out of the image's root", name)
 	}
 	return inside(name)
 }
@@ -63,7 +68,7 @@ func clean(name string) ([]string, error) {
 // inside returns the parts of a path that is resolved in the root, as symlinks are: ".." there leads to the root itself.
 func inside(name string) ([]string, error) {
 	if strings.ContainsRune(name, 0) {
-		return nil, fault.New(fault.Registry, "the path %.80q holds a NUL byte", name)
+		return nil, refuse("the path %.80q holds a NUL byte", name)
 	}
 	name = path.Clean("/" + name)[1:]
 	if name == "" {
@@ -71,11 +76,11 @@ func inside(name string) ([]string, error) {
 	}
 	parts := strings.Split(name, "/")
 	if len(parts) > maxDepth {
-		return nil, fault.New(fault.Registry, "a path is %d directories deep", len(parts))
+		return nil, refuse("a path is %d directories deep", len(parts))
 	}
 	for _, part := range parts {
 		if len(part) > maxName {
-			return nil, fault.New(fault.Registry, "a name of %d bytes, the limit is %d", len(part), maxName)
+			return nil, refuse("a name of %d bytes, the limit is %d", len(part), maxName)
 		}
 	}
 	return parts, nil
