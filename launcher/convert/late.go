@@ -139,6 +139,9 @@ func (f *flattener) search(ctx context.Context, layer int, wanted []string) (ino
 
 // rehome moves what a layer put below a path that is a symlink in a lower layer to where the symlink leads: a layer's "lib/x" over a lower
 // layer's "lib -> usr/lib" is usr/lib/x, and its "lib/.wh.x" takes that away. Where it leads was not known when it was read.
+//
+// What a layer puts through a symlink that a higher layer replaces is not found: it counts as below what replaced it. Layers that builds
+// make hold real paths, so that none has been seen to do that.
 func (f *flattener) rehome(n *node, at []string) error {
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
 		c := n.children[name]
