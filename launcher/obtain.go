@@ -33,7 +33,7 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, img) })
+	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, c, f, img) })
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +50,7 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 	if err != nil {
 		return err
 	}
+	img.Origin = convert.Provenance{Reference: c.Reference.String(), IndexDigest: c.Index.Digest, Variant: platformOf(c.entry), Why: c.Result.Why}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hpc3-*.sif")
 	if err != nil {
 		return cannotWrite(file, err)
@@ -60,7 +61,7 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 			_ = os.Remove(f.Name()) // nothing half-written stays
 		}
 	}()
-	if err := r.convert(ctx, f, img); err != nil {
+	if err := r.convert(ctx, c, f, img); err != nil {
 		return err
 	}
 	if err := publish(f, file); err != nil {
@@ -87,8 +88,8 @@ func cannotWrite(file string, err error) error {
 	return fault.New(fault.Convert, "writing %s: %w", file, bare(err)).Hint("name another file with -o")
 }
 
-func (r *Road) convert(ctx context.Context, f *os.File, img convert.Image) error {
-	r.waiting("fetching and converting " + img.Reference + " (" + img.Variant + ")")
+func (r *Road) convert(ctx context.Context, c *Choice, f *os.File, img convert.Image) error {
+	r.waiting("fetching and converting " + img.Reference + " (" + platformOf(c.entry) + ")")
 	return convert.SIF(ctx, f, img, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel})
 }
 
@@ -105,10 +106,7 @@ func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
 	if err != nil {
 		return convert.Image{}, err
 	}
-	img := convert.Image{
-		Manifest: raw, Config: config, IndexDigest: c.Index.Digest, ManifestDigest: c.entry.Digest,
-		Reference: c.Reference.String(), Variant: platformOf(c.entry), Why: c.Result.Why,
-	}
+	img := convert.Image{Manifest: raw, Config: config, ManifestDigest: c.entry.Digest, Reference: c.Reference.String()}
 	for _, d := range manifest.Layers {
 		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: layerOpener(src, d)})
 	}

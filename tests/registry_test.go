@@ -259,7 +259,24 @@ func writeLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")), writeDescribed(dir))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")), writeEscaping(filepath.Join(dir, "escapes")), writeDescribed(dir))
+}
+
+// writeEscaping writes an image whose second layer has a path that leads out of the root.
+func writeEscaping(dir string) error {
+	img, err := smallImage(v1.Platform{OS: "linux", Architecture: "amd64"}, strings.Repeat("text\n", 100_000))
+	if err != nil {
+		return err
+	}
+	layer, err := tarLayer(map[string]string{"../../../escaped": "text"})
+	if err != nil {
+		return err
+	}
+	if img, err = mutate.AppendLayers(img, layer); err != nil {
+		return err
+	}
+	_, err = layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}}))
+	return err
 }
 
 func writeGarbled(dir string) error {

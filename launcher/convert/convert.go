@@ -2,11 +2,13 @@
 // of it is compressed into the SIF's SquashFS as it comes. There is no unpacked tree and no temporary copy.
 //
 // Layers are read topmost first, so that a file which a higher layer replaces, or hides by a whiteout, is never compressed. The same
-// image gives the same bytes on any machine.
+// image gives the same bytes on any machine, by whatever reference it was found and with any number of workers: no time in a SIF is
+// the clock's, and the environment is not asked for one (SOURCE_DATE_EPOCH), since the image has its own.
 //
 // Files keep the numeric owners and the modes of the image; who reads the SIF decides what they mean. Both of hpc3's engines, and
-// Apptainer, show all files as the caller's, since a user namespace knows no other owner. Character and block devices are left
-// out: a rootless mount has none, and the node's /dev is bound. Of extended attributes user.* and security.capability are kept.
+// Apptainer, show all files as the caller's, since a user namespace knows no other owner. Devices are kept as the image has them;
+// engines mount the SIF so that none can be opened, and bind the node's /dev. Of extended attributes user.* and security.capability are
+// kept; times are whole seconds from 1970 to 2106, as SquashFS has them.
 //
 // The tree gets what Apptainer puts into its own SIFs: /.singularity.d with the image's environment, labels and start scripts, links to
 // them from the root, and the directories that binds need. A file of the image at one of these paths is replaced.
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -33,10 +36,14 @@ type Layer struct {
 
 // Image is what is converted.
 type Image struct {
-	Manifest, Config            []byte // as the registry sent them
-	IndexDigest, ManifestDigest string
-	Reference, Variant, Why     string
-	Layers                      []Layer // the lowest first
+	Manifest, Config []byte // as the registry sent them
+	ManifestDigest   string
+	Reference        string  // for messages
+	Layers           []Layer // the lowest first
+
+	// Origin is written into the SIF, for a file that travels. It stays zero for a SIF that is found again by its manifest's
+	// digest: many references and indexes lead to one manifest, and its bytes must be the same for all of them.
+	Origin Provenance
 }
 
 // Options of a conversion. The zero value is zstd at its fastest level with a worker per processor.
@@ -86,7 +93,7 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("the SIF is written to a %T, not to a file", w)
 	}
 	fsw, err := squashfs.NewWriter(out, squashfs.Options{
-		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, p.created().Unix())),
+		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, min(p.created().Unix(), math.MaxUint32))),
 	})
 	if err != nil {
 		return 0, err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -25,6 +27,7 @@ type flattener struct {
 	inodes int
 	bytes  int64
 	links  []pendingLink
+	late   map[lateFile]*squashfs.Inode
 	source []Layer
 }
 
@@ -34,7 +37,9 @@ type pendingLink struct {
 	layer int
 }
 
-func newFlattener(w *squashfs.Writer) *flattener { return &flattener{w: w, root: newNode()} }
+func newFlattener(w *squashfs.Writer) *flattener {
+	return &flattener{w: w, root: newNode(), late: map[lateFile]*squashfs.Inode{}}
+}
 
 // layers reads all layers. While one is flattened the next is fetched and inflated ahead.
 func (f *flattener) layers(ctx context.Context, layers []Layer, diffIDs []string) error {
@@ -58,17 +63,27 @@ func (f *flattener) layers(ctx context.Context, layers []Layer, diffIDs []string
 			err = current.check(diffIDs[i])
 		}
 		if err != nil {
-			return fmt.Errorf("layer %d (%s): %w", i+1, layers[i].Digest, err)
+			return fmt.Errorf("layer %d (%s)%s: %w", i+1, layers[i].Digest, oddType(layers[i].MediaType), err)
 		}
 	}
-	if err := f.resolveLinks(ctx); err != nil {
+	if err := f.rehome(f.root, nil); err != nil {
 		return err
 	}
-	return f.rehome(f.root, nil)
+	return f.resolveLinks(ctx)
+}
+
+// oddType names the media type of a layer if it is none of those that image layers have: where the layer cannot be read, that may be why.
+func oddType(mediaType string) string {
+	switch mediaType {
+	case "", oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd, oci.MediaTypeDockerLayer:
+		return ""
+	}
+	return fmt.Sprintf(" of type %.80q", mediaType)
 }
 
 func (f *flattener) layer(ctx context.Context, layer int, r io.Reader) error {
 	entries := tar.NewReader(r)
+	last := "" // the entry before: a header that cannot be read has no name
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -79,10 +94,11 @@ func (f *flattener) layer(ctx context.Context, layer int, r io.Reader) error {
 			return err
 		}
 		if err != nil {
-			return tarError(err)
+			return fmt.Errorf("behind %.80q: %w", last, tarError(err))
 		}
+		last = h.Name
 		if err := f.entry(layer, h, entries); err != nil {
-			return fmt.Errorf("%q: %w", h.Name, err)
+			return fmt.Errorf("%.80q: %w", h.Name, err)
 		}
 	}
 }
@@ -90,7 +106,7 @@ func (f *flattener) layer(ctx context.Context, layer int, r io.Reader) error {
 // tarError gives an archive's own faults a class; those of the stream below have one.
 func tarError(err error) error {
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
-		return fault.New(fault.Registry, "the layer is no tar archive, or is cut short: %w", err)
+		return refuse("the layer is no tar archive, or is cut short: %w", err)
 	}
 	return err
 }
@@ -103,16 +119,20 @@ const (
 
 func (f *flattener) entry(layer int, h *tar.Header, data io.Reader) error {
 	if f.inodes++; f.inodes > maxInodes {
-		return fmt.Errorf("the image has more than %d files", maxInodes)
+		return refuse("the image has more than %d files", maxInodes)
+	}
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // a comment, as git's archives have one
 	}
 	parts, err := clean(h.Name)
 	if err != nil {
 		return err
 	}
 	if len(parts) == 0 {
-		if h.Typeflag == tar.TypeDir {
-			f.directory(f.root, layer, h)
+		if h.Typeflag != tar.TypeDir {
+			return refuse("the image's root is no directory")
 		}
+		f.directory(f.root, layer, h)
 		return nil
 	}
 	base := parts[len(parts)-1]
@@ -135,7 +155,7 @@ func (f *flattener) place(layer int, parts []string) (*node, error) {
 		}
 		if !n.isDir() && n.target == "" {
 			if n.layer == layer {
-				return nil, fmt.Errorf("%q is no directory", strings.Join(parts[:i], "/"))
+				return nil, refuse("%q is no directory", strings.Join(parts[:i], "/"))
 			}
 			return nil, nil // a file of a higher layer stands where this layer has a directory
 		}
@@ -181,13 +201,11 @@ func (f *flattener) put(n *node, layer int, h *tar.Header, data io.Reader) error
 		f.directory(n, layer, h)
 		return nil
 	}
-	if n.explicit && n.layer > layer || n.isDir() && len(n.children) > 0 && h.Typeflag != tar.TypeSymlink {
+	if n.explicit && n.layer > layer || n.isDir() && n.holds(layer+1) && h.Typeflag != tar.TypeSymlink {
 		n.barrier = max(n.barrier, layer)
 		return nil
 	}
-	if n.explicit && n.isDir() && n.layer == layer && len(n.children) > 0 {
-		return errors.New("a directory with files in it becomes something else in the same layer")
-	}
+	n.cutChildren(layer + 1) // of two entries in one layer the last counts, and a directory goes with what is in it
 	return f.make(n, layer, h, data)
 }
 
@@ -199,31 +217,64 @@ func (f *flattener) directory(n *node, layer int, h *tar.Header) {
 }
 
 func (f *flattener) make(n *node, layer int, h *tar.Header, data io.Reader) error {
+	if err := possible(h); err != nil {
+		return err
+	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives hold TypeRegA
-		if f.bytes += h.Size; f.bytes > maxBytes {
-			return fmt.Errorf("the image has more than %d bytes", int64(maxBytes))
+		if h.Size > maxBytes-f.bytes {
+			return refuse("the image has more than %d bytes", int64(maxBytes))
 		}
+		f.bytes += h.Size
 		inode, err := f.w.File(meta(h), h.Size, data)
 		if err != nil {
 			return tarError(err)
 		}
 		n.set(layer, inode, "", "")
 	case tar.TypeSymlink:
-		if h.Linkname == "" {
-			return errors.New("a symlink to nothing")
-		}
 		n.set(layer, f.w.Symlink(meta(h), h.Linkname), h.Linkname, "")
 	case tar.TypeLink:
 		return f.hardLink(n, layer, h.Linkname)
-	case tar.TypeFifo:
-		n.set(layer, f.w.Special(meta(h), squashfs.Fifo, 0, 0), "", "")
-	case tar.TypeChar, tar.TypeBlock:
-		n.hidden = max(n.hidden, layer) // not kept, and what it stood over is gone
-		n.barrier = max(n.barrier, layer)
-	case tar.TypeXGlobalHeader:
+	case tar.TypeFifo, tar.TypeChar, tar.TypeBlock:
+		n.set(layer, f.special(h), "", "")
 	default:
-		return fmt.Errorf("an entry of unknown type %q", h.Typeflag)
+		return refuse("an entry of unknown type %q", h.Typeflag)
+	}
+	return nil
+}
+
+func (f *flattener) special(h *tar.Header) *squashfs.Inode {
+	kind := squashfs.Fifo
+	switch h.Typeflag {
+	case tar.TypeChar:
+		kind = squashfs.CharDevice
+	case tar.TypeBlock:
+		kind = squashfs.BlockDevice
+	default:
+		h.Devmajor, h.Devminor = 0, 0 // archives may hold anything there
+	}
+	return f.w.Special(meta(h), kind, uint32(h.Devmajor), uint32(h.Devminor))
+}
+
+// Bounds of Linux: of a symlink's target (PATH_MAX), of an owner (the last number stands for none), and of a device's numbers, which
+// have 12 and 20 bits.
+const (
+	maxTarget = 4095
+	maxOwner  = math.MaxUint32 - 1
+	maxMajor  = 1<<12 - 1
+	maxMinor  = 1<<20 - 1
+)
+
+// possible refuses what no file can be.
+func possible(h *tar.Header) error {
+	device := h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock
+	switch {
+	case h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner:
+		return refuse("the owner %d:%d", h.Uid, h.Gid)
+	case device && (h.Devmajor < 0 || h.Devmajor > maxMajor || h.Devminor < 0 || h.Devminor > maxMinor):
+		return refuse("the device %d:%d", h.Devmajor, h.Devminor)
+	case h.Typeflag == tar.TypeSymlink && (h.Linkname == "" || len(h.Linkname) > maxTarget):
+		return refuse("a symlink to a path of %d bytes", len(h.Linkname))
 	}
 	return nil
 }
@@ -250,6 +301,9 @@ func (f *flattener) hardLink(n *node, layer int, to string) error {
 // meta returns what an inode carries.
 func meta(h *tar.Header) squashfs.Meta {
 	m := squashfs.Meta{Mode: uint32(h.Mode) & 0o7777, UID: uint32(h.Uid), GID: uint32(h.Gid), ModTime: h.ModTime.Unix()}
+	if h.Typeflag == tar.TypeSymlink {
+		m.Mode = 0o777 // as Linux has it, whatever an archive says
+	}
 	const prefix = "SCHILY.xattr."
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, prefix)

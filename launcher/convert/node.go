@@ -1,10 +1,10 @@
 package convert
 
 import (
-	"fmt"
 	"path"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -44,13 +44,31 @@ func (n *node) set(layer int, inode *squashfs.Inode, target, link string) {
 	n.barrier = max(n.barrier, layer)
 }
 
-// maxDepth bounds how deep a path may be; the kernel's own limit for a path is 4096 bytes.
-const maxDepth = 2048
+// refuse is an error of a layer that holds what none should.
+func refuse(format string, args ...any) error {
+	return fault.New(fault.Registry, format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
+}
 
-// clean returns the parts of a path in a layer: relative to the root, which nothing leads out of.
+// Bounds of a path: how many parts it may have, where the kernel's own limit is 4096 bytes for the whole, and the length of each (NAME_MAX).
+const (
+	maxDepth = 2048
+	maxName  = 255
+)
+
+// clean returns the parts of a path in a layer: relative to the root, also where it begins with a slash, as old archives' do. A path
+// that leads out of the root is refused: no build makes one.
 func clean(name string) ([]string, error) {
+	relative := path.Clean(strings.TrimLeft(name, "/"))
+	if relative == ".." || strings.HasPrefix(relative, "../") {
+		return nil, refuse("the path %.80q leads out of the image's root", name)
+	}
+	return inside(name)
+}
+
+// inside returns the parts of a path that is resolved in the root, as symlinks are: ".." there leads to the root itself.
+func inside(name string) ([]string, error) {
 	if strings.ContainsRune(name, 0) {
-		return nil, fmt.Errorf("the path %q holds a NUL byte", name)
+		return nil, refuse("the path %.80q holds a NUL byte", name)
 	}
 	name = path.Clean("/" + name)[1:]
 	if name == "" {
@@ -58,9 +76,38 @@ func clean(name string) ([]string, error) {
 	}
 	parts := strings.Split(name, "/")
 	if len(parts) > maxDepth {
-		return nil, fmt.Errorf("a path is %d directories deep", len(parts))
+		return nil, refuse("a path is %d directories deep", len(parts))
+	}
+	for _, part := range parts {
+		if len(part) > maxName {
+			return nil, refuse("a name of %d bytes, the limit is %d", len(part), maxName)
+		}
 	}
 	return parts, nil
+}
+
+// holds tells whether there is anything below a directory that layers from a number on have put there.
+func (n *node) holds(layer int) bool {
+	for _, c := range n.children {
+		if c.explicit && c.layer >= layer || c.holds(layer) {
+			return true
+		}
+	}
+	return false
+}
+
+// cut takes away what layers below a number have put at a node and below it. What a higher layer has put there stays.
+func (n *node) cut(below int) {
+	if n.layer < below {
+		n.inode, n.target, n.link, n.meta, n.explicit = nil, "", "", squashfs.Meta{}, false
+	}
+	n.cutChildren(below)
+}
+
+func (n *node) cutChildren(below int) {
+	for _, c := range n.children {
+		c.cut(below)
+	}
 }
 
 // find returns the node at a path, nil where there is none.

@@ -28,14 +28,14 @@ const (
 // launchLine lets a SIF be executed as a program where Apptainer is installed.
 const launchLine = "#!/usr/bin/env run-singularity\n"
 
-// Provenance tells where a SIF came from.
+// Provenance tells where a SIF came from. In a SIF of the cache only the first two are given.
 type Provenance struct {
 	SchemaVersion  int    `json:"schemaVersion"`
-	Reference      string `json:"reference"`
-	IndexDigest    string `json:"indexDigest,omitempty"`
 	ManifestDigest string `json:"manifestDigest"`
+	Reference      string `json:"reference,omitempty"`
+	IndexDigest    string `json:"indexDigest,omitempty"`
 	Variant        string `json:"variant,omitempty"` // what the entry of the index says it is for
-	Why            string `json:"why,omitempty"`     // of the choice that the SIF was first made for
+	Why            string `json:"why,omitempty"`     // the entry was chosen
 }
 
 // Contents is what a SIF holds, as far as running it goes.
@@ -54,7 +54,9 @@ func writeSIF(f *os.File, p *partition) error {
 		objects = append(objects, o)
 		return err
 	}
-	provenance, err := json.Marshal(Provenance{1, p.img.Reference, p.img.IndexDigest, p.img.ManifestDigest, p.img.Variant, p.img.Why})
+	origin := p.img.Origin
+	origin.SchemaVersion, origin.ManifestDigest = 1, p.img.ManifestDigest
+	provenance, err := json.Marshal(origin)
 	if err != nil {
 		return err
 	}

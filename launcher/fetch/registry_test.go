@@ -494,7 +494,6 @@ func TestUnsafeDescriptorsAreRefused(t *testing.T) {
 	for name, d := range map[string]oci.Descriptor{
 		"a path":  {Digest: "sha256:../../x", Size: 1},
 		"no size": {Digest: oci.DigestOf(layer), Size: -1},
-		"foreign": {Digest: oci.DigestOf(layer), Size: int64(len(layer)), URLs: []string{"http://169.254.169.254/"}},
 	} {
 		if _, err := src.Layer(t.Context(), d); err == nil {
 			t.Errorf("%s: Layer gave no error", name)
@@ -503,6 +502,13 @@ func TestUnsafeDescriptorsAreRefused(t *testing.T) {
 			t.Errorf("%s: Blob gave no error", name)
 		}
 	}
+	// A foreign layer is refused by name, and nobody is asked for it.
+	foreign := descriptor(layer, "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")
+	asked := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a foreign layer was asked for") }))
+	defer asked.Close()
+	foreign.URLs = []string{asked.URL}
+	_, err := src.Layer(t.Context(), foreign)
+	wantFault(t, err, fault.Registry, foreign.Digest+": it is a foreign layer")
 	if _, err := src.Blob(t.Context(), oci.Descriptor{Digest: oci.DigestOf(layer), Size: oci.MaxDocument + 1}); err == nil {
 		t.Error("a blob that is too large was fetched")
 	}

@@ -105,7 +105,7 @@ func (l *lab) images(show string) error {
 		"etc/profile.d/site.sh": text("export SITE_RAN=yes\n"), "opt/app/bin/app": program("#!/bin/sh\necho app here\n"),
 		"opt/app/bin/plain": text("#!/bin/sh\n"), "usr/bin/plain2": text("#!/bin/sh\n"), "usr/bin/badscript": program("#!/no/such/interpreter\n"), "usr/bin/wrongarch": program("\x7fELF\x02\x01\x01\x00garbage"),
 		"bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "sbin": link("usr/bin"), "var/run": link("/run"), "run/keep": text(""),
-		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"),
+		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"), "dev/null": null(), "srv/null": null(),
 	}
 	for _, p := range []string{"cat", "ls", "env", "id", "whoami", "sleep", "stat", "touch", "mkdir", "rm", "mv", "ln", "readlink", "grep", "stty", "dd", "tr", "chmod"} {
 		tools["usr/bin/"+p] = host("")
@@ -126,13 +126,14 @@ type tree map[string]file
 type file struct {
 	content, from, target string
 	mode                  uint32
-	copied                bool
+	copied, device        bool
 }
 
 func text(s string) file    { return file{content: s, mode: 0o644} }
 func private(s string) file { return file{content: s, mode: 0o600} }
 func program(s string) file { return file{content: s, mode: 0o755} }
 func link(to string) file   { return file{target: to, mode: 0o777} }
+func null() file            { return file{mode: 0o666, device: true} } // as /dev/null
 func host(path string) file { return file{from: path, mode: 0o755, copied: true} }
 
 // offset is where the images' file systems begin, to test that it is heeded.
@@ -224,6 +225,9 @@ func (f file) add(w *squashfs.Writer) (squashfs.Node, error) {
 	m := squashfs.Meta{Mode: f.mode}
 	if f.target != "" {
 		return w.Symlink(m, f.target), nil
+	}
+	if f.device {
+		return w.Special(m, squashfs.CharDevice, 1, 3), nil
 	}
 	raw := []byte(f.content)
 	if f.copied {

@@ -110,6 +110,19 @@ func TestBindsRefused(t *testing.T) {
 	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
 }
 
+// An image's devices are there and cannot be opened, by root neither; those in /dev are the node's.
+func TestDevicesOfTheImage(t *testing.T) {
+	l := need(t)
+	for _, who := range callers {
+		for _, writable := range []bool{false, true} {
+			got := l.run(t, start{who: who, plan: config(run.Plan{Writable: writable}), command: []string{"sh", "-c", "exec 2>&1; stat -c %F:%t:%T /srv/null; cat /srv/null || echo x >/dev/null && echo usable"}})
+			if want := "character special file:1:3\ncat: /srv/null: Permission denied\nusable\n"; got.stdout != want {
+				t.Errorf("%s, writable %v: %q, want %q; stderr %s", who.name, writable, got.stdout, want, got.stderr)
+			}
+		}
+	}
+}
+
 func TestReadOnlyAndWritable(t *testing.T) {
 	l := need(t)
 	script := "exec 2>/dev/null; echo x >/etc/new && cat /etc/new; echo y >>/etc/profile && grep y$ /etc/profile; rm -r /opt/app && ls /opt; mkdir /opt/app && ls /opt/app; mv /run/keep /run/kept && ls /run; cat /secret >/dev/null && echo read"
