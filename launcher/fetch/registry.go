@@ -263,17 +263,15 @@ func (r *registry) login(ctx context.Context, reg name.Registry, tr http.RoundTr
 	if found.from != "" {
 		auth = authn.FromConfig(found.AuthConfig)
 	}
-	token := &transport.Token{Token: found.RegistryToken}
-	if strings.EqualFold(challenge.Scheme, "bearer") && token.Token == "" {
-		scope := "repository:" + r.ref.Repository + ":" + transport.PullScope
-		if token, err = transport.Exchange(ctx, reg, auth, tr, []string{scope}, challenge); err != nil {
-			return nil, err
-		}
-		if token.AccessToken != "" { // some registries answer so
-			token.Token = token.AccessToken
-		}
+	if !strings.EqualFold(challenge.Scheme, "bearer") {
+		return transport.FromToken(reg, auth, tr, challenge, &transport.Token{})
 	}
-	return transport.FromToken(reg, auth, tr, challenge, token)
+	b := &bearer{inner: tr, reg: reg, challenge: challenge, auth: auth, token: found.RegistryToken, fixed: found.RegistryToken != ""}
+	b.scopes = []string{"repository:" + r.ref.Repository + ":" + transport.PullScope}
+	if b.fixed {
+		return b, nil
+	}
+	return b, b.exchange(ctx)
 }
 
 func (r *registry) chain() chain {
