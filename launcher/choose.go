@@ -225,7 +225,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	}
 	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
 		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
-		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version, Progress: r.counter(c.Reference),
+		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version,
 	})
 	if err != nil {
 		return nil, err

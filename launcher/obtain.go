@@ -33,6 +33,8 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	r.Progress.about(img.Reference)
+	defer r.Progress.at(Idle)
 	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, img) })
 	if err != nil {
 		return "", err
@@ -60,6 +62,7 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 			_ = os.Remove(f.Name()) // nothing half-written stays
 		}
 	}()
+	defer r.Progress.at(Idle)
 	if err := r.convert(ctx, f, img); err != nil {
 		return err
 	}
@@ -89,7 +92,10 @@ func cannotWrite(file string, err error) error {
 
 func (r *Road) convert(ctx context.Context, f *os.File, img convert.Image) error {
 	r.waiting("fetching and converting " + img.Reference + " (" + img.Variant + ")")
-	return convert.SIF(ctx, f, img, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel})
+	img, written := r.Progress.begin(img)
+	err := convert.SIF(ctx, f, img, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel, Written: written})
+	r.Progress.at(Publish)
+	return err
 }
 
 // image gathers what the conversion reads: the manifest and config now, the layers when they are opened.
