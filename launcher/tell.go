@@ -20,6 +20,9 @@ func (r *Road) note(format string, args ...any) {
 	}
 }
 
+// noteText is for those who have the whole text.
+func (r *Road) noteText(text string) { r.note("%s", text) }
+
 func (r *Road) waiting(text string) {
 	if r.Waiting != nil {
 		r.Waiting(text)
