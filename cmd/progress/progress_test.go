@@ -145,6 +145,20 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
+// A walk that has not begun is watched, and ends.
+func TestWatch(t *testing.T) {
+	var out bytes.Buffer
+	tell := New(&out, Options{Program: "hpc3", Verbose: true, Width: func() int { return 80 }})
+	tell.Stop()
+	tell.Watch(new(launcher.Progress))
+	tell.Note("x")
+	tell.Stop()
+	tell.Stop()
+	if out.String() != "hpc3: x\n" {
+		t.Errorf("told %q", out.String())
+	}
+}
+
 func TestNoTerminal(t *testing.T) {
 	f, err := os.Open(os.DevNull)
 	if err != nil {
