@@ -223,9 +223,11 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	if c.source != nil {
 		return c.source, nil
 	}
+	mirrors, fallback := r.mirrors(c.Reference.Registry)
 	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
 		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
-		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version, Progress: r.counter(c.Reference),
+		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version,
+		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText,
 	})
 	if err != nil {
 		return nil, err

@@ -37,15 +37,15 @@ func (h Host) Getenv(name string) string {
 	return ""
 }
 
-// Road is one walk. The functions may be nil.
+// Road is one walk. The functions may be nil; those of Note and Waiting may be called from several goroutines.
 type Road struct {
 	Host     Host
 	Site     site.Site
 	Option   option.Run
 	Clock    *Clock
-	Note     func(text string)               // what -v shows
-	Waiting  func(text string)               // something takes long; told once
-	Progress func(image string, bytes int64) // bytes fetched so far
+	Note     func(text string) // what -v shows
+	Waiting  func(text string) // something takes long; told once
+	Progress *Progress         // filled as the walk goes; nil counts nothing
 	Version  string
 
 	Given     *facts.Node // match against this node instead of probing
@@ -142,7 +142,10 @@ func (r *Road) Store() (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.OnWait = func(string) { r.waiting("another process is converting this image; waiting for it") }
+	s.OnWait = func(string) {
+		r.Progress.at(Wait)
+		r.waiting("another process is converting this image; waiting for it")
+	}
 	r.cache = s
 	return s, nil
 }

@@ -33,7 +33,9 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, c, f, img) })
+	r.Progress.about(img.Reference)
+	defer r.Progress.at(Idle)
+	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, c, img) })
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +63,8 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 			_ = os.Remove(f.Name()) // nothing half-written stays
 		}
 	}()
-	if err := r.convert(ctx, c, f, img); err != nil {
+	defer r.Progress.at(Idle)
+	if err := r.convert(ctx, f, c, img); err != nil {
 		return err
 	}
 	if err := publish(f, file); err != nil {
@@ -88,9 +91,16 @@ func cannotWrite(file string, err error) error {
 	return fault.New(fault.Convert, "writing %s: %w", file, bare(err)).Hint("name another file with -o")
 }
 
-func (r *Road) convert(ctx context.Context, c *Choice, f *os.File, img convert.Image) error {
+func (r *Road) convert(ctx context.Context, f *os.File, c *Choice, img convert.Image) error {
 	r.waiting("fetching and converting " + img.Reference + " (" + platformOf(c.entry) + ")")
-	return convert.SIF(ctx, f, img, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel})
+	for {
+		watched, written := r.Progress.begin(img)
+		err := convert.SIF(ctx, f, watched, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel, Written: written})
+		if !r.anew(ctx, f, c, err) {
+			r.Progress.at(Publish)
+			return err
+		}
+	}
 }
 
 // image gathers what the conversion reads: the manifest and config now, the layers when they are opened.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -21,19 +20,13 @@ func (r *Road) note(format string, args ...any) {
 	}
 }
 
+// noteText is for those who have the whole text.
+func (r *Road) noteText(text string) { r.note("%s", text) }
+
 func (r *Road) waiting(text string) {
 	if r.Waiting != nil {
 		r.Waiting(text)
 	}
-}
-
-// counter returns a function that sums what it is given and reports the sum. Layers are read by several goroutines.
-func (r *Road) counter(ref oci.Reference) func(int64) {
-	if r.Progress == nil {
-		return nil
-	}
-	var sum atomic.Int64
-	return func(n int64) { r.Progress(ref.String(), sum.Add(n)) }
 }
 
 func (r *Road) plainHTTP(registry string) bool {

@@ -33,8 +33,9 @@ var plan = map[string][]string{
 		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/run",
 	},
-	"cmd/hpc3-run": {"launcher", "launcher/run", "launcher/option", "launcher/fault"},
-	"cmd/hpc3":     {"launcher", "launcher/option", "launcher/fault", "launcher/match", "launcher/oci", "probe/facts"},
+	"cmd/progress": {"launcher"},
+	"cmd/hpc3-run": {"cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault"},
+	"cmd/hpc3":     {"cmd/progress", "launcher", "launcher/option", "launcher/fault", "launcher/match", "launcher/oci", "probe/facts"},
 	"cmd/hpc3-gpu": {"probe/facts"},
 }
 

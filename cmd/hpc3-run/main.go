@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -78,6 +79,7 @@ func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io
 type walker struct {
 	ctx            context.Context //nolint:containedctx // one walk, one context
 	clock          *launcher.Clock
+	teller         *progress.Teller
 	stdout, stderr io.Writer
 }
 
@@ -116,10 +118,12 @@ func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 	if err != nil {
 		return nil, err
 	}
-	teller := &teller{w: w.stderr, quiet: opt.Quiet, verbose: opt.Verbose || opt.Debug}
+	w.teller = progress.New(w.stderr, progress.Options{
+		Program: name, Quiet: opt.Quiet, Verbose: opt.Verbose || opt.Debug, Width: progress.Width(w.stderr, host.Getenv),
+	})
 	return &launcher.Road{
 		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
-		Note: teller.note, Waiting: teller.wait, Progress: teller.progress,
+		Note: w.teller.Note, Waiting: w.teller.Say, Progress: new(launcher.Progress),
 	}, nil
 }
 
@@ -134,7 +138,9 @@ func (w *walker) start(road *launcher.Road, image string, command []string) erro
 		return err
 	}
 	defer choice.Close()
+	w.teller.Watch(road.Progress)
 	start, err := road.Prepare(w.ctx, choice, command)
+	w.teller.Stop()
 	if err != nil {
 		return err
 	}

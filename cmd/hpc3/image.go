@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -112,14 +113,17 @@ func (t *tool) pull(c *cli.Context) error {
 	if !c.IsSet("pull") {
 		road.Option.Pull = option.Always // to pull is to ask for what the name means now
 	}
-	if !c.Bool("quiet") {
-		road.Waiting = func(text string) { fmt.Fprintf(t.stderr, "%s: %s\n", name, text) }
-	}
+	teller := progress.New(t.stderr, progress.Options{
+		Program: name, Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose"), Width: progress.Width(t.stderr, road.Host.Getenv),
+	})
+	road.Note, road.Waiting, road.Progress = teller.Note, teller.Say, new(launcher.Progress)
 	out := c.String("o")
 	if out != "" && c.Bool("all-variants") {
 		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").Hint("leave one out")
 	}
+	teller.Watch(road.Progress)
 	p, err := road.Pull(t.ctx, image, out, c.Bool("all-variants"))
+	teller.Stop()
 	if err != nil {
 		return err
 	}

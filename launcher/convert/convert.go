@@ -51,6 +51,7 @@ type Options struct {
 	Compression string // "zstd" (also ""), "gzip" or "lz4"
 	Level       int
 	Workers     int
+	Written     func(n int) // told of the bytes of the file system as they are written; nil for nobody
 }
 
 // SIF writes the image to f, which must be empty. After an error f holds nothing of use.
@@ -92,7 +93,7 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("the SIF is written to a %T, not to a file", w)
 	}
-	fsw, err := squashfs.NewWriter(out, squashfs.Options{
+	fsw, err := squashfs.NewWriter(counted(out, p.opt.Written), squashfs.Options{
 		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, min(p.created().Unix(), math.MaxUint32))),
 	})
 	if err != nil {

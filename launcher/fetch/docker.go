@@ -153,17 +153,17 @@ func (d *dockerArchive) Blob(ctx context.Context, desc oci.Descriptor) ([]byte, 
 	if oci.Matches(desc.Digest, d.raw) {
 		return d.raw, nil
 	}
-	return whole(desc, func() (io.ReadCloser, error) { return d.blob(desc, func(int64) {}) })
+	return whole(desc, func() (io.ReadCloser, error) { return d.blob(desc) })
 }
 
 func (d *dockerArchive) Layer(ctx context.Context, desc oci.Descriptor) (io.ReadCloser, error) {
 	if err := d.load(ctx); err != nil {
 		return nil, err
 	}
-	return untilDone(ctx)(d.blob(desc, d.opt.Progress))
+	return untilDone(ctx)(d.blob(desc))
 }
 
-func (d *dockerArchive) blob(desc oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
+func (d *dockerArchive) blob(desc oci.Descriptor) (io.ReadCloser, error) {
 	name, ok := d.names[desc.Digest]
 	if !ok {
 		return nil, d.broken("%s is missing", desc.Digest)
@@ -172,5 +172,5 @@ func (d *dockerArchive) blob(desc oci.Descriptor, progress func(int64)) (io.Read
 	if err != nil {
 		return nil, d.broken("%q is missing", name)
 	}
-	return verify(r, desc, d.ref.String(), progress), nil
+	return verify(r, desc, d.ref.String()), nil
 }

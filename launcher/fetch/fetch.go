@@ -23,10 +23,13 @@ type Options struct {
 	HomeDir   string                     // where ~/.docker/config.json is looked for; none if empty
 	PlainHTTP func(registry string) bool // registries without TLS beside those of the loopback interface; nil for none
 	UserAgent string                     // "hpc3/1.0"; sent to registries
-	Progress  func(n int64)              // called with the number of bytes of each read of a layer, concurrently; may be nil
 	TempDir   string                     // where a compressed archive is unpacked, into a file without a name; if empty it is refused
 	RootCAs   *x509.CertPool             // nil for the system's
 	Timing    Timing
+
+	Mirrors    []Mirror          // asked in order, before the registry itself
+	NoFallback bool              // the registry itself is not asked, if there are mirrors
+	Note       func(text string) // told of mirrors that serve or are passed over, concurrently; may be nil
 }
 
 // Timing bounds every wait. The zero value of each field is its default.
@@ -74,11 +77,14 @@ func Open(_ context.Context, ref oci.Reference, opt Options) (Source, error) {
 	if opt.Env == nil {
 		opt.Env = func(string) string { return "" }
 	}
-	if opt.Progress == nil {
-		opt.Progress = func(int64) {}
+	if opt.Note == nil {
+		opt.Note = func(string) {}
 	}
 	switch ref.Transport {
 	case oci.Registry:
+		if len(opt.Mirrors) > 0 {
+			return newMirrored(ref, opt)
+		}
 		return newRegistry(ref, opt)
 	case oci.Layout:
 		return openLayout(ref, opt)

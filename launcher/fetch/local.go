@@ -249,16 +249,16 @@ func listNames(names []string, n int) string {
 }
 
 func (l *layout) read(d oci.Descriptor) ([]byte, error) {
-	return whole(d, func() (io.ReadCloser, error) { return l.blob(d, func(int64) {}) })
+	return whole(d, func() (io.ReadCloser, error) { return l.blob(d) })
 }
 
 func (l *layout) Blob(_ context.Context, d oci.Descriptor) ([]byte, error) { return l.read(d) }
 
 func (l *layout) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
-	return untilDone(ctx)(l.blob(d, l.opt.Progress))
+	return untilDone(ctx)(l.blob(d))
 }
 
-func (l *layout) blob(d oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
+func (l *layout) blob(d oci.Descriptor) (io.ReadCloser, error) {
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (l *layout) blob(d oci.Descriptor, progress func(int64)) (io.ReadCloser, er
 		_ = r.Close() // opened for reading
 		return nil, fault.New(fault.Registry, "reading %s of %s: it has %d bytes, and %d are expected", d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
 	}
-	return verify(r, d, l.ref.String(), progress), nil
+	return verify(r, d, l.ref.String()), nil
 }
 
 func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {

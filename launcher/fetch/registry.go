@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -25,6 +26,8 @@ type registry struct {
 	opt    Options
 	base   *http.Transport
 	pauses *pauses
+	scheme string // of a mirror: "http" or "https"; else empty
+	ns     string // of a mirror: the registry that it stands for; else empty
 
 	mu      sync.Mutex
 	session *session // nil before the first request
@@ -103,26 +106,31 @@ func (r *registry) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
-	return whole(d, func() (io.ReadCloser, error) { return r.download(ctx, d, func(int64) {}) })
+	return whole(d, func() (io.ReadCloser, error) { return r.download(ctx, d) })
 }
 
 func (r *registry) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
-	return untilDone(ctx)(r.download(ctx, d, r.opt.Progress))
+	return untilDone(ctx)(r.download(ctx, d))
 }
 
-func (r *registry) download(ctx context.Context, d oci.Descriptor, progress func(int64)) (io.ReadCloser, error) {
+// newDownload returns the blob from a byte on; it is not asked for yet.
+func (r *registry) newDownload(ctx context.Context, d oci.Descriptor, from int64) *download {
 	room := "blobs/"
 	if oci.IsManifest(d.MediaType) || oci.IsIndex(d.MediaType) {
 		room = "manifests/"
 	}
-	dl := &download{ctx: ctx, r: r, path: room + d.Digest, desc: d}
+	return &download{ctx: ctx, r: r, path: room + d.Digest, desc: d, off: from}
+}
+
+func (r *registry) download(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
+	dl := r.newDownload(ctx, d, 0)
 	if err := dl.open(); err != nil {
 		return nil, dl.explain(err)
 	}
-	return verify(dl, d, r.ref.Registry, progress), nil
+	return verify(dl, d, r.ref.Registry), nil
 }
 
 // get asks the repository for something, from a byte on. The caller closes the body.
@@ -146,8 +154,8 @@ func (r *registry) get(ctx context.Context, path string, from int64) (*body, err
 
 func (r *registry) ask(ctx context.Context, s *session, path string, from int64) (*body, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	url := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository, path)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	to := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository, r.named(path))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -171,6 +179,17 @@ func (r *registry) ask(ctx context.Context, s *session, path string, from int64)
 	return b, nil
 }
 
+// named tells a mirror of which registry the image is, as containerd does: one that mirrors several needs to know.
+func (r *registry) named(path string) string {
+	switch {
+	case r.ns == "" || strings.Contains(path, "ns="): // it is in a link of the mirror's own
+		return path
+	case strings.Contains(path, "?"):
+		return path + "&ns=" + url.QueryEscape(r.ns)
+	}
+	return path + "?ns=" + url.QueryEscape(r.ns)
+}
+
 // connect returns the session, beginning it if there is none: one request that asks whether the registry wants
 // credentials, and only if so, one for a token.
 func (r *registry) connect(ctx context.Context) (*session, error) {
@@ -192,6 +211,8 @@ func (r *registry) connect(ctx context.Context) (*session, error) {
 // schemes are the ways to speak to the registry, in order. A registry of this machine may have TLS or not.
 func (r *registry) schemes() []string {
 	switch {
+	case r.scheme != "":
+		return []string{r.scheme}
 	case r.opt.PlainHTTP != nil && r.opt.PlainHTTP(r.ref.Registry):
 		return []string{"http"}
 	case isLoopback(r.ref.Registry):
@@ -263,17 +284,15 @@ func (r *registry) login(ctx context.Context, reg name.Registry, tr http.RoundTr
 	if found.from != "" {
 		auth = authn.FromConfig(found.AuthConfig)
 	}
-	token := &transport.Token{Token: found.RegistryToken}
-	if strings.EqualFold(challenge.Scheme, "bearer") && token.Token == "" {
-		scope := "repository:" + r.ref.Repository + ":" + transport.PullScope
-		if token, err = transport.Exchange(ctx, reg, auth, tr, []string{scope}, challenge); err != nil {
-			return nil, err
-		}
-		if token.AccessToken != "" { // some registries answer so
-			token.Token = token.AccessToken
-		}
+	if !strings.EqualFold(challenge.Scheme, "bearer") {
+		return transport.FromToken(reg, auth, tr, challenge, &transport.Token{})
 	}
-	return transport.FromToken(reg, auth, tr, challenge, token)
+	b := &bearer{inner: tr, reg: reg, challenge: challenge, auth: auth, token: found.RegistryToken, fixed: found.RegistryToken != ""}
+	b.scopes = []string{"repository:" + r.ref.Repository + ":" + transport.PullScope}
+	if b.fixed {
+		return b, nil
+	}
+	return b, b.exchange(ctx)
 }
 
 func (r *registry) chain() chain {

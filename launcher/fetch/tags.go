@@ -35,15 +35,19 @@ func (e *UnlistableError) Unwrap() error { return e.err }
 // Tags returns the tags of the repository of a source, each once, in the order of the registry. It asks page after page; see the
 // limits above. A source without a registry has none.
 func Tags(ctx context.Context, src Source) ([]string, error) {
-	var r *registry
-	switch s := src.(type) {
-	case *registry:
-		r = s
-	case tagged:
-		r = s.registry
-	default:
-		return nil, nil
+	if l, ok := src.(lister); ok {
+		return l.tags(ctx)
 	}
+	return nil, nil
+}
+
+// lister is a source that has tags beside the one it was opened for.
+type lister interface {
+	tags(ctx context.Context) ([]string, error)
+	tagged(tag string) Source
+}
+
+func (r *registry) tags(ctx context.Context) ([]string, error) {
 	reg, err := name.NewRegistry(r.ref.Registry, name.Insecure)
 	if err != nil {
 		return nil, fault.New(fault.Reference, "%q is no registry", r.ref.Registry)
@@ -58,15 +62,20 @@ func Tags(ctx context.Context, src Source) ([]string, error) {
 // Tagged returns the source of another tag of the same repository. It shares the connection and the login of src, with which it is
 // closed. A source without a registry is returned as it is.
 func Tagged(src Source, tag string) Source {
-	r, ok := src.(*registry)
-	if !ok {
-		return src
+	if l, ok := src.(lister); ok {
+		return l.tagged(tag)
 	}
-	ref := r.ref
-	ref.Tag, ref.Digest = tag, ""
-	return tagged{r, ref}
+	return src
 }
 
+func otherTag(ref oci.Reference, tag string) oci.Reference {
+	ref.Tag, ref.Digest = tag, ""
+	return ref
+}
+
+func (r *registry) tagged(tag string) Source { return tagged{r, otherTag(r.ref, tag)} }
+
+// tagged is a registry that another source closes.
 type tagged struct {
 	*registry
 	ref oci.Reference

@@ -129,6 +129,7 @@ func rewind(req *http.Request) bool {
 // pauses decides how long to wait before another try. All pauses of a source together are bounded.
 type pauses struct {
 	timing Timing
+	hasty  bool // there is another place to ask, which goes before asking this one again
 	mu     sync.Mutex
 	spent  time.Duration
 }
@@ -136,6 +137,8 @@ type pauses struct {
 // after returns the pause after a number of tries, and whether to try again at all.
 func (p *pauses) after(tries int, resp *http.Response, err error) (time.Duration, bool) {
 	switch {
+	case p.hasty:
+		return 0, false
 	case err != nil && (tries >= networkTries || !transient(err)):
 		return 0, false
 	case err == nil && (tries >= statusTries || !busy(resp.StatusCode)):

@@ -17,17 +17,16 @@ import (
 // declared size.
 type verified struct {
 	io.Closer
-	src      io.Reader
-	desc     oci.Descriptor
-	from     string // for messages: the registry or the file
-	left     int64
-	sum      hash.Hash
-	progress func(int64)
-	end      error
+	src  io.Reader
+	desc oci.Descriptor
+	from string // for messages: the registry or the file
+	left int64
+	sum  hash.Hash
+	end  error
 }
 
-func verify(src io.ReadCloser, d oci.Descriptor, from string, progress func(int64)) *verified {
-	v := &verified{Closer: src, src: src, desc: d, from: from, left: d.Size, sum: sha256.New(), progress: progress}
+func verify(src io.ReadCloser, d oci.Descriptor, from string) *verified {
+	v := &verified{Closer: src, src: src, desc: d, from: from, left: d.Size, sum: sha256.New()}
 	if strings.HasPrefix(d.Digest, "sha512:") {
 		v.sum = sha512.New()
 	}
@@ -47,7 +46,6 @@ func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.src.Read(p)
 	v.sum.Write(p[:n])
 	v.left -= int64(n)
-	v.progress(int64(n))
 	switch {
 	case v.left == 0:
 		// At once: a reader that knows where the content ends may not come back for the io.EOF.

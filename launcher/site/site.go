@@ -37,6 +37,7 @@ type Site struct {
 	Locked           []string        `toml:"locked"`            // keys that only this file sets
 	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
 	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
+	Mirrors          []Mirror        `toml:"mirror"`            // registries that are asked by way of others
 	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
 	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
 	CPUFeatures      bool            `toml:"match_cpu_features"`
@@ -94,6 +95,9 @@ func (s Site) check() error {
 				return fault.New(fault.Config, "%s: host: %w", s.File, err)
 			}
 		}
+	}
+	if err := s.checkMirrors(); err != nil {
+		return err
 	}
 	return s.checkWords()
 }

@@ -39,6 +39,15 @@ func TestLoadFaults(t *testing.T) {
 		{"taken token", "[words]\nib = \"-efa\"\n", `hpc3.toml:2: a word of Slurm's cannot stand for "-efa"`},
 		{"bad word", "[words]\n\"a b\" = \"efa\"\n", `words: "a b" cannot be a Feature of Slurm's`},
 		{"no word", "[words]\nib = [\"efa\"]\n", `hpc3.toml:2: `},
+		{"mirror of another scheme", "[[mirror]]\nregistry = \"*\"\nmirrors = [\n\"ftp://a\"]\n", `hpc3.toml:4: the mirror "ftp://a" begins with neither http:// nor https://`},
+		{"mirror without a host", "[[mirror]]\nregistry = \"*\"\nmirrors = [\"http:///a\"]\n", `hpc3.toml:3: the mirror "http:///a" does not name a HOST[:PORT]`},
+		{"mirror with a password", "[[mirror]]\nregistry = \"*\"\nmirrors = [\"u:p@a\"]\n", `does not name a HOST[:PORT]`},
+		{"mirror with a query", "[[mirror]]\nregistry = \"*\"\nmirrors = [\"a/b?c\"]\n", `is not that of a repository`},
+		{"mirror with a path that leaves", "[[mirror]]\nregistry = \"*\"\nmirrors = [\"a/../b\"]\n", `is not that of a repository`},
+		{"mirror of nothing", "[[mirror]]\nmirrors = [\"a\"]\n", `mirror: "" is no registry`},
+		{"mirror of another name", "[[mirror]]\nregistry = \"index.docker.io\"\nmirrors = [\"a\"]\n", `is called "docker.io" here`},
+		{"no mirror", "[[mirror]]\nregistry = \"docker.io\"\nfallback = false\n", `mirror: none is named for docker.io`},
+		{"mirrors twice", strings.Repeat("[[mirror]]\nregistry = \"a\"\nmirrors = [\"b\"]\n", 2), `mirror: there are two tables for a`},
 		{"bad host", "[[host]]\nmatch = [\"n[a]\"]\n", `the host pattern "n[a]"`},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,134 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// relay reads a blob from one place after another: where one breaks off for good, the next goes on.
+type relay struct {
+	ctx  context.Context //nolint:containedctx // a relay is one call of Layer, and io.Reader has no room for its context
+	m    *mirrored
+	desc oci.Descriptor
+	left []*place  // not asked yet
+	used []*place  // that gave bytes; cur is of the last
+	cur  *download // nil between two
+	off  int64
+	last error // of the place that failed last
+	end  error // no place is left
+	name func(string)
+}
+
+// Layer is checked as a whole. Its bytes were handed out when they turn out to be wrong, hence Elsewhere.
+func (m *mirrored) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
+	if err := acceptable(d); err != nil {
+		return nil, err
+	}
+	l := &relay{ctx: ctx, m: m, desc: d, left: m.order(), name: func(string) {}}
+	v := verify(l, d, m.registry)
+	l.name = func(from string) { v.from = from }
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	return stoppable{&judged{verified: v, relay: l}, ctx}, nil
+}
+
+// open moves on to the next place that has the blob.
+func (l *relay) open() error {
+	for len(l.left) > 0 {
+		at := l.left[0]
+		l.left = l.left[1:]
+		dl := at.newDownload(l.ctx, l.desc, l.off)
+		err := dl.open()
+		if err == nil {
+			l.cur, l.used = dl, append(l.used, at)
+			l.name(l.from(at))
+			l.m.serves(at)
+			l.m.gave(at, 1)
+			return nil
+		}
+		if err = dl.explain(err); l.ctx.Err() != nil {
+			return err
+		}
+		l.pass(at, err)
+	}
+	return l.m.explain("reading "+l.desc.Digest+" from "+l.m.registry, l.last)
+}
+
+// from names a place in messages.
+func (l *relay) from(at *place) string {
+	if at.name == "" {
+		return l.m.registry
+	}
+	return "the mirror " + at.name + " of " + l.m.registry
+}
+
+func (l *relay) pass(at *place, err error) {
+	if ended(err) {
+		err = fault.New(fault.Registry, "reading %s from %s: it ends after %d of %d bytes", l.desc.Digest, l.from(at), l.off, l.desc.Size).
+			Hint("what %s holds is damaged: push or copy the image again", l.from(at))
+	}
+	l.last = err
+	l.m.pass(at, err)
+}
+
+func (l *relay) Read(p []byte) (int, error) {
+	for {
+		if l.cur == nil {
+			if l.end = l.open(); l.end != nil {
+				return 0, l.end
+			}
+		}
+		n, err := l.cur.Read(p)
+		l.off += int64(n)
+		switch {
+		case n > 0 || err == nil:
+			return n, nil
+		case l.off >= l.desc.Size:
+			return 0, io.EOF
+		case l.ctx.Err() != nil:
+			return 0, err
+		}
+		_ = l.cur.Close() // it failed
+		l.cur = nil
+		l.pass(l.used[len(l.used)-1], err)
+	}
+}
+
+func (l *relay) Close() error {
+	l.left = nil
+	if l.cur == nil {
+		return nil
+	}
+	return l.cur.Close()
+}
+
+// judged finds out who is to blame for a layer that is wrong.
+type judged struct {
+	*verified
+	relay *relay
+	over  bool
+}
+
+func (j *judged) Read(p []byte) (int, error) {
+	n, err := j.verified.Read(p)
+	if err == nil || j.over {
+		return n, err
+	}
+	j.over = true
+	switch {
+	case errors.Is(err, io.EOF):
+		for _, at := range j.relay.used {
+			j.relay.m.gave(at, -1)
+		}
+	case j.relay.end == nil && j.relay.ctx.Err() == nil:
+		for _, at := range j.relay.used { // of several that gave some bytes, who knows which it was
+			j.relay.m.pass(at, err)
+		}
+	}
+	return n, err
+}

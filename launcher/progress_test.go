@@ -1,0 +1,59 @@
+package launcher
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+func TestProgress(t *testing.T) {
+	var p Progress
+	hold := func(e Event) {
+		t.Helper()
+		if diff := cmp.Diff(e, p.Event()); diff != "" {
+			t.Errorf("Event(): %s", diff)
+		}
+	}
+	hold(Event{})
+	p.about("app:1")
+	p.at(Wait)
+	hold(Event{Image: "app:1", Stage: Wait})
+	open := func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(make([]byte, 10))), nil
+	}
+	layers := []convert.Layer{
+		{Descriptor: oci.Descriptor{Digest: "a", Size: 10}, Open: open}, {Descriptor: oci.Descriptor{Digest: "b", Size: 10}, Open: open},
+	}
+	img, written := p.begin(convert.Image{Reference: "app:1", Layers: layers})
+	hold(Event{Image: "app:1", Stage: Fetch, Layers: 2, Total: 20})
+	for i, want := range []Event{
+		{Image: "app:1", Stage: Fetch, Digest: "a", Layer: 1, Layers: 2, In: 10, Total: 20, Out: 3},
+		{Image: "app:1", Stage: Convert, Digest: "b", Layer: 2, Layers: 2, In: 20, Total: 20, Out: 6},
+	} {
+		blob, err := img.Layers[i].Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, blob); err != nil {
+			t.Fatal(err)
+		}
+		written(3)
+		hold(want)
+	}
+	p.at(Publish)
+	if got := p.Event().Stage; got != Publish {
+		t.Errorf("stage %d, want Publish", got)
+	}
+	var none *Progress
+	none.at(Wait)
+	none.about("app:1")
+	if got, written := none.begin(img); len(got.Layers) != 2 || written != nil {
+		t.Error("no Progress changes what is converted")
+	}
+}
