@@ -36,6 +36,7 @@ type Site struct {
 	Words            map[string]Word `toml:"words"`             // what Slurm's Features stand for
 	Locked           []string        `toml:"locked"`            // keys that only this file sets
 	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
+	Caches           []Cache         `toml:"cache"`             // looked into before it, in this order
 	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
 	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
 	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
@@ -94,6 +95,9 @@ func (s Site) check() error {
 				return fault.New(fault.Config, "%s: host: %w", s.File, err)
 			}
 		}
+	}
+	if err := s.checkCaches(); err != nil {
+		return err
 	}
 	return s.checkWords()
 }
