@@ -191,23 +191,10 @@ func noSuchFile(ref oci.Reference, err error) error {
 
 // cachedIndex returns the index that the cache holds for the reference, nil where it holds none.
 func (r *Road) cachedIndex(c *Choice) ([]byte, error) {
-	s, err := r.Store()
-	if err != nil {
-		return nil, err
+	if c.Reference.Digest != "" {
+		return r.cachedBlob(c.Reference.Digest)
 	}
-	digest := c.Reference.Digest
-	if digest == "" {
-		pin, ok, err := s.Pin(c.key)
-		if err != nil || !ok {
-			return nil, err
-		}
-		digest = pin.Digest
-	}
-	raw, ok, err := s.Blob(digest)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return raw, nil
+	return r.pinned(c.key)
 }
 
 func (r *Road) askIndex(ctx context.Context, c *Choice) (raw []byte, mediaType string, err error) {
@@ -231,6 +218,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 		return nil, err
 	}
 	c.source = src
+	r.sources = append(r.sources, src)
 	return src, nil
 }
 
@@ -269,8 +257,10 @@ func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType 
 	if err != nil {
 		return err
 	}
-	if err := r.keep(oci.DigestOf(raw), raw); err != nil {
-		return err
+	if !c.Cached {
+		if err := r.keep(oci.DigestOf(raw), raw); err != nil {
+			return err
+		}
 	}
 	self := oci.Descriptor{MediaType: kind, Digest: oci.DigestOf(raw), Size: int64(len(raw))}
 	c.Index = oci.SingleIndex(self, parsed)
@@ -279,12 +269,8 @@ func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType 
 
 // blob returns a manifest or config from the cache, else from the source, and keeps it in the cache.
 func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, error) {
-	s, err := r.Store()
-	if err != nil {
-		return nil, err
-	}
-	raw, ok, err := s.Blob(d.Digest)
-	if err != nil || ok {
+	raw, err := r.cachedBlob(d.Digest)
+	if err != nil || raw != nil {
 		return raw, err
 	}
 	if r.Option.Pull == option.Never {
@@ -297,7 +283,7 @@ func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, e
 	if raw, err = src.Blob(ctx, d); err != nil {
 		return nil, err
 	}
-	return raw, s.PutBlob(d.Digest, raw)
+	return raw, r.keep(d.Digest, raw)
 }
 
 func (r *Road) keep(digest string, raw []byte) error {
