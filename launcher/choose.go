@@ -159,6 +159,9 @@ func (r *Road) readIndex(ctx context.Context, c *Choice) error {
 	return r.remember(c, raw, mediaType)
 }
 
+// fileSuffix begins what a key says of a local file, behind its reference.
+const fileSuffix = " size="
+
 // cacheKey is the name under which the cache knows a reference. A local archive or layout may be written anew under
 // the same name, so its file's identity is part of the key.
 func cacheKey(ref oci.Reference) (string, error) {
@@ -178,7 +181,7 @@ func cacheKey(ref oci.Reference) (string, error) {
 		return "", noSuchFile(ref, err)
 	}
 	ref.Path = abs
-	return fmt.Sprintf("%s size=%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
+	return fmt.Sprintf("%s"+fileSuffix+"%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
 }
 
 func noSuchFile(ref oci.Reference, err error) error {

@@ -59,7 +59,8 @@ type Road struct {
 	looked  bool   // at these
 	sources []fetch.Source
 	private atomic.Bool // something was used that not everybody may read
-	sparing bool        // no copies of layers: there is no room for them
+	sparing bool        // no copies of layers are made: there is no room for them
+	copies  copies
 }
 
 // Settings reads the site's file, the user's file and the environment, and lays the command line over them.

@@ -19,7 +19,7 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 		return c.Reference.Path, nil
 	}
 	path, err := r.obtain(ctx, c)
-	if err != nil && ctx.Err() == nil && r.worthAgain(err) {
+	if err != nil && ctx.Err() == nil && r.worthAgain(ctx, err) {
 		path, err = r.obtain(ctx, c)
 	}
 	return path, err

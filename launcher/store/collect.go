@@ -19,12 +19,13 @@ const grace = time.Hour
 
 // Collection says what Collect is to remove. Negative limits are none; then only garbage goes.
 type Collection struct {
-	MaxAge  time.Duration // SIFs and layers that were not used for longer, and pins that were not asked for longer
-	MaxSize int64         // bytes that SIFs, layers and blobs may have; the least recently used goes first
-	DryRun  bool
-	InUse   func(name string) bool      // whether a process has a file open, by its name below the directory; nil for no
-	Links   func(blob []byte) []string  // the digests that a blob names; nil for none
-	Stale   func(reference string) bool // whether a pin's reference can never be asked for again; nil for no
+	MaxAge    time.Duration // SIFs and layers that were not used for longer, and pins that were not asked for longer
+	MaxSize   int64         // bytes that SIFs, layers and blobs may have; the least recently used goes first
+	MaxLayers int64         // bytes that layers may have, by themselves
+	DryRun    bool
+	InUse     func(name string) bool      // whether a process has a file open, by its name below the directory; nil for no
+	Links     func(blob []byte) []string  // the digests that a blob names; nil for none
+	Stale     func(reference string) bool // whether a pin's reference can never be asked for again; nil for no
 }
 
 // Removed is a file that Collect removed, or would remove.
@@ -145,9 +146,12 @@ func (c *collector) limit(ctx context.Context) {
 	slices.SortFunc(c.kept, func(a, b kept) int {
 		return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name))
 	})
-	sum := c.small()
+	sum, layers := c.small(), int64(0)
 	for _, k := range c.kept {
 		sum += k.size
+		if k.kind == KindLayer {
+			layers += k.size
+		}
 	}
 	var left []kept
 	for _, k := range c.kept {
@@ -158,12 +162,17 @@ func (c *collector) limit(ctx context.Context) {
 			why = "it was not used for " + days(age)
 		case c.opt.MaxSize >= 0 && sum > c.opt.MaxSize:
 			why = "the cache is larger than its limit"
+		case k.kind == KindLayer && c.opt.MaxLayers >= 0 && layers > c.opt.MaxLayers:
+			why = "the layers are larger than their limit"
 		}
 		switch {
 		case why == "":
 			left = append(left, k)
 		case c.remove(k, why):
 			sum -= k.size
+			if k.kind == KindLayer {
+				layers -= k.size
+			}
 		default:
 			left = append(left, k)
 			c.done.InUse += k.size

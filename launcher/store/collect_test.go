@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var noLimit = Collection{MaxAge: -1, MaxSize: -1}
+var noLimit = Collection{MaxAge: -1, MaxSize: -1, MaxLayers: -1}
 
 // stock makes a SIF of so many bytes for the manifest {"n":N}, last used so many hours ago, and returns its path.
 func stock(t *testing.T, s *Store, n string, size, hours int) string {
@@ -78,9 +78,10 @@ func TestCollectLimits(t *testing.T) {
 		layers bool  // the layer, of 500 bytes and 60 hours ago, is kept
 	}{
 		{"no limit", noLimit, nil, true},
-		{"age", Collection{MaxAge: 50 * time.Hour, MaxSize: -1}, []int{3}, false},
-		{"size", Collection{MaxAge: -1, MaxSize: 3600}, []int{3}, true},
-		{"smaller", Collection{MaxAge: -1, MaxSize: 3100}, []int{3}, false},
+		{"age", Collection{MaxAge: 50 * time.Hour, MaxSize: -1, MaxLayers: -1}, []int{3}, false},
+		{"layers", Collection{MaxAge: -1, MaxSize: -1, MaxLayers: 499}, nil, false},
+		{"size", Collection{MaxAge: -1, MaxSize: 3600, MaxLayers: -1}, []int{3}, true},
+		{"smaller", Collection{MaxAge: -1, MaxSize: 3100, MaxLayers: -1}, []int{3}, false},
 		{"both", Collection{MaxAge: 70 * time.Hour, MaxSize: 2100}, []int{2, 3}, false},
 		{"nothing may stay but what is used", Collection{MaxAge: 0, MaxSize: 0}, []int{1, 2, 3}, false},
 	}
@@ -225,10 +226,10 @@ func TestCollectOldPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	age(t, filepath.Join(s.Dir(), dirRefs, pinName("x")), 90)
-	if _, kinds := collect(t, s, Collection{MaxAge: 60 * time.Hour, MaxSize: -1}); kinds != "" {
+	if _, kinds := collect(t, s, Collection{MaxAge: 60 * time.Hour, MaxSize: -1, MaxLayers: -1}); kinds != "" {
 		t.Errorf("removed %s", kinds)
 	}
-	if _, kinds := collect(t, s, Collection{MaxAge: 40 * time.Hour, MaxSize: -1}); kinds != "blob pin sif" {
+	if _, kinds := collect(t, s, Collection{MaxAge: 40 * time.Hour, MaxSize: -1, MaxLayers: -1}); kinds != "blob pin sif" {
 		t.Errorf("removed %s", kinds)
 	}
 }
