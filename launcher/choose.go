@@ -159,6 +159,9 @@ func (r *Road) readIndex(ctx context.Context, c *Choice) error {
 	return r.remember(c, raw, mediaType)
 }
 
+// fileSuffix begins what a key says of a local file, behind its reference.
+const fileSuffix = " size="
+
 // cacheKey is the name under which the cache knows a reference. A local archive or layout may be written anew under
 // the same name, so its file's identity is part of the key.
 func cacheKey(ref oci.Reference) (string, error) {
@@ -178,7 +181,7 @@ func cacheKey(ref oci.Reference) (string, error) {
 		return "", noSuchFile(ref, err)
 	}
 	ref.Path = abs
-	return fmt.Sprintf("%s size=%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
+	return fmt.Sprintf("%s"+fileSuffix+"%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
 }
 
 func noSuchFile(ref oci.Reference, err error) error {
@@ -191,23 +194,10 @@ func noSuchFile(ref oci.Reference, err error) error {
 
 // cachedIndex returns the index that the cache holds for the reference, nil where it holds none.
 func (r *Road) cachedIndex(c *Choice) ([]byte, error) {
-	s, err := r.Store()
-	if err != nil {
-		return nil, err
+	if c.Reference.Digest != "" {
+		return r.cachedBlob(c.Reference.Digest)
 	}
-	digest := c.Reference.Digest
-	if digest == "" {
-		pin, ok, err := s.Pin(c.key)
-		if err != nil || !ok {
-			return nil, err
-		}
-		digest = pin.Digest
-	}
-	raw, ok, err := s.Blob(digest)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return raw, nil
+	return r.pinned(c.key)
 }
 
 func (r *Road) askIndex(ctx context.Context, c *Choice) (raw []byte, mediaType string, err error) {
@@ -233,6 +223,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 		return nil, err
 	}
 	c.source = src
+	r.sources = append(r.sources, src)
 	return src, nil
 }
 
@@ -271,8 +262,10 @@ func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType 
 	if err != nil {
 		return err
 	}
-	if err := r.keep(oci.DigestOf(raw), raw); err != nil {
-		return err
+	if !c.Cached {
+		if err := r.keep(oci.DigestOf(raw), raw); err != nil {
+			return err
+		}
 	}
 	self := oci.Descriptor{MediaType: kind, Digest: oci.DigestOf(raw), Size: int64(len(raw))}
 	c.Index = oci.SingleIndex(self, parsed)
@@ -281,12 +274,8 @@ func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType 
 
 // blob returns a manifest or config from the cache, else from the source, and keeps it in the cache.
 func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, error) {
-	s, err := r.Store()
-	if err != nil {
-		return nil, err
-	}
-	raw, ok, err := s.Blob(d.Digest)
-	if err != nil || ok {
+	raw, err := r.cachedBlob(d.Digest)
+	if err != nil || raw != nil {
 		return raw, err
 	}
 	if r.Option.Pull == option.Never {
@@ -299,7 +288,7 @@ func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, e
 	if raw, err = src.Blob(ctx, d); err != nil {
 		return nil, err
 	}
-	return raw, s.PutBlob(d.Digest, raw)
+	return raw, r.keep(d.Digest, raw)
 }
 
 func (r *Road) keep(digest string, raw []byte) error {

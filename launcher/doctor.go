@@ -35,7 +35,8 @@ func (r *Road) Doctor(ctx context.Context) Diagnosis {
 	cache := r.examineCache()
 	userns, fuse := examineNamespaces(), examineFUSE()
 	apptainer := r.examineApptainer(ctx)
-	d.Findings = append(d.Findings, r.examineSettings(), cache, userns, fuse, apptainer)
+	d.Findings = append(d.Findings, r.examineSettings(), cache)
+	d.Findings = append(append(d.Findings, r.examineTiers()...), userns, fuse, apptainer)
 	native := userns.State == "ok" && fuse.State == "ok"
 	d.Ready = cache.State != "missing" && (native || apptainer.State == "ok")
 	return d
@@ -75,6 +76,19 @@ func (r *Road) examineCache() Finding {
 		return Finding{"cache", "note", fmt.Sprintf("%s, only %.1f GB free", dir, free), "set HPC3_CACHEDIR to a directory with some GB of room"}
 	}
 	return Finding{What: "cache", State: "ok", Text: fmt.Sprintf("%s, %.0f GB free", dir, free)}
+}
+
+// examineTiers looks at the caches of the site. None is needed.
+func (r *Road) examineTiers() []Finding {
+	var findings []Finding
+	for _, t := range r.caches() {
+		f := Finding{What: "cache of the site", State: "ok", Text: t.Dir}
+		if t.why != "" {
+			f.State, f.Text, f.Mend = "note", t.Dir+": "+t.why, "it is passed over: mend it, or its [[cache]] table in "+r.Site.File
+		}
+		findings = append(findings, f)
+	}
+	return findings
 }
 
 func examineNamespaces() Finding {

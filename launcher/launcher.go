@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/store"
@@ -52,7 +54,13 @@ type Road struct {
 	ProbeRoot string      // probe the recorded node below this directory
 	Elsewhere bool        // the command will not run on this node
 
-	cache *store.Store
+	cache   *store.Store
+	tiers   []tier // of the site; see caches
+	looked  bool   // at these
+	sources []fetch.Source
+	private atomic.Bool // something was used that not everybody may read
+	sparing bool        // no copies of layers are made: there is no room for them
+	copies  copies
 }
 
 // Settings reads the site's file, the user's file and the environment, and lays the command line over them.
@@ -138,7 +146,7 @@ func (r *Road) Store() (*store.Store, error) {
 	if r.cache != nil {
 		return r.cache, nil
 	}
-	s, err := store.Open(r.CacheDir())
+	s, err := store.OpenWith(r.CacheDir(), r.ownOptions())
 	if err != nil {
 		return nil, err
 	}

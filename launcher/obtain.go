@@ -9,6 +9,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/store"
 )
 
 // Obtain returns the path of the chosen entry's SIF, fetched and converted where the cache lacks it. The choice may change to the next
@@ -17,17 +18,22 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if c.Reference.Transport == oci.SIF {
 		return c.Reference.Path, nil
 	}
+	path, err := r.obtain(ctx, c)
+	if err != nil && ctx.Err() == nil && r.worthAgain(ctx, err) {
+		path, err = r.obtain(ctx, c)
+	}
+	return path, err
+}
+
+func (r *Road) obtain(ctx context.Context, c *Choice) (string, error) {
 	path, err := r.settle(ctx, c)
 	if err != nil {
 		return "", err
 	}
 	if path != "" {
+		store.Used(path)
 		r.Clock.Done("image", "from the cache")
 		return path, nil
-	}
-	s, err := r.Store()
-	if err != nil {
-		return "", err
 	}
 	img, err := r.image(ctx, c)
 	if err != nil {
@@ -35,12 +41,29 @@ func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	}
 	r.Progress.about(img.Reference)
 	defer r.Progress.at(Idle)
-	path, err = s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, c, img) })
-	if err != nil {
+	if path, err = r.makeSIF(ctx, c, img); err != nil {
 		return "", err
 	}
 	r.Clock.Done("image", "fetched and converted")
 	return path, nil
+}
+
+// makeSIF converts the image into the first of the site's caches that takes it, else into the user's.
+func (r *Road) makeSIF(ctx context.Context, c *Choice, img convert.Image) (string, error) {
+	for _, t := range r.caches() {
+		if !r.fills(t) || !r.anonymous() {
+			continue
+		}
+		path, err := t.store.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, c, r.onlyPublic(img)) })
+		if err == nil || !r.elsewhere(ctx, t, err) {
+			return path, err
+		}
+	}
+	s, err := r.Store()
+	if err != nil {
+		return "", err
+	}
+	return s.CreateSIF(ctx, c.entry.Digest, c.arch(), func(f *os.File) error { return r.convert(ctx, f, c, img) })
 }
 
 // Save writes the chosen entry's SIF to a file, whole or not at all.
@@ -118,7 +141,7 @@ func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
 	}
 	img := convert.Image{Manifest: raw, Config: config, ManifestDigest: c.entry.Digest, Reference: c.Reference.String()}
 	for _, d := range manifest.Layers {
-		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: layerOpener(src, d)})
+		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: r.layerOpener(c, src, d)})
 	}
 	return img, nil
 }

@@ -39,17 +39,15 @@ func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 
 // own returns the SIF of the chosen image, where the cache has it, and the image's config.
 func (r *Road) own(ctx context.Context, c *Choice) (sif string, config []byte, err error) {
-	s, err := r.Store()
+	path, err := r.cachedSIF(c.entry.Digest, c.arch())
 	if err != nil {
 		return "", nil, err
 	}
-	path, ok, err := s.SIF(c.entry.Digest, c.arch())
-	if err != nil {
-		return "", nil, err
-	}
-	if ok {
+	if path != "" {
 		contents, err := convert.Inspect(path)
-		return path, contents.Config, err
+		if !vanished(path, err) {
+			return path, contents.Config, err
+		}
 	}
 	_, _, config, err = r.document(ctx, c)
 	return "", config, err

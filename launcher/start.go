@@ -30,6 +30,11 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		return Start{}, fault.New(fault.Reference, "finding %s: %w", c.Reference, err)
 	}
 	contents, err := convert.Inspect(sif)
+	if c.Reference.Transport != oci.SIF && vanished(sif, err) { // hpc3 cache gc was quicker than we
+		if sif, err = r.Obtain(ctx, c); err == nil {
+			contents, err = convert.Inspect(sif)
+		}
+	}
 	if err != nil {
 		return Start{}, err
 	}
@@ -47,7 +52,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	}
 	r.Clock.Done("engine", string(engine))
 	return Start{Plan: run.Plan{
-		SIF: sif, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
+		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,

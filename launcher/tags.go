@@ -66,11 +66,7 @@ var errAbsent = errors.New("the tag is not in the registry's list")
 // says so.
 func (r *Road) readPlain(ctx context.Context, c *Choice, unlisted bool) (gone, err error) {
 	if unlisted {
-		s, err := r.Store()
-		if err != nil {
-			return nil, err
-		}
-		if _, pinned, err := s.Pin(c.Reference.String()); err != nil || !pinned { // a registry may have what it does not list
+		if raw, err := r.pinned(c.Reference.String()); err != nil || raw == nil { // a registry may have what it does not list
 			return errAbsent, err
 		}
 	}
@@ -160,16 +156,8 @@ func (r *Road) cachedTags(c *Choice) (list []string, listed bool, err error) {
 	if r.Option.Pull == option.Always {
 		return nil, false, nil
 	}
-	s, err := r.Store()
-	if err != nil {
-		return nil, false, err
-	}
-	pin, ok, err := s.Pin(tagsKey(c.Reference))
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	raw, ok, err := s.Blob(pin.Digest)
-	if err != nil || !ok {
+	raw, err := r.pinned(tagsKey(c.Reference))
+	if err != nil || raw == nil {
 		return nil, false, err
 	}
 	list, err = oci.ParseTags(raw)

@@ -1,17 +1,12 @@
 package launcher
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/hpc3-project/hpc3/launcher/fetch"
-	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 func (r *Road) note(format string, args ...any) {
@@ -36,10 +31,6 @@ func (r *Road) plainHTTP(registry string) bool {
 		}
 	}
 	return false
-}
-
-func layerOpener(src fetch.Source, d oci.Descriptor) func(context.Context) (io.ReadCloser, error) {
-	return func(ctx context.Context) (io.ReadCloser, error) { return src.Layer(ctx, d) }
 }
 
 // bare returns the reason of a file error without its path, which our own sentence has named.

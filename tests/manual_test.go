@@ -68,10 +68,10 @@ func TestToolOptionsAreDocumented(t *testing.T) {
 	}
 }
 
-// Every key that only the site sets is in the site file that is shipped, and in its manual.
+// Every key of the files is in the site file that is shipped, and in its manual.
 func TestSiteKeysAreDocumented(t *testing.T) {
 	shipped, manual := read(t, "../etc/hpc3.toml"), read(t, "../etc/man/hpc3.toml.5")
-	for _, of := range []reflect.Type{reflect.TypeFor[site.Site](), reflect.TypeFor[site.Host](), reflect.TypeFor[site.Mirror]()} {
+	for _, of := range []reflect.Type{reflect.TypeFor[site.Site](), reflect.TypeFor[site.Host](), reflect.TypeFor[site.Mirror](), reflect.TypeFor[site.Cache](), reflect.TypeFor[option.Settings]()} {
 		for i := range of.NumField() {
 			key := of.Field(i).Tag.Get("toml")
 			if key == "" || key == "-" {

@@ -31,21 +31,22 @@ import (
 )
 
 // faultyRegistry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/" with blobs that
-// differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of tags; requests below "counted/" are counted.
+// differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of tags, below "private/" to alice only; requests below "counted/" are counted, and for a
+// script of its own below "counted-NAME/".
 // The images of all are those of "good/".
 type faultyRegistry struct {
 	host  string
 	inner http.Handler
 
 	mu  sync.Mutex
-	log []string
+	log map[string][]string // of a kind of repositories
 }
 
-var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|nolist|counted)/`)
+var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|nolist|counted[a-z-]*|private)/`)
 
 func startRegistry(t *testing.T) *faultyRegistry {
 	t.Helper()
-	r := &faultyRegistry{inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+	r := &faultyRegistry{log: map[string][]string{}, inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	r.host = strings.TrimPrefix(server.URL, "http://")
@@ -60,7 +61,7 @@ func startRegistry(t *testing.T) *faultyRegistry {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	if err := pushTags(r.host); err != nil {
+	if err := errors.Join(pushTags(r.host), pushShared(r.host)); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -103,16 +104,14 @@ func pushTags(host string) error {
 }
 
 func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if strings.HasPrefix(req.URL.Path, "/v2/counted/") {
-		r.mu.Lock()
-		r.log = append(r.log, req.Method+" "+req.URL.Path)
-		r.mu.Unlock()
-	}
 	kind := faulty.FindStringSubmatch(req.URL.Path)
 	if kind == nil {
 		r.inner.ServeHTTP(w, req)
 		return
 	}
+	r.mu.Lock()
+	r.log[kind[1]] = append(r.log[kind[1]], req.Method+" "+req.URL.Path)
+	r.mu.Unlock()
 	var status int
 	if _, err := fmt.Sscan(kind[2], &status); err == nil {
 		w.Header().Set("Retry-After", "0")
@@ -121,6 +120,11 @@ func (r *faultyRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	if kind[1] == "nolist" && strings.HasSuffix(req.URL.Path, "/tags/list") {
 		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if user, _, _ := req.BasicAuth(); kind[1] == "private" && user != "alice" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
 	good := req.Clone(req.Context())
@@ -149,18 +153,24 @@ func spoil(kind string, body []byte) []byte {
 	return body
 }
 
-// requests checks how many requests below counted/ were answered since the last call: "requests 0". "-" only begins anew.
+// requests checks how many requests below counted/, or below another place, were answered since the last call: "requests 0 counted-tags".
+// "-" only begins anew. Scripts run at the same time, so each counts at a place of its own.
 func (r *faultyRegistry) requests(ts *testscript.TestScript, neg bool, args []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(args) != 1 {
-		ts.Fatalf("usage: requests NUMBER|-")
+	if len(args) != 1 && len(args) != 2 {
+		ts.Fatalf("usage: requests NUMBER|- [PLACE]")
 	}
-	got := fmt.Sprint(len(r.log))
+	place := "counted"
+	if len(args) == 2 {
+		place = args[1]
+	}
+	log := r.log[place]
+	got := fmt.Sprint(len(log))
 	if args[0] != "-" && (got == args[0]) == neg {
-		ts.Fatalf("the registry answered %s requests, want %s: %v", got, args[0], r.log)
+		ts.Fatalf("the registry answered %s requests, want %s: %v", got, args[0], log)
 	}
-	r.log = nil
+	r.log[place] = nil
 }
 
 // variantsIndex is an index with a generic entry, one for each level, one for a vendor's target and one for arm64.

@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 			}
 			return true, f.Close()
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "requests": registry.requests, "nothing-runs": nothingRuns},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "damage": damage, "aged": aged, "requests": registry.requests, "nothing-runs": nothingRuns},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			if err := os.Mkdir(home, 0o755); err != nil {

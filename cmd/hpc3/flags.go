@@ -20,6 +20,11 @@ const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
   pull IMAGE [-o FILE.sif] [--node FILE] [--nodes-file FILE] [--all-variants]
                                                 fetch and convert, into the cache or a file
   doctor [--json]                               what is missing on this node, and how to mend it
+  cache list [--json]                           what the caches hold, of the site and of the user
+  cache verify [IMAGE|DIGEST...] [--repair] [--dir DIR] [--json]
+                                                whether files of the cache are what they should be
+  cache gc [--max-size SIZE] [--max-age DAYS] [--dry-run] [--dir DIR] [--json]
+                                                remove what is not needed and what exceeds limits; never what runs
   --version   --help
 
 explain and pull take --variants auto|index|tags, --pull and --authfile as hpc3-run does.
@@ -48,11 +53,14 @@ func (t *tool) app() *cli.App {
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
 				asJSON, &cli.StringFlag{Name: "o", Aliases: []string{"output"}}, &cli.BoolFlag{Name: "all-variants"}, &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
 			}, image...)},
+			t.cacheCommand(),
 			{Name: "doctor", Action: t.doctor, Flags: []cli.Flag{asJSON}},
 		},
 	}
 	for _, c := range app.Commands {
-		c.OnUsageError, c.HideHelpCommand = onUsage, true
+		for _, c := range append(slices.Clone(c.Subcommands), c) {
+			c.OnUsageError, c.HideHelpCommand = onUsage, true
+		}
 	}
 	return app
 }
@@ -90,8 +98,14 @@ func reorder(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
+	words := 2
+	for _, sub := range command.Subcommands {
+		if sub.Name == args[2] {
+			command, words = sub, 3
+		}
+	}
 	var options, rest []string
-	for i := 2; i < len(args); i++ {
+	for i := words; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
 			rest = append(rest, args[i+1:]...)
@@ -107,7 +121,7 @@ func reorder(app *cli.App, args []string) []string {
 			options = append(options, args[i])
 		}
 	}
-	return slices.Concat(args[:2], options, []string{"--"}, rest)
+	return slices.Concat(args[:words], options, []string{"--"}, rest)
 }
 
 // takesValue tells whether the word after an option is its value.

@@ -32,6 +32,7 @@ type registry struct {
 	mu      sync.Mutex
 	session *session // nil before the first request
 	auth    *credentials
+	secret  bool // credentials of the user were used
 }
 
 // session is what comes out of the first contact.
@@ -280,6 +281,7 @@ func (r *registry) login(ctx context.Context, reg name.Registry, tr http.RoundTr
 		return nil, err
 	}
 	r.auth = &found
+	r.secret = r.secret || found.from != ""
 	auth := authn.Anonymous
 	if found.from != "" {
 		auth = authn.FromConfig(found.AuthConfig)

@@ -23,12 +23,19 @@ type Run struct {
 	Quiet      bool
 	Verbose    bool
 	Debug      bool
+
+	CacheMaxAge  Age  // of what hpc3 cache gc keeps
+	CacheMaxSize Size // of what it keeps
+	LayerCache   Size // of the layers that are kept
 }
+
+// layerCache is the default: a stack of variants of an application, which share most of their layers, fits several times.
+const layerCache = 4e9
 
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
-	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing, Variants: AnyVariants}
+	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing, Variants: AnyVariants, CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache}}
 	for _, s := range sources {
 		for _, m := range s.Mounts {
 			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
@@ -53,6 +60,9 @@ func Merge(sources ...Settings) Run {
 		set(&r.Quiet, s.Quiet)
 		set(&r.Verbose, s.Verbose)
 		set(&r.Debug, s.Debug)
+		set(&r.CacheMaxAge, s.CacheMaxAge)
+		set(&r.CacheMaxSize, s.CacheMaxSize)
+		set(&r.LayerCache, s.LayerCache)
 	}
 	return r
 }

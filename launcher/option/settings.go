@@ -105,6 +105,11 @@ type Settings struct {
 	Quiet      *bool               `toml:"quiet"`
 	Verbose    *bool               `toml:"verbose"`
 	Debug      *bool               `toml:"debug"`
+
+	// These stand in files only.
+	CacheMaxAge  *Age  `toml:"cache_max_age"`
+	CacheMaxSize *Size `toml:"cache_max_size"`
+	LayerCache   *Size `toml:"layer_cache"`
 }
 
 // Names are the long names of the options that Set knows, in the order of the manual.

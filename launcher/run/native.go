@@ -190,6 +190,12 @@ func (p *Plan) startServer() (int, error) {
 		return 0, err
 	}
 	defer sif.Close()
+	argv := []string{nameServe, strconv.FormatInt(p.PartitionOffset, 10)}
+	if p.Cached {
+		// The lock is of the open file, which the server inherits. Where there are no locks, the server's word must do.
+		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		argv = append(argv, serveCached)
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -197,7 +203,6 @@ func (p *Plan) startServer() (int, error) {
 	defer null.Close()
 	theirs := os.NewFile(uintptr(pair[1]), "socket")
 	defer theirs.Close()
-	argv := []string{nameServe, strconv.FormatInt(p.PartitionOffset, 10)}
 	server, err := os.StartProcess(selfExe, argv, &os.ProcAttr{
 		Dir: "/", Files: []*os.File{null, null, null, theirs, sif}, Sys: &syscall.SysProcAttr{Setsid: true},
 		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.

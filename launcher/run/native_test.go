@@ -395,3 +395,45 @@ func TestClosedDescriptors(t *testing.T) {
 		t.Errorf("status %d, stdout %s", got.status, got.stdout)
 	}
 }
+
+// While an image of the cache is served, its SIF is locked, so that hpc3 cache gc leaves it alone; afterwards it is not.
+func TestServedImageIsLocked(t *testing.T) {
+	l := need(t)
+	free := func() bool {
+		f, err := os.Open(l.sh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	}
+	for _, cached := range []bool{true, false} {
+		cmd := l.cmd(t, start{who: unknown, plan: config(run.Plan{SIF: l.sh, Cached: cached}), command: []string{"cat"}})
+		cmd.Stdin = nil
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(stdin, "ready\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+			t.Fatalf("the command says %q, %v", line, err)
+		}
+		if free() == cached {
+			t.Errorf("the SIF of a running command is locked: %v, want %v", !free(), cached)
+		}
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the SIF is not locked", free)
+	}
+}

@@ -22,6 +22,7 @@ import (
 // Plan is a command and all that settles how it is started.
 type Plan struct {
 	SIF             string     // absolute path
+	Cached          bool       // the SIF is one of a cache, which may be cleared while it runs
 	PartitionOffset int64      // of the SquashFS in it, in bytes
 	Config          oci.Config // of the image, where HasConfig
 	HasConfig       bool       // false: a SIF that hpc3 did not make, with its environment in scripts

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -26,12 +27,18 @@ const (
 // serverMemory is where the server's garbage collector begins to work hard: the caches take at most 40 MiB.
 const serverMemory = 96 << 20
 
+// serveCached is the second argument of a server whose SIF is one of a cache.
+const serveCached = "cached"
+
+// usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
+const usedEvery = 20 * time.Minute
+
 // serve is the file server. It waits for a descriptor of /dev/fuse and serves the SIF on it until the mount is gone, which is when
 // the last process of the container has ended, however it ended. It stays outside of the container's namespaces, or
 // it would keep them alive itself.
 func serve(args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: hpc3:serve OFFSET")
+	if len(args) != 1 && (len(args) != 2 || args[1] != serveCached) {
+		return errors.New("usage: hpc3:serve OFFSET [cached]")
 	}
 	offset, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
@@ -57,8 +64,18 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(args) == 2 {
+		go sayUsed(time.NewTicker(usedEvery).C)
+	}
 	server.Serve()
 	return nil
+}
+
+// sayUsed notes at each tick that the SIF is in use, where that is allowed.
+func sayUsed(tick <-chan time.Time) {
+	for range tick {
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(serverSIF), []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
+	}
 }
 
 // closeInherited closes the caller's descriptors: a pipe that the server held would keep its reader waiting. Those of Go's

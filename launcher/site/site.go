@@ -36,6 +36,7 @@ type Site struct {
 	Words            map[string]Word `toml:"words"`             // what Slurm's Features stand for
 	Locked           []string        `toml:"locked"`            // keys that only this file sets
 	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
+	Caches           []Cache         `toml:"cache"`             // looked into before it, in this order
 	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
 	Mirrors          []Mirror        `toml:"mirror"`            // registries that are asked by way of others
 	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
@@ -96,7 +97,7 @@ func (s Site) check() error {
 			}
 		}
 	}
-	if err := s.checkMirrors(); err != nil {
+	if err := errors.Join(s.checkMirrors(), s.checkCaches()); err != nil {
 		return err
 	}
 	return s.checkWords()

@@ -48,6 +48,11 @@ func TestLoadFaults(t *testing.T) {
 		{"mirror of another name", "[[mirror]]\nregistry = \"index.docker.io\"\nmirrors = [\"a\"]\n", `is called "docker.io" here`},
 		{"no mirror", "[[mirror]]\nregistry = \"docker.io\"\nfallback = false\n", `mirror: none is named for docker.io`},
 		{"mirrors twice", strings.Repeat("[[mirror]]\nregistry = \"a\"\nmirrors = [\"b\"]\n", 2), `mirror: there are two tables for a`},
+		{"relative cache", "[[cache]]\ndir = \"sw\"\n", `cache: dir: "sw" is not an absolute path`},
+		{"cache without a directory", "[[cache]]\nwrite = true\n", `cache: dir: "" is not an absolute path`},
+		{"unknown owner", "[[cache]]\ndir = \"/sw\"\nowners = [\"nobody-is-called-so\"]\n", `hpc3.toml:3: no user is called "nobody-is-called-so" in /etc/passwd`},
+		{"bad size", "layer_cache = \"4 gigs\"\n", `hpc3.toml:1: "4 gigs" is no size`},
+		{"bad age", "cache_max_age = \"1y\"\n", `hpc3.toml:1: "1y" is no number of days`},
 		{"bad host", "[[host]]\nmatch = [\"n[a]\"]\n", `the host pattern "n[a]"`},
 	}
 	for _, tt := range tests {
@@ -60,6 +65,14 @@ func TestLoadFaults(t *testing.T) {
 				t.Errorf("Load(%q) is of class %q, want config", tt.text, class)
 			}
 		})
+	}
+}
+
+func TestCaches(t *testing.T) {
+	s, err := site.Load(write(t, "[[cache]]\ndir = \"/sw/hpc3\"\nowners = [\"root\", \"4242\"]\n[[cache]]\ndir = \"/scratch/hpc3\"\nwrite = true\n"), true)
+	want := []site.Cache{{Dir: "/sw/hpc3", Owners: []site.Owner{{UID: 0}, {UID: 4242}}}, {Dir: "/scratch/hpc3", Write: true}}
+	if diff := cmp.Diff(want, s.Caches); diff != "" || err != nil {
+		t.Errorf("Load: %v; caches differ (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"path"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -50,5 +51,21 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 func sumOf(algorithm string, raw []byte) string {
 	h := newHash(algorithm)
 	h.Write(raw)
-	return hex.EncodeToString(h.Sum(nil))
+	return hexSum(h)
+}
+
+func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+// PublicBlob tells whether a blob is known to be one that anyone may read: it was when it came.
+func (s *Store) PublicBlob(digest string) bool {
+	algorithm, sum, err := splitDigest(digest)
+	if err != nil {
+		return false
+	}
+	root, err := s.root(false)
+	if err != nil {
+		return false
+	}
+	info, err := root.Lstat(path.Join(dirBlobs, algorithm, sum))
+	return err == nil && s.trusted(info) && info.Mode().Perm()&0o004 != 0
 }

@@ -38,8 +38,16 @@ func (s *Store) Pin(ref string) (Pin, bool, error) {
 }
 
 func parsePin(raw []byte, ref string) (p Pin, ok bool) {
+	p, ok = decodePin(raw)
+	if !ok || p.Reference != ref {
+		return Pin{}, false
+	}
+	return p, true
+}
+
+func decodePin(raw []byte) (p Pin, ok bool) {
 	var f pinFile
-	if json.Unmarshal(raw, &f) != nil || f.SchemaVersion != pinVersion || f.Reference != ref {
+	if json.Unmarshal(raw, &f) != nil || f.SchemaVersion != pinVersion {
 		return Pin{}, false
 	}
 	if _, _, err := splitDigest(f.Digest); err != nil {

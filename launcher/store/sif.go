@@ -2,12 +2,17 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
@@ -45,28 +50,32 @@ func (s *Store) SIF(manifestDigest, arch string) (file string, ok bool, err erro
 }
 
 func (s *Store) find(root *os.Root, k string) (file string, ok bool, err error) {
-	names, err := list(root, path.Join(dirSIF, k))
+	names, err := s.list(root, path.Join(dirSIF, k))
 	if err != nil {
 		return "", false, cacheFault(s.dir, "reading the cache", err)
 	}
 	for _, name := range names {
-		if whole(root, name) {
+		if _, why := s.whole(root, name); why == "" {
 			return s.path(name), true, nil
 		}
 	}
 	return "", false, nil
 }
 
-// list returns the names of what lies in a directory, relative to the root; none if there is no such directory.
-func list(root *os.Root, dir string) ([]string, error) {
+// list returns the names of what lies in the directory of a SIF, relative to the root; none if there is no such directory, or one into
+// which others could put files.
+func (s *Store) list(root *os.Root, dir string) ([]string, error) {
 	d, err := root.Open(dir)
-	if missing(err) {
+	if missing(err) || s.opt.Shared && errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
+	if info, err := d.Stat(); err != nil || s.checkDir(info, dir) != nil {
+		return nil, err
+	}
 	found, _ := d.Readdirnames(maxPerKey)
 	for i, name := range found {
 		found[i] = path.Join(dir, name)
@@ -74,15 +83,49 @@ func list(root *os.Root, dir string) ([]string, error) {
 	return found, nil
 }
 
-// whole says whether the file is the caller's and as long as its name says.
-func whole(root *os.Root, name string) bool {
-	digits, ok := strings.CutSuffix(path.Base(name), ".sif")
+// sifName is the name of a file with this content. The size comes first: it is what each use looks at.
+func sifName(size int64, sum string) string { return strconv.FormatInt(size, 10) + "-" + sum + ".sif" }
+
+// parseSIFName returns what the name of a SIF says of its content, with or without a directory before it.
+func parseSIFName(name string) (size int64, sum string, ok bool) {
+	stem, isSIF := strings.CutSuffix(path.Base(name), ".sif")
+	digits, sum, _ := strings.Cut(stem, "-")
 	size, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || size <= 0 {
-		return false
+	raw, errHex := hex.DecodeString(sum)
+	return size, sum, isSIF && err == nil && errHex == nil && size > 0 && len(raw) == sha256.Size
+}
+
+// whole says why a file is not the SIF that its name promises, as far as can be told without reading it; empty if it is.
+func (s *Store) whole(root *os.Root, name string) (info fs.FileInfo, why string) {
+	size, _, ok := parseSIFName(name)
+	if !ok {
+		return nil, "its name is not that of a SIF"
 	}
+	info, err := s.look(root, name)
+	if err != nil {
+		return nil, cause(err).Error()
+	}
+	if why := s.distrust(info); why != "" {
+		return info, why
+	}
+	if info.Size() != size {
+		return info, fmt.Sprintf("it has %d bytes, and should have %d", info.Size(), size)
+	}
+	return info, ""
+}
+
+// look returns what a file is. Where others write, it is asked of the open file, which also tells whether the caller may read it.
+func (s *Store) look(root *os.Root, name string) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
-	return err == nil && trusted(info) && info.Size() == size
+	if err != nil || !s.opt.Shared || !info.Mode().IsRegular() {
+		return info, err
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
 }
 
 // CreateSIF returns the SIF of a manifest, calling write to fill a new file if there is none. Of many processes that ask
@@ -164,19 +207,25 @@ func (s *Store) publish(root *os.Root, k string, f *os.File, tmp string) (name s
 	if info.Size() == 0 {
 		return "", errors.New("nothing was written")
 	}
-	// Nobody has a reason to change it, and a private image stays private should the directory ever be opened.
-	if err := f.Chmod(0o400); err != nil {
+	if err := f.Chmod(s.sifMode()); err != nil {
 		return "", err
 	}
-	if err := f.Sync(); err != nil {
+	sum, err := syncAndSum(f, info.Size())
+	if err != nil {
 		return "", err
 	}
 	dir := path.Join(dirSIF, k)
-	if err := clear(root, dir); err != nil {
-		return "", err
+	name = path.Join(dir, sifName(info.Size(), sum))
+	// Collect and Verify remove empty directories, where locks do not work at any moment.
+	for range 3 {
+		if err = s.clear(root, dir); err == nil {
+			err = root.Rename(tmp, name)
+		}
+		if !missing(err) {
+			break
+		}
 	}
-	name = path.Join(dir, strconv.FormatInt(info.Size(), 10)+".sif")
-	if err := root.Rename(tmp, name); err != nil {
+	if err != nil {
 		return "", err
 	}
 	// A file system that cannot sync directories has done what it can.
@@ -184,14 +233,39 @@ func (s *Store) publish(root *os.Root, k string, f *os.File, tmp string) (name s
 	return name, nil
 }
 
+// syncAndSum brings a file to the disk and returns its SHA-256 in hex. It is read, from memory, while the disk writes.
+func syncAndSum(f *os.File, size int64) (sum string, err error) {
+	synced := make(chan error, 1)
+	go func() { synced <- f.Sync() }()
+	sum, err = sumOfFile(f, size)
+	return sum, errors.Join(<-synced, err)
+}
+
+func sumOfFile(f io.ReaderAt, size int64) (string, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, onlyReader{io.NewSectionReader(f, 0, size)}, make([]byte, 256<<10))
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	return hexSum(h), err
+}
+
+// onlyReader hides what would have CopyBuffer do without the buffer.
+type onlyReader struct{ io.Reader }
+
 // clear makes the directory of a SIF and removes what is broken in it.
-func clear(root *os.Root, dir string) error {
-	if err := root.MkdirAll(dir, 0o700); err != nil {
+func (s *Store) clear(root *os.Root, dir string) error {
+	if info, err := root.Lstat(dir); err == nil && s.checkDir(info, dir) != nil {
+		if err := root.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	if err := s.makeRoom(root, dir); err != nil {
 		return err
 	}
-	names, err := list(root, dir)
+	names, err := s.list(root, dir)
 	for _, name := range names {
-		if !whole(root, name) {
+		if _, why := s.whole(root, name); why != "" {
 			err = errors.Join(err, root.RemoveAll(name))
 		}
 	}

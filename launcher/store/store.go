@@ -4,11 +4,12 @@
 // Every file appears whole or not at all: it is written under a temporary name in the same file system and renamed.
 // Many processes, of one node or of several, may use one directory at once.
 //
-//	DIR/sif/ALGORITHM-HEX-ARCH-vN/SIZE.sif   the size in the name tells a file that was cut short
-//	DIR/blobs/ALGORITHM/HEX                  manifests and configs
-//	DIR/refs/HEX.json                        pins, named by the SHA-256 of the reference
-//	DIR/tmp                                  files being written
-//	DIR/locks                                a file per SIF that is being made
+//	DIR/sif/ALGORITHM-HEX-ARCH-vN/SIZE-HEX.sif   size and SHA-256 of the file: each use looks at the first, Verify at both
+//	DIR/blobs/ALGORITHM/HEX                      manifests and configs
+//	DIR/blobs/layers/ALGORITHM/HEX               layers, compressed as they came
+//	DIR/refs/HEX.json                            pins, named by the SHA-256 of the reference
+//	DIR/tmp                                      files being written
+//	DIR/locks                                    a file per SIF that is being made
 package store
 
 import (
@@ -16,7 +17,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"io/fs"
 	"os"
@@ -34,11 +34,12 @@ const FormatVersion = 2
 
 // The rooms of the directory.
 const (
-	dirSIF   = "sif"
-	dirBlobs = "blobs"
-	dirRefs  = "refs"
-	dirTmp   = "tmp"
-	dirLocks = "locks"
+	dirSIF    = "sif"
+	dirBlobs  = "blobs"
+	dirLayers = "blobs/layers"
+	dirRefs   = "refs"
+	dirTmp    = "tmp"
+	dirLocks  = "locks"
 )
 
 // Store is a cache directory. Its methods may be called concurrently.
@@ -46,6 +47,7 @@ type Store struct {
 	// OnWait, if set, is called once by a CreateSIF that has to wait for another process; path is the lock it waits for.
 	OnWait func(path string)
 
+	opt   Options
 	dir   string
 	boot  string
 	flock func(*os.File) error // the system's; tests put one that is not supported
@@ -54,9 +56,21 @@ type Store struct {
 	open *os.Root // nil until the directory is known to exist
 }
 
+// Options says for whom a directory is. The zero value is one that only the caller uses.
+type Options struct {
+	Owners []uint32 // uids whose files count as well as the caller's
+	Shared bool     // others read it: what anyone may read gets a mode that lets them
+	// Public tells whether anyone may read what is being written, as far as is known by then; nil for no. Blobs and layers keep the
+	// answer in their mode, in a directory of the caller's as well.
+	Public func() bool
+}
+
 // Open returns the store in dir. The directory need not exist: it is made when something is written. An existing one
 // must belong to the caller and be writable by no one else, or the error is a fault.Cache with a hint.
-func Open(dir string) (*Store, error) {
+func Open(dir string) (*Store, error) { return OpenWith(dir, Options{}) }
+
+// OpenWith is Open for a directory that may belong to one of the owners, too.
+func OpenWith(dir string, opt Options) (*Store, error) {
 	if dir == "" {
 		return nil, fault.New(fault.Cache, "opening the cache: no directory is known").
 			Hint("set HPC3_CACHEDIR to a directory of your own")
@@ -65,7 +79,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, cacheFault(dir, "opening the cache", err)
 	}
-	s := &Store{dir: abs, boot: bootID(), flock: flock}
+	s := &Store{opt: opt, dir: abs, boot: bootID(), flock: flock}
 	if _, err := s.root(false); err != nil && !missing(err) {
 		return nil, err
 	}
@@ -84,7 +98,7 @@ func (s *Store) root(create bool) (*os.Root, error) {
 		return s.open, nil
 	}
 	if create {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		if err := s.makeDir(); err != nil {
 			return nil, cacheFault(s.dir, "making the cache", err)
 		}
 	}
@@ -117,36 +131,6 @@ func openDir(dir string) (*os.Root, error) {
 // missing is true for errors that mean "there is no such file".
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// checkOwner refuses a directory into which others could put files.
-func (s *Store) checkOwner(root *os.Root) error {
-	link, err := os.Lstat(s.dir)
-	if err != nil {
-		return cacheFault(s.dir, "opening the cache", err)
-	}
-	uid := uint32(os.Geteuid())
-	if link.Mode()&fs.ModeSymlink != 0 && owner(link) != uid && owner(link) != 0 {
-		return s.refuse("it is a symbolic link of another user (uid %d)", owner(link)).
-			Hint("remove the link, or set HPC3_CACHEDIR to a directory of your own")
-	}
-	dir, err := root.Stat(".")
-	if err != nil {
-		return cacheFault(s.dir, "opening the cache", err)
-	}
-	if owner(dir) != uid {
-		return s.refuse("it belongs to uid %d, and you are uid %d", owner(dir), uid).
-			Hint("set HPC3_CACHEDIR to a directory of your own")
-	}
-	if dir.Mode().Perm()&0o022 != 0 {
-		return s.refuse("others may write to it (mode %#o)", dir.Mode().Perm()).
-			Hint("chmod go-w %q, or set HPC3_CACHEDIR to a directory of your own", s.dir)
-	}
-	return nil
-}
-
-func (s *Store) refuse(format string, args ...any) *fault.Error {
-	return fault.New(fault.Cache, "refusing the cache %q: %w", s.dir, fmt.Errorf(format, args...))
-}
-
 // ready returns the open directory with the named rooms in it.
 func (s *Store) ready(rooms ...string) (*os.Root, error) {
 	root, err := s.root(true)
@@ -154,7 +138,7 @@ func (s *Store) ready(rooms ...string) (*os.Root, error) {
 		return nil, err
 	}
 	for _, room := range rooms {
-		if err := root.MkdirAll(room, 0o700); err != nil {
+		if err := s.makeRoom(root, room); err != nil {
 			return nil, cacheFault(s.dir, "making the cache", err)
 		}
 	}
@@ -163,18 +147,6 @@ func (s *Store) ready(rooms ...string) (*os.Root, error) {
 
 // path returns the absolute path of a name relative to the directory.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
-
-func owner(info fs.FileInfo) uint32 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Uid
-	}
-	return ^uint32(0)
-}
-
-// trusted says whether info is a file that only the caller can have written.
-func trusted(info fs.FileInfo) bool {
-	return info.Mode().IsRegular() && owner(info) == uint32(os.Geteuid()) && info.Mode().Perm()&0o022 == 0
-}
 
 // splitDigest takes a digest apart. Only well-formed ones become part of a path.
 func splitDigest(digest string) (algorithm, sum string, err error) {

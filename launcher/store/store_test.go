@@ -172,7 +172,7 @@ func TestBlob(t *testing.T) {
 	}
 	path := filepath.Join(s.Dir(), dirBlobs, "sha256", testDigest[7:])
 	for _, damaged := range []string{"{|", "", "{} ", strings.Repeat("x", maxBlob+1)} {
-		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
+		if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, []byte(damaged), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		if _, ok, err := s.Blob(testDigest); ok || err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -18,6 +19,8 @@ const (
 	maxSwept = 4096
 	// small is what temporary files are called that are written without a lock.
 	small = "small"
+	// layer is what those are called that hold a layer. Their writer holds a lock on the file itself.
+	layer = "layer"
 )
 
 // bootID tells this kernel from others: flock is reliable within one. It is empty if it cannot be read.
@@ -56,6 +59,7 @@ func (s *Store) sweep(root *os.Root, key string, held *lock) {
 	}
 }
 
+// dead tells whether the writer of a temporary file is gone. held is the caller's lock on key, nil for none.
 func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool {
 	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > foreignAge {
 		return true
@@ -65,7 +69,10 @@ func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool 
 	if boot == "" || boot != s.boot || owner == small {
 		return false
 	}
-	if owner == key {
+	if owner == layer {
+		return s.abandoned(root, path.Join(dirTmp, e.Name()))
+	}
+	if held != nil && owner == key {
 		return held.works
 	}
 	other, err := s.tryLock(root, owner)
@@ -78,6 +85,7 @@ func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool 
 
 // writeSmall writes a file that its reader checks, hence without the cost of an fsync.
 func (s *Store) writeSmall(room, name string, raw []byte) error {
+	mode := s.blobMode()
 	root, err := s.ready(dirTmp, room)
 	if err != nil {
 		return err
@@ -87,7 +95,7 @@ func (s *Store) writeSmall(room, name string, raw []byte) error {
 		return cacheFault(s.dir, "writing "+name, err)
 	}
 	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
 		err = root.Rename(tmp, path.Join(room, name))
 	}
 	if err != nil {
@@ -113,10 +121,13 @@ func (s *Store) readSmall(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, cacheFault(s.dir, "reading "+name, err)
 	}
-	if !trusted(info) || info.Size() > limit {
+	if !s.trusted(info) || info.Size() > limit {
 		return nil, nil
 	}
 	f, err := root.Open(name)
+	if s.opt.Shared && errors.Is(err, fs.ErrPermission) {
+		return nil, nil // another user's private image
+	}
 	if err != nil {
 		return nil, cacheFault(s.dir, "reading "+name, err)
 	}

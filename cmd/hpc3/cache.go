@@ -1,0 +1,202 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+func (t *tool) cacheCommand() *cli.Command {
+	asJSON, dir := &cli.BoolFlag{Name: "json"}, &cli.StringFlag{Name: "dir"}
+	verbose := &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}}
+	return &cli.Command{Name: "cache", Action: t.bareCache, Subcommands: []*cli.Command{
+		{Name: "list", Action: t.cacheList, Flags: []cli.Flag{asJSON, verbose}},
+		{Name: "verify", Action: t.cacheVerify, Flags: []cli.Flag{asJSON, dir, verbose, &cli.BoolFlag{Name: "repair"}}},
+		{Name: "gc", Action: t.cacheCollect, Flags: []cli.Flag{
+			asJSON, dir, verbose, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
+		}},
+	}}
+}
+
+func (t *tool) bareCache(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fault.New(fault.Usage, "hpc3 cache knows no command %q", c.Args().First()).Hint("it knows list, verify and gc")
+	}
+	return fault.New(fault.Usage, "hpc3 cache needs a command").Hint("it knows list, verify and gc")
+}
+
+func noArguments(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fault.New(fault.Usage, "cache %s takes no argument, and %q was given", c.Command.Name, c.Args().First()).Hint("see %s --help", name)
+	}
+	return nil
+}
+
+func (t *tool) cacheList(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	l, err := road.ListCaches()
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return t.json(l)
+	}
+	return t.printCaches(l)
+}
+
+func (t *tool) printCaches(l launcher.CacheList) error {
+	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
+	if len(l.Images) > 0 {
+		fmt.Fprintln(w, "USED\tSIZE\tARCH\tVARIANT\tDIGEST\tIMAGE\tCACHE")
+	}
+	for _, i := range l.Images {
+		digest := i.Digest[:min(len(i.Digest), len("sha256:")+12)]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", ago(i.Used), megabytes(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(digest, "-"),
+			oneWord(strings.Join(i.References, ",")), fault.OneLine(i.Cache))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, i := range l.Images {
+		if !i.Trusted {
+			fmt.Fprintf(t.stdout, "does not count: %s: %s\n", fault.OneLine(i.Path), fault.OneLine(i.Why))
+		}
+	}
+	for _, d := range l.Caches {
+		if d.Why != "" {
+			fmt.Fprintf(t.stdout, "passed over: %s: %s\n", fault.OneLine(d.Dir), fault.OneLine(d.Why))
+		}
+	}
+	fmt.Fprintf(t.stdout, "%d images, %s\n", len(l.Images), megabytes(l.Bytes))
+	return nil
+}
+
+// oneWord keeps a column a column.
+func oneWord(s string) string {
+	return cmp.Or(strings.ReplaceAll(fault.OneLine(s), " ", "_"), "-")
+}
+
+func megabytes(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+}
+
+func ago(when time.Time) string {
+	switch d := time.Since(when); {
+	case d < time.Hour:
+		return "now"
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd ago", int(d.Hours()/24))
+	}
+}
+
+func (t *tool) cacheVerify(c *cli.Context) error {
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	v, err := road.VerifyCache(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("repair"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		if err := t.json(v); err != nil {
+			return err
+		}
+	} else {
+		t.printVerified(v, c.Bool("repair"))
+	}
+	switch {
+	case len(v.Unknown) > 0:
+		return fault.New(fault.Cache, "%d files could not be checked: %w", len(v.Unknown), errors.New(v.Unknown[0].Why)).Hint("see whether you may read them, and whether the file system works")
+	case len(v.Broken) > 0:
+		return errNo
+	}
+	return nil
+}
+
+func (t *tool) printVerified(v launcher.VerifiedCache, repaired bool) {
+	left := 0
+	for _, b := range v.Broken {
+		word := "broken"
+		if b.Removed {
+			word = "removed"
+		} else {
+			left++
+		}
+		fmt.Fprintf(t.stdout, "%s: %s: %s\n", word, fault.OneLine(b.Path), fault.OneLine(b.Why))
+	}
+	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, megabytes(v.Bytes), len(v.Broken))
+	if left > 0 && !repaired {
+		fmt.Fprintf(t.stderr, "%s: hint: hpc3 cache verify --repair removes what is broken; the next run makes it anew\n", name)
+	}
+}
+
+func (t *tool) cacheCollect(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	if err := limits(c, &road.Option); err != nil {
+		return err
+	}
+	dry := c.Bool("dry-run")
+	got, err := road.CollectCache(t.ctx, c.String("dir"), dry)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return t.json(got)
+	}
+	would := ""
+	if dry {
+		would = "would be "
+	}
+	for _, r := range got.Removed {
+		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), megabytes(r.Size), r.Why)
+	}
+	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", megabytes(got.Freed), would, megabytes(got.Kept))
+	if got.InUse > 0 {
+		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", megabytes(got.InUse))
+	}
+	fmt.Fprintln(t.stdout)
+	return nil
+}
+
+// limits lays the options of gc over the settings.
+func limits(c *cli.Context, opt *option.Run) error {
+	for n, set := range map[string]func([]byte) error{"max-size": opt.CacheMaxSize.UnmarshalText, "max-age": opt.CacheMaxAge.UnmarshalText} {
+		if !c.IsSet(n) {
+			continue
+		}
+		if err := set([]byte(c.String(n))); err != nil {
+			return fault.New(fault.Usage, "option --%s: %w", n, err).Hint("see %s --help", name)
+		}
+	}
+	return nil
+}

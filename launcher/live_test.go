@@ -1,0 +1,56 @@
+package launcher
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// What a process has open is found by its name below the cache, and no longer when it is closed.
+func TestOpenFiles(t *testing.T) {
+	const name = "sif/sha256-00-amd64-v1/24-11.sif"
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("x"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if openFiles().below(name) {
+		t.Error("a file counts as open that nobody has open")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !openFiles().below(name) {
+		t.Error("a file that is open is not found")
+	}
+	if openFiles().below("24-11.sif/x") {
+		t.Error("another file counts as open")
+	}
+}
+
+// The pin of a local file is stale when the file is another one, or gone; that of a registry never is.
+func TestStale(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "index.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := oci.ParseReference("oci:" + dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := cacheKey(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, want := range map[string]bool{key: false, key + "1": true, "oci:/no/such/dir size=1 mtime=1": true, "docker.io/library/debian:12": false, "docker.io/library/debian:12 tags": false} {
+		if got := stale(k); got != want {
+			t.Errorf("stale(%q) = %v, want %v", k, got, want)
+		}
+	}
+}

@@ -1,0 +1,358 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// grace is for how long whatever was used is kept: clocks of nodes differ, and locks may reach no further than a node. The file server
+// of a running image says more often that it is used, see package run.
+const grace = time.Hour
+
+// Collection says what Collect is to remove. Negative limits are none; then only garbage goes.
+type Collection struct {
+	MaxAge    time.Duration // SIFs and layers that were not used for longer, and pins that were not asked for longer
+	MaxSize   int64         // bytes that SIFs, layers and blobs may have; the least recently used goes first
+	MaxLayers int64         // bytes that layers may have, by themselves
+	DryRun    bool
+	InUse     func(name string) bool      // whether a process has a file open, by its name below the directory; nil for no
+	Links     func(blob []byte) []string  // the digests that a blob names; nil for none
+	Stale     func(reference string) bool // whether a pin's reference can never be asked for again; nil for no
+}
+
+// Removed is a file that Collect removed, or would remove.
+type Removed struct {
+	Path   string
+	Kind   string
+	Digest string // of a SIF: that of its manifest
+	Size   int64
+	Why    string
+}
+
+// Collected is what Collect did.
+type Collected struct {
+	Removed []Removed
+	Freed   int64 // bytes
+	Kept    int64 // bytes of SIFs, layers and blobs
+	InUse   int64 // bytes of these that would have been removed and are in use
+}
+
+// Collect removes what is not needed: dead temporary files, what is broken, blobs and pins that lead nowhere, and what exceeds the limits. It
+// never removes what runs, what is being made, or what was used within the last hour. The directory must be the caller's own.
+func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) {
+	root, err := s.root(false)
+	if missing(err) {
+		return Collected{}, nil
+	}
+	if err != nil {
+		return Collected{}, err
+	}
+	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) && os.Geteuid() != 0 {
+		return Collected{}, s.refuse("it is not yours").Hint("its owner can clear it")
+	}
+	c := &collector{s: s, root: root, opt: opt, now: time.Now()}
+	c.temporaries()
+	if err := c.gather(); err != nil {
+		return Collected{}, err
+	}
+	c.limit(ctx)
+	if err := c.blobs(); err != nil {
+		return c.done, err
+	}
+	return c.done, ctx.Err()
+}
+
+type collector struct {
+	s    *Store
+	root *os.Root
+	opt  Collection
+	now  time.Time
+	kept []kept // SIFs and layers
+	done Collected
+}
+
+// kept is a SIF or layer that may be kept.
+type kept struct {
+	kind, name, key string
+	digest          string
+	size            int64
+	used            time.Time
+}
+
+func (c *collector) removed(kind, name, digest string, size int64, why string) {
+	c.done.Removed = append(c.done.Removed, Removed{c.s.path(name), kind, digest, size, why})
+	c.done.Freed += size
+}
+
+// temporaries removes what dead processes left.
+func (c *collector) temporaries() {
+	entries, err := c.s.entries(c.root, dirTmp)
+	if err != nil {
+		return // the rooms of files come next, and fail in the same way
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !c.s.dead(c.root, e, "", nil) {
+			continue
+		}
+		name := path.Join(dirTmp, e.Name())
+		if c.opt.DryRun || c.root.Remove(name) == nil {
+			c.removed(KindTemporary, name, "", info.Size(), "its writer is dead")
+		}
+	}
+	locks, err := c.s.entries(c.root, dirLocks)
+	for _, e := range locks {
+		if key, ok := strings.CutSuffix(e.Name(), ".lock"); ok && err == nil && !c.opt.DryRun {
+			if l, err := c.s.tryLock(c.root, key); err == nil && l != nil {
+				l.release() // which removes the file
+			}
+		}
+	}
+}
+
+// gather removes broken SIFs and collects the others, and the layers.
+func (c *collector) gather() error {
+	images, err := c.s.Images()
+	if err != nil {
+		return err
+	}
+	for _, i := range images {
+		k := kept{KindSIF, i.name, i.key, i.Digest, i.Size, i.Used}
+		if i.Why == "" {
+			c.kept = append(c.kept, k)
+		} else {
+			c.remove(k, i.Why)
+		}
+	}
+	blobs, err := c.s.blobs(c.root)
+	for _, b := range blobs {
+		if b.kind == KindLayer {
+			c.kept = append(c.kept, kept{KindLayer, b.name, "", b.algorithm + ":" + b.sum, b.info.Size(), b.info.ModTime()})
+		}
+	}
+	return err
+}
+
+// limit removes what is too old, then the least recently used until the rest is small enough.
+func (c *collector) limit(ctx context.Context) {
+	slices.SortFunc(c.kept, func(a, b kept) int {
+		return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name))
+	})
+	sum, layers := c.small(), int64(0)
+	for _, k := range c.kept {
+		sum += k.size
+		if k.kind == KindLayer {
+			layers += k.size
+		}
+	}
+	var left []kept
+	for _, k := range c.kept {
+		why := ""
+		switch age := c.now.Sub(k.used); {
+		case ctx.Err() != nil:
+		case c.opt.MaxAge >= 0 && age > c.opt.MaxAge:
+			why = "it was not used for " + days(age)
+		case c.opt.MaxSize >= 0 && sum > c.opt.MaxSize:
+			why = "the cache is larger than its limit"
+		case k.kind == KindLayer && c.opt.MaxLayers >= 0 && layers > c.opt.MaxLayers:
+			why = "the layers are larger than their limit"
+		}
+		switch {
+		case why == "":
+			left = append(left, k)
+		case c.remove(k, why):
+			sum -= k.size
+			if k.kind == KindLayer {
+				layers -= k.size
+			}
+		default:
+			left = append(left, k)
+			c.done.InUse += k.size
+		}
+	}
+	c.kept, c.done.Kept = left, sum
+}
+
+// small is what the blobs have that are no layers.
+func (c *collector) small() (sum int64) {
+	blobs, err := c.s.blobs(c.root)
+	for _, b := range blobs {
+		if err == nil && b.kind == KindBlob {
+			sum += b.info.Size()
+		}
+	}
+	return sum
+}
+
+// remove removes a SIF or layer, unless it is in use.
+func (c *collector) remove(k kept, why string) bool {
+	ok := c.now.Sub(k.used) >= grace && (c.opt.InUse == nil || !c.opt.InUse(k.name))
+	switch {
+	case ok && k.kind == KindSIF:
+		ok = c.removeSIF(k)
+	case ok && !c.opt.DryRun:
+		ok = c.root.Remove(k.name) == nil
+	}
+	if ok {
+		c.removed(k.kind, k.name, k.digest, k.size, why)
+	}
+	return ok
+}
+
+// removeSIF removes a SIF that nobody makes, serves or is about to start.
+func (c *collector) removeSIF(k kept) bool {
+	l, err := c.s.tryLock(c.root, k.key)
+	if err != nil || l == nil {
+		return false
+	}
+	defer l.release()
+	info, err := c.root.Lstat(k.name)
+	if err != nil {
+		return missing(err)
+	}
+	if !info.Mode().IsRegular() { // nothing that could be served
+		return c.opt.DryRun || c.root.RemoveAll(k.name) == nil
+	}
+	f, err := openQuietly(c.root, k.name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	// Where a lock for writing needs a file that is open for writing (NFS: EBADF), the other rules must do.
+	if err := c.s.flock(f); errors.Is(err, syscall.EWOULDBLOCK) {
+		return false
+	}
+	if c.opt.DryRun {
+		return true
+	}
+	return c.takeAway(k, f)
+}
+
+// takeAway gives the file another name before it looks for the last time whether somebody uses it: who notes his use before that is
+// seen here, who comes later finds no file and makes it anew.
+func (c *collector) takeAway(k kept, f *os.File) bool {
+	if _, err := c.s.ready(dirTmp); err != nil {
+		return false
+	}
+	t, aside, err := c.s.temp(c.root, k.key)
+	if err != nil {
+		return false
+	}
+	_ = t.Close() // only its name is wanted
+	if err := c.root.Rename(k.name, aside); err != nil {
+		_ = c.root.Remove(aside) // as it was
+		return false
+	}
+	if info, err := f.Stat(); err != nil || c.now.Sub(c.s.used(info)) < grace {
+		return c.root.Rename(aside, k.name) != nil
+	}
+	err = c.root.Remove(aside)
+	_ = c.root.Remove(path.Dir(k.name)) // if it is empty
+	return err == nil
+}
+
+// blobs removes pins that lead nowhere and blobs to which nothing leads.
+func (c *collector) blobs() error {
+	blobs, err := c.s.blobs(c.root)
+	if err != nil {
+		return err
+	}
+	there := map[string]blobFile{}
+	for _, b := range blobs {
+		if b.kind == KindBlob {
+			there[b.algorithm+":"+b.sum] = b
+		}
+	}
+	wanted := map[string]bool{}
+	for _, k := range c.kept {
+		if k.kind == KindSIF {
+			c.follow(k.digest, there, wanted)
+		}
+	}
+	if err := c.pins(there, wanted); err != nil {
+		return err
+	}
+	for digest, b := range there {
+		if wanted[digest] || c.now.Sub(b.info.ModTime()) < grace {
+			continue
+		}
+		if c.opt.DryRun || c.root.Remove(b.name) == nil {
+			c.removed(KindBlob, b.name, digest, b.info.Size(), "nothing refers to it")
+			c.done.Kept -= b.info.Size()
+		}
+	}
+	slices.SortFunc(c.done.Removed, func(a, b Removed) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Path, b.Path))
+	})
+	return nil
+}
+
+// follow marks a blob and all that it leads to.
+func (c *collector) follow(digest string, there map[string]blobFile, wanted map[string]bool) {
+	if _, ok := there[digest]; !ok || wanted[digest] {
+		return
+	}
+	wanted[digest] = true
+	raw, ok, err := c.s.Blob(digest)
+	if err != nil || !ok || c.opt.Links == nil {
+		return
+	}
+	for _, next := range c.opt.Links(raw) {
+		c.follow(next, there, wanted)
+	}
+}
+
+// pins removes pins, and marks what the others lead to.
+func (c *collector) pins(there map[string]blobFile, wanted map[string]bool) error {
+	entries, err := c.s.entries(c.root, dirRefs)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue
+		}
+		p, ok := c.s.pinIn(e.Name())
+		why := ""
+		switch _, led := there[p.Digest]; {
+		case !ok:
+			why = "it is broken"
+		case !led:
+			why = "what it names is not in the cache"
+		case c.opt.Stale != nil && c.opt.Stale(p.Reference):
+			why = "the file that it names is not the same any more"
+		case c.opt.MaxAge >= 0 && c.now.Sub(p.Time) > c.opt.MaxAge && !c.leads(p.Digest, there):
+			why = "it was not asked for " + days(c.now.Sub(p.Time))
+		}
+		name := path.Join(dirRefs, e.Name())
+		if why == "" || c.now.Sub(info.ModTime()) < grace || !c.opt.DryRun && c.root.Remove(name) != nil {
+			c.follow(p.Digest, there, wanted)
+			continue
+		}
+		c.removed(KindPin, name, p.Digest, info.Size(), why)
+	}
+	return nil
+}
+
+// leads tells whether a kept SIF was made of something that a blob leads to.
+func (c *collector) leads(digest string, there map[string]blobFile) bool {
+	found := map[string]bool{}
+	c.follow(digest, there, found)
+	return slices.ContainsFunc(c.kept, func(k kept) bool { return k.kind == KindSIF && found[k.digest] })
+}
+
+func days(d time.Duration) string {
+	if n := int(d / (24 * time.Hour)); n != 1 {
+		return strconv.Itoa(n) + " days"
+	}
+	return "1 day"
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// DamagedError is in the chain where the cache's copy of a layer is not what it should be. It was removed: who tries again
+// gets the layer from elsewhere.
+type DamagedError struct{ Digest, Why string }
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("reading layer %s from the cache: %s", e.Digest, e.Why)
+}
+
+// Layer returns a reader of a layer that the store holds, and whether anyone may read it; ok is false if there is none of this size. Its
+// digest is checked while it is read: an io.EOF says that it was right.
+func (s *Store) Layer(digest string, size int64) (r io.ReadCloser, public, ok bool) {
+	algorithm, sum, err := splitDigest(digest)
+	if err != nil {
+		return nil, false, false
+	}
+	root, err := s.root(false)
+	if err != nil {
+		return nil, false, false
+	}
+	name := path.Join(dirLayers, algorithm, sum)
+	if info, err := root.Lstat(name); err != nil || !s.trusted(info) {
+		return nil, false, false
+	}
+	f, err := openQuietly(root, name)
+	if err != nil {
+		return nil, false, false
+	}
+	info, err := f.Stat()
+	if err != nil || !s.trusted(info) || info.Size() != size {
+		_ = f.Close() // nothing was written to it
+		return nil, false, false
+	}
+	Used(s.path(name))
+	l := &keptLayer{File: f, digest: digest, want: sum, hash: newHash(algorithm), drop: func() { _ = root.Remove(name) }}
+	return l, info.Mode().Perm()&0o004 != 0, true
+}
+
+// keptLayer checks what it reads.
+type keptLayer struct {
+	*os.File
+	digest, want string
+	hash         hash.Hash
+	drop         func()
+}
+
+func (l *keptLayer) Read(p []byte) (int, error) {
+	n, err := l.File.Read(p)
+	l.hash.Write(p[:n])
+	switch {
+	case err == nil || n > 0:
+		return n, nil // an error that came with data comes again
+	case !errors.Is(err, io.EOF):
+		l.drop()
+		return 0, l.damaged(cause(err).Error())
+	}
+	if got := hex.EncodeToString(l.hash.Sum(nil)); got != l.want {
+		l.drop()
+		return 0, l.damaged("its content has another digest, " + got)
+	}
+	return 0, io.EOF
+}
+
+// WriteTo hides that of the file, which would read past us.
+func (l *keptLayer) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, onlyReader{l}) }
+
+func (l *keptLayer) damaged(why string) error {
+	return fault.New(fault.Cache, "%w", &DamagedError{l.digest, why}).Hint("it was removed: try again")
+}
+
+// KeepLayer returns a reader that hands on what it reads of a layer and keeps a copy, which is seen only when the layer was read to its
+// end. src must say io.EOF for the right bytes only. The copies together stay below limit, the least recently used goes first. That no copy
+// can be made is no error.
+func (s *Store) KeepLayer(digest string, size, limit int64, src io.ReadCloser) io.ReadCloser {
+	algorithm, sum, err := splitDigest(digest)
+	if err != nil || size > limit && limit >= 0 {
+		return src
+	}
+	room := path.Join(dirLayers, algorithm)
+	root, err := s.ready(dirTmp, room)
+	if err != nil {
+		return src
+	}
+	f, tmp, err := s.temp(root, layer)
+	if err != nil {
+		return src
+	}
+	_ = s.flock(f) // for the sweeper; without locks it looks at the time
+	return &copiedLayer{ReadCloser: src, s: s, root: root, f: f, tmp: tmp, name: path.Join(room, sum), size: size, limit: limit}
+}
+
+type copiedLayer struct {
+	io.ReadCloser
+	s           *Store
+	root        *os.Root
+	f           *os.File // nil when the copy is published or given up
+	tmp, name   string
+	size, limit int64
+}
+
+func (c *copiedLayer) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if n > 0 && c.f != nil {
+		if _, err := c.f.Write(p[:n]); err != nil {
+			c.giveUp()
+		}
+	}
+	if errors.Is(err, io.EOF) && n == 0 && c.f != nil {
+		c.publish()
+	}
+	return n, err
+}
+
+func (c *copiedLayer) Close() error {
+	if c.f != nil {
+		c.giveUp()
+	}
+	return c.ReadCloser.Close()
+}
+
+func (c *copiedLayer) giveUp() {
+	_ = c.f.Close()          // a copy that nobody wants
+	_ = c.root.Remove(c.tmp) // or Collect removes it
+	c.f = nil
+}
+
+// publish is without an fsync: what a crash leaves is found out when it is read.
+func (c *copiedLayer) publish() {
+	c.s.Evict(c.limit - c.size)
+	if c.f.Chmod(c.s.blobMode()) != nil || c.root.Rename(c.tmp, c.name) != nil {
+		c.giveUp()
+		return
+	}
+	_ = c.f.Close() // the error of a write was seen
+	c.f = nil
+}
+
+// Evict removes the least recently used layers until the others have at most so many bytes; a negative limit is none. It returns how
+// many bytes were removed.
+func (s *Store) Evict(limit int64) (freed int64) {
+	root, err := s.root(false)
+	if err != nil || limit < 0 {
+		return 0
+	}
+	blobs, err := s.blobs(root)
+	if err != nil {
+		return 0
+	}
+	blobs = slices.DeleteFunc(blobs, func(b blobFile) bool { return b.kind != KindLayer })
+	slices.SortFunc(blobs, func(a, b blobFile) int { // the least recently used first
+		if c := a.info.ModTime().Compare(b.info.ModTime()); c != 0 {
+			return c
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var sum int64
+	for _, b := range blobs {
+		sum += b.info.Size()
+	}
+	for _, b := range blobs {
+		if sum <= limit {
+			break
+		}
+		if root.Remove(b.name) == nil {
+			sum, freed = sum-b.info.Size(), freed+b.info.Size()
+		}
+	}
+	return freed
+}
+
+// abandoned tells whether nobody holds the lock on a file any more.
+func (s *Store) abandoned(root *os.Root, name string) bool {
+	f, err := root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return s.flock(f) == nil
+}

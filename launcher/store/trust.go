@@ -1,0 +1,140 @@
+package store
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"syscall"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Modes. Nobody has a reason to change a file, and a private image stays private should the directory ever be opened.
+const (
+	privateDir, privateFile fs.FileMode = 0o700, 0o400
+	publicDir, publicFile   fs.FileMode = 0o755, 0o444
+)
+
+// checkOwner refuses a directory into which others could put files.
+func (s *Store) checkOwner(root *os.Root) error {
+	link, err := os.Lstat(s.dir)
+	if err != nil {
+		return cacheFault(s.dir, "opening the cache", err)
+	}
+	if link.Mode()&fs.ModeSymlink != 0 && !s.trusts(owner(link)) && owner(link) != 0 {
+		return s.refuse("it is a symbolic link of another user (uid %d)", owner(link)).
+			Hint("remove the link, or set HPC3_CACHEDIR to a directory of your own")
+	}
+	dir, err := root.Stat(".")
+	if err != nil {
+		return cacheFault(s.dir, "opening the cache", err)
+	}
+	if err := s.checkDir(dir, "it"); err != nil {
+		return err
+	}
+	for _, room := range []string{dirSIF, dirRefs} { // blobs are checked against their digests
+		if info, err := root.Lstat(room); err == nil {
+			if err := s.checkDir(info, "its "+room); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) checkDir(dir fs.FileInfo, what string) error {
+	switch uid := owner(dir); {
+	case !dir.IsDir():
+		return s.refuse("%s is no directory", what).Hint("move it away")
+	case !s.trusts(uid) && len(s.opt.Owners) > 0:
+		return s.refuse("%s belongs to uid %d, who is none of its owners", what, uid).
+			Hint("the site file names its owners; or change the owner of the directory")
+	case !s.trusts(uid):
+		return s.refuse("%s belongs to uid %d, and you are uid %d", what, uid, os.Geteuid()).
+			Hint("set HPC3_CACHEDIR to a directory of your own")
+	case dir.Mode().Perm()&0o022 != 0:
+		return s.refuse("others may write to %s (mode %#o)", what, dir.Mode().Perm()).
+			Hint("chmod go-w %q, or set HPC3_CACHEDIR to a directory of your own", s.dir)
+	}
+	return nil
+}
+
+func (s *Store) refuse(format string, args ...any) *fault.Error {
+	return fault.New(fault.Cache, "refusing the cache %q: %w", s.dir, fmt.Errorf(format, args...))
+}
+
+// trusts says whether files of a user count.
+func (s *Store) trusts(uid uint32) bool {
+	return uid == uint32(os.Geteuid()) || slices.Contains(s.opt.Owners, uid)
+}
+
+func owner(info fs.FileInfo) uint32 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid
+	}
+	return ^uint32(0)
+}
+
+// distrust says why info is no file that only those can have written who are trusted; empty if it is one.
+func (s *Store) distrust(info fs.FileInfo) string {
+	switch {
+	case !info.Mode().IsRegular():
+		return "it is no regular file"
+	case !s.trusts(owner(info)):
+		return fmt.Sprintf("it belongs to uid %d", owner(info))
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Sprintf("others may write to it (mode %#o)", info.Mode().Perm())
+	}
+	return ""
+}
+
+func (s *Store) trusted(info fs.FileInfo) bool { return s.distrust(info) == "" }
+
+// makeDir makes the directory itself. One that is there keeps its mode.
+func (s *Store) makeDir() error {
+	if _, err := os.Stat(s.dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(s.dir, privateDir); err != nil || !s.opt.Shared {
+		return err
+	}
+	return os.Chmod(s.dir, publicDir) // whatever the umask
+}
+
+// makeRoom makes a directory below the root. Where others read, they can enter it, whatever the umask.
+func (s *Store) makeRoom(root *os.Root, room string) error {
+	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || room == dirTmp || room == dirLocks {
+		return err
+	}
+	for ; room != "."; room = path.Dir(room) {
+		info, err := root.Lstat(room)
+		if err != nil || info.Mode().Perm() == publicDir {
+			return err
+		}
+		if err := root.Chmod(room, publicDir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// public tells whether anyone may read what is being written.
+func (s *Store) public() bool { return s.opt.Public != nil && s.opt.Public() }
+
+// blobMode is the mode of a new blob, which remembers whether anyone may read it.
+func (s *Store) blobMode() fs.FileMode {
+	if s.public() {
+		return publicFile
+	}
+	return privateFile
+}
+
+// sifMode is the mode of a new SIF: what is for the caller is not for others, even if they could have it elsewhere.
+func (s *Store) sifMode() fs.FileMode {
+	if s.opt.Shared && s.public() {
+		return publicFile
+	}
+	return privateFile
+}

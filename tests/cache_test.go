@@ -1,0 +1,82 @@
+package tests
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// pushShared pushes images that have their lowest layer in common, 1 to 3.
+func pushShared(host string) error {
+	common, err := tarLayer(map[string]string{"etc/common": "in all\n"})
+	if err != nil {
+		return err
+	}
+	for _, tag := range []string{"1", "2", "3"} {
+		own, err := tarLayer(map[string]string{"etc/own": tag + "\n"})
+		if err != nil {
+			return err
+		}
+		img, err := smallImage(v1.Platform{OS: "linux", Architecture: "amd64"}, "shared\n")
+		if err != nil {
+			return err
+		}
+		if img, err = mutate.AppendLayers(img, common, own); err != nil {
+			return err
+		}
+		ref, err := name.ParseReference(host + "/good/shared:" + tag)
+		if err != nil {
+			return err
+		}
+		if err := remote.Write(ref, img); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// damage changes a byte in the middle of files: "damage GLOB".
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage GLOB")
+	}
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no file is called %s", args[0])
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		ts.Check(err)
+		raw, err := os.ReadFile(file)
+		ts.Check(err)
+		raw[len(raw)/2] ^= 1
+		ts.Check(os.Chmod(file, 0o600))
+		ts.Check(os.WriteFile(file, raw, 0o600))
+		ts.Check(os.Chmod(file, info.Mode()))
+	}
+}
+
+// aged makes all files below a directory so many hours old: "aged HOURS DIR".
+func aged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: aged HOURS DIR")
+	}
+	hours, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	when := time.Now().Add(-time.Duration(hours) * time.Hour)
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[1]), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		return os.Chtimes(path, when, when)
+	}))
+}
