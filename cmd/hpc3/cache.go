@@ -182,7 +182,7 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 	}
 	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", megabytes(got.Freed), would, megabytes(got.Kept))
 	if got.InUse > 0 {
-		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", megabytes(got.InUse))
+		fmt.Fprintf(t.stdout, ", of which %s only since it is in use, or was within the hour", megabytes(got.InUse))
 	}
 	fmt.Fprintln(t.stdout)
 	return nil
