@@ -201,3 +201,56 @@ func processes(prefix string) []int {
 	}
 	return pids
 }
+
+// TestGCSparesWhatRuns clears a cache to nothing while a command runs out of it.
+func TestGCSparesWhatRuns(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	p := persons[0]
+	for _, engine := range p.engines {
+		t.Run(engine, func(t *testing.T) {
+			started := filepath.Join(l.work, "home-"+fmt.Sprint(p.uid), "started")
+			_ = os.Remove(started) // of the engine before
+			cmd := l.command(p, engine, "hpc3-run", "-q", l.image, "sh", "-c", "touch started; read line; ls /usr/share/zoneinfo /usr/lib >/dev/null && cat /etc/os-release")
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the command to start", func() bool { _, err := os.Stat(started); return err == nil })
+			sifs, err := filepath.Glob(filepath.Join(l.work, "home-"+fmt.Sprint(p.uid), ".cache/hpc3/sif/*/*.sif"))
+			if err != nil || len(sifs) != 1 {
+				t.Fatalf("the cache holds %q, %v", sifs, err)
+			}
+			// gc asks the processes of its own node, so it enters the lab's root beside the command, whose processes it can see there.
+			gc := func() string {
+				t.Helper()
+				long := time.Now().Add(-72 * time.Hour)
+				if err := os.Chtimes(sifs[0], long, long); err != nil {
+					t.Fatal(err)
+				}
+				said, err := l.command(p, engine, "hpc3", "cache", "gc", "--max-size", "0", "--max-age", "1").CombinedOutput()
+				if err != nil {
+					t.Fatalf("hpc3 cache gc: %v\n%s", err, said)
+				}
+				return string(said)
+			}
+			said := gc()
+			if _, err := os.Stat(sifs[0]); err != nil {
+				t.Errorf("the SIF of a running command was removed: %v; gc said %s", err, said)
+			}
+			if _, err := stdin.Write([]byte("go on\n")); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "bookworm") {
+				t.Errorf("the command ended with %v, %q; stderr %s", err, out.String(), errs.String())
+			}
+			waitFor(t, "the last process to let go of the SIF", func() bool { said = gc(); _, err := os.Stat(sifs[0]); return err != nil })
+		})
+	}
+}
