@@ -87,20 +87,18 @@ func parseDriver(text string) string {
 	return ""
 }
 
-// cudaOfDriver returns the newest CUDA version that a driver supports, by the branch its first number names (NVIDIA's CUDA release
-// notes); empty for a branch that is not known here, and for the Tegra branches.
+// cudaOfDriver returns the newest CUDA version that a driver supports; empty for a branch that is not known, and for those of Tegra.
 func cudaOfDriver(driver string) string {
 	branch, _, _ := strings.Cut(driver, ".")
 	n, err := strconv.Atoi(branch)
 	if err != nil {
 		return ""
 	}
-	versions := map[int]string{
-		390: "9.1", 396: "9.2", 410: "10.0", 418: "10.1", 440: "10.2", 450: "11.0", 455: "11.1", 460: "11.2", 465: "11.3", 470: "11.4",
-		495: "11.5", 510: "11.6", 515: "11.7", 520: "11.8", 525: "12.0", 530: "12.1", 535: "12.2", 545: "12.3", 550: "12.4",
-		555: "12.5", 560: "12.6", 565: "12.7", 570: "12.8", 575: "12.9", 580: "13.0",
+	cuda, known := facts.CUDAOfBranch(n)
+	if !known {
+		return ""
 	}
-	return versions[n]
+	return cuda
 }
 
 // listedGPUs sets the GPUs that the kernel module lists, of which it gives the model.
