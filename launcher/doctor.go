@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,18 @@ func (r *Road) examineSettings() Finding {
 	return Finding{What: "site file", State: "ok", Text: r.Site.File}
 }
 
+// existing returns a directory, or the nearest above it that is there: a cache is made when something is put into it.
+func existing(dir string) string {
+	for {
+		_, err := os.Stat(dir)
+		parent := filepath.Dir(dir)
+		if !os.IsNotExist(err) || parent == dir {
+			return dir
+		}
+		dir = parent
+	}
+}
+
 func (r *Road) examineCache() Finding {
 	if _, err := r.Store(); err != nil {
 		_, hints, _ := fault.Of(err, fault.Cache)
@@ -68,7 +81,7 @@ func (r *Road) examineCache() Finding {
 	}
 	dir := r.CacheDir()
 	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
+	if err := unix.Statfs(existing(dir), &fs); err != nil {
 		return Finding{"cache", "note", fmt.Sprintf("%s: %v", dir, err), "set HPC3_CACHEDIR to a directory with some GB of room"}
 	}
 	free := float64(fs.Bavail) * float64(fs.Bsize) / 1e9
