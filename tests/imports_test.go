@@ -26,7 +26,8 @@ var plan = map[string][]string{
 	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
 	"launcher/fetch":    {"launcher/oci", "launcher/fault"},
 	"launcher/squashfs": {},
-	"launcher/convert":  {"launcher/oci", "launcher/squashfs", "launcher/fault"},
+	"launcher/gunzip":   {},
+	"launcher/convert":  {"launcher/oci", "launcher/gunzip", "launcher/squashfs", "launcher/fault"},
 	"launcher/store":    {"launcher/fault"},
 	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault"},
 	"launcher": {

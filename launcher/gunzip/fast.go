@@ -1,0 +1,118 @@
+package gunzip
+
+import "encoding/binary"
+
+// Room that a step of the fast loop may need: three literals and a match that is written in whole words, and two words of input.
+const (
+	slack      = 3 + maxMatch + 16
+	inputSlack = 16
+)
+
+// fast decodes symbols as long as there is plenty of room in out and of input, so that it need not look at either in between. It
+// leaves a match that reaches back behind out to the caller.
+func (z *Reader) fast(out []byte, n int) (int, error) {
+	in, pos := z.in[:z.end], z.pos
+	v, have := z.bits.v, z.bits.n
+	lit, dist := &z.lit, &z.dist
+	roomEnd, inputEnd := len(out)-slack, len(in)-inputSlack
+	var err error
+	for n < roomEnd && pos <= inputEnd {
+		// From 56 to 63 bits. Those above the count are there as well, and will be put there once more.
+		v |= binary.LittleEndian.Uint64(in[pos:]) << (have & 63)
+		pos += int(63-have) >> 3
+		have |= 56
+
+		e := lit[v&(1<<litBits-1)]
+		if e&isLiteral != 0 {
+			v, have = v>>(e&63), have-uint(e&63)
+			out[n] = byte(e >> valueShift)
+			n++
+			if e = lit[v&(1<<litBits-1)]; e&isLiteral != 0 {
+				v, have = v>>(e&63), have-uint(e&63)
+				out[n] = byte(e >> valueShift)
+				n++
+				if e = lit[v&(1<<litBits-1)]; e&isLiteral != 0 {
+					v, have = v>>(e&63), have-uint(e&63)
+					out[n] = byte(e >> valueShift)
+					n++
+					continue
+				}
+			}
+			v |= binary.LittleEndian.Uint64(in[pos:]) << (have & 63)
+			pos += int(63-have) >> 3
+			have |= 56
+		}
+		if e&isSpecial != 0 {
+			if e&isSubtable != 0 {
+				v, have = v>>(e&63), have-uint(e&63)
+				e = lit[uint64(e>>valueShift)+v&(1<<(e>>lengthShift&lengthMask)-1)]
+				if e&isLiteral != 0 {
+					v, have = v>>(e&63), have-uint(e&63)
+					out[n] = byte(e >> valueShift)
+					n++
+					continue
+				}
+			}
+			if e&isSpecial != 0 {
+				if e&isEnd == 0 {
+					err = ErrCorrupt
+					break
+				}
+				v, have = v>>(e&63), have-uint(e&63)
+				z.blockEnd()
+				break
+			}
+		}
+		length := int(e>>valueShift) + int(v&(1<<(e&63)-1)>>(e>>lengthShift&lengthMask))
+		v, have = v>>(e&63), have-uint(e&63)
+
+		e = dist[v&(1<<distBits-1)]
+		if e&isSpecial != 0 {
+			if e&isSubtable != 0 {
+				v, have = v>>(e&63), have-uint(e&63)
+				e = dist[uint64(e>>valueShift)+v&(1<<(e>>lengthShift&lengthMask)-1)]
+			}
+			if e&isSpecial != 0 {
+				err = ErrCorrupt
+				break
+			}
+		}
+		back := int(e>>valueShift) + int(v&(1<<(e&63)-1)>>(e>>lengthShift&lengthMask))
+		v, have = v>>(e&63), have-uint(e&63)
+
+		from := n - back
+		if from < 0 {
+			if back > n+len(z.window) {
+				err = ErrCorrupt
+			} else {
+				z.match = match{length, back}
+			}
+			break
+		}
+		copyWords(out, n, from, length)
+		n += length
+	}
+	z.pos = pos - int(have>>3) // whole bytes go back
+	z.bits = bitBuffer{v & (1<<(have&7) - 1), have & 7}
+	return n, err
+}
+
+// copyWords copies a match in whole words, beyond its end too.
+func copyWords(out []byte, n, from, length int) {
+	back := n - from
+	switch {
+	case back >= 8:
+		for end := n + length; n < end; n, from = n+8, from+8 {
+			binary.LittleEndian.PutUint64(out[n:], binary.LittleEndian.Uint64(out[from:]))
+		}
+	case back == 1:
+		word := uint64(out[from]) * 0x0101010101010101
+		for end := n + length; n < end; n += 8 {
+			binary.LittleEndian.PutUint64(out[n:], word)
+		}
+	default:
+		for end := n + length; n < end; n, from = n+1, from+1 {
+			out[n] = out[from]
+		}
+	}
+}
