@@ -10,87 +10,65 @@ import (
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/gunzip"
 )
 
-// stream is a layer that a goroutine of its own reads, checks and inflates, some chunks ahead of whoever flattens it.
+// stream is the content of a layer. One goroutine reads the blob and checks its digest, another inflates it, and whoever reads the
+// stream pays for the digest of the content only: inflating takes longest, and cannot be divided.
 type stream struct {
-	chunks chan []byte // inflated
-	free   chan []byte
-	rest   []byte
-	last   []byte // the chunk that rest is of
-	err    error  // why chunks was closed; io.EOF at the end
-	sum    hash.Hash
+	content *relay
+	rest    []byte
+	sum     hash.Hash
 }
 
-// Chunks are large enough that handing them over costs nothing, and few enough that a layer ahead costs 1 MiB.
+// Chunks are large enough that handing them over costs nothing, and few enough that a layer ahead costs 2 MiB.
 const (
-	chunkSize  = 256 << 10
-	chunkCount = 4
+	blobChunk    = 128 << 10
+	contentChunk = 256 << 10
+	chunkCount   = 4
 )
 
 // openStream begins to read a layer. Cancelling the context ends it.
 func openStream(ctx context.Context, l Layer) *stream {
-	s := &stream{chunks: make(chan []byte, chunkCount), free: make(chan []byte, chunkCount), sum: sha256.New()}
-	for range chunkCount {
-		s.free <- nil
-	}
-	go func() {
-		s.err = s.produce(ctx, l)
-		close(s.chunks)
-	}()
-	return s
+	return &stream{sum: sha256.New(), content: newRelay(ctx, contentChunk, chunkCount, func(ctx context.Context) (io.ReadCloser, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		blob := newRelay(ctx, blobChunk, chunkCount, l.Open)
+		r, done, err := inflate(blob, l.MediaType)
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		return &inflated{Reader: r, blob: blob, done: func() { done(); cancel() }}, nil
+	})}
 }
 
-func (s *stream) produce(ctx context.Context, l Layer) error {
-	blob, err := l.Open(ctx)
+// inflated is the content of a blob that is read to its last byte, whatever follows the content there: the digest is of all.
+type inflated struct {
+	io.Reader
+	blob io.Reader
+	done func()
+}
+
+func (i *inflated) Read(p []byte) (int, error) {
+	n, err := i.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, err := io.Copy(io.Discard, i.blob); err != nil {
+			return n, err
+		}
+		return n, io.EOF
+	}
 	if err != nil {
-		return err
+		err = damaged(err)
 	}
-	defer blob.Close()
-	r, done, err := inflate(blob, l.MediaType)
-	if err != nil {
-		return err
-	}
-	defer done()
-	for {
-		var b []byte
-		select {
-		case b = <-s.free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if b == nil {
-			b = make([]byte, chunkSize)
-		}
-		n, err := io.ReadFull(r, b[:chunkSize])
-		s.sum.Write(b[:n])
-		if n > 0 {
-			s.chunks <- b[:n] // there is room: as many chunks as buffers
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && n > 0 && atEnd(r):
-			return drain(blob)
-		case err != nil:
-			return damaged(err)
-		}
-	}
+	return n, err
 }
 
-// atEnd tells the end of the content from an archive that is cut short: only at the end does reading go on to say EOF.
-func atEnd(r io.Reader) bool {
-	var b [1]byte
-	n, err := r.Read(b[:])
-	return n == 0 && errors.Is(err, io.EOF)
-}
-
-// drain reads what follows the compressed content, so that the blob's digest is checked to its last byte.
-func drain(blob io.Reader) error {
-	_, err := io.Copy(io.Discard, blob)
-	return err
+func (i *inflated) Close() error {
+	i.done()
+	return nil
 }
 
 func damaged(err error) error {
@@ -102,18 +80,18 @@ func damaged(err error) error {
 
 // inflate returns the content of a blob. What the bytes say counts: images with a wrong media type are about.
 func inflate(blob io.Reader, mediaType string) (io.Reader, func(), error) {
-	b := bufio.NewReaderSize(blob, chunkSize)
+	b := bufio.NewReader(blob) // for the first look; long reads go through it
 	head, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
+		z, err := gunzip.NewReader(b)
 		if err != nil {
 			return nil, nil, damaged(err)
 		}
-		return z, func() { _ = z.Close() }, nil
+		return z, func() {}, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
@@ -131,19 +109,13 @@ func inflate(blob io.Reader, mediaType string) (io.Reader, func(), error) {
 
 // Read reads inflated bytes.
 func (s *stream) Read(p []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if s.last != nil {
-			s.free <- s.last[:chunkSize]
-			s.last = nil
+	if len(s.rest) == 0 {
+		b, err := s.content.next()
+		if err != nil {
+			return 0, err
 		}
-		b, ok := <-s.chunks
-		if !ok {
-			if s.err == nil {
-				return 0, io.EOF
-			}
-			return 0, s.err
-		}
-		s.last, s.rest = b, b
+		s.sum.Write(b)
+		s.rest = b
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
