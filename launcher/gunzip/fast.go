@@ -89,30 +89,35 @@ func (z *Reader) fast(out []byte, n int) (int, error) {
 			}
 			break
 		}
-		copyWords(out, n, from, length)
-		n += length
+		end := n + length
+		if back >= 8 {
+			for {
+				binary.LittleEndian.PutUint64(out[n:], binary.LittleEndian.Uint64(out[from:]))
+				if n += 8; n >= end {
+					break
+				}
+				from += 8
+			}
+		} else {
+			copyNear(out, n, from, length)
+		}
+		n = end
 	}
 	z.pos = pos - int(have>>3) // whole bytes go back
 	z.bits = bitBuffer{v & (1<<(have&7) - 1), have & 7}
 	return n, err
 }
 
-// copyWords copies a match in whole words, beyond its end too.
-func copyWords(out []byte, n, from, length int) {
-	back := n - from
-	switch {
-	case back >= 8:
-		for end := n + length; n < end; n, from = n+8, from+8 {
-			binary.LittleEndian.PutUint64(out[n:], binary.LittleEndian.Uint64(out[from:]))
-		}
-	case back == 1:
-		word := uint64(out[from]) * 0x0101010101010101
-		for end := n + length; n < end; n += 8 {
-			binary.LittleEndian.PutUint64(out[n:], word)
-		}
-	default:
-		for end := n + length; n < end; n, from = n+1, from+1 {
+// copyNear copies a match that reaches back less than a word, also beyond its end.
+func copyNear(out []byte, n, from, length int) {
+	end := n + length
+	if from+1 < n {
+		for ; n < end; n, from = n+1, from+1 {
 			out[n] = out[from]
 		}
+		return
+	}
+	for word := uint64(out[from]) * 0x0101010101010101; n < end; n += 8 {
+		binary.LittleEndian.PutUint64(out[n:], word)
 	}
 }
