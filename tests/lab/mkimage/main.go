@@ -1,11 +1,13 @@
 // Command mkimage makes the images of the lab. "mkimage write SPEC DIR" writes an OCI layout that is the image index which SPEC, a
-// JSON file, describes; "mkimage push DIR IMAGE" sends a layout to a registry on loopback as that index.
+// JSON file, describes; "mkimage push DIR IMAGE" sends a layout to a registry on loopback as that index; "mkimage pick DIR N OUT" writes a layout of its
+// N-th image alone, counted from 0.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,7 +44,10 @@ func run(args []string) error {
 	if len(args) == 3 && args[0] == "push" {
 		return push(args[1], args[2])
 	}
-	return fmt.Errorf("usage: mkimage write SPEC DIR | mkimage push DIR IMAGE")
+	if len(args) == 4 && args[0] == "pick" {
+		return pick(args[1], args[2], args[3])
+	}
+	return fmt.Errorf("usage: mkimage write SPEC DIR | mkimage push DIR IMAGE | mkimage pick DIR N OUT")
 }
 
 func write(file, dir string) error {
@@ -110,4 +115,25 @@ func push(dir, image string) error {
 		return err
 	}
 	return remote.WriteIndex(ref, index, remote.WithJobs(2))
+}
+
+func pick(dir, number, out string) error {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n >= len(manifest.Manifests) {
+		return fmt.Errorf("%s holds %d images, and no %q", dir, len(manifest.Manifests), number)
+	}
+	img, err := index.Image(manifest.Manifests[n].Digest)
+	if err != nil {
+		return err
+	}
+	_, err = layout.Write(out, mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: img}))
+	return err
 }
