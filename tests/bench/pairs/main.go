@@ -1,7 +1,11 @@
-// Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and prints the
-// median of each and of their ratio. Usage: pairs [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by
-// sh -c "exec …". With -process, process time is measured too, the user's and the system's, and A's held against a limit; the
-// commands are run without the shell then, whose own start would count, and are words. What a command leaves running does not count.
+// Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and prints the median of
+// each and of their ratio, and the most memory that each took.
+//
+// Usage: pairs [-cold] [-faster F | -within F | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first
+// pair that is not counted warms caches, but for -cold, for commands that take long. The others are limits that A must keep: -faster, to be so many
+// times faster than B; -within, to take at most so many times as long; -process, to take at most so many milliseconds of process time, the user's
+// and the system's. With the last the commands are words and run without the shell, whose own start would count; what a command leaves
+// running does not.
 package main
 
 import (
@@ -13,17 +17,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// measurement is one run of a command, in milliseconds.
-type measurement struct{ wall, process float64 }
-
 func main() {
-	limit := flag.Float64("process", 0, "limit of the first command's process time, in ms")
+	faster := flag.Float64("faster", 0, "")
+	within := flag.Float64("within", 0, "")
+	process := flag.Float64("process", 0, "")
+	cold := flag.Bool("cold", false, "")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+	}
 	flag.Parse()
 	if flag.NArg() != 5 {
-		fmt.Fprintln(os.Stderr, "usage: pairs [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+		flag.Usage()
 		os.Exit(2)
 	}
 	n, err := strconv.Atoi(flag.Arg(0))
@@ -32,24 +40,37 @@ func main() {
 		os.Exit(2)
 	}
 	start := byShell
-	if *limit > 0 {
+	if *process > 0 {
 		start = direct
 	}
-	as, bs, err := measure(n, start, flag.Arg(2), flag.Arg(4))
+	a, b := &side{name: flag.Arg(1), command: flag.Arg(2), start: start}, &side{name: flag.Arg(3), command: flag.Arg(4), start: start}
+	if !*cold {
+		err = measure(1, a, b)
+		a.forget()
+		b.forget()
+	}
+	if err == nil {
+		err = measure(n, a, b)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pairs:", err)
 		os.Exit(1)
 	}
-	show(flag.Arg(1), as, flag.Arg(3), bs, "", wallOf)
-	if *limit > 0 {
-		show(flag.Arg(1), as, flag.Arg(3), bs, " of process time", processOf)
-		verdict := "kept"
-		if median(column(as, processOf)) >= *limit {
-			verdict = "exceeded"
-		}
-		fmt.Printf("limit %.0f ms of process time: %s\n", *limit, verdict)
+	report(a, b, *faster, *within)
+	if *process > 0 {
+		reportProcess(a, b, *process)
 	}
 }
+
+// side is one of the two commands and what it cost.
+type side struct {
+	name, command string
+	start         func(command string) *exec.Cmd
+	ms, process   []float64
+	peak          int64 // KiB
+}
+
+func (s *side) forget() { s.ms, s.process = nil, nil }
 
 func byShell(command string) *exec.Cmd { return exec.Command("/bin/sh", "-c", "exec "+command) }
 
@@ -58,55 +79,84 @@ func direct(command string) *exec.Cmd {
 	return exec.Command(words[0], words[1:]...)
 }
 
-func measure(n int, start func(string) *exec.Cmd, a, b string) (as, bs []measurement, err error) {
-	for i := range n + 1 {
-		order := []string{a, b}
+// measure runs n pairs.
+func measure(n int, a, b *side) error {
+	for i := range n {
+		order := []*side{a, b}
 		if i%2 == 1 {
-			order = []string{b, a}
+			order = []*side{b, a}
 		}
-		cost := map[string]measurement{}
-		for _, command := range order {
-			if cost[command], err = run(start(command)); err != nil {
-				return nil, nil, err
+		for _, s := range order {
+			if err := s.run(); err != nil {
+				return err
 			}
 		}
-		if i == 0 {
-			continue // the first pair warms caches
-		}
-		as, bs = append(as, cost[a]), append(bs, cost[b])
 	}
-	return as, bs, nil
+	return nil
 }
 
-func run(cmd *exec.Cmd) (measurement, error) {
+func (s *side) run() error {
+	cmd := s.start(s.command)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr // Apptainer warns at each run
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return measurement{}, fmt.Errorf("%v: %w\n%s", cmd.Args, err, stderr.Bytes())
+		return fmt.Errorf("%s: %w\n%s", s.command, err, stderr.Bytes())
 	}
-	wall := time.Since(start)
-	return measurement{milliseconds(wall), milliseconds(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())}, nil
+	s.ms = append(s.ms, milliseconds(time.Since(start)))
+	s.process = append(s.process, milliseconds(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()))
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		s.peak = max(s.peak, usage.Maxrss)
+	}
+	return nil
 }
 
-func show(nameA string, as []measurement, nameB string, bs []measurement, what string, value func(measurement) float64) {
-	var ratios []float64
-	for i := range as {
-		ratios = append(ratios, value(as[i])/value(bs[i]))
+func report(a, b *side, faster, within float64) {
+	for _, s := range []*side{a, b} {
+		fmt.Printf("%-40s %8.1f ms %6.0f MiB\n", s.name, median(s.ms), float64(s.peak)/1024)
 	}
-	fmt.Printf("%-40s %8.1f ms%s\n%-40s %8.1f ms%s\n%-40s %8.2f   (median of %d pairs; %.2f to %.2f)\n", nameA, median(column(as, value)), what,
-		nameB, median(column(bs, value)), what, "ratio", median(ratios), len(as), slices.Min(ratios), slices.Max(ratios))
+	all := ratios(a.ms, b.ms)
+	if faster > 0 {
+		all = ratios(b.ms, a.ms)
+	}
+	ratio := showRatio(all)
+	switch {
+	case faster > 0:
+		fmt.Printf("%-40s at least %v times faster, measured %.2f%s\n", "limit", faster, ratio, verdict(ratio >= faster))
+	case within > 0:
+		fmt.Printf("%-40s at most %v times as long, measured %.2f%s\n", "limit", within, ratio, verdict(ratio <= within))
+	}
 }
 
-func wallOf(m measurement) float64    { return m.wall }
-func processOf(m measurement) float64 { return m.process }
+func reportProcess(a, b *side, limit float64) {
+	for _, s := range []*side{a, b} {
+		fmt.Printf("%-40s %8.1f ms of process time\n", s.name, median(s.process))
+	}
+	showRatio(ratios(a.process, b.process))
+	took := median(a.process)
+	fmt.Printf("%-40s at most %v ms of process time, measured %.2f%s\n", "limit", limit, took, verdict(took <= limit))
+}
 
-func column(of []measurement, value func(measurement) float64) []float64 {
-	var list []float64
-	for _, m := range of {
-		list = append(list, value(m))
+func showRatio(all []float64) float64 {
+	ratio := median(all)
+	fmt.Printf("%-40s %8.2f   (median of %d pairs; %.2f to %.2f)\n", "ratio", ratio, len(all), slices.Min(all), slices.Max(all))
+	return ratio
+}
+
+// ratios returns each of a divided by its pair of b.
+func ratios(a, b []float64) []float64 {
+	list := make([]float64, len(a))
+	for i := range list {
+		list[i] = a[i] / b[i]
 	}
 	return list
+}
+
+func verdict(kept bool) string {
+	if kept {
+		return ""
+	}
+	return ": MISSED"
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
