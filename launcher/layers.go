@@ -93,22 +93,27 @@ func (c *copies) distrust() map[string]bool {
 	return maps.Clone(c.used)
 }
 
-// checkCopies tells whether one of the copies that were read is damaged. From the user's cache it is removed.
+// checkCopies tells whether one of the copies that were read is damaged. From the user's cache it is removed, by this or by its reader,
+// which may have come to the end since.
 func (r *Road) checkCopies(ctx context.Context) (broken bool) {
 	stores, err := r.known()
 	used := r.copies.distrust()
 	if err != nil || len(used) == 0 {
 		return false
 	}
+	whole := map[string]bool{}
 	for i, s := range stores {
 		err := s.Verify(ctx, func(d string) bool { return used[d] }, i == 0, func(c store.Checked) {
-			if c.Broken != "" || c.Unknown != nil {
-				broken = true
-				r.note("the copy of layer %s in the cache is damaged; fetching it again", c.Digest)
-			}
+			whole[c.Digest] = c.Broken == "" && c.Unknown == nil
 		})
 		if err != nil {
 			return false
+		}
+	}
+	for d := range used {
+		if !whole[d] {
+			broken = true
+			r.note("the copy of layer %s in the cache is damaged; fetching it again", d)
 		}
 	}
 	return broken
