@@ -104,7 +104,8 @@ func (r *Road) checkCopies(ctx context.Context) (broken bool) {
 	whole := map[string]bool{}
 	for i, s := range stores {
 		err := s.Verify(ctx, func(d string) bool { return used[d] }, i == 0, func(c store.Checked) {
-			whole[c.Digest] = c.Broken == "" && c.Unknown == nil
+			before, seen := whole[c.Digest]
+			whole[c.Digest] = (before || !seen) && c.Broken == "" && c.Unknown == nil
 		})
 		if err != nil {
 			return false
