@@ -27,14 +27,30 @@ func cpuLike(t *testing.T, target string, family, model, stepping int, hidden ..
 	return p
 }
 
+// findCase is a CPU that shows what a target has but for hidden, and what is to be found.
+type findCase struct {
+	name                 string
+	like                 string
+	family, model, step  int
+	hidden               []string
+	target, strict, rule string
+}
+
+func (c findCase) test(t *testing.T) {
+	got := cpuLike(t, c.like, c.family, c.model, c.step, c.hidden...).find()
+	if got.target != c.target || got.strict != c.strict || got.rule != c.rule {
+		t.Errorf("find() = %s, strict %s, rule %s; want %s, %s, %s", got.target, got.strict, got.rule, c.target, c.strict, c.rule)
+	}
+	if got.rule == ruleBounded {
+		slices.Sort(c.hidden)
+		if diff := cmp.Diff(c.hidden, got.missing); diff != "" {
+			t.Errorf("missing (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestHiddenFeatures(t *testing.T) {
-	for _, c := range []struct {
-		name                 string
-		like                 string
-		family, model, step  int
-		hidden               []string
-		target, strict, rule string
-	}{
+	for _, c := range []findCase{
 		{"all shown", "zen3", 25, 1, 1, nil, "zen3", "zen3", "strict"},
 		{"pku hidden, as clouds do", "zen3", 25, 1, 1, []string{"pku"}, "zen3", "zen2", "bounded"},
 		{"zen4 guest", "zen4", 25, 17, 1, []string{"pku", "flush_l1d"}, "zen4", "x86_64_v4", "bounded"},
@@ -53,30 +69,13 @@ func TestHiddenFeatures(t *testing.T) {
 		{"a number that is not known, clwb hidden", "icelake", 6, 250, 0, []string{"clwb"}, "cannonlake", "cannonlake", "strict"},
 		{"a number that is not known, rdrand hidden", "icelake", 6, 250, 0, []string{"rdrand"}, "icelake", "x86_64_v4", "relaxed"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			got := cpuLike(t, c.like, c.family, c.model, c.step, c.hidden...).find()
-			if got.target != c.target || got.strict != c.strict || got.rule != c.rule {
-				t.Errorf("find() = %s, strict %s, rule %s; want %s, %s, %s", got.target, got.strict, got.rule, c.target, c.strict, c.rule)
-			}
-			if got.rule == ruleBounded {
-				slices.Sort(c.hidden)
-				if diff := cmp.Diff(c.hidden, got.missing); diff != "" {
-					t.Errorf("missing (-want +got):\n%s", diff)
-				}
-			}
-		})
+		t.Run(c.name, c.test)
 	}
 }
 
 // A target that archspec does not know is found if the number names it and what it adds is shown; else the answer is as it was without it.
 func TestLaterTargets(t *testing.T) {
-	for _, c := range []struct {
-		name                 string
-		like                 string
-		family, model, step  int
-		hidden               []string
-		target, strict, rule string
-	}{
+	for _, c := range []findCase{
 		{"Cooper Lake", "cooperlake", 6, 85, 11, nil, "cooperlake", "cascadelake", "bounded"},
 		{"Cooper Lake in a guest", "cooperlake", 6, 85, 10, []string{"clwb"}, "cooperlake", "x86_64_v4", "bounded"},
 		{"without bfloat16", "cooperlake", 6, 85, 11, []string{"avx512_bf16"}, "cascadelake", "cascadelake", "strict"},
@@ -92,15 +91,7 @@ func TestLaterTargets(t *testing.T) {
 		{"no tiles at all", "graniterapids", 6, 0xad, 1, []string{"amx_tile", "amx_bf16", "amx_int8", "amx_fp16"}, "icelake", "icelake", "strict"},
 		{"a number that is not known", "graniterapids", 6, 250, 1, nil, "sapphirerapids", "sapphirerapids", "strict"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			got := cpuLike(t, c.like, c.family, c.model, c.step, c.hidden...).find()
-			if got.target != c.target || got.strict != c.strict || got.rule != c.rule {
-				t.Errorf("find() = %s, strict %s, rule %s; want %s, %s, %s", got.target, got.strict, got.rule, c.target, c.strict, c.rule)
-			}
-			if slices.Sort(got.missing); got.rule == ruleBounded && !slices.Equal(got.missing, c.hidden) {
-				t.Errorf("missing %v, want %v", got.missing, c.hidden)
-			}
-		})
+		t.Run(c.name, c.test)
 	}
 }
 

@@ -1,7 +1,6 @@
 package fetch_test
 
 import (
-	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -17,18 +16,6 @@ func TestAnonymous(t *testing.T) {
 	host := strings.TrimPrefix(h.URL, "http://")
 	auth := filepath.Join(t.TempDir(), "auth.json")
 	write(t, auth, `{"auths":{"`+host+`":{"username":"alice","password":"s3cret"}}}`, 0o600)
-	token := func(w http.ResponseWriter, r *http.Request) bool {
-		switch {
-		case r.URL.Path == "/token":
-			fmt.Fprint(w, `{"token":"t0ken"}`)
-			return true
-		case r.Header.Get("Authorization") == "Bearer t0ken":
-			return false
-		}
-		w.Header().Set("WWW-Authenticate", `Bearer realm="`+h.URL+`/token",service="test"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return true
-	}
 	tests := []struct {
 		name     string
 		answer   func(w http.ResponseWriter, r *http.Request) bool
@@ -37,8 +24,8 @@ func TestAnonymous(t *testing.T) {
 	}{
 		{"open", nil, "", true},
 		{"open, for a user with a password", nil, auth, true},
-		{"a token that everybody gets", token, "", true},
-		{"a token for a user", token, auth, false},
+		{"a token that everybody gets", h.wantToken, "", true},
+		{"a token for a user", h.wantToken, auth, false},
 		{"a password", basic, auth, false},
 		{"a password for the image only", func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basic(w, r) }, auth, false},
 	}

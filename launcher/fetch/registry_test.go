@@ -410,20 +410,23 @@ func TestAuthFileOrder(t *testing.T) {
 	wantFault(t, err, fault.Auth, "none.json")
 }
 
+// wantToken is an answer that gives whoever asks a token, and the registry to nobody without it.
+func (h *host) wantToken(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.URL.Path == "/token":
+		fmt.Fprint(w, `{"token":"t0ken"}`)
+		return true
+	case r.Header.Get("Authorization") == "Bearer t0ken":
+		return false
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="`+h.URL+`/token",service="test"`)
+	w.WriteHeader(http.StatusUnauthorized)
+	return true
+}
+
 func TestTokens(t *testing.T) {
 	h := serve(t)
-	h.answer = func(w http.ResponseWriter, r *http.Request) bool {
-		switch {
-		case r.URL.Path == "/token":
-			fmt.Fprint(w, `{"token":"t0ken"}`)
-			return true
-		case r.Header.Get("Authorization") == "Bearer t0ken":
-			return false
-		}
-		w.Header().Set("WWW-Authenticate", `Bearer realm="`+h.URL+`/token",service="test"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return true
-	}
+	h.answer = h.wantToken
 	src := h.open(t, "app:1", fetch.Options{})
 	if _, _, err := src.Root(t.Context()); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func TestArtifact(t *testing.T) {
 
 func TestParseConfig(t *testing.T) {
 	raw := `{"created":"2026-05-01T10:00:00Z","architecture":"x86_64","os":"linux","variant":"v3",
-		"config":{"Env":["PATH=/bin","A="],"Entrypoint":["/opt/view/bin/gmx"],"Cmd":["-h"],"WorkingDir":"/work/../data","User":"1000:1000",
+		"config":{"Env":["PATH=/bin","A="],"Entrypoint":["/opt/view/bin/gmx"],"Cmd":["-h"],"WorkingDir":"/srv/../data","User":"1000:1000",
 		"Labels":{"a":"b","c":null},"StopSignal":"SIGTERM"},"rootfs":{"type":"layers","diff_ids":["` + sum + `"]},"history":[{}]}`
 	got, err := ParseConfig([]byte(raw))
 	if err != nil {
