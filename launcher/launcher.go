@@ -146,7 +146,7 @@ func (r *Road) Store() (*store.Store, error) {
 	if r.cache != nil {
 		return r.cache, nil
 	}
-	s, err := store.OpenWith(r.CacheDir(), r.ownOptions())
+	s, err := store.OpenWith(r.CacheDir(), r.optionsOf(r.CacheDir()))
 	if err != nil {
 		return nil, err
 	}

@@ -45,11 +45,11 @@ func (r *Road) caches() []tier {
 	return r.tiers
 }
 
-// ownOptions are those of the user's own cache. An administrator's may be one of the site's.
-func (r *Road) ownOptions() store.Options {
+// optionsOf are those of a cache that the caller writes to. An administrator's may be one of the site's.
+func (r *Road) optionsOf(dir string) store.Options {
 	opt := store.Options{Public: r.anonymous}
 	for _, c := range r.Site.Caches {
-		if sameDir(c.Dir, r.CacheDir()) {
+		if sameDir(c.Dir, dir) {
 			opt.Shared, opt.Owners = true, c.UIDs()
 		}
 	}

@@ -114,13 +114,7 @@ func (r *Road) cacheAt(dir string) (*store.Store, error) {
 	if dir == "" {
 		return r.Store()
 	}
-	opt := store.Options{}
-	for _, c := range r.Site.Caches {
-		if sameDir(c.Dir, dir) {
-			opt.Shared, opt.Owners = true, c.UIDs()
-		}
-	}
-	return store.OpenWith(dir, opt)
+	return store.OpenWith(dir, r.optionsOf(dir))
 }
 
 // CollectCache removes from a cache, the user's own if dir is empty, what is not needed and what exceeds the limits of the options.

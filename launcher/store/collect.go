@@ -76,6 +76,7 @@ type collector struct {
 	opt  Collection
 	now  time.Time
 	kept []kept // SIFs and layers
+	size int64  // of the blobs that are no layers
 	done Collected
 }
 
@@ -118,7 +119,7 @@ func (c *collector) temporaries() {
 	}
 }
 
-// gather removes broken SIFs and collects the others, and the layers.
+// gather removes broken SIFs, collects the others and the layers, and sums up the blobs.
 func (c *collector) gather() error {
 	images, err := c.s.Images()
 	if err != nil {
@@ -134,7 +135,10 @@ func (c *collector) gather() error {
 	}
 	blobs, err := c.s.blobs(c.root)
 	for _, b := range blobs {
-		if b.kind == KindLayer {
+		switch b.kind {
+		case KindBlob:
+			c.size += b.info.Size()
+		case KindLayer:
 			c.kept = append(c.kept, kept{KindLayer, b.name, "", b.algorithm + ":" + b.sum, b.info.Size(), b.info.ModTime()})
 		}
 	}
@@ -146,7 +150,7 @@ func (c *collector) limit(ctx context.Context) {
 	slices.SortFunc(c.kept, func(a, b kept) int {
 		return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name))
 	})
-	sum, layers := c.small(), int64(0)
+	sum, layers := c.size, int64(0)
 	for _, k := range c.kept {
 		sum += k.size
 		if k.kind == KindLayer {
@@ -179,17 +183,6 @@ func (c *collector) limit(ctx context.Context) {
 		}
 	}
 	c.kept, c.done.Kept = left, sum
-}
-
-// small is what the blobs have that are no layers.
-func (c *collector) small() (sum int64) {
-	blobs, err := c.s.blobs(c.root)
-	for _, b := range blobs {
-		if err == nil && b.kind == KindBlob {
-			sum += b.info.Size()
-		}
-	}
-	return sum
 }
 
 // remove removes a SIF or layer, unless it is in use.

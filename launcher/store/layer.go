@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -69,7 +68,7 @@ func (l *keptLayer) Read(p []byte) (int, error) {
 		l.drop()
 		return 0, l.damaged(cause(err).Error())
 	}
-	if got := hex.EncodeToString(l.hash.Sum(nil)); got != l.want {
+	if got := hexSum(l.hash); got != l.want {
 		l.drop()
 		return 0, l.damaged("its content has another digest, " + got)
 	}
