@@ -32,7 +32,7 @@ func TestCrowd(t *testing.T) {
 	defer server.Close()
 	image := strings.TrimPrefix(server.URL, "http://") + "/counted/app:1"
 	home := t.TempDir()
-	env := append(os.Environ(), "HOME="+home, "HPC3_CONFIG="+filepath.Join(home, "none.toml"), "HPC3_ENGINE=native")
+	env := append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "HPC3_CACHEDIR=", "HPC3_CONFIG="+filepath.Join(home, "none.toml"), "HPC3_ENGINE=native")
 	if err := os.WriteFile(filepath.Join(home, "none.toml"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func TestProgressInAFile(t *testing.T) {
 	close(release)
 	dir := t.TempDir()
 	cmd := exec.Command(filepath.Join(binDir, "hpc3"), "pull", host+"/good/app:1")
-	cmd.Env = append(os.Environ(), "HOME="+dir, "HPC3_CONFIG=/dev/null", "TERM=xterm", "CI=")
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CACHE_HOME=", "HPC3_CACHEDIR=", "HPC3_CONFIG=/dev/null", "TERM=xterm", "CI=")
 	out, err := cmd.CombinedOutput()
 	if err != nil || bytes.ContainsAny(out, "\x1b\r") || bytes.Count(out, []byte("\n")) != 2 {
 		t.Errorf("hpc3 pull = %v, %q; want what it does and where the SIF is", err, out)

@@ -68,7 +68,7 @@ func TestRequestsOfAPull(t *testing.T) {
 	home := t.TempDir()
 	run := func(command []string, home string) []string {
 		cmd := exec.Command(filepath.Join(binDir, command[0]), command[1:]...)
-		cmd.Env = append(os.Environ(), "HOME="+home, "HPC3_CONFIG=/dev/null", "HPC3_ENGINE=native")
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "HPC3_CACHEDIR=", "HPC3_CONFIG=/dev/null", "HPC3_ENGINE=native")
 		out, err := cmd.CombinedOutput() // there is no program in the image, so a run fails after all that is counted
 		if asked := c.asked(); asked != nil || command[0] == "hpc3-run" || err == nil {
 			return asked
