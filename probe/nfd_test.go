@@ -51,6 +51,9 @@ func TestNFDOfThisNode(t *testing.T) {
 	}
 	flags := facts.NFDOf(n).Flags["cpu.cpuid"]
 	for _, name := range flags {
+		if name == "TOPEXT" {
+			continue // some kernels say that AMD's have it where a hypervisor's CPUID does not
+		}
 		if !slices.Contains(cpuid.CPU.FeatureSet(), name) {
 			t.Errorf("NFD would not find %s here", name)
 		}
