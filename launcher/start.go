@@ -55,7 +55,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
-		Writable: r.Option.Writable, MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
+		Writable: r.Option.Writable, Alone: !r.Option.Share, MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
 		Note: r.Note, ErrorPrefix: "hpc3-run",
 	}}, nil
 }

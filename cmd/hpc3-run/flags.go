@@ -30,6 +30,8 @@ Container:
                                             a throw-away writable layer, or none (default)
       --container-mount-home, --no-container-mount-home
                                             bind the home directory (default), or not
+      --container-share, --no-container-share
+                                            one container for the tasks of a step on a node (default), or one for each
 Choice:
       --platform P                          match against P, e.g. linux/amd64:zen3:nv-compute-8-0, not this node
       --nodes-file FILE                     one choice for all nodes of a job: what hpc3 probe --json says of each
@@ -57,7 +59,8 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 
 // switches are the options without a value.
 var switches = []string{ //nolint:gochecknoglobals // a constant list
-	"container-writable", "container-readonly", "container-mount-home", "no-container-mount-home", "force", "dry-run", "time",
+	"container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
+	"container-share", "no-container-share", "force", "dry-run", "time",
 	"quiet", "verbose", "debug",
 }
 
@@ -123,7 +126,10 @@ func settings(c *cli.Context) (option.Settings, error) {
 			}
 		}
 	}
-	for _, pair := range [][2]string{{"container-writable", "container-readonly"}, {"container-mount-home", "no-container-mount-home"}, {"quiet", "verbose"}} {
+	for _, pair := range [][2]string{
+		{"container-writable", "container-readonly"}, {"container-mount-home", "no-container-mount-home"},
+		{"container-share", "no-container-share"}, {"quiet", "verbose"},
+	} {
 		if c.Bool(pair[0]) && c.Bool(pair[1]) {
 			return s, fault.New(fault.Usage, "both --%s and --%s are given", pair[0], pair[1]).Hint("leave one out")
 		}

@@ -92,7 +92,7 @@ func TestFromEnvironment(t *testing.T) {
 	want := option.Run{
 		Mounts:     []option.Mount{{Source: "/a", Target: "/b"}, {Source: "/c", Target: "/c"}},
 		Env:        []option.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Pass: true}},
-		Entrypoint: option.Login, Engine: option.Native, Pull: option.Never, Variants: option.TagVariants,
+		Entrypoint: option.Login, Share: true, Engine: option.Native, Pull: option.Never, Variants: option.TagVariants,
 		CacheMaxAge: option.Ageless(), CacheMaxSize: option.Unlimited(), LayerCache: option.Size{Bytes: 4e9},
 	}
 	if diff := cmp.Diff(want, option.Merge(s)); diff != "" {

@@ -10,6 +10,7 @@ type Run struct {
 	Entrypoint Entrypoint
 	Writable   bool
 	MountHome  bool
+	Share      bool // one container for the tasks that a step has on a node
 	Engine     Engine
 	Pull       Pull
 	Platform   string // "" = this node
@@ -35,7 +36,10 @@ const layerCache = 4e9
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
-	r := Run{Entrypoint: Login, MountHome: true, Engine: Auto, Pull: Missing, Variants: AnyVariants, CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache}}
+	r := Run{
+		Entrypoint: Login, MountHome: true, Share: true, Engine: Auto, Pull: Missing, Variants: AnyVariants,
+		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache},
+	}
 	for _, s := range sources {
 		for _, m := range s.Mounts {
 			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
@@ -47,6 +51,7 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Entrypoint, s.Entrypoint)
 		set(&r.Writable, s.Writable)
 		set(&r.MountHome, s.MountHome)
+		set(&r.Share, s.Share)
 		choose(&r.Engine, s.Engine)
 		choose(&r.Pull, s.Pull)
 		set(&r.Platform, s.Platform)

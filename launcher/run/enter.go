@@ -39,6 +39,11 @@ func enter(args []string, user bool, prefix *string) error {
 		return err
 	}
 	unix.Umask(umask)
+	return st.become()
+}
+
+// become gives up what the command is not to have, and becomes it.
+func (st *stage) become() error {
 	if err := st.changeDir(); err != nil {
 		return err
 	}
@@ -68,12 +73,16 @@ func handedOver(args []string) (st stage, sock int, err error) {
 		return st, 0, err
 	}
 	unix.CloseOnExec(sock)
-	raw, err := readMemory(plan)
-	if err != nil {
-		return st, 0, err
-	}
-	st, err = unpack(raw)
+	st, err = readPlan(plan)
 	return st, sock, err
+}
+
+func readPlan(fd int) (stage, error) {
+	raw, err := readMemory(fd)
+	if err != nil {
+		return stage{}, err
+	}
+	return unpack(raw)
 }
 
 // mapIDs lets the caller be in the user namespace who he is outside.

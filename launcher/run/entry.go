@@ -4,7 +4,8 @@ package run
 // "hpc3:entu" and "hpc3:entm" it makes a mount namespace, for the former inside of a new user namespace; for "hpc3:serve" it forks and
 // ends the parent, so that the server is nobody's child; for any other name it notes which signals the caller ignores. All of
 // that must happen before Go's runtime starts: it makes threads, with which no user namespace can be made, and it
-// forgets ignored signals. Then it goes on to the runtime's own entry.
+// forgets ignored signals. For "hpc3:joiu" and "hpc3:joim" it enters the namespaces, for the latter the mount namespace only, whose descriptors
+// are the two bytes behind the name. Then it goes on to the runtime's own entry.
 //
 // argv[0] is compared as eight bytes. A shorter one is no fault: what follows it on the stack is other words and the environment.
 func entry() //nolint:unused // by the linker, which is told its name
@@ -22,5 +23,7 @@ const entryNotRun = 1
 const (
 	nameEnterUser  = "hpc3:entu"
 	nameEnterMount = "hpc3:entm"
+	nameJoinUser   = "hpc3:joiu"
+	nameJoinMount  = "hpc3:joim"
 	nameServe      = "hpc3:serve"
 )

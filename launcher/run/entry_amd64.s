@@ -4,9 +4,11 @@
 #define SYS_clone 56
 #define SYS_exit_group 231
 #define SYS_unshare 272
+#define SYS_setns 308
 #define SIGCHLD 17
 #define SIG_IGN 1
 #define NEWNS 0x00020000
+#define NEWUSER 0x10000000
 #define NEWUSER_NEWNS 0x10020000
 
 // The process begins here: argc is at 0(SP), argv[0] at 8(SP).
@@ -19,6 +21,9 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVQ $0x746e653a33637068, CX // "hpc3:ent"
 	CMPQ BX, CX
 	JEQ  enter
+	MOVQ $0x696f6a3a33637068, CX // "hpc3:joi"
+	CMPQ BX, CX
+	JEQ  join
 	MOVQ $0x7265733a33637068, CX // "hpc3:ser"
 	CMPQ BX, CX
 	JEQ  serve
@@ -56,6 +61,26 @@ enter:
 unshare:
 	MOVL $SYS_unshare, AX
 	SYSCALL
+	MOVQ AX, ·entryResult(SB)
+	JMP  start
+
+join:
+	CMPB 8(R12), $0x6d           // "m"
+	JEQ  mountns
+	MOVBLZX 9(R12), DI
+	MOVL $NEWUSER, SI
+	MOVL $SYS_setns, AX
+	SYSCALL
+	TESTQ AX, AX
+	JNZ  joined
+
+mountns:
+	MOVBLZX 10(R12), DI
+	MOVL $NEWNS, SI
+	MOVL $SYS_setns, AX
+	SYSCALL
+
+joined:
 	MOVQ AX, ·entryResult(SB)
 	JMP  start
 

@@ -4,6 +4,7 @@
 #define SYS_unshare 97
 #define SYS_rt_sigaction 134
 #define SYS_clone 220
+#define SYS_setns 268
 #define SIGCHLD 17
 #define SIG_IGN 1
 
@@ -16,6 +17,9 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD $0x746e653a33637068, R11 // "hpc3:ent"
 	CMP  R11, R10
 	BEQ  enter
+	MOVD $0x696f6a3a33637068, R11 // "hpc3:joi"
+	CMP  R11, R10
+	BEQ  join
 	MOVD $0x7265733a33637068, R11 // "hpc3:ser"
 	CMP  R11, R10
 	BEQ  serve
@@ -58,6 +62,26 @@ enter:
 unshare:
 	MOVD $SYS_unshare, R8
 	SVC
+	MOVD R0, ·entryResult(SB)
+	B    start
+
+join:
+	MOVBU 8(R9), R10
+	CMP   $0x6d, R10              // "m"
+	BEQ   mountns
+	MOVBU 9(R9), R0
+	MOVD  $0x10000000, R1         // CLONE_NEWUSER
+	MOVD  $SYS_setns, R8
+	SVC
+	CBNZ  R0, joined
+
+mountns:
+	MOVBU 10(R9), R0
+	MOVD  $0x00020000, R1         // CLONE_NEWNS
+	MOVD  $SYS_setns, R8
+	SVC
+
+joined:
 	MOVD R0, ·entryResult(SB)
 	B    start
 

@@ -4,6 +4,7 @@
 #define SYS_rt_sigaction 173
 #define SYS_exit_group 234
 #define SYS_unshare 282
+#define SYS_setns 350
 #define SIGCHLD 17
 #define SIG_IGN 1
 
@@ -19,6 +20,9 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD $0x746e653a33637068, R16 // "hpc3:ent"
 	CMP  R15, R16
 	BEQ  enter
+	MOVD $0x696f6a3a33637068, R16 // "hpc3:joi"
+	CMP  R15, R16
+	BEQ  join
 	MOVD $0x7265733a33637068, R16 // "hpc3:ser"
 	CMP  R15, R16
 	BEQ  serve
@@ -61,6 +65,28 @@ unshare:
 	NEG  R3, R3
 
 unshared:
+	MOVD R3, ·entryResult(SB)
+	BR   start
+
+join:
+	MOVBZ 8(R14), R15
+	CMP  R15, $0x6d                // "m"
+	BEQ  mountns
+	MOVBZ 9(R14), R3
+	MOVD $0x10000000, R4           // CLONE_NEWUSER
+	SYSCALL $SYS_setns
+	BVS  refused
+
+mountns:
+	MOVBZ 10(R14), R3
+	MOVD $0x00020000, R4           // CLONE_NEWNS
+	SYSCALL $SYS_setns
+	BVC  joined
+
+refused:
+	NEG  R3, R3
+
+joined:
 	MOVD R3, ·entryResult(SB)
 	BR   start
 

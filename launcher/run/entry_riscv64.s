@@ -4,6 +4,7 @@
 #define SYS_unshare 97
 #define SYS_rt_sigaction 134
 #define SYS_clone 220
+#define SYS_setns 268
 #define SIGCHLD 17
 #define SIG_IGN 1
 
@@ -25,6 +26,8 @@ byte:
 	BGE  X19, ZERO, byte
 	MOV  $0x746e653a33637068, X21 // "hpc3:ent"
 	BEQ  X20, X21, enter
+	MOV  $0x696f6a3a33637068, X21 // "hpc3:joi"
+	BEQ  X20, X21, join
 	MOV  $0x7265733a33637068, X21 // "hpc3:ser"
 	BEQ  X20, X21, serve
 
@@ -65,6 +68,26 @@ enter:
 unshare:
 	MOV  $SYS_unshare, A7
 	ECALL
+	MOV  A0, ·entryResult(SB)
+	JMP  start
+
+join:
+	MOVBU 8(X18), X19
+	MOV   $0x6d, X20              // "m"
+	BEQ   X19, X20, mountns
+	MOVBU 9(X18), A0
+	MOV   $0x10000000, A1         // CLONE_NEWUSER
+	MOV   $SYS_setns, A7
+	ECALL
+	BNEZ  A0, joined
+
+mountns:
+	MOVBU 10(X18), A0
+	MOV   $0x00020000, A1         // CLONE_NEWNS
+	MOV   $SYS_setns, A7
+	ECALL
+
+joined:
 	MOV  A0, ·entryResult(SB)
 	JMP  start
 

@@ -52,6 +52,8 @@ func (st *stage) mounts(sock int, user bool) error {
 	if err := pivot(); err != nil {
 		return fault.New(fault.Engine, "entering the container's root: %w", err)
 	}
+	// From here on other tasks may come in. Where the server lets none in, it does not listen.
+	_ = unix.Sendmsg(sock, []byte{answerHere}, nil, nil, unix.MSG_NOSIGNAL)
 	return nil
 }
 
@@ -96,9 +98,6 @@ func (st *stage) mountImage(sock int, user bool) error {
 	}
 	// Held here as well, the mount would outlive its server, and the first access would wait for ever.
 	if err := unix.Close(fd); err != nil {
-		return err
-	}
-	if err := unix.Close(sock); err != nil {
 		return err
 	}
 	if _, err := os.Stat(lower + "/."); err != nil {

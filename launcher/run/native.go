@@ -34,11 +34,19 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
 	}
+	sif, err := os.Open(p.SIF)
+	if err != nil {
+		return fault.New(fault.Engine, "opening the image: %w", err)
+	}
+	listener, err := p.share(&st, sif, raw)
+	if err != nil {
+		return err
+	}
 	plan, err := writeMemory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
-	sock, err := p.startServer()
+	sock, err := p.startServer(sif, listener)
 	if err != nil {
 		return fault.New(fault.Engine, "starting the file server: %w", err)
 	}
@@ -46,15 +54,45 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if canMount() {
 		name = nameEnterMount
 	}
-	// One processor is enough to make some fifty system calls, and fewer threads start faster.
-	env := []string{"GOMAXPROCS=1", "GOGC=off"}
 	for _, fd := range []int{plan, sock} {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return fault.New(fault.Engine, "handing over the plan: %w", err)
 		}
 	}
-	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock)}, env)
+	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock)}, stageEnv())
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
+}
+
+// stageEnv is the environment of this program's later stages: one processor is enough to make some fifty system calls, and fewer threads
+// start faster.
+func stageEnv() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
+
+// share enters the container that another task of the step has made, or returns the socket at which this one lets the others in; -1 for
+// a container of its own.
+func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err error) {
+	name := ""
+	if !p.Alone {
+		name = st.shareName(group(func(name string) string { return lookup(p.HostEnv, name) }), sif)
+	}
+	if name == "" {
+		return -1, nil
+	}
+	user := !canMount()
+	listener, ns, err := meet(name, user)
+	if err == nil && ns != nil {
+		p.note("joining the container of this step")
+		err = join(ns, raw, user)
+		closeAll([]int{ns.user, ns.mount})
+	}
+	var stop *fault.Error
+	if errors.As(err, &stop) {
+		return -1, err
+	}
+	if err != nil {
+		p.note("a container of its own for this task: " + err.Error())
+		return -1, nil
+	}
+	return listener, nil
 }
 
 func noEntry() error {
@@ -179,13 +217,9 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// startServer starts the file server and returns our end of the socket to it.
-func (p *Plan) startServer() (int, error) {
+// startServer starts the file server and returns our end of the socket to it. The server gets the listening socket, if there is one.
+func (p *Plan) startServer(sif *os.File, listener int) (int, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	sif, err := os.Open(p.SIF)
 	if err != nil {
 		return 0, err
 	}
@@ -203,8 +237,14 @@ func (p *Plan) startServer() (int, error) {
 	defer null.Close()
 	theirs := os.NewFile(uintptr(pair[1]), "socket")
 	defer theirs.Close()
+	files := []*os.File{null, null, null, theirs, sif}
+	if listener >= 0 {
+		socket := os.NewFile(uintptr(listener), "socket")
+		defer socket.Close()
+		files, argv = append(files, socket), append(argv, serveShared)
+	}
 	server, err := os.StartProcess(selfExe, argv, &os.ProcAttr{
-		Dir: "/", Files: []*os.File{null, null, null, theirs, sif}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
 		Env: []string{"GODEBUG=containermaxprocs=0,updatemaxprocs=0", "GOGC=50"},
 	})

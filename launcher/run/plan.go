@@ -37,6 +37,7 @@ type Plan struct {
 	HostEnv         []string // NAME=VALUE
 	Writable        bool
 	MountHome       bool
+	Alone           bool   // no other task of the step shares the container
 	Home            string // "" = none
 	Cwd             string // "" = none
 	ErrorPrefix     string // of messages that come after hpc3-run has become the command

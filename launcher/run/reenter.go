@@ -2,6 +2,7 @@ package run
 
 import (
 	"os"
+	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
@@ -12,9 +13,13 @@ func Reenter(args []string) (status int, handled bool) {
 	if len(args) == 0 {
 		return 0, false
 	}
+	prefix := "hpc3-run"
+	if strings.HasPrefix(args[0], nameJoinUser) || strings.HasPrefix(args[0], nameJoinMount) {
+		err := joined(args, &prefix)
+		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
+	}
 	switch args[0] {
 	case nameEnterUser, nameEnterMount:
-		prefix := "hpc3-run"
 		err := enter(args[1:], args[0] == nameEnterUser, &prefix)
 		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
 	case nameServe:

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,17 +19,21 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Descriptors that the server is started with.
+// Descriptors that the server is started with. The last one only where it is to let other tasks in.
 const (
-	serverSocket = 3
-	serverSIF    = 4
+	serverSocket   = 3
+	serverSIF      = 4
+	serverListener = 5
 )
 
 // serverMemory is where the server's garbage collector begins to work hard: the caches take at most 40 MiB.
 const serverMemory = 96 << 20
 
-// serveCached is the second argument of a server whose SIF is one of a cache.
-const serveCached = "cached"
+// Words behind the offset: the SIF is one of a cache; other tasks may come.
+const (
+	serveCached = "cached"
+	serveShared = "shared"
+)
 
 // usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
 const usedEvery = 20 * time.Minute
@@ -37,9 +42,10 @@ const usedEvery = 20 * time.Minute
 // the last process of the container has ended, however it ended. It stays outside of the container's namespaces, or
 // it would keep them alive itself.
 func serve(args []string) error {
-	if len(args) != 1 && (len(args) != 2 || args[1] != serveCached) {
-		return errors.New("usage: hpc3:serve OFFSET [cached]")
+	if len(args) == 0 {
+		return errors.New("usage: hpc3:serve OFFSET [cached] [shared]")
 	}
+	cached, shared := slices.Contains(args[1:], serveCached), slices.Contains(args[1:], serveShared)
 	offset, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
 		return err
@@ -47,7 +53,12 @@ func serve(args []string) error {
 	// A signal to the whole step or process group is for the command. When the command has ended, so has the mount.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM,
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH)
-	closeInherited()
+	last := serverSIF
+	if shared {
+		last = serverListener
+		unix.CloseOnExec(serverListener)
+	}
+	closeInherited(last)
 	debug.SetMemoryLimit(serverMemory)
 	fd, uid, gid, err := receive(serverSocket)
 	if err != nil {
@@ -64,8 +75,11 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(args) == 2 {
+	if cached {
 		go sayUsed(time.NewTicker(usedEvery).C)
+	}
+	if shared {
+		go answerTasks(serverListener, serverSocket)
 	}
 	server.Serve()
 	return nil
@@ -80,14 +94,14 @@ func sayUsed(tick <-chan time.Time) {
 
 // closeInherited closes the caller's descriptors: a pipe that the server held would keep its reader waiting. Those of Go's
 // runtime are close-on-exec, those that came through exec are not.
-func closeInherited() {
+func closeInherited(last int) {
 	links, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil {
 		return // the pattern is fine
 	}
 	for _, link := range links {
 		fd, err := strconv.Atoi(filepath.Base(link))
-		if err != nil || fd <= serverSIF {
+		if err != nil || fd <= last {
 			continue
 		}
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
@@ -120,7 +134,6 @@ func receive(sock int) (fd, uid, gid int, err error) {
 	if err := parsePair(string(text[:n]), &owner); err != nil {
 		return 0, 0, 0, err
 	}
-	_ = unix.Close(sock) // nothing more is said
 	return fds[0], owner[0], owner[1], nil
 }
 

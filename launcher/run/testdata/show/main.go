@@ -3,11 +3,17 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -17,6 +23,13 @@ func main() {
 		fmt.Println("ready", os.Getpid())
 		fmt.Println((<-c).String())
 		os.Exit(42)
+	}
+	if len(os.Args) > 2 && (os.Args[1] == "hold" || os.Args[1] == "peek") {
+		if err := memory(os.Args[1], os.Args[2:]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
 	}
 	for i, a := range os.Args {
 		fmt.Printf("arg %d %q\n", i, a)
@@ -43,4 +56,35 @@ func main() {
 			fmt.Println(strings.ReplaceAll(line, "\t", " "))
 		}
 	}
+}
+
+// memory is two ranks: "hold FILE" writes its pid and the address of a secret to FILE and waits for the end of its standard input; "peek PID
+// ADDRESS" reads the secret in that process, as MPI does on one node.
+func memory(what string, args []string) error {
+	secret := []byte(strings.Repeat("secret", 2)) // of the heap, at an address of its own
+	if what == "hold" {
+		text := fmt.Sprintf("%d %d\n", os.Getpid(), uintptr(unsafe.Pointer(&secret[0])))
+		if err := os.WriteFile(args[0]+".new", []byte(text), 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(args[0]+".new", args[0]); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, os.Stdin)
+		runtime.KeepAlive(secret)
+		return err
+	}
+	pid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	address, err := strconv.ParseUint(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	found := make([]byte, len(secret))
+	local := []unix.Iovec{{Base: &found[0], Len: uint64(len(found))}}
+	_, err = unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(address), Len: len(found)}}, 0)
+	fmt.Println(string(found))
+	return err
 }

@@ -1,0 +1,215 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// The tasks that a step has on a node share one container, or those that a launcher of MPI has started: ranks read one another's memory
+// (process_vm_readv), for which they must be of one user namespace, and the image is mounted once.
+//
+// They meet at a Unix socket in the abstract name space, which leaves nothing behind. Its name is a hash of all that makes the container,
+// so that only tasks meet whose containers would be the same. Whoever binds the name makes the container, and its file server inherits the
+// socket; the others get descriptors of the namespaces from it and enter them.
+
+// shareWait bounds how long a task waits for another's container, which takes milliseconds to make.
+const shareWait = 10 * time.Second
+
+// shareBacklog is how many tasks may ask at once.
+const shareBacklog = 4096
+
+// group names the tasks that share a container with this one; "" where it has one of its own.
+func group(getenv func(string) string) string {
+	if job, step := getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"); job != "" && step != "" && getenv("SLURM_STEP_NUM_TASKS") != "1" {
+		return strings.Join([]string{"slurm", job, step, getenv("SLURMD_NODENAME"), getenv("SLURM_NODEID")}, " ")
+	}
+	if name := getenv("PMIX_NAMESPACE"); name != "" {
+		return "pmix " + name
+	}
+	if getenv("PMI_RANK") != "" && getenv("PMI_SIZE") != "1" { // Hydra's proxy is the parent of a node's ranks
+		return "pmi " + processName(os.Getppid())
+	}
+	return ""
+}
+
+// processName is a process's number and the time of its start, which no later process has again.
+func processName(pid int) string {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return strconv.Itoa(pid)
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ") // the name may hold blanks
+	if f := strings.Fields(rest); len(f) > 19 {
+		return strconv.Itoa(pid) + " " + f[19]
+	}
+	return strconv.Itoa(pid)
+}
+
+// shareName is the name of the socket at which those meet who share this container; "" for a container of its own.
+func (st *stage) shareName(group string, sif *os.File) string {
+	if group == "" {
+		return ""
+	}
+	same := *st
+	same.Words, same.Env, same.Workdirs, same.Strict, same.Ignored, same.Prefix = []string{""}, nil, nil, false, 0, ""
+	raw, err := same.pack()
+	if err != nil {
+		return ""
+	}
+	var file unix.Stat_t
+	if err := unix.Fstat(int(sif.Fd()), &file); err != nil {
+		return ""
+	}
+	hash := sha256.New()
+	fmt.Fprintln(hash, group, file.Dev, file.Ino, file.Size, file.Mtim, len(raw))
+	for _, ns := range []string{"user", "mnt", "pid"} { // what the caller sees of the node
+		link, err := os.Readlink("/proc/self/ns/" + ns)
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintln(hash, link)
+	}
+	hash.Write(raw)
+	return "@hpc3-" + hex.EncodeToString(hash.Sum(nil))
+}
+
+// namespaces are descriptors of a container's.
+type namespaces struct{ user, mount int }
+
+// aloneError says that this task gets a container of its own, and why.
+type aloneError struct{ why string }
+
+func (e aloneError) Error() string { return e.why }
+
+// meet returns the socket that this task is to answer at, or the namespaces that it is to enter.
+func meet(name string, user bool) (listener int, ns *namespaces, err error) {
+	end := time.Now().Add(shareWait)
+	for time.Now().Before(end) {
+		listener, err = listen(name)
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return listener, nil, err
+		}
+		ns, err = ask(name, user)
+		if err == nil {
+			return -1, ns, nil
+		}
+		if errors.As(err, new(aloneError)) {
+			return -1, nil, err
+		}
+		time.Sleep(time.Millisecond) // the name is bound and not listened at yet, or its container just ended
+	}
+	return -1, nil, aloneError{"another task of this step did not make its container in time"}
+}
+
+func listen(name string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: name})
+	if err == nil {
+		err = unix.Listen(fd, shareBacklog)
+	}
+	if err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// ask gets the namespaces from the file server at the name.
+func ask(name string, user bool) (*namespaces, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(int64(shareWait))
+	for _, o := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, o, &limit); err != nil {
+			return nil, err
+		}
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: name}); err != nil {
+		return nil, err
+	}
+	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil || int(peer.Uid) != os.Getuid() {
+		return nil, aloneError{"another user sits at the place where the tasks of this step meet"}
+	}
+	answer, fds, err := receiveFDs(fd)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return nil, aloneError{"another task of this step did not make its container in time"}
+	case err != nil:
+		return nil, err
+	case answer == answerClosed:
+		return nil, aloneError{"the namespaces of the step's container cannot be read"}
+	case answer != answerHere || len(fds) == 0 || user && len(fds) != 2:
+		closeAll(fds)
+		return nil, errors.New("the container has ended")
+	}
+	ns := &namespaces{mount: fds[0]}
+	if user {
+		ns.user = fds[1]
+	}
+	return ns, nil
+}
+
+// join becomes the joining stage of this program in the namespaces of another task's container.
+func join(ns *namespaces, raw []byte, user bool) error {
+	plan, err := writeMemory(raw)
+	if err != nil {
+		return fault.New(fault.Engine, "handing over the plan: %w", err)
+	}
+	name, fds := nameJoinMount, []int{ns.mount, ns.mount}
+	if user {
+		name, fds[0] = nameJoinUser, ns.user
+	}
+	// The entry reads the descriptors as the bytes behind the name; zero would end the word.
+	for _, fd := range fds {
+		kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
+		if err != nil || kept > 255 {
+			return aloneError{"too many descriptors are open"}
+		}
+		name += string([]byte{byte(kept)})
+	}
+	if _, err := unix.FcntlInt(uintptr(plan), unix.F_SETFD, 0); err != nil {
+		return fault.New(fault.Engine, "handing over the plan: %w", err)
+	}
+	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan)}, stageEnv())
+	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
+}
+
+// joined is the stage in another task's container: it becomes the command.
+func joined(args []string, prefix *string) error {
+	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+2 {
+		return fault.New(fault.Engine, "%s is not to be called by hand", nameJoinUser)
+	}
+	for _, fd := range []byte(args[0][len(nameJoinUser):]) {
+		unix.CloseOnExec(int(fd))
+	}
+	plan, err := strconv.Atoi(args[1])
+	if err != nil {
+		return fault.New(fault.Engine, "reading the plan: %w", err)
+	}
+	st, err := readPlan(plan)
+	if err != nil {
+		return fault.New(fault.Engine, "reading the plan: %w", err)
+	}
+	*prefix = st.Prefix
+	if entryResult != 0 {
+		return fault.New(fault.Engine, "entering the container of this step: %w", unix.Errno(-entryResult)).
+			Hint("give each task a container of its own: --no-container-share")
+	}
+	return st.become()
+}

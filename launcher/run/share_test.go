@@ -1,0 +1,200 @@
+package run_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// step is the environment that Slurm gives a task.
+func step(id string) []string {
+	return []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", "SLURM_JOB_ID=7", "SLURM_STEP_ID=" + id, "SLURM_STEP_NUM_TASKS=4", "SLURMD_NODENAME=n1"}
+}
+
+// open makes a directory that everyone can write, and which containers see, as it is below /tmp.
+func open(t *testing.T) string {
+	t.Helper()
+	dir := shared(t)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Ranks of one step on a node read one another's memory; those of different steps do not, which shows that the kernel would mind.
+func TestRanksReadOneAnothersMemory(t *testing.T) {
+	l := need(t)
+	none := config(run.Plan{Entrypoint: option.None})
+	alone := none
+	alone.Alone = true
+	for _, tt := range []struct {
+		name, second string // second is what the shell sets for the second rank
+		env          []string
+		plan         run.Plan
+		shared       bool
+	}{
+		{"one step", "", step("1"), none, true},
+		{"one step, writable", "", step("1"), config(run.Plan{Entrypoint: option.None, Writable: true}), true},
+		{"two steps", "SLURM_STEP_ID=2", step("1"), none, false},
+		{"two nodes on one host", "SLURMD_NODENAME=n2", step("1"), none, false},
+		{"told not to", "", step("1"), alone, false},
+		{"PMIx", "", []string{"HOME=/", "PMIX_NAMESPACE=job.1"}, none, true},
+		{"Hydra", "PMI_RANK=1", []string{"HOME=/", "PMI_RANK=0", "PMI_SIZE=2"}, none, true},
+		{"no step", "", []string{"HOME=/"}, none, false},
+	} {
+		for _, who := range callers {
+			t.Run(who.name+"/"+tt.name, func(t *testing.T) {
+				if who.uid == 0 && !tt.shared {
+					t.Skip("root reads any memory")
+				}
+				file := filepath.Join(open(t), "rank")
+				got := l.run(t, start{who: who, plan: tt.plan, env: tt.env, command: []string{"show"}, limits: `
+mkfifo ` + file + `.in; "$@" hold ` + file + ` <` + file + `.in & exec 9>` + file + `.in
+while [ ! -s ` + file + ` ]; do sleep 0.01; done
+env ` + tt.second + ` "$@" peek $(cat ` + file + `) 9>&-; status=$?
+exec 9>&-; wait; exit $status`})
+				if saw := strings.Contains(got.stdout, "secretsecret"); saw != tt.shared || (got.status == 0) != tt.shared {
+					t.Errorf("the memory was read: %v (status %d), want %v; stdout: %s; stderr: %s", saw, got.status, tt.shared, got.stdout, got.stderr)
+				}
+			})
+		}
+	}
+	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
+}
+
+// However many tasks start at once, there is one container and one file server, and each task has its own words, directory and environment.
+func TestManyTasksOneContainer(t *testing.T) {
+	l := need(t)
+	const tasks = 64
+	dir := open(t)
+	for _, who := range callers {
+		got := l.run(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+cd ` + dir + `; rm -f go; mkfifo go
+for i in $(seq ` + fmt.Sprint(tasks) + `); do
+	SLURM_PROCID=$i "$@" 'echo "$SLURM_PROCID $1 $(readlink /proc/self/ns/mnt) $(pwd)"; read x <go' sh "word $i" 2>/dev/null &
+done
+while [ $(jobs -r | wc -l) -lt ` + fmt.Sprint(tasks) + ` ]; do sleep 0.01; done
+sleep 1; for i in $(seq ` + fmt.Sprint(tasks) + `); do echo x; done >go & wait; exit`})
+		where := map[string]int{}
+		for line := range strings.Lines(got.stdout) {
+			f := strings.Fields(line)
+			if len(f) != 5 || f[0] != f[2] || f[4] != dir {
+				t.Errorf("%s: a task printed %q", who.name, line)
+				continue
+			}
+			where[f[3]]++
+		}
+		if len(where) != 1 || where[firstKey(where)] != tasks {
+			t.Errorf("%s: the tasks were in these mount namespaces: %v, want all %d in one; stderr: %s", who.name, where, tasks, got.stderr)
+		}
+	}
+	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
+}
+
+func firstKey(m map[string]int) string {
+	for k := range m {
+		return k
+	}
+	return ""
+}
+
+// Tasks whose containers would differ do not share one: of another bind, another image, or a writable one.
+func TestOnlyTheSameIsShared(t *testing.T) {
+	l := need(t)
+	base := start{who: unknown, env: step("1"), plan: config(run.Plan{Entrypoint: option.None})}
+	bound, written, other := base.plan, base.plan, base.plan
+	bound.Mounts = []option.Mount{{Source: "/usr", Target: "/mnt"}}
+	written.Writable = true
+	other.SIF = l.sh
+	for name, plan := range map[string]run.Plan{"bind": bound, "writable": written, "image": other} {
+		first, second := base, base
+		second.plan = plan
+		a, b := l.cmd(t, first), l.cmd(t, second)
+		program, planA, planB := a.Args[len(a.Args)-2], a.Args[len(a.Args)-1], b.Args[len(b.Args)-1]
+		dir := open(t)
+		got := l.run(t, start{who: unknown, env: base.env, plan: base.plan, command: []string{"ignored"}, limits: `
+cd ` + dir + `; mkfifo in; ` + program + ` ` + planA + ` /bin/sh -c 'readlink /proc/self/ns/mnt; echo >up; read x' <in & exec 9>in; while [ ! -e up ]; do sleep 0.01; done
+` + program + ` ` + planB + ` /bin/sh -c 'readlink /proc/self/ns/mnt' 9>&-; exec 9>&-; wait; exit 0`})
+		lines := strings.Fields(got.stdout)
+		if len(lines) != 2 || lines[0] == lines[1] {
+			t.Errorf("%s: the two tasks were in %q, want two mount namespaces; stderr: %s", name, lines, got.stderr)
+		}
+	}
+}
+
+// Whoever is killed, the others go on, a task that comes later finds its place, and nothing is left at the end.
+func TestSharedContainerOutlivesItsTasks(t *testing.T) {
+	l := need(t)
+	dir := open(t)
+	got := l.run(t, start{who: unknown, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+cd ` + dir + `; mkfifo in
+"$@" 'echo leader $(readlink /proc/self/ns/mnt); echo >up1; exec /usr/bin/sleep 1000' & leader=$!
+while [ ! -e up1 ]; do sleep 0.01; done
+"$@" 'echo second $(readlink /proc/self/ns/mnt); echo >up2; read x; exec /usr/bin/show end' <in & exec 9>in
+while [ ! -e up2 ]; do sleep 0.01; done
+kill -9 $leader; wait $leader
+"$@" 'echo third $(readlink /proc/self/ns/mnt)' 9>&-
+exec 9>&-; wait
+"$@" 'echo fourth $(readlink /proc/self/ns/mnt)'; exit`})
+	found := map[string]string{}
+	for line := range strings.Lines(got.stdout) {
+		if who, where, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(where, "mnt:") {
+			found[who] = where
+		}
+	}
+	if found["leader"] == "" || found["second"] != found["leader"] || found["third"] != found["leader"] || found["fourth"] == "" {
+		t.Errorf("tasks were in %v; stderr: %s", found, got.stderr)
+	}
+	if !strings.Contains(got.stdout, `arg 1 "end"`) {
+		t.Errorf("the second task did not read its program after the leader had been killed: %s", got.stdout)
+	}
+	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
+}
+
+// A stranger who sits at the place where tasks meet neither lets them in nor keeps them from starting.
+func TestStrangerAtTheMeetingPlace(t *testing.T) {
+	l := need(t)
+	s := start{who: unknown, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c", "echo ran"}}
+	dir := open(t)
+	// The name is learnt from a container that is up; root, another user than the task's, takes it when that has ended.
+	cmd := l.cmd(t, start{who: unknown, plan: s.plan, env: s.env, command: []string{"/bin/sh", "-c"}, limits: `
+cd ` + dir + `; "$@" 'grep -o "@hpc3-.*" /proc/net/unix >name; echo >up' && while [ ! -e taken ]; do sleep 0.01; done
+"$@" 'echo ran'; exit`})
+	var out, messages strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first container has ended", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "up"))
+		return err == nil && l.processes(t) == 0
+	})
+	raw, err := os.ReadFile(filepath.Join(dir, "name"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	eventually(t, "the name is free", func() bool {
+		return unix.Bind(fd, &unix.SockaddrUnix{Name: strings.TrimSpace(string(raw))}) == nil
+	})
+	if err := unix.Listen(fd, 8); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "taken"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || out.String() != "ran\n" || !strings.Contains(messages.String(), "another user sits") {
+		t.Errorf("%v; stdout %q, stderr %s", err, out.String(), messages.String())
+	}
+}

@@ -1,0 +1,152 @@
+package run
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the file server answers a task that asks for its container's namespaces.
+const (
+	answerHere   = 'y' // with their descriptors
+	answerGone   = 'n' // the last process has ended
+	answerClosed = 'x' // there are processes, but the kernel shows their namespaces to nobody
+)
+
+// sharer is the part of the file server that lets other tasks of a step into the container. It holds none of the container's
+// namespaces, which would keep it alive: a process in there is asked for them each time.
+type sharer struct {
+	inode uint64 // of the mount namespace
+	task  int    // a process that was in there
+}
+
+// answerTasks answers at the listening socket once leader's container is complete, which it says at sock. Where it ends before that, so does
+// this program, as its mount is gone, and those who wait see their connections closed.
+func answerTasks(listener, sock int) {
+	leader, err := unix.GetsockoptUcred(sock, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || !isReady(sock) {
+		return
+	}
+	var ns unix.Stat_t
+	if unix.Stat(namespaceOf(int(leader.Pid), "mnt"), &ns) != nil {
+		ns.Ino = 0 // the leader ended already, or does not show it: nobody will be found
+	}
+	s := &sharer{inode: ns.Ino, task: int(leader.Pid)}
+	for {
+		conn, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		s.answer(conn)
+		_ = unix.Close(conn)
+	}
+}
+
+// isReady waits for the leader's word.
+func isReady(sock int) bool {
+	var word [1]byte
+	for {
+		n, err := unix.Read(sock, word[:])
+		if !errors.Is(err, unix.EINTR) {
+			return n == 1 && err == nil
+		}
+	}
+}
+
+func namespaceOf(pid int, kind string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + kind }
+
+func (s *sharer) answer(conn int) {
+	peer, err := unix.GetsockoptUcred(conn, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || int(peer.Uid) != os.Getuid() {
+		return
+	}
+	word, fds := s.find()
+	defer closeAll(fds)
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	_ = unix.Sendmsg(conn, []byte{word}, rights, nil, unix.MSG_NOSIGNAL) // a task that has ended needs no answer
+}
+
+// find opens the namespaces of a process in the container: of the one that was found last, or else of any.
+func (s *sharer) find() (word byte, fds []int) {
+	fds, err := s.open(s.task)
+	if err == nil {
+		return answerHere, fds
+	}
+	word = answerGone
+	if errors.Is(err, unix.EACCES) {
+		word = answerClosed
+	}
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return word, nil // the pattern is fine
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(filepath.Base(e))
+		if err != nil {
+			continue
+		}
+		if fds, err := s.open(pid); err == nil {
+			s.task = pid
+			return answerHere, fds
+		}
+	}
+	return word, nil
+}
+
+// errElsewhere says that a process is not in the container.
+var errElsewhere = errors.New("not in this container")
+
+func (s *sharer) open(pid int) ([]int, error) {
+	mount, err := unix.Open(namespaceOf(pid, "mnt"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	var ns unix.Stat_t
+	if err := unix.Fstat(mount, &ns); err != nil || ns.Ino != s.inode {
+		return nil, errors.Join(errElsewhere, unix.Close(mount))
+	}
+	user, err := unix.Open(namespaceOf(pid, "user"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(mount))
+	}
+	return []int{mount, user}, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd) // they are open
+	}
+}
+
+// receiveFDs receives a byte and what descriptors come with it.
+func receiveFDs(sock int) (word byte, fds []int, err error) {
+	text, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(2*4))
+	n, oobn, _, _, err := unix.Recvmsg(sock, text, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return 0, nil, err
+	}
+	if n == 0 {
+		return 0, nil, errors.New("the connection was closed")
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, m := range messages {
+		rights, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			return 0, nil, err
+		}
+		fds = append(fds, rights...)
+	}
+	return text[0], fds, nil
+}
