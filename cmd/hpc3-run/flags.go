@@ -127,8 +127,10 @@ func settings(c *cli.Context) (option.Settings, error) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"container-writable", "container-readonly"}, {"container-mount-home", "no-container-mount-home"},
-		{"container-share", "no-container-share"}, {"quiet", "verbose"},
+		{"container-writable", "container-readonly"},
+		{"container-mount-home", "no-container-mount-home"},
+		{"container-share", "no-container-share"},
+		{"quiet", "verbose"},
 	} {
 		if c.Bool(pair[0]) && c.Bool(pair[1]) {
 			return s, fault.New(fault.Usage, "both --%s and --%s are given", pair[0], pair[1]).Hint("leave one out")
