@@ -76,12 +76,12 @@ func TestManyTasksOneContainer(t *testing.T) {
 	dir := open(t)
 	for _, who := range callers {
 		got := l.run(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
-cd ` + dir + `; rm -f go; mkfifo go
+cd ` + dir + `; rm -f go up; mkfifo go; exec 9<>go
 for i in $(seq ` + fmt.Sprint(tasks) + `); do
-	SLURM_PROCID=$i "$@" 'echo "$SLURM_PROCID $1 $(readlink /proc/self/ns/mnt) $(pwd)"; read x <go' sh "word $i" 2>/dev/null &
+	SLURM_PROCID=$i "$@" 'echo "$SLURM_PROCID $1 $(readlink /proc/self/ns/mnt) $(pwd)"; echo >>up; read x <go' sh "word $i" 9>&- 2>/dev/null &
 done
-while [ $(jobs -r | wc -l) -lt ` + fmt.Sprint(tasks) + ` ]; do sleep 0.01; done
-sleep 1; for i in $(seq ` + fmt.Sprint(tasks) + `); do echo x; done >go & wait; exit`})
+while [ "$(wc -l <up 2>/dev/null)" != ` + fmt.Sprint(tasks) + ` ]; do sleep 0.01; done
+for i in $(seq ` + fmt.Sprint(tasks) + `); do echo x; done >&9; wait; exit`})
 		where := map[string]int{}
 		for line := range strings.Lines(got.stdout) {
 			f := strings.Fields(line)
