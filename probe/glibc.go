@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// libraryDirs returns where the dynamic linker of an architecture looks, relative to the root, the likelier first.
-func libraryDirs(arch string) []string {
+// LibraryDirs returns where the dynamic linker of an architecture looks, relative to the root, the likelier first.
+func LibraryDirs(arch string) []string {
 	triplets := map[string]string{
 		"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu", "riscv64": "riscv64-linux-gnu",
 	}
@@ -28,7 +28,7 @@ func libraryDirs(arch string) []string {
 // glibc sets the version of the C library of the node.
 func (p *prober) glibc() {
 	const soname = "libc.so.6"
-	dirs, seen := libraryDirs(p.node.Arch), false
+	dirs, seen := LibraryDirs(p.node.Arch), false
 	for _, dir := range dirs {
 		seen = seen || p.exists(dir)
 		version, err := glibcVersion(p.fsys, dir+"/"+soname, p.node.Arch)
@@ -62,18 +62,36 @@ func glibcVersion(fsys fs.FS, name, arch string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%s cannot be read at an offset", name)
 	}
-	defined, err := definedVersions(r, arch)
+	minor, err := GlibcDefined(r, arch)
 	if err != nil {
 		return "", err
 	}
+	return fmt.Sprintf("2.%d", minor), nil
+}
+
+// GlibcDefined returns N of the highest version GLIBC_2.N that a libc.so.6 defines.
+func GlibcDefined(r io.ReaderAt, arch string) (int, error) {
+	return highestGlibc(r, arch, elf.SHT_GNU_VERDEF, definitionNames)
+}
+
+// GlibcNeeded returns N of the highest version GLIBC_2.N that a program or library needs.
+func GlibcNeeded(r io.ReaderAt, arch string) (int, error) {
+	return highestGlibc(r, arch, elf.SHT_GNU_VERNEED, needNames)
+}
+
+func highestGlibc(r io.ReaderAt, arch string, kind elf.SectionType, offsets func([]byte, binary.ByteOrder) []uint32) (int, error) {
+	names, err := symbolVersions(r, arch, kind, offsets)
+	if err != nil {
+		return -1, err
+	}
 	highest := -1
-	for _, name := range defined {
+	for _, name := range names {
 		highest = max(highest, glibcMinor(name))
 	}
 	if highest < 0 {
-		return "", fmt.Errorf("it defines no GLIBC_2 version")
+		return -1, fmt.Errorf("it has no GLIBC_2 version")
 	}
-	return fmt.Sprintf("2.%d", highest), nil
+	return highest, nil
 }
 
 // Bounds of what is read: libc.so.6 has some 70 sections, 50 versions and names of 20 bytes that lie together.
@@ -83,9 +101,9 @@ const (
 	maxName     = 32
 )
 
-// definedVersions returns the names of the versions that a library defines. It reads its section headers, the version definitions and
-// their names; debug/elf would read much more, and takes ten times as long (ELF gABI; LSB, "Symbol Versioning").
-func definedVersions(r io.ReaderAt, arch string) ([]string, error) {
+// symbolVersions returns the names of the versions that a library defines or needs. It reads its section headers, the version section and
+// the names; debug/elf would read much more, and takes ten times as long (ELF gABI; LSB, "Symbol Versioning").
+func symbolVersions(r io.ReaderAt, arch string, kind elf.SectionType, offsets func([]byte, binary.ByteOrder) []uint32) ([]string, error) {
 	var h elf.Header64
 	order, err := readHeader(r, &h)
 	if err != nil {
@@ -102,18 +120,18 @@ func definedVersions(r io.ReaderAt, arch string) ([]string, error) {
 		return nil, err
 	}
 	for _, s := range sections {
-		if elf.SectionType(s.Type) == elf.SHT_GNU_VERDEF && s.Size <= maxVersions && int(s.Link) < len(sections) {
+		if elf.SectionType(s.Type) == kind && s.Size <= maxVersions && int(s.Link) < len(sections) {
 			raw := make([]byte, s.Size)
 			if _, err := r.ReadAt(raw, int64(s.Off)); err != nil {
 				return nil, err
 			}
-			return versionNames(r, int64(sections[s.Link].Off), versionOffsets(raw, order))
+			return versionNames(r, int64(sections[s.Link].Off), offsets(raw, order))
 		}
 	}
 	return nil, errNoVersions
 }
 
-var errNoVersions = errors.New("it defines no versions of symbols")
+var errNoVersions = errors.New("it has no versions of symbols")
 
 // readHeader reads the header of an ELF file of 64 bits; that of 32 is as long where it counts.
 func readHeader(r io.ReaderAt, h *elf.Header64) (binary.ByteOrder, error) {
@@ -129,14 +147,35 @@ func readHeader(r io.ReaderAt, h *elf.Header64) (binary.ByteOrder, error) {
 	return order, err
 }
 
-// versionOffsets returns where in the string table the name of each definition stands.
-func versionOffsets(raw []byte, order binary.ByteOrder) []uint32 {
+// definitionNames returns where in the string table the name of each definition stands.
+func definitionNames(raw []byte, order binary.ByteOrder) []uint32 {
 	var offsets []uint32
 	for at := uint64(0); at+20 <= uint64(len(raw)) && len(offsets) < maxVersions/20; {
 		aux, next := uint64(order.Uint32(raw[at+12:])), uint64(order.Uint32(raw[at+16:]))
 		if at+aux+4 <= uint64(len(raw)) {
 			offsets = append(offsets, order.Uint32(raw[at+aux:]))
 		}
+		if next == 0 {
+			break
+		}
+		at += next
+	}
+	return offsets
+}
+
+// needNames returns where the name of each needed version stands: a list of libraries, with a list of versions each.
+func needNames(raw []byte, order binary.ByteOrder) []uint32 {
+	var offsets []uint32
+	for at := uint64(0); at+16 <= uint64(len(raw)) && len(offsets) < maxVersions/16; {
+		for aux := at + uint64(order.Uint32(raw[at+8:])); aux+16 <= uint64(len(raw)) && len(offsets) < maxVersions/16; {
+			offsets = append(offsets, order.Uint32(raw[aux+8:]))
+			next := uint64(order.Uint32(raw[aux+12:]))
+			if next == 0 {
+				break
+			}
+			aux += next
+		}
+		next := uint64(order.Uint32(raw[at+12:]))
 		if next == 0 {
 			break
 		}

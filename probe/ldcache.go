@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"path"
 )
 
@@ -12,11 +13,7 @@ const maxCache = 16 << 20
 
 // cachedLibraries returns where the dynamic linker finds MPI libraries, by soname and relative to the root.
 func (p *prober) cachedLibraries() (map[string]string, error) {
-	raw, err := readFile(p.fsys, "etc/ld.so.cache", maxCache)
-	if err != nil {
-		return nil, err
-	}
-	all, err := parseCache([]byte(raw), cacheFlags(p.node.Arch))
+	all, err := Libraries(p.fsys, p.node.Arch)
 	if err != nil {
 		return nil, err
 	}
@@ -27,6 +24,15 @@ func (p *prober) cachedLibraries() (map[string]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// Libraries returns where the dynamic linker of a root finds libraries of an architecture, by soname and relative to the root.
+func Libraries(fsys fs.FS, arch string) (map[string]string, error) {
+	raw, err := readFile(fsys, "etc/ld.so.cache", maxCache)
+	if err != nil {
+		return nil, err
+	}
+	return parseCache([]byte(raw), cacheFlags(arch))
 }
 
 // cacheFlags returns how ld.so.cache marks the libraries of an architecture (glibc, sysdeps/generic/ldconfig.h); 0 where all are taken.

@@ -22,7 +22,7 @@ func (p *prober) mpi() {
 	cached, err := p.cachedLibraries()
 	dirs := p.mpiDirs()
 	if err != nil {
-		dirs = append(dirs, libraryDirs(p.node.Arch)...)
+		dirs = append(dirs, LibraryDirs(p.node.Arch)...)
 		if !slices.ContainsFunc(dirs, p.exists) {
 			p.cannotTell("mpi", "there is neither a usable /etc/ld.so.cache nor a directory of libraries: %v", err)
 			return

@@ -342,7 +342,7 @@ func TestDefinedVersions(t *testing.T) {
 		t.Skipf("no C library to read: %v", err)
 	}
 	defer f.Close()
-	got, err := definedVersions(f, runtime.GOARCH)
+	got, err := symbolVersions(f, runtime.GOARCH, elf.SHT_GNU_VERDEF, definitionNames)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +361,7 @@ func TestDefinedVersions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("versions (-debug/elf +ours):\n%s", diff)
 	}
-	if _, err := definedVersions(f, "ppc64le"); !errors.Is(err, errForeign) {
+	if _, err := symbolVersions(f, "ppc64le", elf.SHT_GNU_VERDEF, definitionNames); !errors.Is(err, errForeign) {
 		t.Errorf("as a library of another architecture: %v, want %v", err, errForeign)
 	}
 }
@@ -377,7 +377,7 @@ func FuzzDefinedVersions(f *testing.F) {
 	f.Add(header(elf.Section64{Type: uint32(elf.SHT_GNU_VERDEF), Off: 128, Size: 28}, "\x01\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x14\x00\x00\x00\x14\x00\x00\x00\x80\x00\x00\x00GLIBC_2.36"))
 	f.Add([]byte("\x7fELF\x02\x01\x01"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		names, err := definedVersions(bytes.NewReader(raw), "amd64")
+		names, err := symbolVersions(bytes.NewReader(raw), "amd64", elf.SHT_GNU_VERDEF, definitionNames)
 		if err == nil && len(names) == 0 {
 			t.Errorf("neither names nor an error")
 		}

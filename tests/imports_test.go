@@ -29,7 +29,8 @@ var plan = map[string][]string{
 	"launcher/gunzip":   {},
 	"launcher/convert":  {"launcher/oci", "launcher/gunzip", "launcher/squashfs", "launcher/fault"},
 	"launcher/store":    {"launcher/fault"},
-	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault"},
+	"launcher/device":   {"probe"},
+	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault", "launcher/device", "probe"},
 	"launcher": {
 		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/run",
@@ -48,6 +49,8 @@ var foreign = map[string][]string{
 	"github.com/NVIDIA/go-nvml":              {"cmd/hpc3-gpu"},
 	"github.com/hanwen/go-fuse":              {"launcher/run"},
 	"github.com/pelletier/go-toml":           {"launcher/site"},
+	"tags.cncf.io":                           {"launcher/device"},
+	"go.yaml.in/yaml":                        {"launcher/device"},
 	"github.com/urfave/cli":                  {"cmd/hpc3-run", "cmd/hpc3"},
 }
 

@@ -35,6 +35,11 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	} else {
 		args = append(args, "--no-home")
 	}
+	devices, err := p.apptainerDevices()
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, devices...)
 	for _, m := range p.Mounts {
 		spec, err := mountSpec(m.Source, m.Target, m.Options)
 		if err != nil {
@@ -90,6 +95,9 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 		if name != "HOME" { // see prepared
 			env.set("APPTAINERENV_"+name, value)
 		}
+	}
+	if gpus, set := p.asked("NVIDIA_VISIBLE_DEVICES"); set && gpus != "all" {
+		env.complete("CUDA_VISIBLE_DEVICES=" + gpus) // its --nv brings all
 	}
 	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
 	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
@@ -28,6 +29,10 @@ func (st *stage) openSources() ([]source, error) {
 	var sources []source
 	for _, b := range st.Mounts {
 		s := source{bindMount: b}
+		if b.Kind != device.Bind {
+			sources = append(sources, s)
+			continue
+		}
 		var err error
 		if s.fd, err = unix.Open(b.Source, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
 			err = unix.Fstat(s.fd, &s.stat)
@@ -45,14 +50,32 @@ func (st *stage) openSources() ([]source, error) {
 // errNodes says that a mount point would have to be made in a file system of the node.
 var errNodes = errors.New("it does not exist, and where it would have to be made is a directory of this node")
 
+// container is the root that is put together.
+type container struct {
+	root int
+	own  []uint64 // device numbers of the file systems that are its own, where mount points can be made
+}
+
+// owns adds the file system of a descriptor to the container's own.
+func (c *container) owns(fd int) error {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	c.own = append(c.own, st.Dev)
+	return err
+}
+
 func bindAll(sources []source) error {
 	root, err := unix.Open(merged, unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return fault.New(fault.Engine, "opening the container's root: %w", err)
 	}
 	defer unix.Close(root)
+	c := container{root: root}
+	if err := c.owns(root); err != nil {
+		return fault.New(fault.Engine, "opening the container's root: %w", err)
+	}
 	for _, s := range sources {
-		err := s.bind(root)
+		err := c.place(s)
 		if err == nil || s.Optional {
 			continue
 		}
@@ -68,9 +91,74 @@ func bindAll(sources []source) error {
 	return nil
 }
 
+func (c *container) place(s source) error {
+	switch s.Kind {
+	case device.Tmpfs:
+		return c.mountTmpfs(s)
+	case device.Symlink:
+		return c.symlink(s)
+	}
+	return c.bind(s)
+}
+
+// mountTmpfs mounts an empty file system that is the container's own.
+func (c *container) mountTmpfs(s source) error {
+	rel, err := follow(s.Target)
+	if err != nil {
+		return err
+	}
+	target, err := c.makeTarget(rel, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	if err := unix.Mount("hpc3", procFD(target), "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, s.Source); err != nil {
+		return err
+	}
+	top, err := openIn(c.root, rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(top)
+	return c.owns(top)
+}
+
+// symlink makes a symlink, in place of a file that is there.
+func (c *container) symlink(s source) error {
+	rel, err := follow(path.Dir(s.Target))
+	if err != nil {
+		return err
+	}
+	dir, err := c.makeTarget(rel, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	if err := c.mustOwn(dir); err != nil {
+		return err
+	}
+	if err := unix.Unlinkat(dir, path.Base(s.Target), 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return unix.Symlinkat(s.Source, dir, path.Base(s.Target))
+}
+
+// mustOwn refuses a directory of the node.
+func (c *container) mustOwn(dir int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return err
+	}
+	if !slices.Contains(c.own, st.Dev) {
+		return errNodes
+	}
+	return nil
+}
+
 // bind makes the target, where the image lacks it, and binds the source to it.
-func (s source) bind(root int) error {
-	rel, err := follow(merged, s.Target)
+func (c *container) bind(s source) error {
+	root := c.root
+	rel, err := follow(s.Target)
 	if err != nil {
 		return err
 	}
@@ -80,7 +168,7 @@ func (s source) bind(root int) error {
 	if s.Visible && s.isAt(root, rel) {
 		return nil
 	}
-	target, err := makeTarget(root, rel, s.isDir())
+	target, err := c.makeTarget(rel, s.isDir())
 	if err != nil {
 		return err
 	}
@@ -219,9 +307,9 @@ func unescape(s string) string {
 // maxLinks bounds the symlinks in a target, as the kernel does.
 const maxLinks = 40
 
-// follow returns where a path of the container is below root, its symlinks followed as they will be inside. What does not exist is
+// follow returns where a path of the container is below its root, its symlinks followed as they will be inside. What does not exist is
 // taken as it is written.
-func follow(root, target string) (string, error) {
+func follow(target string) (string, error) {
 	at := ""
 	todo := strings.Split(target, "/")
 	for links := 0; len(todo) > 0; {
@@ -239,7 +327,7 @@ func follow(root, target string) (string, error) {
 			}
 			continue
 		}
-		link, err := os.Readlink(root + at + "/" + name)
+		link, err := os.Readlink(merged + at + "/" + name)
 		if err != nil { // no symlink, or nothing there
 			at += "/" + name
 			continue
@@ -271,22 +359,18 @@ func openIn(root int, rel string) (int, error) {
 }
 
 // makeTarget opens a target, and makes what is missing of it, but in the container only: nothing is made on the node.
-func makeTarget(root int, rel string, dir bool) (int, error) {
-	fd, err := openIn(root, rel)
+func (c *container) makeTarget(rel string, dir bool) (int, error) {
+	fd, err := openIn(c.root, rel)
 	if !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
-	parent, err := makeTarget(root, path.Dir(rel), true)
+	parent, err := c.makeTarget(path.Dir(rel), true)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(parent)
-	var above, top unix.Stat_t
-	if err := errors.Join(unix.Fstat(parent, &above), unix.Fstat(root, &top)); err != nil {
+	if err := c.mustOwn(parent); err != nil {
 		return -1, err
-	}
-	if above.Dev != top.Dev {
-		return -1, errNodes
 	}
 	if dir {
 		err = unix.Mkdirat(parent, path.Base(rel), 0o755)
@@ -299,5 +383,5 @@ func makeTarget(root int, rel string, dir bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return openIn(root, rel)
+	return openIn(c.root, rel)
 }

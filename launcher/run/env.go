@@ -89,6 +89,14 @@ func (e *environ) setDefault(name, value string) {
 	}
 }
 
+// complete sets a variable, NAME=VALUE, that is not set.
+func (e *environ) complete(variable string) {
+	name, value, _ := strings.Cut(variable, "=")
+	if _, set := e.values[name]; !set {
+		e.set(name, value)
+	}
+}
+
 func (e *environ) list() []string {
 	list := make([]string, len(e.names))
 	for i, n := range e.names {

@@ -6,13 +6,16 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
+	"github.com/hpc3-project/hpc3/probe"
 )
 
 // image is what looking into the SIF before the start tells. The zero value is an image that could not be looked into.
@@ -56,6 +59,44 @@ func look(sif string, offset int64) (image, error) {
 	}
 	return found, nil
 }
+
+// libc finds what the programs of an image are linked with.
+func libc(sif string, offset int64) device.Libc {
+	f, err := os.Open(sif)
+	if err != nil {
+		return device.Libc{}
+	}
+	defer f.Close()
+	img, err := squashfs.Open(io.NewSectionReader(f, offset, math.MaxInt64-offset))
+	if err != nil {
+		return device.Libc{}
+	}
+	var found device.Libc
+	for _, dir := range probe.LibraryDirs(runtime.GOARCH) {
+		dir = "/" + dir
+		if ref, err := img.Resolve(dir + "/libc.so.6"); err == nil {
+			minor, err := probe.GlibcDefined(fileIn{img, ref}, runtime.GOARCH)
+			if err == nil {
+				return device.Libc{Dir: dir, Minor: minor}
+			}
+		}
+		ref, err := img.Resolve(dir)
+		if err != nil {
+			continue
+		}
+		entries, err := img.ReadDir(ref)
+		found.Musl = found.Musl || err == nil && slices.ContainsFunc(entries, func(e squashfs.DirEntry) bool { return strings.HasPrefix(e.Name, "ld-musl-") })
+	}
+	return found
+}
+
+// fileIn is a file of an image.
+type fileIn struct {
+	img *squashfs.FS
+	ref squashfs.Ref
+}
+
+func (f fileIn) ReadAt(p []byte, off int64) (int, error) { return f.img.ReadAt(f.ref, p, off) }
 
 func executable(img *squashfs.FS, path string) bool {
 	ref, err := img.Resolve(path)

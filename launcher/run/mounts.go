@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
@@ -45,7 +46,7 @@ func (st *stage) mounts(sock int, user bool) error {
 		return err
 	}
 	if !st.Writable {
-		if err := unix.Mount("", merged, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		if err := st.readOnly(); err != nil {
 			return fault.New(fault.Engine, "making the image read-only: %w", err)
 		}
 	}
@@ -55,6 +56,24 @@ func (st *stage) mounts(sock int, user bool) error {
 	// From here on other tasks may come in. Where the server lets none in, it does not listen.
 	_ = unix.Sendmsg(sock, []byte{answerHere}, nil, nil, unix.MSG_NOSIGNAL)
 	return nil
+}
+
+// readOnly makes the file systems read-only that are the container's own.
+func (st *stage) readOnly() error {
+	for _, m := range st.Mounts {
+		if m.Kind != device.Tmpfs {
+			continue
+		}
+		rel, err := follow(m.Target)
+		if err != nil {
+			return err
+		}
+		const flags = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NOEXEC
+		if err := unix.Mount("", merged+rel, "", flags, ""); err != nil {
+			return err
+		}
+	}
+	return unix.Mount("", merged, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
 // scaffold makes a file system in memory the root, with the node's at /host. It is put on /tmp, which every node has; the node's /tmp
@@ -124,7 +143,7 @@ func (st *stage) writeAccounts() error {
 }
 
 func rewrite(file string, with func([]byte) []byte) error {
-	rel, err := follow(merged, file)
+	rel, err := follow(file)
 	if err != nil {
 		return err
 	}

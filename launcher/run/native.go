@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
@@ -142,8 +143,13 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	if err != nil {
 		groups = nil // names are a convenience
 	}
+	env := p.environment(who.name, home, img.shell())
+	found := p.devices()
+	for _, e := range found.Env {
+		env.complete(e)
+	}
 	st := stage{
-		Words: words, Env: p.environment(who.name, home, img.shell()).list(), Mounts: p.binds(home),
+		Words: words, Env: env.list(), Mounts: p.binds(home, found),
 		Passwd: who.line(home, img.shell()), Groups: groupLines(append(groups, gid)),
 		Writable: p.Writable, UID: uid, GID: gid, Ignored: entryIgnored, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
@@ -160,9 +166,8 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 }
 
 // binds returns the binds of the house, then the user's, so that those win.
-func (p *Plan) binds(home string) []bindMount {
-	binds := []bindMount{
-		{Source: "/dev", Target: "/dev", Options: []string{"rbind"}},
+func (p *Plan) binds(home string, found device.Found) []bindMount {
+	binds := append(p.deviceBinds(found), []bindMount{
 		{Source: "/proc", Target: "/proc", Options: []string{"rbind"}},
 		{Source: "/sys", Target: "/sys", Options: []string{"rbind"}, Optional: true},
 		{Source: "/tmp", Target: "/tmp", Optional: true},
@@ -170,11 +175,11 @@ func (p *Plan) binds(home string) []bindMount {
 		{Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", Optional: true},
 		{Source: "/etc/hosts", Target: "/etc/hosts", Optional: true},
 		{Source: "/etc/localtime", Target: "/etc/localtime", Optional: true},
-	}
+	}...)
 	if p.homeBound() {
 		binds = append(binds, bindMount{Source: home, Target: home})
 	}
-	for _, dir := range []string{p.Cwd, lookup(p.HostEnv, "TMPDIR")} {
+	for _, dir := range append([]string{p.Cwd, lookup(p.HostEnv, "TMPDIR")}, found.Dirs...) {
 		if ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home)) {
 			binds = append(binds, bindMount{Source: dir, Target: dir, Optional: true, Visible: true})
 		}

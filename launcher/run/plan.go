@@ -43,6 +43,7 @@ type Plan struct {
 	ErrorPrefix     string // of messages that come after hpc3-run has become the command
 
 	Note func(text string) // what -v shows; may be nil
+	Warn func(text string) // what every user is shown; may be nil
 }
 
 func (p *Plan) note(text string) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/device"
 )
 
 // stage is what the enter stage needs to know, handed over in a file in memory.
@@ -26,6 +28,7 @@ type stage struct {
 
 // bindMount is one bind. They are made in their order.
 type bindMount struct {
+	Kind     device.Kind // a bind, unless it says otherwise
 	Source   string
 	Target   string
 	Options  []string
@@ -43,6 +46,7 @@ func (st *stage) pack() ([]byte, error) {
 	p.list(st.Env)
 	p.number(len(st.Mounts))
 	for _, m := range st.Mounts {
+		p.text(string(m.Kind))
 		p.text(m.Source)
 		p.text(m.Target)
 		p.list(m.Options)
@@ -69,7 +73,9 @@ func unpack(raw []byte) (stage, error) {
 	st.Words = u.list()
 	st.Env = u.list()
 	for range u.count() {
-		st.Mounts = append(st.Mounts, bindMount{Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag()})
+		st.Mounts = append(st.Mounts, bindMount{
+			Kind: device.Kind(u.text()), Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag(),
+		})
 	}
 	st.Workdirs = u.list()
 	st.Strict = u.flag()

@@ -29,5 +29,6 @@ func main() {
 		p.Cwd = ""
 	}
 	p.Note = func(text string) { fmt.Fprintln(os.Stderr, "note:", text) }
+	p.Warn = func(text string) { fmt.Fprintln(os.Stderr, "warning:", text) }
 	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p), fault.Engine))
 }

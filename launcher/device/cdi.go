@@ -1,0 +1,218 @@
+package device
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"tags.cncf.io/container-device-interface/specs-go"
+)
+
+const nvidiaKind = "nvidia.com/gpu"
+
+// cdi adds GPUs as a CDI specification of the node says, and tells whether one does. What stands in /var/run/cdi wins.
+func (a *Ask) cdi(f *Found, words []string) bool {
+	for _, dir := range []string{"/var/run/cdi", "/run/cdi", "/etc/cdi"} {
+		files, _ := filepath.Glob(a.at(dir + "/*")) // the pattern is well formed
+		for _, file := range files {
+			spec, err := readSpec(file)
+			if err != nil {
+				f.warn(fmt.Sprintf("passing over %s, which describes devices: %s", file, strings.ReplaceAll(err.Error(), "\n", " ")))
+				continue
+			}
+			if spec != nil && spec.Kind == nvidiaKind && a.apply(f, spec, words) {
+				f.note("NVIDIA: by " + file)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readSpec reads a specification in YAML or JSON; nil for a file that is none by its name.
+func readSpec(file string) (*specs.Spec, error) {
+	switch path.Ext(file) {
+	case ".yaml", ".yml", ".json":
+	default:
+		return nil, nil //nolint:nilnil // neither a specification nor an error
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	// The types carry JSON's names only.
+	var any map[string]any
+	if err := yaml.Unmarshal(raw, &any); err != nil {
+		return nil, err
+	}
+	if raw, err = json.Marshal(any); err != nil {
+		return nil, err
+	}
+	spec := &specs.Spec{}
+	return spec, json.Unmarshal(raw, spec)
+}
+
+// apply adds what the specification says of all its devices and of those that the words name; false where it has none of them.
+func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
+	if len(words) == 0 {
+		words = []string{"all"}
+	}
+	edits := []specs.ContainerEdits{spec.ContainerEdits}
+	for _, word := range words {
+		devices := named(spec, word)
+		for _, d := range devices {
+			if a.usable(d) {
+				edits = append(edits, d.ContainerEdits)
+			}
+		}
+		if len(devices) == 0 {
+			f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: the specification of this node's GPUs has no device %q", word))
+		}
+	}
+	if len(edits) == 1 {
+		return false
+	}
+	for _, e := range edits {
+		a.edit(f, e)
+	}
+	return true
+}
+
+// named returns the devices that a word stands for. "all" is a device of that name or, where there is none, each.
+func named(spec *specs.Spec, word string) []specs.Device {
+	i := slices.IndexFunc(spec.Devices, func(d specs.Device) bool { return d.Name == word })
+	switch {
+	case i >= 0:
+		return spec.Devices[i : i+1]
+	case word == "all":
+		return spec.Devices
+	}
+	return nil
+}
+
+// usable tells whether the job may use a device: at least one of its GPUs.
+func (a *Ask) usable(d specs.Device) bool {
+	return slices.ContainsFunc(d.ContainerEdits.DeviceNodes, func(n *specs.DeviceNode) bool { return a.open(a.at(hostPath(n))) })
+}
+
+func hostPath(n *specs.DeviceNode) string {
+	if n.HostPath != "" {
+		return n.HostPath
+	}
+	return n.Path
+}
+
+func (a *Ask) edit(f *Found, e specs.ContainerEdits) {
+	var nodes []string
+	for _, n := range e.DeviceNodes {
+		if from := a.at(hostPath(n)); a.open(from) && path.IsAbs(n.Path) {
+			f.add(Mount{Source: from, Target: n.Path})
+			nodes = append(nodes, n.Path)
+		}
+	}
+	if len(nodes) > 0 {
+		f.note("NVIDIA: " + strings.Join(nodes, " "))
+	}
+	f.Env = append(f.Env, e.Env...)
+	a.specMounts(f, e.Mounts)
+	for _, h := range e.Hooks {
+		a.hook(f, h)
+	}
+}
+
+// add appends a mount that is not there yet: two devices may name the same node.
+func (f *Found) add(m Mount) {
+	if !slices.Contains(f.Mounts, m) {
+		f.Mounts = append(f.Mounts, m)
+	}
+}
+
+// specMounts binds what a specification names. A library goes where the image's loader finds it, since hooks that would run ldconfig in
+// the container are not run.
+func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
+	var libraries []string
+	for _, m := range mounts {
+		switch {
+		case !a.exists(m.HostPath) || !path.IsAbs(m.ContainerPath):
+		case isShared(m.HostPath):
+			libraries = append(libraries, m.HostPath)
+		default:
+			f.add(Mount{Source: a.at(m.HostPath), Target: m.ContainerPath, ReadOnly: slices.Contains(m.Options, "ro")})
+		}
+	}
+	if len(libraries) == 0 {
+		return
+	}
+	libc, ok := a.loader(f)
+	if !ok {
+		return
+	}
+	for _, file := range libraries {
+		name := path.Base(file)
+		f.add(Mount{Source: a.at(file), Target: path.Join(libc.Dir, name), ReadOnly: true})
+		if soname := a.soname(file); soname != name && soname != "" {
+			f.add(Mount{Kind: Symlink, Source: name, Target: path.Join(libc.Dir, soname)})
+		}
+	}
+	f.note("NVIDIA: " + strconv.Itoa(len(libraries)) + " libraries in " + libc.Dir)
+	a.foresee(f, libraries, libc)
+}
+
+// soname is the name that programs ask the loader for; "" where it has none.
+func (a *Ask) soname(file string) string {
+	lib, err := elf.Open(a.at(file))
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = lib.Close() }() // it was only read from
+	names, err := lib.DynString(elf.DT_SONAME)
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	return path.Base(names[0])
+}
+
+func isShared(file string) bool {
+	name := path.Base(file)
+	return strings.HasPrefix(name, "lib") && (strings.HasSuffix(name, ".so") || strings.Contains(name, ".so."))
+}
+
+// link makes a symlink, that to a library beside the libraries.
+func (a *Ask) link(f *Found, target, link string) {
+	if isShared(link) {
+		libc, ok := a.loader(f)
+		if !ok {
+			return
+		}
+		target, link = path.Base(target), path.Join(libc.Dir, path.Base(link))
+	}
+	f.add(Mount{Kind: Symlink, Source: target, Target: link})
+}
+
+// hook does what a known hook would do, and tells of others.
+func (a *Ask) hook(f *Found, h *specs.Hook) {
+	switch {
+	case slices.Contains(h.Args, "create-symlinks"):
+		for i, arg := range h.Args {
+			value, joined := strings.CutPrefix(arg, "--link=")
+			if arg == "--link" && i+1 < len(h.Args) {
+				value, joined = h.Args[i+1], true
+			}
+			target, link, ok := strings.Cut(value, "::")
+			if !joined || !ok || !path.IsAbs(link) {
+				continue
+			}
+			a.link(f, target, link)
+		}
+	case slices.Contains(h.Args, "update-ldcache"): // libraries lie where the loader looks anyhow
+	default:
+		f.note("NVIDIA: the hook " + strings.Join(h.Args, " ") + " of the specification is not run")
+	}
+}

@@ -1,0 +1,100 @@
+package device
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe"
+)
+
+// libraries binds libraries of the node, by the beginning of their names, where the image's loader finds them whatever becomes of
+// LD_LIBRARY_PATH: beside its libc.
+func (a *Ask) libraries(f *Found, names []string) {
+	found := a.find(names)
+	if len(found) == 0 {
+		f.note("NVIDIA: the driver's libraries are not on this node")
+		return
+	}
+	libc, ok := a.loader(f)
+	if !ok {
+		return
+	}
+	var sonames []string
+	for soname := range found {
+		sonames = append(sonames, soname)
+	}
+	slices.Sort(sonames)
+	var files []string
+	for _, soname := range sonames {
+		f.Mounts = append(f.Mounts, Mount{Source: a.at(found[soname]), Target: path.Join(libc.Dir, soname), ReadOnly: true})
+		files = append(files, found[soname])
+	}
+	f.note("NVIDIA: libraries in " + libc.Dir + ": " + strings.Join(sonames, " "))
+	a.foresee(f, files, libc)
+}
+
+// loader returns the image's libc, or warns that it has none which the driver's libraries could be used with.
+func (a *Ask) loader(f *Found) (Libc, bool) {
+	libc := a.Libc()
+	switch {
+	case libc.Dir != "":
+		return libc, true
+	case libc.Musl:
+		f.warn("the image is made with musl instead of glibc: the GPU driver's libraries cannot be used in it")
+	default:
+		f.warn("the image has no glibc: the GPU driver's libraries cannot be used in it")
+	}
+	return libc, false
+}
+
+// find returns the paths of libraries by soname: by the node's loader, else in its directories.
+func (a *Ask) find(names []string) map[string]string {
+	found := map[string]string{}
+	all, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
+	if err == nil {
+		for soname, file := range all {
+			if isLibrary(soname, names) && a.exists(file) {
+				found[soname] = "/" + file
+			}
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	for _, dir := range probe.LibraryDirs(a.Arch) {
+		for _, sub := range []string{"", "/nvidia", "/nvidia/current"} {
+			files, _ := filepath.Glob(a.at(dir + sub + "/lib*.so*")) // sorted; the pattern is well formed
+			for _, file := range files {
+				soname := path.Base(file)
+				if _, dup := found[soname]; !dup && isLibrary(soname, names) {
+					found[soname] = path.Join("/", dir+sub, soname)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// foresee warns of libraries that ask more of glibc than the image has: the image's programs would fail at loading them.
+func (a *Ask) foresee(f *Found, files []string, libc Libc) {
+	worst, name := libc.Minor, ""
+	for _, file := range files {
+		r, err := os.Open(a.at(file))
+		if err != nil {
+			continue
+		}
+		minor, err := probe.GlibcNeeded(r, a.Arch)
+		_ = r.Close() // it was only read from
+		if err == nil && minor > worst {
+			worst, name = minor, path.Base(file)
+		}
+	}
+	if name != "" {
+		f.warn(fmt.Sprintf("the node's GPU driver will not work in this image: %s needs glibc 2.%d, and the image has 2.%d. "+
+			"Use an image with glibc 2.%d or newer", name, worst, libc.Minor, worst))
+	}
+}

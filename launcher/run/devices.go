@@ -1,0 +1,90 @@
+package run
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/device"
+)
+
+func (p *Plan) warn(text string) {
+	if p.Warn != nil {
+		p.Warn(text)
+	}
+}
+
+// asked returns a variable that says which devices are wanted. The caller's word counts more than the image's, which asks for all GPUs as
+// a rule.
+func (p *Plan) asked(name string) (value string, set bool) {
+	for _, e := range slices.Concat(p.SetEnv, p.HostEnv, p.Config.Env) {
+		if value, set = strings.CutPrefix(e, name+"="); set {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// devices finds what of the node's devices the container gets.
+func (p *Plan) devices() device.Found {
+	var stdio []string
+	for fd := range 3 {
+		if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil {
+			stdio = append(stdio, name)
+		}
+	}
+	found := device.Find(device.Ask{
+		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Stdio: stdio,
+		Libc: func() device.Libc { return libc(p.SIF, p.PartitionOffset) },
+	})
+	for _, text := range found.Notes {
+		p.note(text)
+	}
+	for _, text := range found.Warnings {
+		p.warn(text)
+	}
+	return found
+}
+
+// apptainerDevices are the options by which Apptainer brings what it does not bring of itself: its /dev is the node's. The choice of GPUs is
+// left to CUDA, see apptainerEnv.
+func (p *Plan) apptainerDevices() ([]string, error) {
+	found := p.devices()
+	var args []string
+	if found.NVIDIA {
+		args = append(args, "--nv")
+	}
+	for _, dir := range found.Dirs {
+		if !ownDirectory(dir) || within(dir, "/tmp") || within(dir, "/var/tmp") {
+			continue
+		}
+		spec, err := mountSpec(dir, dir, nil)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--mount", spec)
+	}
+	return args, nil
+}
+
+// deviceBinds are the mounts for them. A user who binds the node's whole /dev has what is in there.
+func (p *Plan) deviceBinds(found device.Found) []bindMount {
+	whole := false
+	for _, m := range p.Mounts {
+		whole = whole || m.Source == "/dev" && m.Target == "/dev"
+	}
+	var binds []bindMount
+	for _, m := range found.Mounts {
+		if whole && within(m.Target, "/dev") {
+			continue
+		}
+		b := bindMount{Kind: m.Kind, Source: m.Source, Target: m.Target, Optional: m.Kind != device.Tmpfs}
+		if m.ReadOnly {
+			b.Options = []string{"ro"}
+		}
+		binds = append(binds, b)
+	}
+	return binds
+}

@@ -1,0 +1,102 @@
+package run_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// A container's /dev holds what programs expect, and nothing of the node's disks, memory and consoles.
+func TestSmallDev(t *testing.T) {
+	l := need(t)
+	for _, who := range callers {
+		t.Run(who.name, func(t *testing.T) {
+			got := l.run(t, start{who: who, plan: config(run.Plan{}), command: []string{"bash", "-c", `ls /dev; echo --
+echo in | cat /dev/stdin; { echo err >/dev/stderr; } 2>&1 | cat; echo out | { cat >/dev/stdout; } | cat; echo x >/dev/null && readlink /dev/fd
+dd if=/dev/zero of=/dev/shm/hpc3-$$ bs=10 count=1 2>/dev/null && rm /dev/shm/hpc3-$$ && echo shm
+touch /dev/new 2>/dev/null || echo read-only`}})
+			names, rest, _ := strings.Cut(got.stdout, "--\n")
+			list := strings.Fields(names)
+			for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "shm", "fd", "stdin", "stdout", "stderr"} {
+				if !slices.Contains(list, name) {
+					t.Errorf("/dev/%s is missing", name)
+				}
+			}
+			for _, name := range []string{"kmsg", "mem", "sda", "vda", "loop0", "fuse", "tty1", "console", "nvme0n1"} {
+				if slices.Contains(list, name) {
+					t.Errorf("/dev/%s of the node is in the container", name)
+				}
+			}
+			if want := "in\nerr\nout\n/proc/self/fd\nshm\nread-only\n"; rest != want {
+				t.Errorf("printed %q, want %q; stderr %s", rest, want, got.stderr)
+			}
+		})
+	}
+}
+
+func TestBindsBelowDev(t *testing.T) {
+	l := need(t)
+	for _, tt := range []struct {
+		name, source, target, script, want string
+	}{
+		{"a device", "/dev/fuse", "/dev/fuse", "stat -c %F /dev/fuse", "character special file\n"},
+		{"below a directory that is not there", "/dev/null", "/dev/a/b", "echo x >/dev/a/b && stat -c %t:%T /dev/a/b", "1:3\n"},
+		{"all of it", "/dev", "/dev", "stat -c %F /dev/fuse /dev/null /dev/pts", "character special file\ncharacter special file\ndirectory\n"},
+	} {
+		got := l.run(t, start{who: unknown, plan: config(run.Plan{Mounts: []option.Mount{{Source: tt.source, Target: tt.target}}}), command: []string{"sh", "-c", tt.script}})
+		if got.stdout != tt.want {
+			t.Errorf("%s: printed %q, want %q; stderr %s", tt.name, got.stdout, tt.want, got.stderr)
+		}
+	}
+}
+
+// gpus makes the node of a test one with two GPUs and a fabric. The files need not be devices.
+const gpus = `mount -t tmpfs -o mode=755 x /opt; mkdir /opt/dev /opt/cdi /opt/usr
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /opt/dev; mkdir /opt/dev/shm /opt/dev/pts /opt/dev/infiniband; chmod 1777 /opt/dev/shm
+touch /opt/dev/fuse; mount --bind /dev/fuse /opt/dev/fuse
+for f in nvidia0 nvidia1 nvidiactl infiniband/uverbs0; do mknod -m 666 /opt/dev/$f c 1 3; done
+mount --rbind /opt/dev /dev
+`
+
+func TestGPUs(t *testing.T) {
+	l := need(t)
+	lib := filepath.Join(shared(t), "libcuda.so.999")
+	if err := os.WriteFile(lib, []byte("driver\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec := filepath.Join(shared(t), "nvidia.yaml")
+	if err := os.WriteFile(spec, []byte(`cdiVersion: 0.5.0
+kind: nvidia.com/gpu
+containerEdits:
+  mounts: [{hostPath: `+lib+`, containerPath: /usr/lib64/libcuda.so.999, options: [ro]}]
+  hooks: [{hookName: createContainer, path: /x, args: [x, create-symlinks, --link, "libcuda.so.999::/usr/lib64/libcuda.so.1"]}]
+devices:
+- {name: "0", containerEdits: {env: [GPU_ENV=yes], deviceNodes: [{path: /dev/nvidia0}]}}
+- {name: "1", containerEdits: {deviceNodes: [{path: /dev/nvidia1}]}}
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cdi := gpus + "mount -t tmpfs -o mode=755 x /run; mkdir -p /run/cdi; cp " + spec + " /run/cdi/\n"
+	show := []string{"sh", "-c", "cd /dev; ls -d nvidia* infiniband; cat /lib/*/libcuda.so.1; echo $GPU_ENV"}
+	for _, who := range callers {
+		for _, tt := range []struct {
+			name, before, visible, want string
+		}{
+			{"known driver", gpus, "all", "infiniband\nnvidia0\nnvidia1\nnvidiactl\n\n"},
+			{"none", gpus, "none", "infiniband\n\n"},
+			{"CDI", cdi, "all", "infiniband\nnvidia0\nnvidia1\ndriver\nyes\n"},
+			{"CDI, one", cdi, "1", "infiniband\nnvidia1\ndriver\n\n"},
+		} {
+			env := []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", "NVIDIA_VISIBLE_DEVICES=" + tt.visible}
+			got := l.run(t, start{who: who, plan: config(run.Plan{}, "NVIDIA_VISIBLE_DEVICES=all"), command: show, before: tt.before, env: env})
+			if got.stdout != tt.want {
+				t.Errorf("%s, %s: printed %q, want %q; stderr %s", who.name, tt.name, got.stdout, tt.want, got.stderr)
+			}
+		}
+	}
+}
