@@ -17,7 +17,6 @@ import (
 // enter is the stage in the new namespaces. It makes the mounts and becomes the command; it returns only with an error. The prefix of
 // messages is set as soon as it is known.
 func enter(args []string, user bool, prefix *string) error {
-	runtime.LockOSThread() // capabilities are of a thread
 	if len(args) != 2 {
 		return fault.New(fault.Engine, "%s is not to be called by hand", nameEnterUser)
 	}
@@ -44,6 +43,7 @@ func enter(args []string, user bool, prefix *string) error {
 
 // become gives up what the command is not to have, and becomes it.
 func (st *stage) become() error {
+	runtime.LockOSThread() // capabilities and no_new_privs are of a thread
 	if err := st.changeDir(); err != nil {
 		return err
 	}

@@ -53,8 +53,7 @@ func (st *stage) mounts(sock int, user bool) error {
 	if err := pivot(); err != nil {
 		return fault.New(fault.Engine, "entering the container's root: %w", err)
 	}
-	// From here on other tasks may come in. Where the server lets none in, it does not listen.
-	_ = unix.Sendmsg(sock, []byte{answerHere}, nil, nil, unix.MSG_NOSIGNAL)
+	sayComplete(sock)
 	return nil
 }
 

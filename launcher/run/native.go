@@ -79,7 +79,7 @@ func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err err
 		return -1, nil
 	}
 	user := !canMount()
-	listener, ns, err := meet(name, user)
+	listener, ns, err := meet(name)
 	if err == nil && ns != nil {
 		p.note("joining the container of this step")
 		err = join(ns, raw, user)

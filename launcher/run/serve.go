@@ -117,21 +117,12 @@ func send(sock, fd, uid, gid int) error {
 }
 
 func receive(sock int) (fd, uid, gid int, err error) {
-	text, oob := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	n, oobn, _, _, err := unix.Recvmsg(sock, text, oob, unix.MSG_CMSG_CLOEXEC)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	if err != nil || len(messages) != 1 {
-		return 0, 0, 0, errors.Join(errors.New("no descriptor came"), err)
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
+	text, fds, err := receiveFDs(sock)
 	if err != nil || len(fds) != 1 {
 		return 0, 0, 0, errors.Join(errors.New("no descriptor came"), err)
 	}
 	var owner [2]int
-	if err := parsePair(string(text[:n]), &owner); err != nil {
+	if err := parsePair(text, &owner); err != nil {
 		return 0, 0, 0, err
 	}
 	return fds[0], owner[0], owner[1], nil

@@ -26,6 +26,9 @@ import (
 // shareWait bounds how long a task waits for another's container, which takes milliseconds to make.
 const shareWait = 10 * time.Second
 
+// listenWait bounds how long a name may be bound where nobody listens: its owner listens in the next instruction.
+const listenWait = time.Second
+
 // shareBacklog is how many tasks may ask at once.
 const shareBacklog = 4096
 
@@ -85,7 +88,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 }
 
 // namespaces are descriptors of a container's.
-type namespaces struct{ user, mount int }
+type namespaces struct{ mount, user int }
 
 // aloneError says that this task gets a container of its own, and why.
 type aloneError struct{ why string }
@@ -93,19 +96,25 @@ type aloneError struct{ why string }
 func (e aloneError) Error() string { return e.why }
 
 // meet returns the socket that this task is to answer at, or the namespaces that it is to enter.
-func meet(name string, user bool) (listener int, ns *namespaces, err error) {
+func meet(name string) (listener int, ns *namespaces, err error) {
 	end := time.Now().Add(shareWait)
+	listening := time.Now()
 	for time.Now().Before(end) {
 		listener, err = listen(name)
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return listener, nil, err
 		}
-		ns, err = ask(name, user)
+		ns, err = ask(name)
 		if err == nil {
 			return -1, ns, nil
 		}
 		if errors.As(err, new(aloneError)) {
 			return -1, nil, err
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) {
+			listening = time.Now()
+		} else if time.Since(listening) > listenWait {
+			return -1, nil, aloneError{"somebody has taken the place where the tasks of this step meet, and is not there"}
 		}
 		time.Sleep(time.Millisecond) // the name is bound and not listened at yet, or its container just ended
 	}
@@ -128,7 +137,7 @@ func listen(name string) (int, error) {
 }
 
 // ask gets the namespaces from the file server at the name.
-func ask(name string, user bool) (*namespaces, error) {
+func ask(name string) (*namespaces, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -154,15 +163,11 @@ func ask(name string, user bool) (*namespaces, error) {
 		return nil, err
 	case answer == answerClosed:
 		return nil, aloneError{"the namespaces of the step's container cannot be read"}
-	case answer != answerHere || len(fds) == 0 || user && len(fds) != 2:
+	case answer != answerHere || len(fds) != 2:
 		closeAll(fds)
 		return nil, errors.New("the container has ended")
 	}
-	ns := &namespaces{mount: fds[0]}
-	if user {
-		ns.user = fds[1]
-	}
-	return ns, nil
+	return &namespaces{mount: fds[0], user: fds[1]}, nil
 }
 
 // join becomes the joining stage of this program in the namespaces of another task's container.
@@ -178,7 +183,10 @@ func join(ns *namespaces, raw []byte, user bool) error {
 	// The entry reads the descriptors as the bytes behind the name; zero would end the word.
 	for _, fd := range fds {
 		kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
-		if err != nil || kept > 255 {
+		if err == nil && kept > 255 {
+			err = errors.Join(unix.EMFILE, unix.Close(kept)) // the command would have it
+		}
+		if err != nil {
 			return aloneError{"too many descriptors are open"}
 		}
 		name += string([]byte{byte(kept)})

@@ -11,9 +11,9 @@ import (
 
 // What the file server answers a task that asks for its container's namespaces.
 const (
-	answerHere   = 'y' // with their descriptors
-	answerGone   = 'n' // the last process has ended
-	answerClosed = 'x' // there are processes, but the kernel shows their namespaces to nobody
+	answerHere   = "here"   // with their descriptors
+	answerGone   = "gone"   // the last process has ended
+	answerClosed = "closed" // there are processes, but the kernel shows their namespaces to nobody
 )
 
 // sharer is the part of the file server that lets other tasks of a step into the container. It holds none of the container's
@@ -23,18 +23,31 @@ type sharer struct {
 	task  int    // a process that was in there
 }
 
+// sayComplete is the leader's word to its file server that other tasks may come in: the number of its mount namespace. A server that lets
+// none in does not listen.
+func sayComplete(sock int) {
+	var ns unix.Stat_t
+	if unix.Stat("/proc/self/ns/mnt", &ns) == nil {
+		_ = unix.Sendmsg(sock, []byte(strconv.FormatUint(ns.Ino, 10)), nil, nil, unix.MSG_NOSIGNAL)
+	}
+}
+
 // answerTasks answers at the listening socket once leader's container is complete, which it says at sock. Where it ends before that, so does
 // this program, as its mount is gone, and those who wait see their connections closed.
 func answerTasks(listener, sock int) {
 	leader, err := unix.GetsockoptUcred(sock, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil || !isReady(sock) {
+	if err != nil {
 		return
 	}
-	var ns unix.Stat_t
-	if unix.Stat(namespaceOf(int(leader.Pid), "mnt"), &ns) != nil {
-		ns.Ino = 0 // the leader ended already, or does not show it: nobody will be found
+	text, _, err := receiveFDs(sock)
+	if err != nil {
+		return
 	}
-	s := &sharer{inode: ns.Ino, task: int(leader.Pid)}
+	inode, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return
+	}
+	s := &sharer{inode: inode, task: int(leader.Pid)}
 	for {
 		conn, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
@@ -45,17 +58,6 @@ func answerTasks(listener, sock int) {
 		}
 		s.answer(conn)
 		_ = unix.Close(conn)
-	}
-}
-
-// isReady waits for the leader's word.
-func isReady(sock int) bool {
-	var word [1]byte
-	for {
-		n, err := unix.Read(sock, word[:])
-		if !errors.Is(err, unix.EINTR) {
-			return n == 1 && err == nil
-		}
 	}
 }
 
@@ -72,11 +74,11 @@ func (s *sharer) answer(conn int) {
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
-	_ = unix.Sendmsg(conn, []byte{word}, rights, nil, unix.MSG_NOSIGNAL) // a task that has ended needs no answer
+	_ = unix.Sendmsg(conn, []byte(word), rights, nil, unix.MSG_NOSIGNAL) // a task that has ended needs no answer
 }
 
 // find opens the namespaces of a process in the container: of the one that was found last, or else of any.
-func (s *sharer) find() (word byte, fds []int) {
+func (s *sharer) find() (word string, fds []int) {
 	fds, err := s.open(s.task)
 	if err == nil {
 		return answerHere, fds
@@ -127,26 +129,29 @@ func closeAll(fds []int) {
 	}
 }
 
-// receiveFDs receives a byte and what descriptors come with it.
-func receiveFDs(sock int) (word byte, fds []int, err error) {
-	text, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(2*4))
-	n, oobn, _, _, err := unix.Recvmsg(sock, text, oob, unix.MSG_CMSG_CLOEXEC)
+// receiveFDs receives a text and what descriptors come with it, two at most.
+func receiveFDs(sock int) (text string, fds []int, err error) {
+	raw, oob := make([]byte, 64), make([]byte, unix.CmsgSpace(2*4))
+	n, oobn, _, _, err := unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		n, oobn, _, _, err = unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)
+	}
 	if err != nil {
-		return 0, nil, err
+		return "", nil, err
 	}
 	if n == 0 {
-		return 0, nil, errors.New("the connection was closed")
+		return "", nil, errors.New("the connection was closed")
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
 	if err != nil {
-		return 0, nil, err
+		return "", nil, err
 	}
 	for _, m := range messages {
 		rights, err := unix.ParseUnixRights(&m)
 		if err != nil {
-			return 0, nil, err
+			return "", nil, err
 		}
 		fds = append(fds, rights...)
 	}
-	return text[0], fds, nil
+	return string(raw[:n]), fds, nil
 }
