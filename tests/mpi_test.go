@@ -40,7 +40,7 @@ func TestMPI(t *testing.T) {
 		out, err := exec.Command("lab/enter", dir+"/root", "--user", "4242", "--bind", binDir+":/opt/hpc3/bin", "--bind", dir+"/layout:/layout",
 			"--bind", work+":/lab", "--", "env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin", "HOME=/lab", "HPC3_ENGINE=native", "OMPI_MCA_pml=ob1",
 			"OMPI_MCA_btl=self,vader", "OMPI_MCA_btl_vader_single_copy_mechanism=cma", "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_MCA_plm_rsh_agent=",
-			"mpirun", "-np", "2", "hpc3-run", "-q", option, "--container-entrypoint", "none", "oci:/layout", "python3", "/lab/ranks.py").CombinedOutput()
+			"mpirun", "-np", "2", "sh", "-c", `sleep $OMPI_COMM_WORLD_RANK; exec "$@"`, "sh", "hpc3-run", "-q", option, "--container-entrypoint", "none", "oci:/layout", "python3", "/lab/ranks.py").CombinedOutput()
 		return string(out), err
 	}
 	out, err := mpirun("--container-share")

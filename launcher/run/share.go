@@ -75,7 +75,8 @@ func (st *stage) shareName(group string, sif *os.File) string {
 		return ""
 	}
 	hash := sha256.New()
-	fmt.Fprintln(hash, group, file.Dev, file.Ino, file.Size, file.Mtim, len(raw))
+	// Not the time of its change: every start notes there that the file is in use.
+	fmt.Fprintln(hash, group, file.Dev, file.Ino, file.Size, len(raw))
 	for _, ns := range []string{"user", "mnt", "pid"} { // what the caller sees of the node
 		link, err := os.Readlink("/proc/self/ns/" + ns)
 		if err != nil {
