@@ -198,3 +198,37 @@ cd ` + dir + `; "$@" 'grep -o "@hpc3-.*" /proc/net/unix >name; echo >up' && whil
 		t.Errorf("%v; stdout %q, stderr %s", err, out.String(), messages.String())
 	}
 }
+
+// Where the file server is killed, the next task makes a container anew; where one that joined is killed, the others go on.
+func TestSharedContainerLosesItsServer(t *testing.T) {
+	l := need(t)
+	for _, who := range callers {
+		dir := open(t)
+		got := l.run(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+cd ` + dir + `; mkfifo in; exec 9<>in
+"$@" 'echo leader $(readlink /proc/self/ns/mnt); echo >up1; read x' <in 9>&- & leader=$!
+while [ ! -e up1 ]; do sleep 0.01; done
+"$@" 'echo second $(readlink /proc/self/ns/mnt); echo >up2; exec /usr/bin/sleep 1000' 9>&- & second=$!
+while [ ! -e up2 ]; do sleep 0.01; done
+kill -9 $second; wait $second
+"$@" 'echo third $(readlink /proc/self/ns/mnt)' 9>&-
+for p in /proc/[0-9]*; do
+	[ "$(readlink $p/exe)" = ` + l.program + ` ] && kill -9 ${p#/proc/} && while readlink $p/exe; do sleep 0.01; done
+done >/dev/null 2>&1
+"$@" 'echo fourth $(readlink /proc/self/ns/mnt)' 9>&-
+echo >&9; wait $leader; exit 0`})
+		where := map[string]string{}
+		for line := range strings.Lines(got.stdout) {
+			if task, space, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+				where[task] = space
+			}
+		}
+		if where["leader"] == "" || where["second"] != where["leader"] || where["third"] != where["leader"] {
+			t.Errorf("%s: the tasks before the server was killed were in %v; stderr: %s", who.name, where, got.stderr)
+		}
+		if where["fourth"] == "" || where["fourth"] == where["leader"] {
+			t.Errorf("%s: the task after the server was killed was in %v; stderr: %s", who.name, where, got.stderr)
+		}
+		eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
+	}
+}
