@@ -146,6 +146,7 @@ func (l *lab) walk(t *testing.T, p person, engine string) {
 		{name: "the user in the environment", args: []string{"IMAGE", "sh", "-c", `test "$USER" = "$(id -un)" && test "$LOGNAME" = "$USER" && echo "$SHELL"`}, want: "/bin/bash\n"},
 		{name: "a variable of the host", args: []string{"IMAGE", "printenv", "HOSTVAR"}, want: "from the host\n"},
 		{name: "a bind", args: []string{"-B", "/usr/share/doc:/not/in/the/image:ro", "IMAGE", "sh", "-c", "ls -d /not/in/the/image; touch /not/in/the/image/x 2>/dev/null || echo read-only"}, want: "/not/in/the/image\nread-only\n"},
+		{name: "memory", args: []string{"-B", "tmpfs:/not/in/the/image", "IMAGE", "sh", "-c", "touch /not/in/the/image/x && ls /not/in/the/image && ls -A /tmp/../not/in/the"}, want: "x\nimage\n"},
 		{name: "a bind that is not there", args: []string{"-B", "/no/such/dir:/data", "IMAGE", "true"}, status: 125, stderr: "mount"},
 		{name: "a read-only image", args: []string{"IMAGE", "sh", "-c", "touch /usr/x 2>/dev/null || echo read-only"}, want: "read-only\n"},
 		{name: "a writable layer", args: []string{"--container-writable", "IMAGE", "sh", "-c", "touch /usr/x && echo written"}, want: "written\n"},

@@ -38,12 +38,12 @@ func main() {
 	os.Exit(status)
 }
 
-// interruptible returns a context that SIGINT, SIGTERM and SIGHUP end, so that nothing half-made stays. A signal that the caller
+// interruptible returns a context that SIGINT, SIGTERM, SIGHUP and SIGQUIT end, so that nothing half-made stays. A signal that the caller
 // has the process ignore (nohup, a background job of a script) stays ignored, for the command as well.
 func interruptible() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(s) {
 			signal.Notify(signals, s)
 		}

@@ -8,12 +8,15 @@ import (
 	"strings"
 )
 
-// Mount is one bind of a host file or directory into the container.
+// Mount is one bind of a host file or directory into the container, or an empty directory in memory.
 type Mount struct {
-	Source  string   // on the host; absolute, or relative to the caller's working directory
+	Source  string   // on the host; absolute, or relative to the caller's working directory; or Tmpfs
 	Target  string   // absolute path in the container
 	Options []string // of MountOptions, without duplicates, in the order given
 }
+
+// Tmpfs is the source of a directory in memory, as pyxis calls it. A directory of that name is "./tmpfs".
+const Tmpfs = "tmpfs"
 
 // MountOptions are the words that a bind may carry. Of a pair that contradicts itself only one may be given.
 var MountOptions = []string{"ro", "rw", "nosuid", "nodev", "noexec", "rbind", "bind"} //nolint:gochecknoglobals // a constant list
@@ -31,6 +34,7 @@ func (m Mount) String() string {
 }
 
 // ParseMount reads "SRC[:DST[:OPTS]]". OPTS are joined by "+", as pyxis does, since a comma separates mounts.
+// "tmpfs:DST[:OPTS]" is a directory in memory.
 // Without DST the source is bound at its own path, which must then be absolute. A colon cannot be part of a path.
 func ParseMount(s string) (Mount, error) {
 	parts := strings.Split(s, ":")
@@ -58,6 +62,9 @@ func ParseMount(s string) (Mount, error) {
 			return Mount{}, fmt.Errorf("mount %q: %w", s, err)
 		}
 		m.Options = opts
+	}
+	if m.Source == Tmpfs && (slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")) {
+		return Mount{}, fmt.Errorf("mount %q: a tmpfs is no bind; for a directory of this name write ./%s", s, Tmpfs)
 	}
 	return m, nil
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -40,24 +41,28 @@ func findAccount(ctx context.Context, uid int) (account, bool) {
 	id := strconv.Itoa(uid)
 	if f, err := os.Open("/etc/passwd"); err == nil {
 		defer f.Close()
-		if line, ok := findLine(f, id); ok {
+		if line, ok := findLines(f, id)[id]; ok {
 			return parseAccount(line), true
 		}
 	}
-	for _, getent := range []string{"/usr/bin/getent", "/bin/getent"} {
-		if _, err := os.Stat(getent); err != nil {
+	line, ok := getent(ctx, "passwd", id)[id]
+	return parseAccount(line), ok
+}
+
+// getent asks the node's name service for numbers and returns the lines of those it knows.
+func getent(ctx context.Context, database string, ids ...string) map[string]string {
+	for _, program := range []string{"/usr/bin/getent", "/bin/getent"} {
+		if _, err := os.Stat(program); err != nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, getentLimit)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, getent, "passwd", id).Output()
-		if err != nil {
-			return account{}, false
-		}
-		line, ok := findLine(bytes.NewReader(out), id)
-		return parseAccount(line), ok
+		cmd := exec.CommandContext(ctx, program, append([]string{database}, ids...)...)
+		cmd.WaitDelay = getentLimit // what it started may hold its pipe longer than it lives
+		out, _ := cmd.Output()      // it fails if one number is not known, and says the others
+		return findLines(bytes.NewReader(out), ids...)
 	}
-	return account{}, false
+	return nil
 }
 
 func parseAccount(line string) account {
@@ -65,16 +70,22 @@ func parseAccount(line string) account {
 	return account{name: f[0], uid: f[2], gid: f[3], gecos: f[4]}
 }
 
-// findLine returns the first line whose third field, the number of a user or group, is want.
-func findLine(r io.Reader, want string) (string, bool) {
+// findLines returns, by their third field, the first lines whose third field, the number of a user or group, is one of those wanted.
+func findLines(r io.Reader, wanted ...string) map[string]string {
+	found, left := make(map[string]string, len(wanted)), make(map[string]bool, len(wanted))
+	for _, id := range wanted {
+		left[id] = true
+	}
 	scan := bufio.NewScanner(io.LimitReader(r, maxDatabase))
-	for scan.Scan() {
-		fields := strings.Split(scan.Text(), ":")
-		if len(fields) > 2 && fields[2] == want {
-			return scan.Text(), true
+	scan.Buffer(nil, maxDatabase) // a group's line names all its members
+	for len(left) > 0 && scan.Scan() {
+		fields := strings.SplitN(scan.Text(), ":", 4)
+		if len(fields) > 2 && left[fields[2]] {
+			found[fields[2]] = scan.Text()
+			delete(left, fields[2])
 		}
 	}
-	return "", false
+	return found
 }
 
 // synthetic makes up an account for a user whom the node does not know either.
@@ -83,21 +94,28 @@ func synthetic(uid, gid int) account {
 	return account{name: "user" + id, uid: id, gid: strconv.Itoa(gid)}
 }
 
-// groupLines returns a line for each of the caller's groups, by the node's group file or made up, without members.
-func groupLines(gids []int) []string {
+// groupLines returns a line for each of the caller's groups, by the node's group file, its name service, or made up, without members.
+func groupLines(ctx context.Context, gids []int) []string {
 	slices.Sort(gids)
-	raw, err := os.ReadFile("/etc/group")
-	if err != nil {
-		raw = nil // the names are a convenience
+	var ids []string
+	for _, gid := range slices.Compact(gids) {
+		ids = append(ids, strconv.Itoa(gid))
+	}
+	known := map[string]string{}
+	if f, err := os.Open("/etc/group"); err == nil { // else there are no names, which are a convenience
+		defer f.Close()
+		known = findLines(f, ids...)
+	}
+	if missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return known[id] != "" }); len(missing) > 0 {
+		maps.Copy(known, getent(ctx, "group", missing...))
 	}
 	var lines []string
-	for _, gid := range slices.Compact(gids) {
-		id := strconv.Itoa(gid)
-		line, ok := findLine(bytes.NewReader(raw), id)
-		if !ok {
-			line = "group" + id + ":x:" + id + ":"
+	for _, id := range ids {
+		name, _, _ := strings.Cut(known[id], ":")
+		if name == "" {
+			name = "group" + id
 		}
-		lines = append(lines, strings.Join(strings.Split(line, ":")[:3], ":")+":")
+		lines = append(lines, name+":x:"+id+":")
 	}
 	return lines
 }
@@ -106,7 +124,7 @@ func groupLines(gids []int) []string {
 // even where the image has someone else of that number. Root is the image's own, where the image knows root.
 func withUser(passwd []byte, line string) []byte {
 	id := strings.Split(line, ":")[2]
-	if _, known := findLine(bytes.NewReader(passwd), id); known && id == "0" {
+	if id == "0" && len(findLines(bytes.NewReader(passwd), id)) > 0 {
 		return passwd
 	}
 	return append([]byte(line+"\n"), passwd...)
@@ -115,8 +133,13 @@ func withUser(passwd []byte, line string) []byte {
 // withGroups returns a group file with lines for the numbers that it lacks.
 func withGroups(group []byte, lines []string) []byte {
 	group = slices.Clone(group)
+	var ids []string
 	for _, line := range lines {
-		if _, known := findLine(bytes.NewReader(group), strings.Split(line, ":")[2]); known {
+		ids = append(ids, strings.Split(line, ":")[2])
+	}
+	known := findLines(bytes.NewReader(group), ids...)
+	for i, line := range lines {
+		if _, has := known[ids[i]]; has {
 			continue
 		}
 		if len(group) > 0 && group[len(group)-1] != '\n' {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // execApptainer becomes "apptainer exec", which becomes the command.
@@ -41,11 +42,11 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	}
 	args = append(args, devices...)
 	for _, m := range p.Mounts {
-		spec, err := mountSpec(m.Source, m.Target, m.Options)
+		flag, spec, err := mountFlag(m)
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "--mount", spec)
+		args = append(args, flag, spec)
 	}
 	if p.Writable {
 		args = append(args, "--writable-tmpfs")
@@ -66,23 +67,28 @@ func (p *Plan) prepared(img image, words []string) []string {
 	return append([]string{"/bin/sh", "-c", prepare, p.ErrorPrefix, home, p.Workdir}, words...)
 }
 
-// mountSpec writes a bind as --mount reads it: CSV, so that a path may hold commas and quotes. Apptainer's binds are nosuid and
-// nodev in any case.
-func mountSpec(source, target string, options []string) (string, error) {
-	if slices.Contains(options, "noexec") {
-		return "", fault.New(fault.Mount, "binding %s: Apptainer knows no option noexec", source).Hint("use --engine native")
+// mountFlag writes a mount as Apptainer reads it: CSV, so that a path may hold commas and quotes. Its binds and its scratch directories,
+// which are in memory, are nosuid and nodev in any case.
+func mountFlag(m option.Mount) (flag, spec string, err error) {
+	if slices.Contains(m.Options, "noexec") {
+		return "", "", fault.New(fault.Mount, "binding %s: Apptainer knows no option noexec", m.Source).Hint("use --engine native")
 	}
-	fields := []string{"type=bind", "source=" + filepath.Clean(source), "destination=" + target}
-	if slices.Contains(options, "ro") {
+	flag, fields := "--mount", []string{"type=bind", "source=" + filepath.Clean(m.Source), "destination=" + m.Target}
+	switch {
+	case m.Source == option.Tmpfs && m.ReadOnly():
+		return "", "", fault.New(fault.Mount, "mounting a tmpfs at %s: Apptainer makes none that is read-only", m.Target).Hint("use --engine native")
+	case m.Source == option.Tmpfs:
+		flag, fields = "--scratch", []string{m.Target}
+	case m.ReadOnly():
 		fields = append(fields, "ro")
 	}
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	if err := w.Write(fields); err != nil {
-		return "", err
+		return "", "", err
 	}
 	w.Flush()
-	return strings.TrimSuffix(b.String(), "\n"), w.Error()
+	return flag, strings.TrimSuffix(b.String(), "\n"), w.Error()
 }
 
 // apptainerEnv is the command's environment. Apptainer passes it on but for what the image sets, and takes what is to win over the

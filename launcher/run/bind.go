@@ -14,6 +14,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // source is a bind whose source is held open, since the node's paths are elsewhere once the scaffold is the root.
@@ -23,13 +24,16 @@ type source struct {
 	stat unix.Stat_t
 }
 
-func (s source) isDir() bool { return s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+func (s source) isDir() bool { return s.inMemory() || s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// inMemory tells whether the source is no path of the node but a file system of its own.
+func (s source) inMemory() bool { return s.Source == option.Tmpfs }
 
 func (st *stage) openSources() ([]source, error) {
 	var sources []source
 	for _, b := range st.Mounts {
 		s := source{bindMount: b}
-		if b.Kind != device.Bind {
+		if b.Kind != device.Bind || s.inMemory() {
 			sources = append(sources, s)
 			continue
 		}
@@ -115,6 +119,11 @@ func (c *container) mountTmpfs(s source) error {
 	if err := unix.Mount("hpc3", procFD(target), "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, s.Source); err != nil {
 		return err
 	}
+	return c.ownsAt(rel)
+}
+
+// ownsAt is owns for what is mounted at a path now.
+func (c *container) ownsAt(rel string) error {
 	top, err := openIn(c.root, rel)
 	if err != nil {
 		return err
@@ -173,6 +182,12 @@ func (c *container) bind(s source) error {
 		return err
 	}
 	defer unix.Close(target)
+	if s.inMemory() {
+		if err := unix.Mount(s.Source, procFD(target), "tmpfs", s.flags()|unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+			return err
+		}
+		return c.ownsAt(rel)
+	}
 	from, to := procFD(s.fd), procFD(target)
 	err = unix.EINVAL
 	if slices.Contains(s.Options, "bind") {
@@ -217,16 +232,24 @@ var attributes = map[string][2]uint64{ //nolint:gochecknoglobals // a constant t
 	"noexec": {unix.MOUNT_ATTR_NOEXEC, unix.MS_NOEXEC},
 }
 
-// restrict applies ro and its like, to the mounts below as well.
-func (s source) restrict(root int, rel string) error {
-	var attr unix.MountAttr
+// flags are the options as mount(2) takes them.
+func (s source) flags() uintptr {
 	var flags uintptr
 	for _, o := range s.Options {
-		attr.Attr_set |= attributes[o][0]
 		flags |= uintptr(attributes[o][1])
 	}
+	return flags
+}
+
+// restrict applies ro and its like, to the mounts below as well.
+func (s source) restrict(root int, rel string) error {
+	flags := s.flags()
 	if flags == 0 {
 		return nil
+	}
+	var attr unix.MountAttr
+	for _, o := range s.Options {
+		attr.Attr_set |= attributes[o][0]
 	}
 	fd, err := openIn(root, rel) // what is mounted there now
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 func (p *Plan) warn(text string) {
@@ -60,11 +61,11 @@ func (p *Plan) apptainerDevices() ([]string, error) {
 		if !ownDirectory(dir) || within(dir, "/tmp") || within(dir, "/var/tmp") {
 			continue
 		}
-		spec, err := mountSpec(dir, dir, nil)
+		flag, spec, err := mountFlag(option.Mount{Source: dir, Target: dir})
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "--mount", spec)
+		args = append(args, flag, spec)
 	}
 	return args, nil
 }

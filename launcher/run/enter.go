@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
-	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -50,7 +49,9 @@ func (st *stage) become() error {
 	if err := dropPrivileges(); err != nil {
 		return fault.New(fault.Engine, "giving up privileges: %w", err)
 	}
-	ignoreSignals(st.Ignored)
+	if err := errors.Join(restoreSignals(st.Ignored, st.Blocked), restoreFileLimit(st.FileSize)); err != nil {
+		return fault.New(fault.Engine, "restoring signals and limits: %w", err)
+	}
 	return st.exec()
 }
 
@@ -139,12 +140,37 @@ func dropPrivileges() error {
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// ignoreSignals ignores what the caller ignored. Go's runtime has put its handlers there, and exec makes a handled signal one
-// that kills. What it does not handle stays as it was.
-func ignoreSignals(set uint64) {
-	for n := range syscall.Signal(32) {
-		if set&(1<<n) != 0 {
-			signal.Ignore(n)
+// restoreSignals ignores and blocks what the caller did. Go's runtime has put its handlers there, and exec makes a handled signal one
+// that kills; and it has unblocked what it cannot do without. It would not ignore all of them for us.
+func restoreSignals(ignored, blocked uint64) error {
+	ignore := [8]uintptr{1} // SIG_IGN, first in the structure of every architecture
+	for n := range uintptr(64) {
+		if ignored&(1<<n) == 0 {
+			continue
+		}
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0); errno != 0 {
+			return errno
 		}
 	}
+	var mask unix.Sigset_t
+	mask.Val[0] = blocked
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &mask, nil)
+}
+
+// withoutFileLimit lifts the limit of file sizes as far as the caller may, since the files that a start writes, in memory, are not his. It
+// returns the limit as it was.
+func withoutFileLimit() (uint64, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return 0, err
+	}
+	return limit.Cur, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit.Max, Max: limit.Max})
+}
+
+func restoreFileLimit(cur uint64) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	return unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: cur, Max: limit.Max})
 }

@@ -1,6 +1,7 @@
 #include "textflag.h"
 
 #define SYS_rt_sigaction 13
+#define SYS_rt_sigprocmask 14
 #define SYS_clone 56
 #define SYS_exit_group 231
 #define SYS_unshare 272
@@ -29,6 +30,14 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	JEQ  serve
 
 plain:
+	MOVL $SYS_rt_sigprocmask, AX
+	XORL DI, DI
+	XORL SI, SI
+	LEAQ -64(SP), DX
+	MOVL $8, R10
+	SYSCALL
+	MOVQ -64(SP), BX
+	MOVQ BX, ·entryBlocked(SB)
 	XORL BX, BX
 	MOVL $1, R12
 
@@ -47,7 +56,7 @@ signal:
 
 next:
 	INCL R12
-	CMPL R12, $32
+	CMPL R12, $64
 	JLT  signal
 	MOVQ BX, ·entryIgnored(SB)
 	JMP  start

@@ -3,6 +3,7 @@
 #define SYS_exit_group 94
 #define SYS_unshare 97
 #define SYS_rt_sigaction 134
+#define SYS_rt_sigprocmask 135
 #define SYS_clone 220
 #define SYS_setns 268
 #define SIGCHLD 17
@@ -25,9 +26,17 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	BEQ  serve
 
 plain:
+	SUB  $64, RSP
+	MOVD $0, R0
+	MOVD $0, R1
+	MOVD RSP, R2
+	MOVD $8, R3
+	MOVD $SYS_rt_sigprocmask, R8
+	SVC
+	MOVD (RSP), R9
+	MOVD R9, ·entryBlocked(SB)
 	MOVD $0, R9
 	MOVD $1, R10
-	SUB  $64, RSP
 
 signal:
 	MOVD R10, R0
@@ -46,7 +55,7 @@ signal:
 
 next:
 	ADD  $1, R10, R10
-	CMP  $32, R10
+	CMP  $64, R10
 	BLT  signal
 	ADD  $64, RSP
 	MOVD R9, ·entryIgnored(SB)

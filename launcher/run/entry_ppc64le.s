@@ -2,6 +2,7 @@
 
 #define SYS_clone 120
 #define SYS_rt_sigaction 173
+#define SYS_rt_sigprocmask 174
 #define SYS_exit_group 234
 #define SYS_unshare 282
 #define SYS_setns 350
@@ -28,6 +29,13 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	BEQ  serve
 
 plain:
+	MOVD $0, R3
+	MOVD $0, R4
+	ADD  $-64, R1, R5
+	MOVD $8, R6
+	SYSCALL $SYS_rt_sigprocmask
+	MOVD -64(R1), R14
+	MOVD R14, ·entryBlocked(SB)
 	MOVD $0, R14
 	MOVD $1, R15
 
@@ -47,7 +55,7 @@ signal:
 
 next:
 	ADD  $1, R15, R15
-	CMP  R15, $32
+	CMP  R15, $64
 	BLT  signal
 	MOVD R14, ·entryIgnored(SB)
 	BR   start

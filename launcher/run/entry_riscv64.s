@@ -3,6 +3,7 @@
 #define SYS_exit_group 94
 #define SYS_unshare 97
 #define SYS_rt_sigaction 134
+#define SYS_rt_sigprocmask 135
 #define SYS_clone 220
 #define SYS_setns 268
 #define SIGCHLD 17
@@ -32,9 +33,17 @@ byte:
 	BEQ  X20, X21, serve
 
 plain:
+	ADD  $-64, X2
+	MOV  $0, A0
+	MOV  $0, A1
+	MOV  X2, A2
+	MOV  $8, A3
+	MOV  $SYS_rt_sigprocmask, A7
+	ECALL
+	MOV  (X2), X18
+	MOV  X18, ·entryBlocked(SB)
 	MOV  $0, X18
 	MOV  $1, X19
-	ADD  $-64, X2
 
 signal:
 	MOV  X19, A0
@@ -52,7 +61,7 @@ signal:
 
 next:
 	ADD  $1, X19, X19
-	MOV  $32, X20
+	MOV  $64, X20
 	BLT  X19, X20, signal
 	ADD  $64, X2
 	MOV  X18, ·entryIgnored(SB)

@@ -107,9 +107,10 @@ func (l *lab) images(show string) error {
 		"bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "sbin": link("usr/bin"), "var/run": link("/run"), "run/keep": text(""),
 		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"), "dev/null": null(), "srv/null": null(),
 	}
-	for _, p := range []string{"cat", "ls", "env", "id", "whoami", "sleep", "stat", "touch", "mkdir", "rm", "mv", "ln", "readlink", "grep", "stty", "dd", "tr", "chmod"} {
+	for _, p := range []string{"cat", "ls", "env", "id", "whoami", "sleep", "stat", "touch", "mkdir", "rm", "mv", "ln", "readlink", "grep", "stty", "dd", "tr", "chmod", "unshare", "mount", "umount"} {
 		tools["usr/bin/"+p] = host("")
 	}
+	tools["usr/bin/suid-id"] = file{from: "/usr/bin/id", mode: 0o6755, copied: true}
 	if err := l.image(&l.bash, "bash.sqfs", common, tools, tree{"usr/bin/bash": host(""), "usr/bin/sh": host("/usr/bin/dash")}); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 	"github.com/hpc3-project/hpc3/probe"
 )
@@ -111,6 +112,12 @@ func executable(img *squashfs.FS, path string) bool {
 func (p *Plan) checkMounts() error {
 	p.Mounts = slices.Clone(p.Mounts)
 	for i, m := range p.Mounts {
+		if covers(m.Source, m.Target) {
+			return fault.New(fault.Mount, "binding %s over %s: the container would not work", m.Source, m.Target).Hint("bind to a directory below it")
+		}
+		if m.Source == option.Tmpfs {
+			continue
+		}
 		if !strings.HasPrefix(m.Source, "/") {
 			p.Mounts[i].Source = p.Cwd + "/" + m.Source
 		}
@@ -120,9 +127,6 @@ func (p *Plan) checkMounts() error {
 				err = perr.Err
 			}
 			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
-		}
-		if covers(m.Source, m.Target) {
-			return fault.New(fault.Mount, "binding %s over %s: the container would not work", m.Source, m.Target).Hint("bind to a directory below it")
 		}
 	}
 	return nil

@@ -33,6 +33,7 @@ func TestBinds(t *testing.T) {
 	for _, who := range callers {
 		t.Run(who.name, func(t *testing.T) { l.binds(t, who, data(t)) })
 	}
+	t.Cleanup(func() { os.Remove("/hpc3-dev") })
 }
 
 func (l *lab) binds(t *testing.T, who who, dir string) {
@@ -57,6 +58,12 @@ func (l *lab) binds(t *testing.T, who who, dir string) {
 		{"a mount below", []option.Mount{bind(dir, "/d")}, "touch /d/sub/yes && echo made", "made\n", "mkdir -p " + dir + "/sub; mount -t tmpfs -o mode=1777 x " + dir + "/sub"},
 		{"noexec", []option.Mount{bind(dir, "/d", "noexec", "nosuid", "nodev")}, "grep ' /d ' /proc/self/mountinfo | tr ' ' '\n' | grep nosuid", "rw,nosuid,nodev,noexec,relatime\n", ""},
 		{"flags of the source are kept", []option.Mount{bind(dir, "/d", "ro")}, "grep ' /d ' /proc/self/mountinfo | tr ' ' '\n' | grep ^ro,", "ro,nosuid,nodev,noexec,relatime\n", "mount --bind " + dir + " " + dir + "; mount -o remount,bind,nosuid,nodev,noexec " + dir},
+		{"noexec, tried", []option.Mount{bind(dir, "/d", "noexec")}, "cp=/d/run; echo 'echo ran' >$cp; chmod 755 $cp; $cp 2>/dev/null || echo refused; rm $cp", "refused\n", ""},
+		{"nodev, tried", []option.Mount{bind("/hpc3-dev", "/d"), bind("/hpc3-dev", "/e", "nodev")}, "cat /d/null && echo open; cat /e/null 2>/dev/null || echo refused", "open\nrefused\n", "mkdir -p /hpc3-dev; mount -t tmpfs -o mode=755 x /hpc3-dev; mknod -m 666 /hpc3-dev/null c 1 3"},
+		{"setuid files", []option.Mount{bind("/hpc3-dev", "/d")}, "[ $(/d/id -u) = $(id -u) ] && [ $(suid-id -u) = $(id -u) ] && [ $(suid-id -g) = $(id -g) ] && echo 'no effect'", "no effect\n", "mkdir -p /hpc3-dev; mount -t tmpfs -o mode=755 x /hpc3-dev; cp /usr/bin/id /hpc3-dev; chown 12345:12345 /hpc3-dev/id; chmod 6755 /hpc3-dev/id"},
+		{"read-only, tried from a namespace below", []option.Mount{bind(dir, "/d", "ro")}, "exec 2>/dev/null; unshare -Urm sh -c 'mount -o remount,bind,rw /d || umount /d || umount -l /d || mount -o remount,bind,rw / || touch /d/no || touch /etc/no || exit 7'; [ $? = 7 ] || [ $(id -u) = 0 ] && ! touch /d/no && echo refused", "refused\n", ""},
+		{"in memory", []option.Mount{bind(option.Tmpfs, "/no/such/dir")}, "touch /no/such/dir/new && ls /no/such/dir; grep ' /no/such/dir ' /proc/self/mountinfo | tr ' ' '\n' | grep nosuid", "new\nrw,nosuid,nodev,relatime\n", ""},
+		{"in memory, over the node's", []option.Mount{bind(dir, "/d"), bind(option.Tmpfs, "/d/sub", "noexec"), bind(option.Tmpfs, "/tmp", "ro")}, "ls /d/sub /tmp; touch /tmp/no 2>/dev/null || echo refused; echo >/d/sub/x; chmod 755 /d/sub/x; /d/sub/x 2>/dev/null || echo refused", "/d/sub:\n\n/tmp:\nrefused\nrefused\n", "mkdir -p " + dir + "/sub; touch " + dir + "/sub/hidden"},
 		{"through an absolute symlink of the image", []option.Mount{bind(dir, "/var/run/x")}, "ls /run; cat /run/x/file", "keep\nsystemd\nx\ndata\n", ""},
 		{"a symlink that points out stays inside", []option.Mount{bind(dir, "/escape/x")}, "cat /opt/x/file", "data\n", ""},
 		{"a dangling symlink", nil, "readlink /etc/resolv.conf; cat /etc/resolv.conf >/dev/null && echo there", "../run/systemd/resolve/stub-resolv.conf\nthere\n", ""},
@@ -90,6 +97,8 @@ func TestBindsRefused(t *testing.T) {
 		{"over the root", option.Mount{Source: dir, Target: "/"}, "would not work", ""},
 		{"over proc", option.Mount{Source: dir, Target: "/proc"}, "would not work", ""},
 		{"over the root by a symlink", option.Mount{Source: dir, Target: "/toroot"}, "would not work", ""},
+		{"memory over the root", option.Mount{Source: option.Tmpfs, Target: "/"}, "would not work", ""},
+		{"memory on a file", option.Mount{Source: option.Tmpfs, Target: "/etc/passwd"}, "not a directory", ""},
 		{"loop", option.Mount{Source: dir, Target: "/loop/x"}, "too many levels of symbolic links", ""},
 		{"directory on file", option.Mount{Source: dir, Target: "/etc/passwd"}, "not a directory", ""},
 		{"file on directory", option.Mount{Source: dir + "/file", Target: "/usr"}, "not a directory", ""},

@@ -31,6 +31,10 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 		return err
 	}
 	st := p.stage(ctx, img, words)
+	var err error
+	if st.FileSize, err = withoutFileLimit(); err != nil {
+		return fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
+	}
 	raw, err := st.pack()
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
@@ -45,7 +49,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	}
 	plan, err := writeMemory(raw)
 	if err != nil {
-		return fault.New(fault.Engine, "handing over the plan: %w", err)
+		return fault.New(fault.Engine, "handing over the plan: %w", err).Hint("if the job limits the size of files, start without: ulimit -f unlimited")
 	}
 	sock, err := p.startServer(sif, listener)
 	if err != nil {
@@ -134,6 +138,8 @@ func canMount() bool {
 func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	uid, gid := os.Getuid(), os.Getgid()
 	home := homeIn(p.Home)
+	ctx, cancel := context.WithTimeout(ctx, getentLimit) // for all that is asked
+	defer cancel()
 	who, ok := findAccount(ctx, uid)
 	if !ok {
 		who = synthetic(uid, gid)
@@ -150,8 +156,8 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	}
 	st := stage{
 		Words: words, Env: env.list(), Mounts: p.binds(home, found),
-		Passwd: who.line(home, img.shell()), Groups: groupLines(append(groups, gid)),
-		Writable: p.Writable, UID: uid, GID: gid, Ignored: entryIgnored, Prefix: p.ErrorPrefix, SIF: p.SIF,
+		Passwd: who.line(home, img.shell()), Groups: groupLines(ctx, append(groups, gid)),
+		Writable: p.Writable, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
 	if p.Workdir != "" {
 		st.Workdirs, st.Strict = []string{p.Workdir}, true

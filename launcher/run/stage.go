@@ -22,6 +22,8 @@ type stage struct {
 	Writable bool
 	UID, GID int
 	Ignored  uint64 // the signals that the caller ignores: bit N is signal N
+	Blocked  uint64 // his signal mask
+	FileSize uint64 // his limit of file sizes
 	Prefix   string // of messages
 	SIF      string // its name, for messages
 }
@@ -61,6 +63,8 @@ func (st *stage) pack() ([]byte, error) {
 	p.number(st.UID)
 	p.number(st.GID)
 	p.number(int(st.Ignored))
+	p.number(int(st.Blocked))
+	p.number(int(st.FileSize))
 	p.text(st.Prefix)
 	p.text(st.SIF)
 	return p.raw, p.err
@@ -85,6 +89,8 @@ func unpack(raw []byte) (stage, error) {
 	st.UID = u.number()
 	st.GID = u.number()
 	st.Ignored = uint64(u.number())
+	st.Blocked = uint64(u.number())
+	st.FileSize = uint64(u.number())
 	st.Prefix = u.text()
 	st.SIF = u.text()
 	if u.rest != "" {
