@@ -66,6 +66,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	}
 	same := *st
 	same.Words, same.Env, same.Workdirs, same.Strict, same.Ignored, same.Prefix = []string{""}, nil, nil, false, 0, ""
+	same.Blocked, same.FileSize = 0, 0
 	raw, err := same.pack()
 	if err != nil {
 		return ""
