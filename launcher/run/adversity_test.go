@@ -128,7 +128,7 @@ func TestStrangeNodes(t *testing.T) {
 		{name: "shared memory", before: "rm -f /dev/shm/hpc3-test; echo shared >/dev/shm/hpc3-test; chmod 644 /dev/shm/hpc3-test", command: "cat /dev/shm/hpc3-test", want: "shared\n"},
 		{name: "no descriptors at all", limits: "exec <&- >&- 2>&-", command: "echo >" + home + "/proof", want: ""},
 		{name: "little address space", limits: "ulimit -v 2000000", command: "echo ok", want: "ok\n"},
-		{name: "few descriptors", limits: "ulimit -n 20", command: "ulimit -n", want: "20\n"},
+		{name: "few descriptors", limits: "ulimit -n 64", command: "ulimit -n", want: "64\n"},
 		{name: "no core, no locked memory", limits: "ulimit -c 0; ulimit -l 0", command: "echo ok", want: "ok\n"},
 		{name: "small files, softly", limits: "ulimit -Sf 1", command: "ulimit -Sf", want: "1\n"},
 	} {
@@ -241,7 +241,7 @@ func TestJobOfAShell(t *testing.T) {
 			x.say("\x1a", "Stopped")
 			x.say("bg >/dev/null", "on again")
 			x.say("jobs", "Running")
-			x.say("kill -STOP %1; sleep 0.1; jobs", "Stopped")
+			x.say("kill -STOP %1; until jobs | grep Stopped; do sleep 0.1; done", "Stopped")
 			x.say("fg", "on again")
 			if err := pty.Setsize(x.tty, &pty.Winsize{Rows: 44, Cols: 88}); err != nil {
 				t.Fatal(err)
