@@ -65,6 +65,7 @@ func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 		words = []string{"all"}
 	}
 	edits := []specs.ContainerEdits{spec.ContainerEdits}
+	var unknown []string
 	for _, word := range words {
 		devices := named(spec, word)
 		for _, d := range devices {
@@ -73,11 +74,14 @@ func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 			}
 		}
 		if len(devices) == 0 {
-			f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: the specification of this node's GPUs has no device %q", word))
+			unknown = append(unknown, word)
 		}
 	}
 	if len(edits) == 1 {
 		return false
+	}
+	for _, word := range unknown {
+		f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: the specification of this node's GPUs has no device %q", word))
 	}
 	for _, e := range edits {
 		a.edit(f, e)

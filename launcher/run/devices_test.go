@@ -100,3 +100,48 @@ devices:
 		}
 	}
 }
+
+// places are where a launcher of MPI left something for its ranks.
+const places = "mount -t tmpfs -o mode=755 x /run; mkdir /run/pmix /run/munge; touch /run/pmix/socket\n"
+
+func TestPlacesOfMPI(t *testing.T) {
+	l := need(t)
+	for _, who := range callers {
+		env := []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", "PMIX_SERVER_TMPDIR=/run/pmix", "PMIX_SECURITY_MODE=munge", "UCX_TLS=all", "FI_PROVIDER=tcp"}
+		got := l.run(t, start{who: who, plan: config(run.Plan{}), before: places, env: env, command: []string{"sh", "-c", "ls -d /run/pmix/* /run/munge; echo $UCX_TLS $FI_PROVIDER"}})
+		if want := "/run/munge\n/run/pmix/socket\nall tcp\n"; got.stdout != want || !strings.Contains(got.stderr, "note: MPI: /run/pmix /run/munge\n") {
+			t.Errorf("%s: printed %q, want %q; stderr %s", who.name, got.stdout, want, got.stderr)
+		}
+	}
+}
+
+// What Apptainer is told of GPUs and of MPI's places; a program that prints its arguments stands for it.
+func TestDevicesUnderApptainer(t *testing.T) {
+	l := need(t)
+	stand := filepath.Join(shared(t), "apptainer")
+	if err := os.WriteFile(stand, []byte("#!/bin/sh\necho \"$* gpus=$CUDA_VISIBLE_DEVICES\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, before string
+		env, want    []string
+		not          string
+	}{
+		{"nothing there", "", nil, []string{"exec"}, "--nv"},
+		{"GPUs", gpus, nil, []string{"--nv"}, "gpus=0"},
+		{"one GPU", gpus, []string{"NVIDIA_VISIBLE_DEVICES=0"}, []string{"--nv", "gpus=0"}, ""},
+		{"no GPU", gpus, []string{"NVIDIA_VISIBLE_DEVICES=none"}, nil, "--nv"},
+		{"MPI", places, []string{"PMIX_SERVER_TMPDIR=/run/pmix"}, []string{"--mount type=bind,source=/run/pmix,destination=/run/pmix"}, "munge"},
+	} {
+		plan := config(run.Plan{Engine: option.Apptainer, Apptainer: stand})
+		got := l.run(t, start{who: unknown, plan: plan, before: tt.before, env: append([]string{"HOME=/nonexistent", "PATH=/usr/bin:/bin"}, tt.env...), command: []string{"true"}})
+		for _, want := range tt.want {
+			if !strings.Contains(got.stdout, want) {
+				t.Errorf("%s: %q lacks %q; stderr %s", tt.name, got.stdout, want, got.stderr)
+			}
+		}
+		if tt.not != "" && strings.Contains(got.stdout, tt.not) || got.stdout == "" {
+			t.Errorf("%s: %q; stderr %s", tt.name, got.stdout, got.stderr)
+		}
+	}
+}

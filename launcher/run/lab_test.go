@@ -271,7 +271,10 @@ func (l *lab) cmd(t *testing.T, s start) *exec.Cmd {
 	if s.plan.SIF == "" {
 		s.plan.SIF = l.bash
 	}
-	s.plan.PartitionOffset, s.plan.Engine = offset, option.Native
+	s.plan.PartitionOffset = offset
+	if s.plan.Engine == "" {
+		s.plan.Engine = option.Native
+	}
 	if s.plan.Entrypoint == "" {
 		s.plan.Entrypoint = option.Login
 	}
