@@ -21,6 +21,7 @@ type Ask struct {
 	Lookup  func(name string) (value string, set bool) // a variable of the command
 	Stdio   []string                                   // names of the caller's standard files, for a terminal outside of /dev/pts
 	Libc    func() Libc                                // of the image; asked only where libraries of the node are to be bound
+	names   []string                                   // in /dev of the node
 	refused func(path string) error                    // asks whether a device may be opened; tests set it
 }
 
@@ -66,6 +67,10 @@ func Find(a Ask) Found {
 		}
 	}
 	a.Libc = sync.OnceValue(a.Libc)
+	entries, _ := os.ReadDir(a.at("/dev")) // what cannot be read is not there
+	for _, e := range entries {
+		a.names = append(a.names, e.Name())
+	}
 	f := Found{Mounts: a.base()}
 	a.fabric(&f)
 	a.otherGPUs(&f)
@@ -92,6 +97,9 @@ func (a *Ask) exists(path string) bool {
 func (a *Ask) nodes(patterns ...string) []string {
 	var found []string
 	for _, pattern := range patterns {
+		if !a.mayMatch(pattern) {
+			continue
+		}
 		paths, _ := filepath.Glob(a.at(pattern)) // the patterns are ours, and well formed
 		for _, p := range paths {
 			if a.open(p) {
@@ -100,6 +108,15 @@ func (a *Ask) nodes(patterns ...string) []string {
 		}
 	}
 	return found
+}
+
+// mayMatch tells whether /dev holds anything for a pattern. Most nodes have little of what is looked for, and /dev is long.
+func (a *Ask) mayMatch(pattern string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(pattern, "/dev/"), "/")
+	return slices.ContainsFunc(a.names, func(name string) bool {
+		ok, err := filepath.Match(first, name)
+		return ok && err == nil
+	})
 }
 
 // open tells whether no cgroup forbids a device. What its mode says is left to the kernel, and to the user to see.
