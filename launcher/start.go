@@ -56,7 +56,8 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, Alone: !r.Option.Share, MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
-		Note: r.Note, Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
+		SquashFS: r.Option.SquashFS, Verbose: r.Option.Verbose || r.Option.Debug, Note: r.Note,
+		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}}, nil
 }
 

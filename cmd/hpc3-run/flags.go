@@ -43,6 +43,8 @@ Choice:
       --authfile FILE                       registry credentials, as docker and podman keep them
 Run:
       --engine auto|apptainer|native        what runs the image (default: Apptainer where it works, else native)
+      --squashfs auto|builtin|squashfuse|kernel
+                                            what reads the image for the native engine (default: auto, see the manual)
       --dry-run                             print what would run and why, and stop before fetching
       --time                                print what each step cost
   -q, --quiet    -v, --verbose    -d, --debug

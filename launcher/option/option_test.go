@@ -86,7 +86,7 @@ func FuzzParseEnvVar(f *testing.F) {
 
 func TestFromEnvironment(t *testing.T) {
 	env := map[string]string{
-		"HPC3_CONTAINER_MOUNTS": "/a:/b,/c", "HPC3_CONTAINER_ENV": "A=1,B", "HPC3_ENGINE": "native", "HPC3_PULL": "never",
+		"HPC3_CONTAINER_MOUNTS": "/a:/b,/c", "HPC3_CONTAINER_ENV": "A=1,B", "HPC3_ENGINE": "native", "HPC3_SQUASHFS": "builtin", "HPC3_PULL": "never",
 		"HPC3_CONTAINER_READONLY": "1", "HPC3_VARIANTS": "tags", "HPC3_NO_CONTAINER_MOUNT_HOME": "yes", "HPC3_VARIANT": "linux/amd64:zen4", "HPC3_PLATFORM": "",
 	}
 	s, err := option.FromEnvironment(func(k string) string { return env[k] })
@@ -96,13 +96,13 @@ func TestFromEnvironment(t *testing.T) {
 	want := option.Run{
 		Mounts:     []option.Mount{{Source: "/a", Target: "/b"}, {Source: "/c", Target: "/c"}},
 		Env:        []option.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Pass: true}},
-		Entrypoint: option.Login, Share: true, Engine: option.Native, Pull: option.Never, Variants: option.TagVariants,
+		Entrypoint: option.Login, Share: true, Engine: option.Native, SquashFS: option.BuiltIn, Pull: option.Never, Variants: option.TagVariants,
 		CacheMaxAge: option.Ageless(), CacheMaxSize: option.Unlimited(), LayerCache: option.Size{Bytes: 4e9},
 	}
 	if diff := cmp.Diff(want, option.Merge(s)); diff != "" {
 		t.Errorf("FromEnvironment differs (-want +got):\n%s", diff)
 	}
-	for variable, value := range map[string]string{"HPC3_ENGINE": "docker", "HPC3_VARIANTS": "tag", "HPC3_TIME": "perhaps", "HPC3_CONTAINER_ENV": "A=1,2"} {
+	for variable, value := range map[string]string{"HPC3_ENGINE": "docker", "HPC3_SQUASHFS": "fuse", "HPC3_VARIANTS": "tag", "HPC3_TIME": "perhaps", "HPC3_CONTAINER_ENV": "A=1,2"} {
 		_, err := option.FromEnvironment(func(k string) string {
 			if k == variable {
 				return value

@@ -12,6 +12,7 @@ type Run struct {
 	MountHome  bool
 	Share      bool // one container for the tasks that a step has on a node
 	Engine     Engine
+	SquashFS   SquashFS
 	Pull       Pull
 	Platform   string // "" = this node
 	NodesFile  string // "" = this node alone
@@ -37,7 +38,7 @@ const layerCache = 4e9
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
 	r := Run{
-		Entrypoint: Login, MountHome: true, Share: true, Engine: Auto, Pull: Missing, Variants: AnyVariants,
+		Entrypoint: Login, MountHome: true, Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
 		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache},
 	}
 	for _, s := range sources {
@@ -53,6 +54,7 @@ func Merge(sources ...Settings) Run {
 		set(&r.MountHome, s.MountHome)
 		set(&r.Share, s.Share)
 		choose(&r.Engine, s.Engine)
+		choose(&r.SquashFS, s.SquashFS)
 		choose(&r.Pull, s.Pull)
 		set(&r.Platform, s.Platform)
 		set(&r.NodesFile, s.NodesFile)

@@ -27,6 +27,17 @@ const (
 	Native    Engine = "native"    // hpc3's own, rootless
 )
 
+// SquashFS is what reads the file system of a SIF for hpc3's own engine.
+type SquashFS string
+
+// The readers.
+const (
+	AnySquashFS   SquashFS = "auto"       // the kernel for root on SIFs that root trusts, else what is best
+	BuiltIn       SquashFS = "builtin"    // hpc3's own, over FUSE
+	SquashfuseLL  SquashFS = "squashfuse" // squashfuse_ll, over FUSE
+	KernelsDriver SquashFS = "kernel"     // the kernel's driver
+)
+
 // Pull is when the registry is asked.
 type Pull string
 
@@ -57,6 +68,10 @@ type word interface {
 
 func (Entrypoint) known() []string { return []string{string(Login), string(Image), string(None)} }
 func (Engine) known() []string     { return []string{string(Auto), string(Apptainer), string(Native)} }
+
+func (SquashFS) known() []string {
+	return []string{string(AnySquashFS), string(BuiltIn), string(SquashfuseLL), string(KernelsDriver)}
+}
 
 func (Pull) known() []string { return []string{string(Missing), string(Always), string(Never)} }
 
@@ -94,6 +109,7 @@ type Settings struct {
 	MountHome  *bool               `toml:"container_mount_home"`
 	Share      *bool               `toml:"container_share"`
 	Engine     *Choice[Engine]     `toml:"engine"`
+	SquashFS   *Choice[SquashFS]   `toml:"squashfs"`
 	Pull       *Choice[Pull]       `toml:"pull"`
 	Platform   *string             `toml:"platform"`
 	NodesFile  *string             `toml:"nodes_file"`
@@ -117,7 +133,7 @@ type Settings struct {
 var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
 	"container-readonly", "container-mount-home", "no-container-mount-home", "container-share", "no-container-share", "platform", "nodes-file",
-	"variant", "variants", "force", "pull", "engine", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
+	"variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
 
 // Set sets the option with this long name from its text. Lists grow, all else is replaced.
@@ -153,6 +169,9 @@ func (s *Settings) Set(name, value string) error {
 	case "engine":
 		s.Engine = new(Choice[Engine])
 		return s.Engine.UnmarshalText([]byte(value))
+	case "squashfs":
+		s.SquashFS = new(Choice[SquashFS])
+		return s.SquashFS.UnmarshalText([]byte(value))
 	default:
 		return s.setBool(name, value)
 	}

@@ -16,10 +16,10 @@ import (
 // enter is the stage in the new namespaces. It makes the mounts and becomes the command; it returns only with an error. The prefix of
 // messages is set as soon as it is known.
 func enter(args []string, user bool, prefix *string) error {
-	if len(args) != 2 {
+	if len(args) != 3 {
 		return fault.New(fault.Engine, "%s is not to be called by hand", nameEnterUser)
 	}
-	st, sock, err := handedOver(args)
+	st, from, err := handedOver(args)
 	if err != nil {
 		return fault.New(fault.Engine, "reading the plan: %w", err)
 	}
@@ -33,7 +33,7 @@ func enter(args []string, user bool, prefix *string) error {
 		}
 	}
 	umask := unix.Umask(0o022)
-	if err := st.mounts(sock, user); err != nil {
+	if err := st.mounts(from, user); err != nil {
 		return err
 	}
 	unix.Umask(umask)
@@ -64,18 +64,26 @@ func noNamespace(err error) error {
 	return withHints(e, hints)
 }
 
-// handedOver reads the plan and the socket's number from the words of the stage. Both descriptors end with this program.
-func handedOver(args []string) (st stage, sock int, err error) {
-	plan, err := strconv.Atoi(args[0])
-	if err != nil {
-		return st, 0, err
+// imageSource is where the image comes from: descriptors of a mount of the kernel's driver, if not negative, and of the socket to
+// the file server.
+type imageSource struct{ sock, mount int }
+
+// handedOver reads the descriptors' numbers from the words of the stage, and the plan. All of them end with this program.
+func handedOver(args []string) (st stage, from imageSource, err error) {
+	var fds [3]int
+	for i, arg := range args {
+		if fds[i], err = strconv.Atoi(arg); err != nil {
+			return st, from, err
+		}
 	}
-	if sock, err = strconv.Atoi(args[1]); err != nil {
-		return st, 0, err
+	from = imageSource{sock: fds[1], mount: fds[2]}
+	for _, fd := range []int{from.sock, from.mount} {
+		if fd >= 0 {
+			unix.CloseOnExec(fd)
+		}
 	}
-	unix.CloseOnExec(sock)
-	st, err = readPlan(plan)
-	return st, sock, err
+	st, err = readPlan(fds[0])
+	return st, from, err
 }
 
 func readPlan(fd int) (stage, error) {

@@ -128,6 +128,8 @@ type file struct {
 	content, from, target string
 	mode                  uint32
 	copied, device        bool
+	owner                 uint32
+	xattr, twin           string // the value of user.hpc3, and a second name in the same directory
 }
 
 func text(s string) file    { return file{content: s, mode: 0o644} }
@@ -211,6 +213,9 @@ func (t tree) write(path string) (err error) {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		dir.Entries[parts[len(parts)-1]] = node
+		if entry.twin != "" {
+			dir.Entries[entry.twin] = node
+		}
 	}
 	if _, err = w.Finish(top); err != nil {
 		return err
@@ -223,7 +228,10 @@ func newDir() *squashfs.Dir {
 }
 
 func (f file) add(w *squashfs.Writer) (squashfs.Node, error) {
-	m := squashfs.Meta{Mode: f.mode}
+	m := squashfs.Meta{Mode: f.mode, UID: f.owner, GID: f.owner}
+	if f.xattr != "" {
+		m.Xattrs = []squashfs.Xattr{{Name: "user.hpc3", Value: []byte(f.xattr)}}
+	}
 	if f.target != "" {
 		return w.Symlink(m, f.target), nil
 	}

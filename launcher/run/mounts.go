@@ -23,7 +23,7 @@ const (
 )
 
 // mounts makes the container's root out of the image and the binds, and enters it.
-func (st *stage) mounts(sock int, user bool) error {
+func (st *stage) mounts(from imageSource, user bool) error {
 	sources, err := st.openSources()
 	if err != nil {
 		return err
@@ -32,8 +32,8 @@ func (st *stage) mounts(sock int, user bool) error {
 		e := fault.New(fault.Engine, "making a root for the container: %w", err)
 		return withHints(e, namespaceHints())
 	}
-	if err := st.mountImage(sock, user); err != nil {
-		return fault.New(fault.Engine, "mounting the image of %s: %w", st.SIF, err).Hint("if the file changed or was cut short, make it anew")
+	if err := st.mountImage(from, user); err != nil {
+		return err
 	}
 	if err := overlay(user); err != nil {
 		return fault.New(fault.Engine, "laying a layer over the image: %w", err).Hint("the kernel must be 5.11 or newer for this; or use --engine apptainer")
@@ -53,7 +53,7 @@ func (st *stage) mounts(sock int, user bool) error {
 	if err := pivot(); err != nil {
 		return fault.New(fault.Engine, "entering the container's root: %w", err)
 	}
-	sayComplete(sock)
+	sayComplete(from.sock)
 	return nil
 }
 
@@ -95,8 +95,49 @@ func scaffold() error {
 	return unix.Chdir("/")
 }
 
-// mountImage mounts the image over FUSE and hands the descriptor to the file server.
-func (st *stage) mountImage(sock int, user bool) error {
+// mountImage puts the image in its place: the kernel's mount, which is there already, or one over FUSE.
+func (st *stage) mountImage(from imageSource, user bool) error {
+	if from.mount >= 0 {
+		err := unix.MoveMount(from.mount, "", unix.AT_FDCWD, lower, unix.MOVE_MOUNT_F_EMPTY_PATH)
+		if err = errors.Join(err, unix.Close(from.mount)); err != nil {
+			return fault.New(fault.Engine, "mounting the image of %s: %w", st.SIF, err).Hint("use another reader: --squashfs builtin")
+		}
+		return nil
+	}
+	err := st.mountFUSE(from.sock, user)
+	if st.Squashfuse != "" && (err == nil || st.Fallback) {
+		err = st.squashfuseMounted(from.sock, user, err)
+	}
+	if err != nil && st.Squashfuse != "" && !st.Fallback {
+		return fault.New(fault.Engine, "mounting the image of %s by %s: %w", st.SIF, st.Squashfuse, err).
+			Hint("leave --squashfs out: hpc3 reads images itself; where it cannot either, make the file anew")
+	}
+	if err != nil {
+		return fault.New(fault.Engine, "mounting the image of %s: %w", st.SIF, err).Hint("if the file changed or was cut short, make it anew")
+	}
+	return nil
+}
+
+// squashfuseMounted tells the server how the mount went that squashfuse_ll was to serve. Where it failed, there is another for the server
+// itself.
+func (st *stage) squashfuseMounted(sock int, user bool, err error) error {
+	if err == nil {
+		return sendWord(sock, mountUp)
+	}
+	if st.Verbose {
+		fmt.Fprintf(os.Stderr, "%s: hpc3 serves the image itself, since %s failed: %v\n", st.Prefix, st.Squashfuse, err) //nolint:forbidigo // no caller is left to print it
+	}
+	if err := unix.Unmount(lower, unix.MNT_DETACH); err != nil {
+		return err
+	}
+	if err := sendWord(sock, mountDown); err != nil {
+		return err
+	}
+	return st.mountFUSE(sock, user)
+}
+
+// mountFUSE mounts the image over FUSE and hands the descriptor to the file server.
+func (st *stage) mountFUSE(sock int, user bool) error {
 	fd, err := unix.Open(host+"/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err

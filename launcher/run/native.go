@@ -15,6 +15,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // selfExe is how the program executes itself: the file may have been replaced since it was started.
@@ -24,17 +25,18 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if entryResult == entryNotRun {
 		return noEntry()
 	}
-	if err := checkFUSE(); err != nil {
-		return err
-	}
 	if err := checkNamespaces(); err != nil {
 		return err
 	}
+	reader, err := p.reader()
+	if err != nil {
+		return err
+	}
 	st := p.stage(ctx, img, words)
-	var err error
 	if st.FileSize, err = withoutFileLimit(); err != nil {
 		return fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
 	}
+	st.Squashfuse, st.Fallback, st.Verbose = reader.squashfuse, p.SquashFS != option.SquashfuseLL, p.Verbose
 	raw, err := st.pack()
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
@@ -47,11 +49,20 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if err != nil {
 		return err
 	}
+	mount, err := p.mountByKernel(reader, sif)
+	if err != nil {
+		return err
+	}
+	if mount < 0 {
+		if err := checkFUSE(); err != nil {
+			return err
+		}
+	}
 	plan, err := writeMemory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err).Hint("if the job limits the size of files, start without: ulimit -f unlimited")
 	}
-	sock, err := p.startServer(sif, listener)
+	sock, err := p.startServer(sif, listener, reader, mount)
 	if err != nil {
 		return fault.New(fault.Engine, "starting the file server: %w", err)
 	}
@@ -59,12 +70,15 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if canMount() {
 		name = nameEnterMount
 	}
-	for _, fd := range []int{plan, sock} {
+	for _, fd := range []int{plan, sock, mount} {
+		if fd < 0 {
+			continue
+		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return fault.New(fault.Engine, "handing over the plan: %w", err)
 		}
 	}
-	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock)}, stageEnv())
+	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock), strconv.Itoa(mount)}, stageEnv())
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
 }
 
@@ -229,7 +243,8 @@ func within(path, dir string) bool {
 }
 
 // startServer starts the file server and returns our end of the socket to it. The server gets the listening socket, if there is one.
-func (p *Plan) startServer(sif *os.File, listener int) (int, error) {
+// Where the kernel reads the image, the server only lets other tasks in, and says that the SIF is in use, until the mount is gone.
+func (p *Plan) startServer(sif *os.File, listener int, r reader, mount int) (int, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
@@ -240,6 +255,11 @@ func (p *Plan) startServer(sif *os.File, listener int) (int, error) {
 		// The lock is of the open file, which the server inherits. Where there are no locks, the server's word must do.
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 		argv = append(argv, serveCached)
+	}
+	if mount >= 0 {
+		argv = append(argv, serveKernel)
+	} else if r.squashfuse != "" {
+		argv = append(argv, r.squashfuse)
 	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
@@ -269,5 +289,16 @@ func (p *Plan) startServer(sif *os.File, listener int) (int, error) {
 	if !state.Success() {
 		return 0, fmt.Errorf("it ended at once: %s", state)
 	}
-	return pair[0], nil
+	if mount >= 0 {
+		err = sendWatch(pair[0], mount)
+	}
+	return pair[0], err
+}
+
+func sendWatch(sock, mount int) error {
+	watch, err := watchMount(mount)
+	if err != nil {
+		return err
+	}
+	return errors.Join(send(sock, watch, -1, -1), unix.Close(watch))
 }

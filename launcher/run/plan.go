@@ -7,7 +7,9 @@
 //
 //	hpc3-run     checks all that can be checked, starts the file server, and executes itself as
 //	hpc3:enter   which is in new namespaces from its first instruction (entry_amd64.s), mounts, and executes the command
-//	hpc3:serve   the file server: serves the SIF's SquashFS over FUSE until the kernel lets go of the mount
+//	hpc3:serve   the file server: serves the SIF's SquashFS over FUSE until the kernel lets go of the mount; or has squashfuse_ll serve it
+//
+// For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no directory yet, and hpc3:serve is only a helper.
 package run
 
 import (
@@ -27,7 +29,8 @@ type Plan struct {
 	Config          oci.Config // of the image, where HasConfig
 	HasConfig       bool       // false: a SIF that hpc3 did not make, with its environment in scripts
 	Engine          option.Engine
-	Apptainer       string // path of the program, for its engine
+	SquashFS        option.SquashFS // what serves the SIF, for the native engine
+	Apptainer       string          // path of the program, for its engine
 	Entrypoint      option.Entrypoint
 	Command         []string // empty: a login shell
 	Terminal        bool     // standard input and error are a terminal, so that the shell will be interactive
@@ -42,8 +45,9 @@ type Plan struct {
 	Cwd             string // "" = none
 	ErrorPrefix     string // of messages that come after hpc3-run has become the command
 
-	Note func(text string) // what -v shows; may be nil
-	Warn func(text string) // what every user is shown; may be nil
+	Verbose bool              // so that messages show that are of no interest otherwise, when Note cannot be called any more
+	Note    func(text string) // what -v shows; may be nil
+	Warn    func(text string) // what every user is shown; may be nil
 }
 
 func (p *Plan) note(text string) {

@@ -29,21 +29,22 @@ const (
 // serverMemory is where the server's garbage collector begins to work hard: the caches take at most 40 MiB.
 const serverMemory = 96 << 20
 
-// Words behind the offset: the SIF is one of a cache; other tasks may come.
+// Words behind the offset: the SIF is one of a cache; other tasks may come; the kernel reads it. A path is of squashfuse_ll, which does.
 const (
 	serveCached = "cached"
 	serveShared = "shared"
+	serveKernel = "kernel"
 )
 
 // usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
 const usedEvery = 20 * time.Minute
 
-// serve is the file server. It waits for a descriptor of /dev/fuse and serves the SIF on it until the mount is gone, which is when
+// serve is the file server. It waits for a descriptor of /dev/fuse and serves the SIF on it, or has it served, until the mount is gone, which is when
 // the last process of the container has ended, however it ended. It stays outside of the container's namespaces, or
 // it would keep them alive itself.
 func serve(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: hpc3:serve OFFSET [cached] [shared]")
+		return errors.New("usage: hpc3:serve OFFSET [cached] [shared] [kernel | PROGRAM]")
 	}
 	cached, shared := slices.Contains(args[1:], serveCached), slices.Contains(args[1:], serveShared)
 	offset, err := strconv.ParseInt(args[0], 10, 64)
@@ -65,6 +66,32 @@ func serve(args []string) error {
 		return err
 	}
 	sif := os.NewFile(serverSIF, "sif")
+	defer sif.Close()
+	if cached {
+		go sayUsed(time.NewTicker(usedEvery).C)
+	}
+	answer := func() {
+		if shared {
+			go answerTasks(serverListener, serverSocket)
+		}
+	}
+	if slices.Contains(args[1:], serveKernel) {
+		answer()
+		return waitUnmounted(fd)
+	}
+	if program := args[len(args)-1]; filepath.IsAbs(program) {
+		if up, err := serveBy(program, squashfuseOptions(offset, uid, gid), sif, fd, answer); up || err != nil {
+			return err
+		}
+		if fd, uid, gid, err = receive(serverSocket); err != nil { // the other end has mounted anew, for us
+			return err
+		}
+	}
+	answer()
+	return serveOurselves(sif, offset, fd, uid, gid)
+}
+
+func serveOurselves(sif *os.File, offset int64, fd, uid, gid int) error {
 	img, err := squashfs.Open(io.NewSectionReader(sif, offset, math.MaxInt64-offset))
 	if err != nil {
 		return err
@@ -74,12 +101,6 @@ func serve(args []string) error {
 	})
 	if err != nil {
 		return err
-	}
-	if cached {
-		go sayUsed(time.NewTicker(usedEvery).C)
-	}
-	if shared {
-		go answerTasks(serverListener, serverSocket)
 	}
 	server.Serve()
 	return nil

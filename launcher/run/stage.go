@@ -26,6 +26,10 @@ type stage struct {
 	FileSize uint64 // his limit of file sizes
 	Prefix   string // of messages
 	SIF      string // its name, for messages
+
+	Squashfuse string // the program that serves it; "": we do
+	Fallback   bool   // we do where it fails
+	Verbose    bool   // say so
 }
 
 // bindMount is one bind. They are made in their order.
@@ -67,6 +71,9 @@ func (st *stage) pack() ([]byte, error) {
 	p.number(int(st.FileSize))
 	p.text(st.Prefix)
 	p.text(st.SIF)
+	p.text(st.Squashfuse)
+	p.flag(st.Fallback)
+	p.flag(st.Verbose)
 	return p.raw, p.err
 }
 
@@ -93,6 +100,9 @@ func unpack(raw []byte) (stage, error) {
 	st.FileSize = uint64(u.number())
 	st.Prefix = u.text()
 	st.SIF = u.text()
+	st.Squashfuse = u.text()
+	st.Fallback = u.flag()
+	st.Verbose = u.flag()
 	if u.rest != "" {
 		u.bad = true
 	}

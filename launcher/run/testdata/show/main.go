@@ -31,6 +31,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == "tree" {
+		if err := tree(os.Args[2]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	for i, a := range os.Args {
 		fmt.Printf("arg %d %q\n", i, a)
 	}
