@@ -86,14 +86,7 @@ func script(t *testing.T, name string, args ...string) string {
 
 // command is hpc3-run in the lab, as a person with a home and a cache of his own.
 func (l *lab) command(p person, engine string, args ...string) *exec.Cmd {
-	dir := "home-" + fmt.Sprint(p.uid)
-	if err := os.MkdirAll(filepath.Join(l.work, dir), 0o700); err != nil {
-		l.t.Fatal(err)
-	}
-	if err := os.Chown(filepath.Join(l.work, dir), p.uid, p.uid); err != nil {
-		l.t.Fatal(err)
-	}
-	home := "/lab/" + dir
+	home := "/lab/" + l.home(p)
 	enter := []string{
 		l.root, "--user", fmt.Sprint(p.uid), "--bind", binDir + ":/opt/hpc3/bin", "--bind", l.work + ":/lab", "--",
 		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "TERM=xterm", "LANG=C.UTF-8", "HPC3_ENGINE=" + engine, "HOSTVAR=from the host",

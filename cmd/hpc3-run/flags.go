@@ -32,6 +32,7 @@ Container:
                                             bind the home directory (default), or not
       --container-share, --no-container-share
                                             one container for the tasks of a step on a node (default), or one for each
+      --keep-privs                          root keeps capabilities in the container
 Choice:
       --platform P                          match against P, e.g. linux/amd64:zen3:nv-compute-8-0, not this node
       --nodes-file FILE                     one choice for all nodes of a job: what hpc3 probe --json says of each
@@ -62,7 +63,7 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 // switches are the options without a value.
 var switches = []string{ //nolint:gochecknoglobals // a constant list
 	"container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
-	"container-share", "no-container-share", "force", "dry-run", "time",
+	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "time",
 	"quiet", "verbose", "debug",
 }
 
@@ -86,7 +87,7 @@ func (w *walker) app() *cli.App {
 			app.Flags = append(app.Flags, &cli.BoolFlag{Name: n, Aliases: aliases})
 			continue
 		}
-		app.Flags = append(app.Flags, &cli.StringSliceFlag{Name: n, Aliases: aliases})
+		app.Flags = append(app.Flags, &cli.StringSliceFlag{Name: n, Aliases: aliases, KeepSpace: true})
 	}
 	return app
 }

@@ -10,6 +10,7 @@ type Run struct {
 	Entrypoint Entrypoint
 	Writable   bool
 	MountHome  bool
+	KeepPrivs  bool // root keeps capabilities
 	Share      bool // one container for the tasks that a step has on a node
 	Engine     Engine
 	SquashFS   SquashFS
@@ -52,6 +53,7 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Entrypoint, s.Entrypoint)
 		set(&r.Writable, s.Writable)
 		set(&r.MountHome, s.MountHome)
+		set(&r.KeepPrivs, s.KeepPrivs)
 		set(&r.Share, s.Share)
 		choose(&r.Engine, s.Engine)
 		choose(&r.SquashFS, s.SquashFS)

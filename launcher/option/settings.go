@@ -107,6 +107,7 @@ type Settings struct {
 	Entrypoint *Choice[Entrypoint] `toml:"container_entrypoint"`
 	Writable   *bool               `toml:"container_writable"`
 	MountHome  *bool               `toml:"container_mount_home"`
+	KeepPrivs  *bool               `toml:"keep_privs"`
 	Share      *bool               `toml:"container_share"`
 	Engine     *Choice[Engine]     `toml:"engine"`
 	SquashFS   *Choice[SquashFS]   `toml:"squashfs"`
@@ -132,8 +133,8 @@ type Settings struct {
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
-	"container-readonly", "container-mount-home", "no-container-mount-home", "container-share", "no-container-share", "platform", "nodes-file",
-	"variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
+	"container-readonly", "container-mount-home", "no-container-mount-home", "keep-privs", "container-share", "no-container-share",
+	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
 
 // Set sets the option with this long name from its text. Lists grow, all else is replaced.
@@ -182,7 +183,7 @@ func (s *Settings) setBool(name, value string) error {
 	to := map[string]**bool{
 		"container-writable": &s.Writable, "container-readonly": &s.Writable,
 		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
-		"container-share": &s.Share, "no-container-share": &s.Share,
+		"keep-privs": &s.KeepPrivs, "container-share": &s.Share, "no-container-share": &s.Share,
 		"force": &s.Force, "dry-run": &s.DryRun, "time": &s.Time,
 		"quiet": &s.Quiet, "verbose": &s.Verbose, "debug": &s.Debug,
 	}[name]

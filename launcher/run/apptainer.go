@@ -19,6 +19,9 @@ import (
 
 // execApptainer becomes "apptainer exec", which becomes the command.
 func (p *Plan) execApptainer(ctx context.Context, img image, words []string) error {
+	if err := p.foresee(img, words); err != nil {
+		return err
+	}
 	args, err := p.apptainerArgs(img, p.prepared(img, words))
 	if err != nil {
 		return err
@@ -51,10 +54,32 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	if p.Writable {
 		args = append(args, "--writable-tmpfs")
 	}
-	if p.Workdir != "" && img.bare() {
-		args = append(args, "--pwd", p.Workdir)
+	if os.Geteuid() == 0 {
+		args = append(args, map[bool]string{true: "--keep-privs", false: "--no-privs"}[p.KeepPrivs])
 	}
+	args = append(args, p.apptainerDir(img)...)
 	return append(append(args, p.SIF), words...), nil
+}
+
+// apptainerDir says where the command starts, unless a shell of the image is to see to it. Apptainer would bind a current directory
+// that is the system's over the image's.
+func (p *Plan) apptainerDir(img image) []string {
+	if p.Workdir != "" {
+		if img.bare() {
+			return []string{"--pwd", p.Workdir}
+		}
+		return nil
+	}
+	if ownDirectory(p.Cwd) {
+		return nil
+	}
+	args := []string{"--no-mount", "cwd"}
+	for _, dir := range []string{p.Cwd, p.Config.WorkingDir} {
+		if kind, there := img.mode(dir); dir != "" && there && kind == unix.S_IFDIR {
+			return append(args, "--pwd", dir)
+		}
+	}
+	return args
 }
 
 // prepared has the image's shell do first what Apptainer refuses (another HOME) or fails at with a status of its own (a working directory
@@ -95,7 +120,12 @@ func mountFlag(m option.Mount) (flag, spec string, err error) {
 // image by a name of its own.
 func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 	who, _ := findAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
-	env := p.environment(who.name, homeIn(p.Home), img.shell())
+	env := p.environment(who.name, homeIn(p.Home), img)
+	for _, e := range p.Config.Env {
+		if name, value, _ := strings.Cut(e, "="); value == "" { // which it would leave unset
+			env.set("APPTAINERENV_"+name, value)
+		}
+	}
 	for _, e := range p.SetEnv {
 		name, value, _ := strings.Cut(e, "=")
 		if name != "HOME" { // see prepared
@@ -107,7 +137,9 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 	}
 	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
 	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.
-	env.set("APPTAINERENV_PS1", `\u@\h:\w\\$ `)
+	if lookup(p.SetEnv, "PS1") == "" {
+		env.set("APPTAINERENV_PS1", `\u@\h:\w\\$ `)
+	}
 	env.set("PATH", lookup(p.HostEnv, "PATH")) // where Apptainer finds its helpers; the image sets its own
 	return env.list()
 }

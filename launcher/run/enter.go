@@ -46,8 +46,10 @@ func (st *stage) become() error {
 	if err := st.changeDir(); err != nil {
 		return err
 	}
-	if err := dropPrivileges(); err != nil {
-		return fault.New(fault.Engine, "giving up privileges: %w", err)
+	if !st.KeepPrivs {
+		if err := dropPrivileges(); err != nil {
+			return fault.New(fault.Engine, "giving up privileges: %w", err)
+		}
 	}
 	if err := errors.Join(restoreSignals(st.Ignored, st.Blocked), restoreFileLimit(st.FileSize)); err != nil {
 		return fault.New(fault.Engine, "restoring signals and limits: %w", err)

@@ -24,7 +24,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // environment returns what the command gets: the node's variables less those dropped, over them the image's, over them what was
 // set. Each drop is told, once for all.
-func (p *Plan) environment(userName, home, shell string) *environ {
+func (p *Plan) environment(userName, home string, img image) *environ {
 	env := newEnviron()
 	var gone []string
 	for _, e := range p.HostEnv {
@@ -35,7 +35,7 @@ func (p *Plan) environment(userName, home, shell string) *environ {
 		if slices.Contains(bookkeeping, name) {
 			continue
 		}
-		if isDropped(name) {
+		if isDropped(name) || isLocale(name) && slices.Contains(img.lacks, value) {
 			gone = append(gone, name)
 			continue
 		}
@@ -53,7 +53,7 @@ func (p *Plan) environment(userName, home, shell string) *environ {
 	env.set("HOME", home)
 	env.setDefault("USER", userName)
 	env.setDefault("LOGNAME", userName)
-	env.set("SHELL", shell)
+	env.set("SHELL", img.shell())
 	for _, e := range p.SetEnv {
 		name, value, _ := strings.Cut(e, "=")
 		env.set(name, value)

@@ -22,8 +22,10 @@ import (
 // image is what looking into the SIF before the start tells. The zero value is an image that could not be looked into.
 type image struct {
 	known bool
-	bash  string // "" = none
+	fs    *squashfs.FS // open until exec
+	bash  string       // "" = none
 	sh    string
+	lacks []string // of the locales that were asked for
 }
 
 // bare tells whether the image is known to have no shell.
@@ -37,19 +39,19 @@ func (i image) shell() string {
 	return "/bin/sh"
 }
 
-// look finds the shells of an image.
-func look(sif string, offset int64) (image, error) {
+// look finds the shells of an image, and which of the wanted locales it lacks.
+func look(sif string, offset int64, locales []string) (image, error) {
 	f, err := os.Open(sif)
 	if err != nil {
 		return image{}, fault.New(fault.Engine, "opening the image: %w", err)
 	}
-	defer f.Close()
 	img, err := squashfs.Open(io.NewSectionReader(f, offset, math.MaxInt64-offset))
 	if err != nil {
+		f.Close()
 		return image{}, fault.New(fault.Engine, "opening the image in %s: %w", sif, err).
 			Hint("if it is a SIF of hpc3's cache, remove the file and run again; else make it anew")
 	}
-	found := image{known: true}
+	found := image{known: true, fs: img, lacks: lackedLocales(img, locales)}
 	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
 		if found.bash == "" && executable(img, path) {
 			found.bash = path

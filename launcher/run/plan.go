@@ -14,7 +14,9 @@ package run
 
 import (
 	"context"
+	"os"
 
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
@@ -40,6 +42,7 @@ type Plan struct {
 	HostEnv         []string // NAME=VALUE
 	Writable        bool
 	MountHome       bool
+	KeepPrivs       bool   // root keeps capabilities
 	Alone           bool   // no other task of the step shares the container
 	Home            string // "" = none
 	Cwd             string // "" = none
@@ -58,7 +61,7 @@ func (p *Plan) note(text string) {
 
 // Exec makes this process the command. It returns only with an error.
 func Exec(ctx context.Context, p Plan) error {
-	img, err := look(p.SIF, p.PartitionOffset)
+	img, err := look(p.SIF, p.PartitionOffset, localesOf(p.HostEnv))
 	if err != nil {
 		if p.Engine == option.Native {
 			return err
@@ -70,6 +73,12 @@ func Exec(ctx context.Context, p Plan) error {
 	}
 	if u := p.Config.User; u != "" {
 		p.note("the image asks for user " + u + "; the command runs as the caller, as shared file systems need it")
+	}
+	if s := p.Config.StopSignal; s != "" {
+		p.note("the image asks to be stopped by " + s + "; the command gets the signals that are sent to it")
+	}
+	if p.KeepPrivs && os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
 	}
 	words, err := p.words(img)
 	if err != nil {

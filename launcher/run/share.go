@@ -65,8 +65,9 @@ func (st *stage) shareName(group string, sif *os.File) string {
 		return ""
 	}
 	same := *st
-	same.Words, same.Env, same.Workdirs, same.Strict, same.Ignored, same.Prefix, same.Verbose = []string{""}, nil, nil, false, 0, "", false
-	same.Blocked, same.FileSize = 0, 0
+	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
+	same.KeepPrivs, same.Verbose, same.Prefix = false, false, ""
+	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
 	raw, err := same.pack()
 	if err != nil {
 		return ""

@@ -12,20 +12,21 @@ import (
 
 // stage is what the enter stage needs to know, handed over in a file in memory.
 type stage struct {
-	Words    []string // what is executed
-	Env      []string
-	Mounts   []bindMount
-	Workdirs []string // tried in this order
-	Strict   bool     // the first of Workdirs was asked for by name
-	Passwd   string   // line for the caller
-	Groups   []string // lines for the caller's groups
-	Writable bool
-	UID, GID int
-	Ignored  uint64 // the signals that the caller ignores: bit N is signal N
-	Blocked  uint64 // his signal mask
-	FileSize uint64 // his limit of file sizes
-	Prefix   string // of messages
-	SIF      string // its name, for messages
+	Words     []string // what is executed
+	Env       []string
+	Mounts    []bindMount
+	Workdirs  []string // tried in this order
+	Strict    bool     // the first of Workdirs was asked for by name
+	Passwd    string   // line for the caller
+	Groups    []string // lines for the caller's groups
+	Writable  bool
+	KeepPrivs bool // root keeps his capabilities
+	UID, GID  int
+	Ignored   uint64 // the signals that the caller ignores: bit N is signal N
+	Blocked   uint64 // his signal mask
+	FileSize  uint64 // his limit of file sizes
+	Prefix    string // of messages
+	SIF       string // its name, for messages
 
 	Squashfuse string // the program that serves it; "": we do
 	Fallback   bool   // we do where it fails
@@ -64,6 +65,7 @@ func (st *stage) pack() ([]byte, error) {
 	p.text(st.Passwd)
 	p.list(st.Groups)
 	p.flag(st.Writable)
+	p.flag(st.KeepPrivs)
 	p.number(st.UID)
 	p.number(st.GID)
 	p.number(int(st.Ignored))
@@ -93,6 +95,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Passwd = u.text()
 	st.Groups = u.list()
 	st.Writable = u.flag()
+	st.KeepPrivs = u.flag()
 	st.UID = u.number()
 	st.GID = u.number()
 	st.Ignored = uint64(u.number())

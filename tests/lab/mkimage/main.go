@@ -22,9 +22,10 @@ import (
 
 // spec is an index; its entries are in the order of the file.
 type spec struct {
-	Config  v1.Config // of every image
+	Config  v1.Config // of every image that has none of its own
 	Entries []struct {
 		Platform    v1.Platform
+		Config      *v1.Config
 		Annotations map[string]string
 		Layers      []string // tar files, compressed or not, the lowest first
 	}
@@ -62,7 +63,11 @@ func write(file, dir string) error {
 	layers := map[string]v1.Layer{}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, e := range s.Entries {
-		img, err := image(s.Config, e.Platform, e.Layers, layers)
+		config := s.Config
+		if e.Config != nil {
+			config = *e.Config
+		}
+		img, err := image(config, e.Platform, e.Layers, layers)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,233 @@
+package tests
+
+import "syscall"
+
+// sh is a command that has the image's shell run a script.
+func sh(script string, args ...string) []string {
+	return append([]string{"sh", "-c", script, "sh"}, args...)
+}
+
+func image(flags ...string) []string {
+	return append([]string{"--container-entrypoint", "image"}, flags...)
+}
+func plain(flags ...string) []string {
+	return append([]string{"--container-entrypoint", "none"}, flags...)
+}
+
+// parityTable is the table; each part below is a chapter.
+func parityTable() []parity {
+	var all []parity
+	for _, part := range [][]parity{
+		parityWords(), parityEntrypoints(), parityEnvironment(), parityFiles(), parityPlaces(), parityPeople(), parityStreams(), parityFaults(),
+	} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func parityWords() []parity {
+	exact := []string{"printf", "%s|", "a b", "", "*", "$HOME", "\n", "\\", "`id`", "$(id)", "'", `"`, "--", "-c", ";", "#"}
+	printed := "a b||*|$HOME|\n|\\|`id`|$(id)|'|\"|--|-c|;|#|"
+	return []parity{
+		{name: "words, bash", args: exact, want: answer{stdout: printed}},
+		{name: "words, sh", image: "sh", args: exact, want: answer{stdout: printed}},
+		{name: "words, no shell", image: "bare", args: exact, want: answer{stdout: printed}},
+		{name: "words, none", flags: plain(), args: exact, want: answer{stdout: printed}},
+		{name: "words, image", image: "cmd", flags: image(), args: exact, want: answer{stdout: printed}},
+		{name: "words after --", args: append([]string{"--"}, exact...), want: answer{stdout: printed}},
+		{name: "bytes that are no UTF-8", args: []string{"printf", "%s", "\xff"}, want: answer{stdout: "\xff"}, other: map[string]answer{"apptainer": {stdout: "\uFFFD"}}, differ: "utf-8"},
+		{name: "a word like an option", args: []string{"printf", "%s|", "--help", "-v", "--engine"}, want: answer{stdout: "--help|-v|--engine|"}},
+		{name: "no function of the shell is a command", args: []string{"cd", "/"}, want: answer{status: 127, stderr: `error\[exec\]: running "cd"`}},
+		{name: "status 0", args: []string{"true"}},
+		{name: "status 1", args: []string{"false"}, want: answer{status: 1}},
+		{name: "status 255", args: sh("exit 255"), want: answer{status: 255}},
+		{name: "status 125 of its own", args: sh("exit 125"), want: answer{status: 125}},
+		{name: "ends by SIGKILL", args: sh("kill -9 $$"), want: answer{status: 137}},
+		{name: "ends by SIGSEGV", args: sh("ulimit -c 0; kill -SEGV $$"), want: answer{status: 139}},
+	}
+}
+
+func parityEntrypoints() []parity {
+	return []parity{
+		{name: "ENTRYPOINT and CMD", image: "entry", flags: image(), want: answer{stdout: "entry|a b|$HOME|default|*\n"}},
+		{name: "ENTRYPOINT and a command", image: "entry", flags: image(), args: []string{"x y"}, want: answer{stdout: "entry|a b|$HOME|x y\n"}},
+		{name: "CMD alone", image: "cmd", flags: image(), want: answer{stdout: "from CMD $HOME\n"}},
+		{name: "a command instead of CMD", image: "cmd", flags: image(), args: []string{"echo", "x"}, want: answer{stdout: "x\n"}},
+		{name: "ENTRYPOINT as a shell line", image: "shellform", flags: image(), env: []string{"X=value"}, want: answer{stdout: "shell form value\n"}},
+		{name: "neither ENTRYPOINT nor CMD", flags: image(), want: answer{status: 125, stderr: `error\[usage\]: the image has neither ENTRYPOINT nor CMD`}},
+		{name: "ENTRYPOINT is not run in login mode", image: "entry", args: []string{"echo", "x"}, want: answer{stdout: "x\n"}, differ: "entrypoint"},
+		{name: "ENTRYPOINT is not run in mode none", image: "entry", flags: plain(), args: []string{"echo", "x"}, want: answer{stdout: "x\n"}, differ: "entrypoint"},
+		{name: "an ENTRYPOINT that takes words apart", image: "deck", flags: image(), args: []string{"printf", "%s|", "a b"}, want: answer{stdout: "a b|"}, differ: "entrypoint-words"},
+		{name: "an ENTRYPOINT that is not there", image: "badentry", flags: image(), want: answer{status: 127, stderr: `error\[exec\]: running "/no/such/entry"`}},
+		{name: "mode none without a command", flags: plain(), want: answer{status: 125, stderr: `error\[usage\]`}},
+		{name: "the profile in login mode", args: sh("echo $PROFILE_RAN"), want: answer{stdout: "yes\n"}, differ: "entrypoint"},
+		{name: "the profile, sh", image: "sh", args: sh("echo $PROFILE_RAN"), want: answer{stdout: "yes\n"}, differ: "entrypoint"},
+		{name: "no profile in mode none", flags: plain(), args: sh("echo ${PROFILE_RAN-no}"), want: answer{stdout: "no\n"}},
+		{name: "no profile in mode image", image: "cmd", flags: image(), args: sh("echo ${PROFILE_RAN-no}"), want: answer{stdout: "no\n"}},
+		{name: "no shell is said", image: "bare", flags: []string{"-v"}, args: []string{"echo", "x"}, want: answer{stdout: "x\n", stderr: "the image has no shell"}},
+		{name: "a login shell of an image without one", image: "bare", want: answer{status: 127, stderr: `error\[exec\]: .*the image has no shell`}},
+		{name: "a login shell reads standard input", stdin: "echo $PROFILE_RAN; exit 3\n", want: answer{stdout: "yes\n", status: 3}, differ: "entrypoint"},
+		{name: "a login shell reads standard input, sh", image: "sh", stdin: "echo $PROFILE_RAN; exit 3\n", want: answer{stdout: "yes\n", status: 3}, differ: "entrypoint"},
+		{name: "WORKDIR", image: "workdir", call: `cd /root 2>/dev/null || cd /usr/sbin; exec "$@"`, args: []string{"pwd"}, want: answer{stdout: "/srv/work\n"}},
+		{name: "USER", image: "user", flags: []string{"-v"}, args: []string{"id", "-u"}, want: answer{stdout: "4242\n", stderr: "the image asks for user service"}, differ: "user"},
+		{name: "STOPSIGNAL", image: "stop", flags: []string{"-v"}, args: sh(`trap "echo stopped; exit 3" TERM; echo ready; while :; do sleep 0.1; done`), signal: syscall.SIGTERM, want: answer{stdout: "ready\nstopped\n", status: 3, stderr: "SIGUSR1"}, differ: "stopsignal"},
+	}
+}
+
+func parityEnvironment() []parity {
+	odd := "a 'b' \"c\" $d `e` \\"
+	leaks := []string{"LD_PRELOAD=/no/such.so", "LD_LIBRARY_PATH=/host", "LD_AUDIT=/no/such.so", "PYTHONPATH=/host", "PYTHONHOME=/host", "PERL5LIB=/host", "R_LIBS=/host",
+		"LMOD_CMD=/host", "_ModuleTable001_=x", "MODULEPATH=/host", "BASH_ENV=/host", "ENV=/host", "CDPATH=/host", "LOADEDMODULES=x", "GCONV_PATH=/host"}
+	return []parity{
+		{name: "ENV", image: "env", args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
+		{name: "ENV, image", image: "env", flags: image(), args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
+		{name: "ENV, none", image: "env", flags: plain(), args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
+		{name: "ENV with a line break", image: "env", args: []string{"printenv", "LINES2"}, want: answer{stdout: "1\n2\n"}},
+		{name: "ENV PATH in login mode", image: "env", args: []string{"own"}, want: answer{stdout: "own\n"}},
+		{name: "ENV PATH in mode none", image: "env", flags: plain(), args: []string{"own"}, want: answer{stdout: "own\n"}},
+		{name: "PATH of the host", env: []string{"PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/host/bin"}, args: sh(`case $PATH in *host*) echo leaked;; *) echo no;; esac`), want: answer{stdout: "no\n"}},
+		{name: "ENV HOME", image: "env", flags: plain(), args: sh(`test "$HOME" = /lab/home-4242 && echo mine`), want: answer{stdout: "mine\n"}, differ: "home"},
+		{name: "ENV LD_LIBRARY_PATH", image: "env", args: []string{"printenv", "LD_LIBRARY_PATH"}, want: answer{like: "^/opt/lib(:|\n)"}},
+		{name: "ENV before the host", image: "env", env: []string{"BOTH=host"}, args: []string{"printenv", "BOTH"}, want: answer{stdout: "image\n"}},
+		{name: "-e before ENV", image: "env", flags: []string{"-e", "BOTH=mine"}, env: []string{"BOTH=host"}, args: []string{"printenv", "BOTH"}, want: answer{stdout: "mine\n"}},
+		{name: "-e NAME before ENV", image: "env", flags: []string{"-e", "BOTH"}, env: []string{"BOTH=host"}, args: []string{"printenv", "BOTH"}, want: answer{stdout: "host\n"}},
+		{name: "-e NAME of one not set", image: "env", flags: []string{"-e", "NOSUCH"}, args: sh("echo ${NOSUCH-unset}"), want: answer{stdout: "unset\n"}},
+		{name: "-e with everything", flags: []string{"-e", "V=" + odd + ",\n="}, args: []string{"printenv", "V"}, want: answer{stdout: odd + ",\n=\n"}},
+		{name: "-e empty", image: "env", flags: []string{"-e", "BOTH="}, args: sh("echo ${BOTH-unset}"), want: answer{stdout: "\n"}},
+		{name: "-e HOME", flags: plain("-e", "HOME=/srv"), args: []string{"printenv", "HOME"}, want: answer{stdout: "/srv\n"}},
+		{name: "-e PATH", flags: plain("-e", "PATH=/opt/own:/usr/bin"), args: []string{"own"}, want: answer{stdout: "own\n"}},
+		{name: "-e PS1", flags: plain("-e", "PS1=mine> "), args: []string{"printenv", "PS1"}, want: answer{stdout: "mine> \n"}},
+		{name: "-e PYTHONPATH", flags: []string{"-e", "PYTHONPATH"}, env: []string{"PYTHONPATH=/mine"}, args: []string{"printenv", "PYTHONPATH"}, want: answer{stdout: "/mine\n"}},
+		{name: "-e LD_LIBRARY_PATH", flags: plain("-e", "LD_LIBRARY_PATH"), env: []string{"LD_LIBRARY_PATH=/mine"}, args: []string{"printenv", "LD_LIBRARY_PATH"}, want: answer{stdout: "/mine\n"},
+			other: map[string]answer{"apptainer": {like: "^/mine:?"}}, differ: "apptainer-libs"},
+		{name: "a variable of the host", env: []string{"OMP_NUM_THREADS=4", "SLURM_JOB_ID=1", "PMI_RANK=0", "UCX_TLS=rc", "CUDA_VISIBLE_DEVICES=1"},
+			args: []string{"printenv", "OMP_NUM_THREADS", "SLURM_JOB_ID", "PMI_RANK", "UCX_TLS", "CUDA_VISIBLE_DEVICES"}, want: answer{stdout: "4\n1\n0\nrc\n1\n"}, differ: "host-environment"},
+		{name: "a variable of the host with everything", env: []string{"V=" + odd + "\n="}, flags: plain(), args: []string{"printenv", "V"}, want: answer{stdout: odd + "\n=\n"}, differ: "host-environment"},
+		{name: "what would mislead the image", env: leaks, flags: plain("-q"), args: sh(`for v in LD_PRELOAD LD_AUDIT PYTHONPATH PYTHONHOME PERL5LIB R_LIBS LMOD_CMD _ModuleTable001_ MODULEPATH BASH_ENV ENV CDPATH LOADEDMODULES GCONV_PATH; do eval "echo \${$v-}"; done | tr -d '\n'; case $LD_LIBRARY_PATH in *host*) echo leaked;; esac; echo`), want: answer{stdout: "\n"}},
+		{name: "what was dropped is said", env: []string{"LD_LIBRARY_PATH=/host", "PYTHONPATH=/host"}, flags: []string{"-v"}, args: []string{"true"}, want: answer{stderr: "not passed on: LD_LIBRARY_PATH PYTHONPATH\n"}},
+		{name: "functions of the host", call: `f() { echo leaked; }; export -f f; exec "$@"`, args: []string{"bash", "-c", "type f 2>/dev/null || echo none"}, want: answer{stdout: "none\n"}},
+		{name: "a locale that the image lacks", env: []string{"LANG=de_DE.UTF-8", "LC_ALL=de_DE.UTF-8"}, flags: []string{"-v"}, args: sh("echo ${LANG-unset} ${LC_ALL-unset}"), want: answer{stdout: "unset unset\n", stderr: "LANG"}},
+		{name: "a locale that every image has", env: []string{"LANG=C.UTF-8"}, args: sh("echo $LANG"), want: answer{stdout: "C.UTF-8\n"}, differ: "host-environment"},
+		{name: "what the command is told", args: sh("echo $HPC3_IMAGE_REF ${HPC3_IMAGE_DIGEST%%:*}"), want: answer{stdout: "oci:/images:bash sha256\n"}},
+		{name: "USER and LOGNAME", args: sh("echo $USER $LOGNAME $SHELL"), want: answer{stdout: "tester tester /bin/bash\n"}, differ: "host-environment"},
+		{name: "APPTAINERENV", env: []string{"APPTAINERENV_X=set"}, args: sh("echo ${X-unset}"), want: answer{stdout: "unset\n"}, other: map[string]answer{"apptainer": {stdout: "set\n"}}, differ: "apptainer-settings"},
+		{name: "APPTAINER_BIND", env: []string{"APPTAINER_BIND=/usr/sbin:/srv/work"}, args: sh("test -e /srv/work/useradd && echo bound || echo not"), want: answer{stdout: "not\n"}, other: map[string]answer{"apptainer": {stdout: "bound\n"}}, differ: "apptainer-settings"},
+		{name: "HPC3_CONTAINER_ENV", env: []string{"HPC3_CONTAINER_ENV=A=1,B=2"}, args: []string{"printenv", "A", "B"}, want: answer{stdout: "1\n2\n"}},
+	}
+}
+
+func parityFiles() []parity {
+	return []parity{
+		{name: "-B a directory", flags: []string{"-B", "/usr/sbin:/srv/work"}, args: sh("test -e /srv/work/useradd && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B a file", flags: []string{"-B", "/etc/hostname:/srv/file"}, call: `echo x > /tmp/f; exec "$@"`, args: sh("cat /srv/file >/dev/null && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B to what the image lacks", flags: []string{"-B", "/usr/sbin:/not/in/it"}, args: sh("test -e /not/in/it/useradd && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B a file to what the image lacks", flags: []string{"-B", "/etc/passwd:/not/in/it"}, args: sh("test -s /not/in/it && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B at its own path", flags: []string{"-B", "/usr/share/doc"}, args: sh("test -e /usr/share/doc/kept && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B ro", call: `cd; mkdir -p ro; exec "$@"`, flags: []string{"-B", "ro:/srv/work:ro"}, args: sh("touch /srv/work/x 2>/dev/null || echo closed"), want: answer{stdout: "closed\n"}},
+		{name: "-B is writable", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work"}, args: sh("touch /srv/work/x && echo open"), want: answer{stdout: "open\n"}},
+		{name: "-B nosuid, nodev", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work:nosuid+nodev"}, args: sh(`while read -r l; do case $l in *" /srv/work "*nosuid*nodev*) echo yes;; esac; done </proc/self/mountinfo`), want: answer{stdout: "yes\n"}},
+		{name: "-B noexec", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work:noexec"}, args: sh(`printf '#!/bin/sh\necho ran\n' >/srv/work/p; chmod +x /srv/work/p; /srv/work/p 2>/dev/null || echo closed`), want: answer{stdout: "closed\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: .*noexec.*hint: use --engine native`}}, differ: "noexec"},
+		{name: "-B of what is not there", flags: []string{"-B", "/no/such:/srv/work"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /no/such: no such file`}},
+		{name: "-B over the root", flags: []string{"-B", "/usr:/"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]`}},
+		{name: "-B a directory over a file", flags: []string{"-B", "/usr/sbin:/srv/file"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /usr/sbin to /srv/file`}},
+		{name: "-B a file over a directory", flags: []string{"-B", "/etc/passwd:/srv/work"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /etc/passwd to /srv/work`}},
+		{name: "-B with blanks, quotes and a comma's neighbours", call: `cd; mkdir -p "a b\"c" && touch "a b\"c/x"; exec "$@"`, flags: []string{"-B", `a b"c:/srv/with "it`}, args: sh(`test -e '/srv/with "it/x' && echo there`), want: answer{stdout: "there\n"}},
+		{name: "two -B", flags: []string{"-B", "/usr/sbin:/srv/one,/usr/sbin:/srv/two"}, args: sh("test -e /srv/one/useradd && test -e /srv/two/useradd && echo both"), want: answer{stdout: "both\n"}},
+		{name: "a read-only image", args: sh("touch /usr/x"), want: answer{status: 1, stderr: "Read-only file system"}, differ: "read-only"},
+		{name: "a writable layer", flags: []string{"--container-writable"}, args: sh("touch /usr/x /srv/y && echo changed >/srv/file && cat /srv/file"), want: answer{stdout: "changed\n"}},
+		{name: "a writable layer is gone the next time", flags: []string{"--container-writable"}, args: sh("test ! -e /usr/x && cat /srv/file && touch /usr/x"), want: answer{stdout: "from the image\n"}, differ: "read-only"},
+		{name: "/tmp is the node's", call: `echo host >/tmp/seen; exec "$@"`, args: []string{"cat", "/tmp/seen"}, want: answer{stdout: "host\n"}, differ: "host-directories"},
+		{name: "/dev/shm is the node's", call: `echo host >/dev/shm/seen; exec "$@"`, args: []string{"cat", "/dev/shm/seen"}, want: answer{stdout: "host\n"}, differ: "host-directories"},
+		{name: "/dev", args: sh("echo x >/dev/null && test -c /dev/zero && test -c /dev/urandom && test -c /dev/tty && test -e /dev/fd/1 && echo ok"), want: answer{stdout: "ok\n"}},
+		{name: "/proc and /sys", args: sh("test -d /proc/self && test -d /sys/devices && echo ok"), want: answer{stdout: "ok\n"}},
+		{name: "resolv.conf and hosts", args: sh("test -e /etc/resolv.conf && test -e /etc/hosts && echo ok"), want: answer{stdout: "ok\n"}},
+	}
+}
+
+func parityPlaces() []parity {
+	return []parity{
+		{name: "the current directory", call: `mkdir -p "$HOME/sub"; cd "$HOME/sub"; exec "$@"`, args: []string{"pwd"}, want: answer{stdout: "/lab/home-4242/sub\n"}, differ: "host-directories"},
+		{name: "a current directory that the image lacks", call: `cd /usr/sbin; exec "$@"`, image: "workdir", args: []string{"pwd"}, want: answer{stdout: "/srv/work\n"}},
+		{name: "a current directory under /tmp", call: `mkdir -p /tmp/here; cd /tmp/here; exec "$@"`, args: []string{"pwd"}, want: answer{stdout: "/tmp/here\n"}, differ: "host-directories"},
+		{name: "a current directory that is gone", call: `mkdir -p /tmp/gone; cd /tmp/gone; rmdir /tmp/gone; exec "$@"`, args: sh("pwd >/dev/null && echo ok"), want: answer{stdout: "ok\n"}},
+		{name: "-w", flags: []string{"-w", "/srv/work"}, args: []string{"pwd"}, want: answer{stdout: "/srv/work\n"}},
+		{name: "-w before WORKDIR", image: "workdir", flags: []string{"-w", "/srv"}, args: []string{"pwd"}, want: answer{stdout: "/srv\n"}},
+		{name: "-w to a bind", flags: []string{"-w", "/bound", "-B", "/usr/sbin:/bound"}, args: []string{"pwd"}, want: answer{stdout: "/bound\n"}},
+		{name: "-w to what is not there", flags: []string{"-w", "/no/such"}, args: []string{"pwd"}, want: answer{status: 125, stderr: `error\[mount\]: changing to the working directory /no/such`}, differ: "workdir"},
+		{name: "-w to what is not there, no shell", image: "bare", flags: []string{"-w", "/no/such"}, args: []string{"pwd"}, want: answer{status: 125, stderr: `error\[mount\]: changing to the working directory /no/such`}, differ: "workdir"},
+		{name: "-w without a shell", image: "bare", flags: []string{"-w", "/srv/work"}, args: []string{"pwd"}, want: answer{stdout: "/srv/work\n"}},
+		{name: "the home directory", args: sh(`touch "$HOME/x" && echo ok`), want: answer{stdout: "ok\n"}, differ: "home"},
+		{name: "no home directory", flags: []string{"--no-container-mount-home", "-w", "/"}, args: sh(`test -e "$HOME/cache" && echo there || echo none`), want: answer{stdout: "none\n"}},
+		{name: "HOME unset", call: `cd /; unset HOME; exec "$@"`, flags: plain(), args: sh(`echo $HOME; pwd`), want: answer{stdout: "/\n/\n"}, other: map[string]answer{"apptainer": {stdout: "/home/tester\n/\n"}}, differ: "home"},
+		{name: "HOME that is not there", env: []string{"HOME=/no/such/home"}, call: `cd /; exec "$@"`, flags: plain(), args: []string{"printenv", "HOME"}, want: answer{stdout: "/no/such/home\n"}, other: map[string]answer{"apptainer": {stdout: "/home/tester\n"}}, differ: "home"},
+		{name: "TMPDIR", call: `mkdir -p "$HOME/t"; export TMPDIR="$HOME/t"; cd /; exec "$@"`, args: sh(`touch "$TMPDIR/x" && echo ok`), want: answer{stdout: "ok\n"}, differ: "host-directories"},
+	}
+}
+
+func parityPeople() []parity {
+	whoami := sh(`id -u; id -un; echo "$USER"`)
+	return []parity{
+		{name: "tester", args: whoami, want: answer{stdout: "4242\ntester\ntester\n"}, differ: "user"},
+		{name: "nobody", by: "nobody", args: whoami, want: answer{stdout: "65534\nnobody\nnobody\n"}, differ: "user"},
+		{name: "unknown", by: "unknown", args: whoami, want: answer{stdout: "54321\nuser54321\nuser54321\n"}, differ: "user"},
+		{name: "root", by: "root", args: whoami, want: answer{stdout: "0\nroot\nroot\n"}},
+		{name: "unknown, auto", by: "unknown", flags: []string{"--engine", "auto", "-v"}, args: []string{"id", "-u"}, want: answer{stdout: "54321\n", stderr: "not using Apptainer: this node does not know user 54321"}, differ: "unknown-user"},
+		{name: "unknown, Apptainer", by: "unknown", flags: []string{"--engine", "apptainer"}, args: []string{"id", "-u"}, want: answer{status: 125, stderr: `error\[engine\]: using Apptainer: this node does not know user 54321.*hint: `}, differ: "unknown-user"},
+		{name: "root has no capability", by: "root", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|CapBnd:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\n"}, differ: "privileges"},
+		{name: "root keeps capabilities when asked", by: "root", flags: []string{"--keep-privs"}, args: sh("while read -r k v; do case $k in CapEff:) test $((0x$v)) -ne 0 && echo some;; esac; done </proc/self/status"), want: answer{stdout: "some\n"}, differ: "privileges"},
+		{name: "others have none to keep", flags: []string{"--keep-privs"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[usage\]: .*keep-privs.*root`}, differ: "privileges"},
+		{name: "a user has no capability", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|NoNewPrivs:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nNoNewPrivs: 1\n"}, differ: "privileges"},
+		{name: "files are the caller's", call: `cd; exec "$@"`, args: sh(`touch mine && stat -c %u:%g mine`), want: answer{stdout: "4242:4242\n"}, differ: "user"},
+	}
+}
+
+func parityStreams() []parity {
+	trap := func(name string) []string {
+		return sh("trap 'echo got " + name + "; exit 42' " + name + "; echo ready; while :; do sleep 0.05; done")
+	}
+	all := []parity{
+		{name: "standard input", stdin: "a\nb", args: []string{"cat"}, want: answer{stdout: "a\nb"}},
+		{name: "standard error", args: sh("echo out; echo err >&2"), want: answer{stdout: "out\n", stderr: "(^|\n)err\n"}},
+		{name: "standard input closed", call: `cd; exec "$@" <&-`, args: []string{"echo", "x"}, want: answer{stdout: "x\n"}},
+		{name: "standard output closed", call: `cd; exec "$@" >&-`, args: sh("echo x >&2"), want: answer{stderr: "(^|\n)x\n"}},
+		{name: "descriptors of ours", flags: plain(), args: sh(`for f in /proc/self/fd/*; do case $(readlink $f) in *hpc3*|*memfd*|*.sif|/dev/fuse) echo $f;; esac; done; echo done`), want: answer{stdout: "done\n"}},
+		{name: "descriptors of the caller", call: `cd; exec "$@" 7</etc/passwd`, flags: plain(), args: sh("test -e /proc/self/fd/7 && echo open || echo closed"), want: answer{stdout: "open\n"}, differ: "descriptors"},
+		{name: "umask", call: `cd; umask 027; exec "$@"`, flags: plain(), args: sh("umask"), want: answer{stdout: "0027\n"}, differ: "limits"},
+		{name: "limits", call: `cd; ulimit -c 0; ulimit -Sn 300; exec "$@"`, flags: plain(), args: sh("ulimit -Sn; ulimit -c"), want: answer{stdout: "300\n0\n"}, differ: "limits"},
+		{name: "ignored signals", call: `cd; trap '' USR1; exec "$@"`, flags: plain(), args: sh("kill -USR1 $$; echo alive"), want: answer{stdout: "alive\n"}, other: map[string]answer{"apptainer": {status: 138}}, differ: "ignored-signals"},
+		{name: "no signal handler", flags: plain(), args: sh("echo ready; exec sleep 60"), signal: syscall.SIGTERM, want: answer{stdout: "ready\n", status: 143}},
+		{name: "SIGKILL to the launcher", args: sh("echo ready; exec sleep 60"), signal: syscall.SIGKILL, want: answer{stdout: "ready\n", status: 137}},
+		{name: "a prompt", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
+		{name: "a prompt, sh", image: "sh", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
+		{name: "Ctrl-C", typed: []exchange{{`[$#] $`, "echo st''arted; sleep 100\n", 0}, {"started", "\x03", 0}, {`[$#] $`, "echo st''atus $?; exit 4\n", 0}}, want: answer{like: "status 130", status: 4}},
+		{name: "Ctrl-Z, jobs, fg", typed: []exchange{{`[$#] $`, "echo st''arted; sleep 100\n", 0}, {"started", "\x1a", 0}, {"Stopped", "jobs; echo lis''ted\n", 0}, {"listed", "fg\n", 0}, {`fg\r\n.*sleep 100`, "\x03", 0}, {`[$#] $`, "exit 5\n", 0}}, want: answer{like: "Stopped", status: 5}},
+		{name: "a job in the background", typed: []exchange{{`[$#] $`, "sleep 100 &\n", 0}, {`\[1\] [0-9]+`, "kill %1; wait; exit 6\n", 0}}, want: answer{like: `\[1\]`, status: 6}},
+		{name: "Ctrl-C for a command", args: sh("echo started; exec sleep 100"), typed: []exchange{{"started", "\x03", 0}}, want: answer{like: "started", status: 130}},
+		{name: "the terminal's name", args: sh("tty"), typed: []exchange{{"/dev/pts/[0-9]+", "", 0}}, want: answer{like: "/dev/pts/[0-9]+"}},
+		{name: "the terminal's size", args: sh("stty size; read -r x; stty size"), typed: []exchange{{"24 80", "\n", 50}}, want: answer{like: "24 80.*50 80"}},
+		{name: "SIGWINCH", args: sh("trap 'stty size; exit 9' WINCH; echo started; while :; do sleep 0.05; done"), typed: []exchange{{"started", "", 40}}, want: answer{like: "40 80", status: 9}},
+	}
+	for name, sig := range map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "CONT": syscall.SIGCONT} {
+		all = append(all, parity{name: "SIG" + name + " to the launcher", args: trap(name), signal: sig, want: answer{stdout: "ready\ngot " + name + "\n", status: 42}})
+	}
+	return all
+}
+
+func parityFaults() []parity {
+	missing, closed := answer{status: 127, stderr: `error\[exec\]: running .*\nhpc3-run: hint: `}, answer{status: 126, stderr: `error\[exec\]: running .*\nhpc3-run: hint: `}
+	var all []parity
+	for _, how := range []struct {
+		name, image string
+		flags       []string
+	}{{"bash", "bash", nil}, {"sh", "sh", nil}, {"no shell", "bare", nil}, {"none", "bash", plain()}, {"image", "cmd", image()}} {
+		all = append(all,
+			parity{name: "no such command, " + how.name, image: how.image, flags: how.flags, args: []string{"no-such"}, want: missing},
+			parity{name: "no such path, " + how.name, image: how.image, flags: how.flags, args: []string{"/no/such"}, want: missing},
+			parity{name: "not executable, " + how.name, image: how.image, flags: how.flags, args: []string{"/etc/passwd"}, want: closed},
+			parity{name: "a directory, " + how.name, image: how.image, flags: how.flags, args: []string{"/usr"}, want: closed},
+			parity{name: "no interpreter, " + how.name, image: how.image, flags: how.flags, args: []string{"badscript"}, want: closed},
+		)
+	}
+	return all
+}
