@@ -89,7 +89,7 @@ func (l *lab) command(p person, engine string, args ...string) *exec.Cmd {
 	home := "/lab/" + l.home(p)
 	enter := []string{
 		l.root, "--user", fmt.Sprint(p.uid), "--bind", binDir + ":/opt/hpc3/bin", "--bind", l.work + ":/lab", "--",
-		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "TERM=xterm", "LANG=C.UTF-8", "HPC3_ENGINE=" + engine, "HOSTVAR=from the host",
+		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "TERM=xterm", "LANG=C.UTF-8", "HPC3_ENGINE=" + engine,
 		"sh", "-c", `cd "$HOME" && "$@"; exit $?`, "sh",
 	} // a shell in between turns a signal into a status
 	return exec.Command("lab/enter", append(enter, args...)...)
@@ -135,17 +135,13 @@ func (l *lab) walk(t *testing.T, p person, engine string) {
 		{name: "a variable set", args: []string{"-e", "A=x, \"y\"\n$z", "IMAGE", "printenv", "A"}, want: "x, \"y\"\n$z\n"},
 		{name: "a variable of the image", args: []string{"IMAGE", "printenv", "ODD"}, want: "a 'b' \"c\" $d\n"},
 		{name: "a variable of the image set", args: []string{"-e", "APP_HOME=it's $HOME `id` \\", "IMAGE", "printenv", "APP_HOME"}, want: "it's $HOME `id` \\\n"},
-		{name: "a variable of the image emptied", args: []string{"-e", "APP_HOME=", "IMAGE", "sh", "-c", `echo "${APP_HOME-unset}"`}, want: "\n"},
 		{name: "the user in the environment", args: []string{"IMAGE", "sh", "-c", `test "$USER" = "$(id -un)" && test "$LOGNAME" = "$USER" && echo "$SHELL"`}, want: "/bin/bash\n"},
-		{name: "a variable of the host", args: []string{"IMAGE", "printenv", "HOSTVAR"}, want: "from the host\n"},
 		{name: "a bind", args: []string{"-B", "/usr/share/doc:/not/in/the/image:ro", "IMAGE", "sh", "-c", "ls -d /not/in/the/image; touch /not/in/the/image/x 2>/dev/null || echo read-only"}, want: "/not/in/the/image\nread-only\n"},
 		{name: "memory", args: []string{"-B", "tmpfs:/not/in/the/image", "IMAGE", "sh", "-c", "touch /not/in/the/image/x && ls /not/in/the/image && ls -A /tmp/../not/in/the"}, want: "x\nimage\n"},
-		{name: "a bind that is not there", args: []string{"-B", "/no/such/dir:/data", "IMAGE", "true"}, status: 125, stderr: "mount"},
 		{name: "a read-only image", args: []string{"IMAGE", "sh", "-c", "touch /usr/x 2>/dev/null || echo read-only"}, want: "read-only\n"},
 		{name: "a writable layer", args: []string{"--container-writable", "IMAGE", "sh", "-c", "touch /usr/x && echo written"}, want: "written\n"},
 		{name: "the image's entrypoint", args: []string{"--container-entrypoint", "image", "IMAGE", "printf", "%s|", "a b", ""}, want: "a b||"},
 		{name: "no entrypoint", args: []string{"--container-entrypoint", "none", "IMAGE", "printf", "%s|", "a b", ""}, want: "a b||"},
-		{name: "no entrypoint, no such command", args: []string{"--container-entrypoint", "none", "IMAGE", "no-such-command"}, status: 127, stderr: "exec"},
 		{name: "a shell without a terminal", args: []string{"IMAGE"}, status: 127},
 		{name: "what the command is told", args: []string{"IMAGE", "sh", "-c", `case $HPC3_IMAGE_DIGEST in sha256:*) echo "$HPC3_IMAGE_REF";; esac`}, want: l.image + "\n"},
 	} {
