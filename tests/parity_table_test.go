@@ -3,13 +3,12 @@ package tests
 import "syscall"
 
 // sh is a command that has the image's shell run a script.
-func sh(script string, args ...string) []string {
-	return append([]string{"sh", "-c", script, "sh"}, args...)
-}
+func sh(script string) []string { return []string{"sh", "-c", script} }
 
 func image(flags ...string) []string {
 	return append([]string{"--container-entrypoint", "image"}, flags...)
 }
+
 func plain(flags ...string) []string {
 	return append([]string{"--container-entrypoint", "none"}, flags...)
 }
@@ -76,8 +75,10 @@ func parityEntrypoints() []parity {
 
 func parityEnvironment() []parity {
 	odd := "a 'b' \"c\" $d `e` \\"
-	leaks := []string{"LD_PRELOAD=/no/such.so", "LD_LIBRARY_PATH=/host", "LD_AUDIT=/no/such.so", "PYTHONPATH=/host", "PYTHONHOME=/host", "PERL5LIB=/host", "R_LIBS=/host",
-		"LMOD_CMD=/host", "_ModuleTable001_=x", "MODULEPATH=/host", "BASH_ENV=/host", "ENV=/host", "CDPATH=/host", "LOADEDMODULES=x", "GCONV_PATH=/host"}
+	leaks := []string{
+		"LD_PRELOAD=/no/such.so", "LD_LIBRARY_PATH=/host", "LD_AUDIT=/no/such.so", "PYTHONPATH=/host", "PYTHONHOME=/host", "PERL5LIB=/host", "R_LIBS=/host",
+		"LMOD_CMD=/host", "_ModuleTable001_=x", "MODULEPATH=/host", "BASH_ENV=/host", "ENV=/host", "CDPATH=/host", "LOADEDMODULES=x", "GCONV_PATH=/host",
+	}
 	return []parity{
 		{name: "ENV", image: "env", args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
 		{name: "ENV, image", image: "env", flags: image(), args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
@@ -98,10 +99,14 @@ func parityEnvironment() []parity {
 		{name: "-e PATH", flags: plain("-e", "PATH=/opt/own:/usr/bin"), args: []string{"own"}, want: answer{stdout: "own\n"}},
 		{name: "-e PS1", flags: plain("-e", "PS1=mine> "), args: []string{"printenv", "PS1"}, want: answer{stdout: "mine> \n"}},
 		{name: "-e PYTHONPATH", flags: []string{"-e", "PYTHONPATH"}, env: []string{"PYTHONPATH=/mine"}, args: []string{"printenv", "PYTHONPATH"}, want: answer{stdout: "/mine\n"}},
-		{name: "-e LD_LIBRARY_PATH", flags: plain("-e", "LD_LIBRARY_PATH"), env: []string{"LD_LIBRARY_PATH=/mine"}, args: []string{"printenv", "LD_LIBRARY_PATH"}, want: answer{stdout: "/mine\n"},
-			other: map[string]answer{"apptainer": {like: "^/mine:?"}}, differ: "apptainer-libs"},
-		{name: "a variable of the host", env: []string{"OMP_NUM_THREADS=4", "SLURM_JOB_ID=1", "PMI_RANK=0", "UCX_TLS=rc", "CUDA_VISIBLE_DEVICES=1"},
-			args: []string{"printenv", "OMP_NUM_THREADS", "SLURM_JOB_ID", "PMI_RANK", "UCX_TLS", "CUDA_VISIBLE_DEVICES"}, want: answer{stdout: "4\n1\n0\nrc\n1\n"}, differ: "host-environment"},
+		{
+			name: "-e LD_LIBRARY_PATH", flags: plain("-e", "LD_LIBRARY_PATH"), env: []string{"LD_LIBRARY_PATH=/mine"}, args: []string{"printenv", "LD_LIBRARY_PATH"}, want: answer{stdout: "/mine\n"},
+			other: map[string]answer{"apptainer": {like: "^/mine:?"}}, differ: "apptainer-libs",
+		},
+		{
+			name: "a variable of the host", env: []string{"OMP_NUM_THREADS=4", "SLURM_JOB_ID=1", "PMI_RANK=0", "UCX_TLS=rc", "CUDA_VISIBLE_DEVICES=1"},
+			args: []string{"printenv", "OMP_NUM_THREADS", "SLURM_JOB_ID", "PMI_RANK", "UCX_TLS", "CUDA_VISIBLE_DEVICES"}, want: answer{stdout: "4\n1\n0\nrc\n1\n"}, differ: "host-environment",
+		},
 		{name: "a variable of the host with everything", env: []string{"V=" + odd + "\n="}, flags: plain(), args: []string{"printenv", "V"}, want: answer{stdout: odd + "\n=\n"}, differ: "host-environment"},
 		{name: "what would mislead the image", env: leaks, flags: plain("-q"), args: sh(`for v in LD_PRELOAD LD_AUDIT PYTHONPATH PYTHONHOME PERL5LIB R_LIBS LMOD_CMD _ModuleTable001_ MODULEPATH BASH_ENV ENV CDPATH LOADEDMODULES GCONV_PATH; do eval "echo \${$v-}"; done | tr -d '\n'; case $LD_LIBRARY_PATH in *host*) echo leaked;; esac; echo`), want: answer{stdout: "\n"}},
 		{name: "what was dropped is said", env: []string{"LD_LIBRARY_PATH=/host", "PYTHONPATH=/host"}, flags: []string{"-v"}, args: []string{"true"}, want: answer{stderr: "not passed on: LD_LIBRARY_PATH PYTHONPATH\n"}},
@@ -126,8 +131,10 @@ func parityFiles() []parity {
 		{name: "-B ro", call: `cd; mkdir -p ro; exec "$@"`, flags: []string{"-B", "ro:/srv/work:ro"}, args: sh("touch /srv/work/x 2>/dev/null || echo closed"), want: answer{stdout: "closed\n"}},
 		{name: "-B is writable", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work"}, args: sh("touch /srv/work/x && echo open"), want: answer{stdout: "open\n"}},
 		{name: "-B nosuid, nodev", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work:nosuid+nodev"}, args: sh(`while read -r l; do case $l in *" /srv/work "*nosuid*nodev*) echo yes;; esac; done </proc/self/mountinfo`), want: answer{stdout: "yes\n"}},
-		{name: "-B noexec", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work:noexec"}, args: sh(`printf '#!/bin/sh\necho ran\n' >/srv/work/p; chmod +x /srv/work/p; /srv/work/p 2>/dev/null || echo closed`), want: answer{stdout: "closed\n"},
-			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: .*noexec.*hint: use --engine native`}}, differ: "noexec"},
+		{
+			name: "-B noexec", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/work:noexec"}, args: sh(`printf '#!/bin/sh\necho ran\n' >/srv/work/p; chmod +x /srv/work/p; /srv/work/p 2>/dev/null || echo closed`), want: answer{stdout: "closed\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: .*noexec.*hint: use --engine native`}}, differ: "noexec",
+		},
 		{name: "-B of what is not there", flags: []string{"-B", "/no/such:/srv/work"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /no/such: no such file`}},
 		{name: "-B over the root", flags: []string{"-B", "/usr:/"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]`}},
 		{name: "-B a directory over a file", flags: []string{"-B", "/usr/sbin:/srv/file"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /usr/sbin to /srv/file`}},
