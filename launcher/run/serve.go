@@ -79,8 +79,8 @@ func serve(args []string) error {
 		answer()
 		return waitUnmounted(fd)
 	}
-	if program := args[len(args)-1]; filepath.IsAbs(program) {
-		if up, err := serveBy(program, squashfuseOptions(offset, uid, gid), sif, fd, answer); up || err != nil {
+	if at := slices.IndexFunc(args, filepath.IsAbs); at >= 0 {
+		if up, err := serveBy(args[at], squashfuseOptions(offset, uid, gid), sif, fd, answer); up || err != nil {
 			return err
 		}
 		if fd, uid, gid, err = receive(serverSocket); err != nil { // the other end has mounted anew, for us
