@@ -39,7 +39,7 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	} else {
 		args = append(args, "--no-home")
 	}
-	devices, err := p.apptainerDevices()
+	devices, err := p.apptainerDevices(img)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (p *Plan) asked(name string) (value string, set bool) {
 }
 
 // devices finds what of the node's devices the container gets.
-func (p *Plan) devices() device.Found {
+func (p *Plan) devices(img image) device.Found {
 	var stdio []string
 	for fd := range 3 {
 		if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil {
@@ -37,8 +37,7 @@ func (p *Plan) devices() device.Found {
 		}
 	}
 	found := device.Find(device.Ask{
-		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Stdio: stdio,
-		Libc: func() device.Libc { return libc(p.SIF, p.PartitionOffset) },
+		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Stdio: stdio, Libc: img.libc,
 	})
 	for _, text := range found.Notes {
 		p.note(text)
@@ -51,8 +50,8 @@ func (p *Plan) devices() device.Found {
 
 // apptainerDevices are the options by which Apptainer brings what it does not bring of itself: its /dev is the node's. The choice of GPUs is
 // left to CUDA, see apptainerEnv.
-func (p *Plan) apptainerDevices() ([]string, error) {
-	found := p.devices()
+func (p *Plan) apptainerDevices(img image) ([]string, error) {
+	found := p.devices(img)
 	var args []string
 	if found.NVIDIA {
 		args = append(args, "--nv")

@@ -30,7 +30,7 @@ func lackedLocales(img *squashfs.FS, wanted []string) []string {
 		_, err := img.Resolve("/usr/lib/locale/" + normalLocale(name))
 		return err == nil
 	})
-	if len(wanted) == 0 || hasMusl(img) {
+	if len(wanted) == 0 || hasMusl(img, "/lib") {
 		return nil
 	}
 	archived := archivedLocales(img)
@@ -50,8 +50,9 @@ func normalLocale(name string) string {
 	return place
 }
 
-func hasMusl(img *squashfs.FS) bool {
-	lib, err := img.Resolve("/lib")
+// hasMusl tells whether musl's loader is in a directory of an image.
+func hasMusl(img *squashfs.FS, dir string) bool {
+	lib, err := img.Resolve(dir)
 	if err != nil {
 		return false
 	}

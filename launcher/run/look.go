@@ -63,32 +63,21 @@ func look(sif string, offset int64, locales []string) (image, error) {
 	return found, nil
 }
 
-// libc finds what the programs of an image are linked with.
-func libc(sif string, offset int64) device.Libc {
-	f, err := os.Open(sif)
-	if err != nil {
-		return device.Libc{}
-	}
-	defer f.Close()
-	img, err := squashfs.Open(io.NewSectionReader(f, offset, math.MaxInt64-offset))
-	if err != nil {
-		return device.Libc{}
-	}
+// libc finds what the programs of the image are linked with.
+func (i image) libc() device.Libc {
 	var found device.Libc
+	if i.fs == nil {
+		return found
+	}
 	for _, dir := range probe.LibraryDirs(runtime.GOARCH) {
 		dir = "/" + dir
-		if ref, err := img.Resolve(dir + "/libc.so.6"); err == nil {
-			minor, err := probe.GlibcDefined(fileIn{img, ref}, runtime.GOARCH)
+		if ref, err := i.fs.Resolve(dir + "/libc.so.6"); err == nil {
+			minor, err := probe.GlibcDefined(fileIn{i.fs, ref}, runtime.GOARCH)
 			if err == nil {
 				return device.Libc{Dir: dir, Minor: minor}
 			}
 		}
-		ref, err := img.Resolve(dir)
-		if err != nil {
-			continue
-		}
-		entries, err := img.ReadDir(ref)
-		found.Musl = found.Musl || err == nil && slices.ContainsFunc(entries, func(e squashfs.DirEntry) bool { return strings.HasPrefix(e.Name, "ld-musl-") })
+		found.Musl = found.Musl || hasMusl(i.fs, dir)
 	}
 	return found
 }

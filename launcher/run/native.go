@@ -164,7 +164,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		groups = nil // names are a convenience
 	}
 	env := p.environment(who.name, home, img)
-	found := p.devices()
+	found := p.devices(img)
 	for _, e := range found.Env {
 		env.complete(e)
 	}
