@@ -14,8 +14,34 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
+// Begin starts what takes its time to start, and is needed once the image has been found. What it started and what was not needed ends with
+// the function that it returns.
+func (r *Road) Begin(ctx context.Context) (end func()) {
+	engine, _, err := r.Engine(ctx)
+	if err != nil || engine != option.Native || r.Option.Share && run.MayJoin(r.Host.Getenv) {
+		return func() {} // an error comes again, where it is told
+	}
+	server, err := run.StartServer()
+	if err != nil {
+		return func() {} // as well
+	}
+	r.server = server
+	return func() { _ = server.Close() } // it is open
+}
+
 // Engine returns what runs the image and, for Apptainer, its path.
 func (r *Road) Engine(ctx context.Context) (option.Engine, string, error) {
+	if r.engine.name == "" {
+		name, path, err := r.chooseEngine(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		r.engine.name, r.engine.path = name, path
+	}
+	return r.engine.name, r.engine.path, nil
+}
+
+func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) {
 	if r.Option.Engine == option.Native {
 		return option.Native, "", nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/store"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -59,6 +60,11 @@ type Road struct {
 	looked  bool   // at these
 	sources []fetch.Source
 	private atomic.Bool // something was used that not everybody may read
+	engine  struct {    // chosen once
+		name option.Engine
+		path string
+	}
+	server  *run.Server // started ahead; nil for none
 	sparing bool        // no copies of layers are made: there is no room for them
 	copies  copies
 }

@@ -14,11 +14,12 @@ import (
 
 // Start is a command that is ready to be started: the image lies on this node.
 type Start struct {
-	Plan run.Plan
+	Plan   run.Plan
+	server *run.Server // started ahead; nil for none
 }
 
 // Exec becomes the command. It returns only with an error.
-func (s Start) Exec(ctx context.Context) error { return run.Exec(ctx, s.Plan) }
+func (s Start) Exec(ctx context.Context) error { return run.Exec(ctx, s.Plan, s.server) }
 
 // Prepare obtains the image and settles how its command is started.
 func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start, error) {
@@ -59,7 +60,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
 		SquashFS: r.Option.SquashFS, Verbose: r.Option.Verbose || r.Option.Debug, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
-	}}, nil
+	}, server: r.server}, nil
 }
 
 func imageConfig(contents convert.Contents) (oci.Config, bool, error) {

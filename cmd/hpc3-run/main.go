@@ -133,6 +133,7 @@ func isTerminal(fd int) bool {
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {
+	defer road.Begin(w.ctx)()
 	choice, err := road.Choose(w.ctx, image)
 	if err != nil {
 		return err

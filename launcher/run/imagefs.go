@@ -20,26 +20,54 @@ const maxRead = 128 << 10
 // forever is how long the kernel may keep what it was told: the image never changes.
 const forever = 365 * 24 * time.Hour
 
-// imageFS serves a SquashFS. A node id is the inode's reference plus two, but for the root, which FUSE calls 1.
+// imageFS serves a SquashFS. A node id is the inode's reference plus two, but for the root, which FUSE calls 1. Nothing is ever opened or closed:
+// the kernel learns with its first question that it need not ask, and reads by the node id.
 type imageFS struct {
 	fuse.RawFileSystem
 	img      *squashfs.FS
 	uid, gid int // what every file belongs to; negative: the image's own
 
-	mu    sync.Mutex
-	files map[uint64]*openFile
-	next  uint64
+	files    recent[*squashfs.File]
+	listings recent[[]squashfs.DirEntry] // the kernel reads them in parts
 }
 
-// openFile is an open file or directory. Listings are kept, since the kernel reads them in parts.
-type openFile struct {
-	file    *squashfs.File
-	entries []squashfs.DirEntry
-	self    uint64
+// recent keeps what was made for some nodes, so that it is not made for every question. Which one goes when it is full does not matter: a file
+// costs as little as a look-up to make.
+type recent[V any] struct {
+	limit int
+	mu    sync.Mutex
+	made  map[uint64]V
+}
+
+func (r *recent[V]) get(node uint64, fresh func() (V, error)) (V, error) {
+	r.mu.Lock()
+	v, ok := r.made[node]
+	r.mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	v, err := fresh()
+	if err != nil {
+		return v, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for other := range r.made {
+		if len(r.made) < r.limit {
+			break
+		}
+		delete(r.made, other)
+	}
+	r.made[node] = v
+	return v, nil
 }
 
 func newImageFS(img *squashfs.FS, uid, gid int) *imageFS {
-	return &imageFS{RawFileSystem: fuse.NewDefaultRawFileSystem(), img: img, uid: uid, gid: gid, files: map[uint64]*openFile{}}
+	return &imageFS{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), img: img, uid: uid, gid: gid,
+		files:    recent[*squashfs.File]{limit: 1024, made: map[uint64]*squashfs.File{}},
+		listings: recent[[]squashfs.DirEntry]{limit: 16, made: map[uint64][]squashfs.DirEntry{}},
+	}
 }
 
 func (i *imageFS) String() string { return "hpc3" }
@@ -122,58 +150,26 @@ func (i *imageFS) Readlink(_ <-chan struct{}, header *fuse.InHeader) ([]byte, fu
 	return []byte(target), status(err)
 }
 
-func (i *imageFS) hold(f *openFile) uint64 {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.next++
-	i.files[i.next] = f
-	return i.next
-}
+// Open tells the kernel that it need not ask, now and from now on: it keeps what it has read.
+func (i *imageFS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
 
-func (i *imageFS) held(handle uint64) *openFile {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.files[handle]
-}
-
-func (i *imageFS) Open(_ <-chan struct{}, input *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	f, err := i.img.OpenFile(i.ref(input.NodeId))
-	if err != nil {
-		return status(err)
-	}
-	out.Fh = i.hold(&openFile{file: f})
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	return fuse.OK
-}
+// Flush is not asked again either.
+func (i *imageFS) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
 
 func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	f := i.held(input.Fh)
-	if f == nil || f.file == nil {
-		return nil, fuse.EBADF
+	f, err := i.files.get(input.NodeId, func() (*squashfs.File, error) { return i.img.OpenFile(i.ref(input.NodeId)) })
+	if err != nil {
+		return nil, status(err)
 	}
-	n, err := f.file.ReadAt(buf, int64(input.Offset))
+	n, err := f.ReadAt(buf, int64(input.Offset))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, status(err)
 	}
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }
 
-func (i *imageFS) Release(_ <-chan struct{}, input *fuse.ReleaseIn) { i.release(input.Fh) }
-
-func (i *imageFS) ReleaseDir(input *fuse.ReleaseIn) { i.release(input.Fh) }
-
-func (i *imageFS) release(handle uint64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.files, handle)
-}
-
-func (i *imageFS) OpenDir(_ <-chan struct{}, input *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	entries, err := i.img.ReadDir(i.ref(input.NodeId))
-	if err != nil {
-		return status(err)
-	}
-	out.Fh = i.hold(&openFile{entries: entries, self: input.NodeId})
+// OpenDir answers, unlike Open: before Linux 5.1 the kernel would take ENOSYS for an error.
+func (i *imageFS) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_CACHE_DIR
 	return fuse.OK
 }
@@ -196,12 +192,12 @@ func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.D
 
 // list gives the rest of a listing to add, which says whether there was room. "." and ".." are the kernel's business.
 func (i *imageFS) list(input *fuse.ReadIn, add func(squashfs.DirEntry, uint64) (bool, error)) fuse.Status {
-	f := i.held(input.Fh)
-	if f == nil {
-		return fuse.EBADF
+	entries, err := i.listings.get(input.NodeId, func() ([]squashfs.DirEntry, error) { return i.img.ReadDir(i.ref(input.NodeId)) })
+	if err != nil {
+		return status(err)
 	}
-	for at := input.Offset; at < uint64(len(f.entries)); at++ {
-		room, err := add(f.entries[at], at+1)
+	for at := input.Offset; at < uint64(len(entries)); at++ {
+		room, err := add(entries[at], at+1)
 		if err != nil {
 			return status(err)
 		}

@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ import (
 // selfExe is how the program executes itself: the file may have been replaced since it was started.
 const selfExe = "/proc/self/exe"
 
-func (p *Plan) execNative(ctx context.Context, img image, words []string) error {
+func (p *Plan) execNative(ctx context.Context, img image, words []string, server *Server) error {
 	if entryResult == entryNotRun {
 		return noEntry()
 	}
@@ -62,7 +61,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string) error 
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err).Hint("if the job limits the size of files, start without: ulimit -f unlimited")
 	}
-	sock, err := p.startServer(sif, listener, reader, mount)
+	sock, err := p.serve(server, sif, listener, reader, mount)
 	if err != nil {
 		return fault.New(fault.Engine, "starting the file server: %w", err)
 	}
@@ -242,57 +241,34 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// startServer starts the file server and returns our end of the socket to it. The server gets the listening socket, if there is one.
-// Where the kernel reads the image, the server only lets other tasks in, and says that the SIF is in use, until the mount is gone.
-func (p *Plan) startServer(sif *os.File, listener int, r reader, mount int) (int, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
+// serve has the file server serve the SIF, and let other tasks in at the listening socket, if there is one. It returns our end of the
+// socket to it. Where the kernel reads the image, the server only does the latter, and says that the SIF is in use, until the mount is gone.
+func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount int) (int, error) {
+	if server == nil {
+		var err error
+		if server, err = StartServer(); err != nil {
+			return 0, err
+		}
 	}
 	defer sif.Close()
-	argv := []string{nameServe, strconv.FormatInt(p.PartitionOffset, 10)}
 	if p.Cached {
-		// The lock is of the open file, which the server inherits. Where there are no locks, the server's word must do.
+		// The lock is of the open file, which the server gets. Where there are no locks, the server's word must do.
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-		argv = append(argv, serveCached)
 	}
-	if mount >= 0 {
-		argv = append(argv, serveKernel)
-	} else if r.squashfuse != "" {
-		argv = append(argv, r.squashfuse)
+	what := service{offset: p.PartitionOffset, cached: p.Cached, kernel: mount >= 0}
+	if !what.kernel {
+		what.squashfuse = r.squashfuse
 	}
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
+	if err := server.tell(what, sif, listener); err != nil {
 		return 0, err
 	}
-	defer null.Close()
-	theirs := os.NewFile(uintptr(pair[1]), "socket")
-	defer theirs.Close()
-	files := []*os.File{null, null, null, theirs, sif}
 	if listener >= 0 {
-		socket := os.NewFile(uintptr(listener), "socket")
-		defer socket.Close()
-		files, argv = append(files, socket), append(argv, serveShared)
+		_ = unix.Close(listener) // it is open
 	}
-	server, err := os.StartProcess(selfExe, argv, &os.ProcAttr{
-		Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
-		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
-		Env: []string{"GODEBUG=containermaxprocs=0,updatemaxprocs=0", "GOGC=50"},
-	})
-	if err != nil {
-		return 0, err
+	if what.kernel {
+		return server.sock, sendWatch(server.sock, mount)
 	}
-	state, err := server.Wait() // it has forked at its first instruction; the child is the server
-	if err != nil {
-		return 0, err
-	}
-	if !state.Success() {
-		return 0, fmt.Errorf("it ended at once: %s", state)
-	}
-	if mount >= 0 {
-		err = sendWatch(pair[0], mount)
-	}
-	return pair[0], err
+	return server.sock, nil
 }
 
 func sendWatch(sock, mount int) error {

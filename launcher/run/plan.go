@@ -59,8 +59,8 @@ func (p *Plan) note(text string) {
 	}
 }
 
-// Exec makes this process the command. It returns only with an error.
-func Exec(ctx context.Context, p Plan) error {
+// Exec makes this process the command. It returns only with an error. The native engine takes the server that was started ahead, if not nil.
+func Exec(ctx context.Context, p Plan, server *Server) error {
 	img, err := look(p.SIF, p.PartitionOffset, localesOf(p.HostEnv))
 	if err != nil {
 		if p.Engine == option.Native {
@@ -87,5 +87,5 @@ func Exec(ctx context.Context, p Plan) error {
 	if p.Engine == option.Apptainer {
 		return p.execApptainer(ctx, img, words)
 	}
-	return p.execNative(ctx, img, words)
+	return p.execNative(ctx, img, words, server)
 }

@@ -23,7 +23,7 @@ func Reenter(args []string) (status int, handled bool) {
 		err := enter(args[1:], args[0] == nameEnterUser, &prefix)
 		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
 	case nameServe:
-		if serve(args[1:]) != nil {
+		if serve() != nil {
 			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
 		}
 		return 0, true

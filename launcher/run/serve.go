@@ -2,15 +2,16 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -19,68 +20,139 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Descriptors that the server is started with. The last one only where it is to let other tasks in.
-const (
-	serverSocket   = 3
-	serverSIF      = 4
-	serverListener = 5
-)
+// serverSocket is the one descriptor that the server is started with.
+const serverSocket = 3
 
-// serverMemory is where the server's garbage collector begins to work hard: the caches take at most 40 MiB.
-const serverMemory = 96 << 20
+// serverProcessors bounds how many files are inflated at once: the job has more use for a large node.
+const serverProcessors = 8
 
-// Words behind the offset: the SIF is one of a cache; other tasks may come; the kernel reads it. A path is of squashfuse_ll, which does.
-const (
-	serveCached = "cached"
-	serveShared = "shared"
-	serveKernel = "kernel"
-)
+// What the file server is told at its socket, first of all: with the SIF, and the socket where other tasks may come in, if they may.
+type service struct {
+	offset     int64  // of the SquashFS in the SIF
+	cached     bool   // the SIF is one of a cache
+	kernel     bool   // the kernel reads it
+	squashfuse string // the program that serves it; "": we do
+}
+
+func (s service) pack() ([]byte, error) {
+	var p packer
+	p.number(int(s.offset))
+	p.flag(s.cached)
+	p.flag(s.kernel)
+	p.text(s.squashfuse)
+	return p.raw, p.err
+}
+
+func unpackService(raw string) (service, error) {
+	u := unpacker{rest: raw}
+	s := service{offset: int64(u.number()), cached: u.flag(), kernel: u.flag(), squashfuse: u.text()}
+	if u.bad || u.rest != "" {
+		return service{}, errors.New("the service is damaged")
+	}
+	return s, nil
+}
 
 // usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
 const usedEvery = 20 * time.Minute
 
-// serve is the file server. It waits for a descriptor of /dev/fuse and serves the SIF on it, or has it served, until the mount is gone, which is when
-// the last process of the container has ended, however it ended. It stays outside of the container's namespaces, or
-// it would keep them alive itself.
-func serve(args []string) error {
-	if len(args) == 0 {
-		return errors.New("usage: hpc3:serve OFFSET [cached] [shared] [kernel | PROGRAM]")
+// Server is a file server that has been started and waits to be told what to serve.
+type Server struct{ sock int }
+
+// StartServer starts a file server ahead of its work: that takes as long as all else a start does, and can be done meanwhile. One that is
+// not told what to serve ends with this process, or when it is closed.
+func StartServer() (*Server, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
 	}
-	cached, shared := slices.Contains(args[1:], serveCached), slices.Contains(args[1:], serveShared)
-	offset, err := strconv.ParseInt(args[0], 10, 64)
+	s := &Server{pair[0]}
+	theirs := os.NewFile(uintptr(pair[1]), "socket")
+	defer theirs.Close()
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	defer null.Close()
+	server, err := os.StartProcess(selfExe, []string{nameServe}, &os.ProcAttr{
+		Dir: "/", Files: []*os.File{null, null, null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Env: []string{
+			"GOMAXPROCS=" + strconv.Itoa(min(runtime.NumCPU(), serverProcessors)),
+			// A command that reads little ends before garbage is worth collecting. The caches take at most 40 MiB.
+			"GOGC=400", "GOMEMLIMIT=96MiB",
+			// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
+			"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	state, err := server.Wait() // it has forked at its first instruction; the child is the server
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("it ended at once: %s", state)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends the server, unless it has been told what to serve. s may be nil.
+func (s *Server) Close() error {
+	if s == nil {
+		return nil
+	}
+	return unix.Close(s.sock)
+}
+
+// tell tells the server what to serve. It holds the descriptors from then on.
+func (s *Server) tell(what service, sif *os.File, listener int) error {
+	raw, err := what.pack()
 	if err != nil {
 		return err
 	}
+	fds := []int{int(sif.Fd())}
+	if listener >= 0 {
+		fds = append(fds, listener)
+	}
+	return unix.Sendmsg(s.sock, raw, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+}
+
+// serve is the file server. It waits for its service, then for a descriptor of /dev/fuse, and serves the SIF on it, or has it served, until the mount
+// is gone, which is when the last process of the container has ended, however it ended. It stays outside of the
+// container's namespaces, or it would keep them alive itself.
+func serve() error {
 	// A signal to the whole step or process group is for the command. When the command has ended, so has the mount.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM,
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH)
-	last := serverSIF
-	if shared {
-		last = serverListener
-		unix.CloseOnExec(serverListener)
+	closeInherited(serverSocket)
+	text, fds, err := receiveFDs(serverSocket)
+	if err != nil {
+		return err
 	}
-	closeInherited(last)
-	debug.SetMemoryLimit(serverMemory)
+	what, err := unpackService(text)
+	if err != nil || len(fds) == 0 {
+		return errors.Join(errors.New("no SIF came"), err)
+	}
+	sif := os.NewFile(uintptr(fds[0]), "sif")
+	defer sif.Close()
 	fd, uid, gid, err := receive(serverSocket)
 	if err != nil {
 		return err
 	}
-	sif := os.NewFile(serverSIF, "sif")
-	defer sif.Close()
-	if cached {
-		go sayUsed(time.NewTicker(usedEvery).C)
+	if what.cached {
+		go sayUsed(sif, time.NewTicker(usedEvery).C)
 	}
 	answer := func() {
-		if shared {
-			go answerTasks(serverListener, serverSocket)
+		if len(fds) > 1 {
+			go answerTasks(fds[1], serverSocket)
 		}
 	}
-	if slices.Contains(args[1:], serveKernel) {
+	if what.kernel {
 		answer()
 		return waitUnmounted(fd)
 	}
-	if at := slices.IndexFunc(args, filepath.IsAbs); at >= 0 {
-		if up, err := serveBy(args[at], squashfuseOptions(offset, uid, gid), sif, fd, answer); up || err != nil {
+	if what.squashfuse != "" {
+		if up, err := serveBy(what.squashfuse, squashfuseOptions(what.offset, uid, gid), sif, fd, answer); up || err != nil {
 			return err
 		}
 		if fd, uid, gid, err = receive(serverSocket); err != nil { // the other end has mounted anew, for us
@@ -88,7 +160,7 @@ func serve(args []string) error {
 		}
 	}
 	answer()
-	return serveOurselves(sif, offset, fd, uid, gid)
+	return serveOurselves(sif, what.offset, fd, uid, gid)
 }
 
 func serveOurselves(sif *os.File, offset int64, fd, uid, gid int) error {
@@ -98,6 +170,8 @@ func serveOurselves(sif *os.File, offset int64, fd, uid, gid int) error {
 	}
 	server, err := fuse.NewServer(newImageFS(img, uid, gid), "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
 		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: 64, IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
+		DisableSplice: true,             // what is sent lies in memory
+		DisableXAttrs: !img.HasXattrs(), // the kernel then asks once and never again; an overlay would ask for each directory and file
 	})
 	if err != nil {
 		return err
@@ -107,9 +181,10 @@ func serveOurselves(sif *os.File, offset int64, fd, uid, gid int) error {
 }
 
 // sayUsed notes at each tick that the SIF is in use, where that is allowed.
-func sayUsed(tick <-chan time.Time) {
+func sayUsed(sif *os.File, tick <-chan time.Time) {
+	path := "/proc/self/fd/" + strconv.Itoa(int(sif.Fd()))
 	for range tick {
-		_ = unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(serverSIF), []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
 	}
 }
 

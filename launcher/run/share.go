@@ -46,6 +46,9 @@ func group(getenv func(string) string) string {
 	return ""
 }
 
+// MayJoin tells whether a task may be about to enter the container of another.
+func MayJoin(getenv func(string) string) bool { return group(getenv) != "" }
+
 // processName is a process's number and the time of its start, which no later process has again.
 func processName(pid int) string {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

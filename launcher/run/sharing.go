@@ -131,7 +131,7 @@ func closeAll(fds []int) {
 
 // receiveFDs receives a text and what descriptors come with it, two at most.
 func receiveFDs(sock int) (text string, fds []int, err error) {
-	raw, oob := make([]byte, 64), make([]byte, unix.CmsgSpace(2*4))
+	raw, oob := make([]byte, unix.PathMax+64), make([]byte, unix.CmsgSpace(2*4))
 	n, oobn, _, _, err := unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
 		n, oobn, _, _, err = unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)

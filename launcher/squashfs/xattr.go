@@ -25,6 +25,9 @@ func (f *FS) readXattrTable() (xattrTable, error) {
 	return xattrTable{start: b.u64(), count: b.u32(), list: f.sb.XattrTable + head}, nil
 }
 
+// HasXattrs tells whether any inode may have extended attributes.
+func (f *FS) HasXattrs() bool { return f.sb.XattrTable != noTable }
+
 // Xattrs returns the extended attributes of an inode in the order they are stored. Name spaces that are not known are left out, as
 // the kernel does.
 func (f *FS) Xattrs(ref Ref) ([]Xattr, error) {

@@ -30,5 +30,5 @@ func main() {
 	}
 	p.Note = func(text string) { fmt.Fprintln(os.Stderr, "note:", text) }
 	p.Warn = func(text string) { fmt.Fprintln(os.Stderr, "warning:", text) }
-	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p), fault.Engine))
+	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p, nil), fault.Engine))
 }
