@@ -209,10 +209,17 @@ func parityStreams() []parity {
 		{name: "a prompt where the image sets none", typed: []exchange{{`\$ $`, "exit\n", 0}}, want: answer{like: `bash-[0-9.]+\$ `}, other: map[string]answer{"apptainer": {like: `tester@.*\$ `}}, differ: "prompt"},
 		{name: "a prompt, sh", image: "sh", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "Ctrl-C", typed: []exchange{{`[$#] $`, "sh -c 'echo st\"\"arted; exec sleep 100'\n", 0}, {"started", "\x03", 0}, {`[$#] $`, "echo st''atus $?; exit 4\n", 0}}, want: answer{like: "status 130", status: 4}},
-		{name: "Ctrl-Z, jobs, fg", typed: []exchange{{`[$#] $`, "sh -c 'trap \"echo on a\"\"gain\" CONT; echo st\"\"arted; while :; do sleep 0.05; done'\n", 0}, {"started", "\x1a", 0}, {"Stopped", "jobs; echo lis''ted\n", 0}, {"listed", "fg\n", 0}, {"on again", "\x03", 0}, {`[$#] $`, "exit 5\n", 0}}, want: answer{like: "Stopped", status: 5}},
+		// What is stopped starts no programs: a shell that waits for a child's exec (vfork) does not stop when the child does.
+		{name: "Ctrl-Z, jobs, fg", typed: []exchange{{`[$#] $`, "sh -c 'trap \"echo on a\"\"gain\" CONT; echo st\"\"arted; while :; do read -r _; done'\n", 0}, {"started", "\x1a", 0}, {"Stopped", "jobs; echo lis''ted\n", 0}, {"listed", "fg\n", 0}, {"on again", "\x03", 0}, {`[$#] $`, "exit 5\n", 0}}, want: answer{like: "Stopped", status: 5}},
+		{
+			name: "a job of the caller's shell", call: `cd; set -m; "$@"; echo "status $?"; jobs; fg >/dev/null; echo "then $?"`,
+			args:  sh(`trap "echo on again" CONT; trap "exit 7" INT; echo started; while :; do read -r _; done`),
+			typed: []exchange{{"started", "\x1a", 0}, {"(?s)status 14[78].*Stopped.*on again", "\x03", 0}}, want: answer{like: "then 7"},
+		},
 		{name: "a job in the background", typed: []exchange{{`[$#] $`, "sleep 100 &\n", 0}, {`\[1\] [0-9]+`, "kill %1; wait; exit 6\n", 0}}, want: answer{like: `\[1\]`, status: 6}},
 		{name: "Ctrl-C for a command", args: sh("echo started; exec sleep 100"), typed: []exchange{{"started", "\x03", 0}}, want: answer{like: "started", status: 130}},
-		{name: "the terminal's name", args: sh("tty"), typed: []exchange{{"/dev/pts/[0-9]+", "", 0}}, want: answer{like: "/dev/pts/[0-9]+"}},
+		{name: "the terminal's name", args: sh("tty; test -c $(tty) && echo th''ere"), typed: []exchange{{"there", "", 0}}, want: answer{like: "/dev/console"}, other: map[string]answer{"apptainer": {like: "/dev/pts/[0-9]+"}}, differ: "terminal-name"},
+		{name: "a terminal made in the container", args: []string{"script", "-qec", "test -t 0 && tty", "/dev/null"}, want: answer{stdout: "/dev/pts/0\r\n"}, other: map[string]answer{"apptainer": {like: "/dev/pts/[0-9]+"}}, differ: "terminal-name"},
 		{name: "the terminal's size", args: sh("stty size; read -r x; stty size"), typed: []exchange{{"24 80", "\n", 50}}, want: answer{like: "24 80.*50 80"}},
 		{name: "SIGWINCH", args: sh("trap 'stty size; exit 9' WINCH; echo started; while :; do sleep 0.05; done"), typed: []exchange{{"started", "", 40}}, want: answer{like: "40 80", status: 9}},
 	}

@@ -2,26 +2,27 @@ package device
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
 // base is a /dev with what programs expect of every system. Nodes cannot be made in a user namespace: they are the node's.
 func (a *Ask) base() []Mount {
-	mounts := []Mount{{Kind: Tmpfs, Source: "mode=0755,size=1m", Target: "/dev"}}
-	for _, l := range [][2]string{{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}} {
+	mounts := []Mount{
+		{Kind: Tmpfs, Source: "mode=0755,size=1m", Target: "/dev", Sealed: true},
+		// The container's own, since the node's makes terminals only for who sees the node's whole /dev.
+		{Kind: Devpts, Source: "newinstance,ptmxmode=0666,mode=0620", Target: "/dev/pts"},
+	}
+	for _, l := range [][2]string{
+		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	} {
 		mounts = append(mounts, Mount{Kind: Symlink, Source: l[1], Target: "/dev/" + l[0]})
 	}
-	// The node's pts, so that the caller's terminal has its name; its shm, in which the ranks of a node meet.
-	names := []string{"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "shm", "mqueue", "hugepages", "log"}
-	for _, file := range a.Stdio {
-		name, below := strings.CutPrefix(file, "/dev/")
-		if tty := name == "console" || strings.HasPrefix(name, "tty"); below && tty && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
+	// The node's shm, in which its ranks meet.
+	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "shm", "mqueue", "hugepages", "log", "fuse"} {
 		mounts = append(mounts, Mount{Source: a.at("/dev/" + name), Target: "/dev/" + name})
+	}
+	if a.Terminal != "" {
+		mounts = append(mounts, Mount{Source: a.at(a.Terminal), Target: Console}) // where ttyname finds it
 	}
 	return mounts
 }

@@ -16,13 +16,13 @@ import (
 
 // Ask is what decides.
 type Ask struct {
-	Root    string                                     // the node's, "/"
-	Arch    string                                     // of the node, as Go names it
-	Lookup  func(name string) (value string, set bool) // a variable of the command
-	Stdio   []string                                   // names of the caller's standard files, for a terminal outside of /dev/pts
-	Libc    func() Libc                                // of the image; asked only where libraries of the node are to be bound
-	names   []string                                   // in /dev of the node
-	refused func(path string) error                    // asks whether a device may be opened; tests set it
+	Root     string                                     // the node's, "/"
+	Arch     string                                     // of the node, as Go names it
+	Lookup   func(name string) (value string, set bool) // a variable of the command
+	Terminal string                                     // the caller's, a path in /dev; "" for none
+	Libc     func() Libc                                // of the image; asked only where libraries of the node are to be bound
+	names    []string                                   // in /dev of the node
+	refused  func(path string) error                    // asks whether a device may be opened; tests set it
 }
 
 // Libc is what programs of an image are linked with.
@@ -37,16 +37,21 @@ type Kind string
 
 // The kinds.
 const (
-	Bind    Kind = ""      // a file or directory of the node
-	Tmpfs   Kind = "tmpfs" // an empty file system, Source is its options
-	Symlink Kind = "link"  // to Source
+	Bind    Kind = ""       // a file or directory of the node
+	Tmpfs   Kind = "tmpfs"  // an empty file system, Source is its options
+	Devpts  Kind = "devpts" // terminals of the container's own, likewise
+	Symlink Kind = "link"   // to Source
 )
+
+// Console is the name that the caller's terminal has in a container.
+const Console = "/dev/console"
 
 // Mount is one thing for the container. What is missing on the node is passed over.
 type Mount struct {
 	Kind           Kind
 	Source, Target string
 	ReadOnly       bool
+	Sealed         bool // of the system: read-only once all is in it
 }
 
 // Found is what goes into a container, in this order.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // source is a bind whose source is held open, since the node's paths are elsewhere once the scaffold is the root.
@@ -24,16 +23,13 @@ type source struct {
 	stat unix.Stat_t
 }
 
-func (s source) isDir() bool { return s.inMemory() || s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
-
-// inMemory tells whether the source is no path of the node but a file system of its own.
-func (s source) inMemory() bool { return s.Source == option.Tmpfs }
+func (s source) isDir() bool { return s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 func (st *stage) openSources() ([]source, error) {
 	var sources []source
 	for _, b := range st.Mounts {
 		s := source{bindMount: b}
-		if b.Kind != device.Bind || s.inMemory() {
+		if b.Kind != device.Bind {
 			sources = append(sources, s)
 			continue
 		}
@@ -84,6 +80,9 @@ func bindAll(sources []source) error {
 			continue
 		}
 		e := fault.New(fault.Mount, "binding %s to %s: %w", s.Source, s.Target, err)
+		if s.Kind != device.Bind {
+			e = fault.New(fault.Mount, "mounting a %s at %s: %w", s.Kind, s.Target, err)
+		}
 		switch {
 		case errors.Is(err, errNodes):
 			e = e.Hint("make it first: mkdir -p %s", s.Target)
@@ -97,26 +96,35 @@ func bindAll(sources []source) error {
 
 func (c *container) place(s source) error {
 	switch s.Kind {
-	case device.Tmpfs:
-		return c.mountTmpfs(s)
+	case device.Tmpfs, device.Devpts:
+		return c.mountNew(s)
 	case device.Symlink:
 		return c.symlink(s)
 	}
 	return c.bind(s)
 }
 
-// mountTmpfs mounts an empty file system that is the container's own.
-func (c *container) mountTmpfs(s source) error {
+// mountNew mounts an empty file system that is the container's own.
+func (c *container) mountNew(s source) error {
 	rel, err := follow(s.Target)
 	if err != nil {
 		return err
+	}
+	flags := s.flags() | unix.MS_NOSUID
+	switch {
+	case s.Kind == device.Devpts, s.Sealed:
+		flags |= unix.MS_NOEXEC
+	case covers(s.Source, rel):
+		return errCovers(rel)
+	default:
+		flags |= unix.MS_NODEV
 	}
 	target, err := c.makeTarget(rel, true)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
-	if err := unix.Mount("hpc3", procFD(target), "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, s.Source); err != nil {
+	if err := unix.Mount("hpc3", procFD(target), string(s.Kind), flags, s.Source); err != nil {
 		return err
 	}
 	return c.ownsAt(rel)
@@ -172,7 +180,7 @@ func (c *container) bind(s source) error {
 		return err
 	}
 	if covers(s.Source, rel) {
-		return fmt.Errorf("the target is %s, without which the container would not work", rel)
+		return errCovers(rel)
 	}
 	if s.Visible && s.isAt(root, rel) {
 		return nil
@@ -182,12 +190,6 @@ func (c *container) bind(s source) error {
 		return err
 	}
 	defer unix.Close(target)
-	if s.inMemory() {
-		if err := unix.Mount(s.Source, procFD(target), "tmpfs", s.flags()|unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
-			return err
-		}
-		return c.ownsAt(rel)
-	}
 	from, to := procFD(s.fd), procFD(target)
 	err = unix.EINVAL
 	if slices.Contains(s.Options, "bind") {
@@ -205,6 +207,10 @@ func (c *container) bind(s source) error {
 // covers tells whether a bind would hide what the container cannot work without. The node's own are there anyhow.
 func covers(source, target string) bool {
 	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) && source != target
+}
+
+func errCovers(target string) error {
+	return fmt.Errorf("the target is %s, without which the container would not work", target)
 }
 
 // procFD is a path of what a descriptor stands for.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
@@ -28,16 +30,26 @@ func (p *Plan) asked(name string) (value string, set bool) {
 	return "", false
 }
 
-// devices finds what of the node's devices the container gets.
-func (p *Plan) devices(img image) device.Found {
-	var stdio []string
+// terminal is the name of the caller's terminal; "" where he has none, or not by a name of this node.
+func terminal() string {
 	for fd := range 3 {
-		if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil {
-			stdio = append(stdio, name)
+		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		if err != nil || !within(name, "/dev") {
+			continue
+		}
+		var open, named unix.Stat_t
+		_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err == nil && unix.Fstat(fd, &open) == nil && unix.Stat(name, &named) == nil && open.Dev == named.Dev && open.Ino == named.Ino {
+			return name
 		}
 	}
+	return ""
+}
+
+// devices finds what of the node's devices the container gets.
+func (p *Plan) devices(img image) device.Found {
 	found := device.Find(device.Ask{
-		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Stdio: stdio, Libc: img.libc,
+		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Terminal: terminal(), Libc: img.libc,
 	})
 	for _, text := range found.Notes {
 		p.note(text)
@@ -80,7 +92,7 @@ func (p *Plan) deviceBinds(found device.Found) []bindMount {
 		if whole && within(m.Target, "/dev") {
 			continue
 		}
-		b := bindMount{Kind: m.Kind, Source: m.Source, Target: m.Target, Optional: m.Kind != device.Tmpfs}
+		b := bindMount{Kind: m.Kind, Source: m.Source, Target: m.Target, Optional: m.Kind != device.Tmpfs, Sealed: m.Sealed}
 		if m.ReadOnly {
 			b.Options = []string{"ro"}
 		}

@@ -22,12 +22,12 @@ dd if=/dev/zero of=/dev/shm/hpc3-$$ bs=10 count=1 2>/dev/null && rm /dev/shm/hpc
 touch /dev/new 2>/dev/null || echo read-only`}})
 			names, rest, _ := strings.Cut(got.stdout, "--\n")
 			list := strings.Fields(names)
-			for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "shm", "fd", "stdin", "stdout", "stderr"} {
+			for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "fuse", "shm", "fd", "stdin", "stdout", "stderr"} {
 				if !slices.Contains(list, name) {
 					t.Errorf("/dev/%s is missing", name)
 				}
 			}
-			for _, name := range []string{"kmsg", "mem", "sda", "vda", "loop0", "fuse", "tty1", "console", "nvme0n1"} {
+			for _, name := range []string{"kmsg", "mem", "sda", "vda", "loop0", "tty1", "console", "nvme0n1"} {
 				if slices.Contains(list, name) {
 					t.Errorf("/dev/%s of the node is in the container", name)
 				}

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
@@ -60,7 +59,7 @@ func (st *stage) mounts(from imageSource, user bool) error {
 // readOnly makes the file systems read-only that are the container's own.
 func (st *stage) readOnly() error {
 	for _, m := range st.Mounts {
-		if m.Kind != device.Tmpfs {
+		if !m.Sealed {
 			continue
 		}
 		rel, err := follow(m.Target)

@@ -282,7 +282,8 @@ func TestTerminal(t *testing.T) {
 			x := l.shell(t, start{who: unknown, plan: config(run.Plan{SIF: image})})
 			x.say("echo r$((1+1))d $PROFILE_RAN", "r2d yes")
 			x.say("stty size", "33 77")
-			x.say("tty=$(readlink /proc/self/fd/0); [ -c $tty ] && echo =$tty", "=/dev/pts/") // so that ttyname finds it
+			x.say("test /dev/console -ef /proc/self/fd/0 && echo sa''me", "same") // ttyname finds it
+			x.say("test -w /dev/ptmx && : <>/dev/ptmx && echo ma''de", "made")
 			// What speaks has been put in the foreground: only then is Ctrl-Z for it.
 			x.say("sh -c 'echo be''gun; exec sleep 1000'", "begun")
 			x.say("\x1a", "Stopped")

@@ -204,7 +204,11 @@ func (p *Plan) binds(home string, found device.Found) []bindMount {
 		}
 	}
 	for _, m := range p.Mounts {
-		binds = append(binds, bindMount{Source: m.Source, Target: m.Target, Options: m.Options})
+		b := bindMount{Source: m.Source, Target: m.Target, Options: m.Options}
+		if m.Source == option.Tmpfs {
+			b.Kind, b.Source = device.Tmpfs, "mode=1777"
+		}
+		binds = append(binds, b)
 	}
 	return binds
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
@@ -71,6 +73,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
 	same.KeepPrivs, same.Verbose, same.Prefix = false, false, ""
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
+	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m bindMount) bool { return m.Target == device.Console }) // one task of a step may have it
 	raw, err := same.pack()
 	if err != nil {
 		return ""

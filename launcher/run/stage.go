@@ -41,6 +41,7 @@ type bindMount struct {
 	Options  []string
 	Optional bool // nothing is said where the source is not there
 	Visible  bool // only where the target is not the same directory already
+	Sealed   bool // of the system: read-only once all is in it
 }
 
 // errNUL is what the kernel would say of such a word, less clearly.
@@ -59,6 +60,7 @@ func (st *stage) pack() ([]byte, error) {
 		p.list(m.Options)
 		p.flag(m.Optional)
 		p.flag(m.Visible)
+		p.flag(m.Sealed)
 	}
 	p.list(st.Workdirs)
 	p.flag(st.Strict)
@@ -87,7 +89,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Env = u.list()
 	for range u.count() {
 		st.Mounts = append(st.Mounts, bindMount{
-			Kind: device.Kind(u.text()), Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag(),
+			Kind: device.Kind(u.text()), Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag(), Sealed: u.flag(),
 		})
 	}
 	st.Workdirs = u.list()
