@@ -27,7 +27,7 @@ export GOPPC64 = power8
 export GORISCV64 = rva20u64
 export CGO_CFLAGS = -Wno-deprecated-declarations
 
-.PHONY: build test check bench demo install clean lint
+.PHONY: build plugin test check bench demo install clean lint
 .DEFAULT_GOAL := build
 
 build:
@@ -35,6 +35,11 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
 	@sh tests/tools/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
+
+# The Slurm plugin, for the Slurm whose headers are in SLURM_INCLUDE/slurm: it loads only plugins that were built for its version.
+plugin:
+	@mkdir -p $(BIN)
+	@sh tests/tools/build-plugin $(GO) $(BIN) '$(VERSION)' '$(SLURM_INCLUDE)' $(PLUGIN_CFLAGS)
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
 test:

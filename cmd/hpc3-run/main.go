@@ -20,6 +20,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
 // version is set by the Makefile.
@@ -64,13 +65,23 @@ func (i interrupted) Error() string { return i.signal.String() }
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
 func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io.Writer) int {
 	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr}
-	err := w.app().RunContext(ctx, args)
+	t, isTask, err := task.Find(os.Getenv, args)
+	if isTask {
+		if err == nil {
+			err = w.startTask(t)
+		}
+	} else {
+		err = w.app().RunContext(ctx, args)
+	}
 	var why interrupted
 	if errors.As(context.Cause(ctx), &why) {
 		fmt.Fprintf(stderr, "%s: error[%s]: %s before the command started\n", name, fault.Engine, why)
 		return 128 + int(why.signal)
 	}
 	if err != nil {
+		if isTask && toldByAnother(err) {
+			stderr = io.Discard
+		}
 		return fault.Print(stderr, name, err, fault.Engine)
 	}
 	return 0

@@ -22,6 +22,13 @@ import (
 // DefaultFile is where the site file stands unless HPC3_CONFIG names another.
 const DefaultFile = "/etc/hpc3/hpc3.toml"
 
+// Values of pull_at and unreachable.
+const (
+	AtRun        = "run"
+	AtSubmission = "submit"
+	Refuse       = "error"
+)
+
 // maxFile bounds a settings file: the shipped one with every key is below 8 KiB.
 const maxFile = 1 << 20
 
@@ -43,6 +50,8 @@ type Site struct {
 	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
 	CPUFeatures      bool            `toml:"match_cpu_features"`
 	LabelMismatch    string          `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
+	PullAt           string          `toml:"pull_at"`        // when the image of a Slurm job is fetched: "run" (default) or "submit"
+	Unreachable      string          `toml:"unreachable"`    // a registry, when such a job is submitted: "warn" (default) or "error"
 
 	File string `toml:"-"` // where it was read; "" where there is none
 }
@@ -89,6 +98,12 @@ func (s Site) check() error {
 	}
 	if !slices.Contains([]string{"", "error", "warn"}, s.LabelMismatch) {
 		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch)
+	}
+	if !slices.Contains([]string{"", AtRun, AtSubmission}, s.PullAt) {
+		return fault.New(fault.Config, "%s: pull_at: %q is not one of run, submit", s.File, s.PullAt)
+	}
+	if !slices.Contains([]string{"", "warn", Refuse}, s.Unreachable) {
+		return fault.New(fault.Config, "%s: unreachable: %q is not one of warn, error", s.File, s.Unreachable)
 	}
 	for _, h := range s.Hosts {
 		for _, pattern := range h.Match {

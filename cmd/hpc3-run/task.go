@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"slices"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/task"
+)
+
+// pathWithoutOne is the PATH of a task whose job has none, as srun --export=NONE starts it.
+const pathWithoutOne = "/usr/local/bin:/usr/bin:/bin"
+
+// startTask is the walk of a task before whose command the Slurm plugin has put this program.
+func (w *walker) startTask(t task.Task) error {
+	for _, e := range os.Environ() {
+		if name, own := task.Own(e); own {
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	if os.Getenv("PATH") == "" {
+		if err := os.Setenv("PATH", pathWithoutOne); err != nil {
+			return err
+		}
+	}
+	line, err := task.Settings(t.Options)
+	if err != nil {
+		return fault.New(fault.Usage, "%w", err)
+	}
+	road, err := w.road(line)
+	if err != nil {
+		return err
+	}
+	image := t.Image
+	if t.Digest != "" {
+		image += "@" + t.Digest
+	}
+	return w.start(road, image, t.Command)
+}
+
+// everywhere are the faults that every task of a step on a node has: they are told by its first one.
+var everywhere = []fault.Class{ //nolint:gochecknoglobals // a constant list
+	fault.Usage, fault.Config, fault.Reference, fault.Auth, fault.Network, fault.Registry, fault.NoMatch, fault.Policy, fault.Cache, fault.Convert,
+}
+
+// toldByAnother tells whether another task of the step on this node prints the same error.
+func toldByAnother(err error) bool {
+	local := os.Getenv("SLURM_LOCALID")
+	class, _, _ := fault.Of(err, fault.Engine)
+	return local != "" && local != "0" && slices.Contains(everywhere, class)
+}

@@ -1,0 +1,103 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/site"
+)
+
+// submitLimit bounds what is asked of a registry while someone waits for his job to be submitted.
+const submitLimit = 10 * time.Second
+
+// Submitted is what is known of an image when a job with it is submitted.
+type Submitted struct {
+	Digest string // of the index, so that every node runs the same; "" where there is none or it is not known
+	Doubt  error  // what could not be found out, and does not keep the job from being submitted
+}
+
+// Submit looks for the image of a job before the job waits, and pulls it where the site wants that. An error means that the job could not
+// run.
+func (r *Road) Submit(ctx context.Context, image string) (Submitted, error) {
+	ref, err := oci.ParseReference(image)
+	if err != nil {
+		return Submitted{}, err
+	}
+	if ref.Transport != oci.Registry {
+		if _, err := os.Stat(ref.Path); err != nil {
+			return Submitted{Doubt: noSuchFile(ref, err)}, nil // the nodes may have it
+		}
+		return Submitted{}, nil
+	}
+	s := Submitted{Digest: ref.Digest}
+	if s.Digest == "" {
+		if s.Digest, err = r.indexDigest(ctx, ref); err != nil {
+			if class, _, _ := fault.Of(err, ""); r.Site.Unreachable == site.Refuse || class != fault.Network && class != fault.Registry {
+				return Submitted{}, err
+			}
+			return Submitted{Doubt: err}, nil
+		}
+	}
+	if r.Site.PullAt == site.AtSubmission && r.Option.Pull != option.Never {
+		return s, r.pullForNodes(ctx, image)
+	}
+	return s, nil
+}
+
+// indexDigest returns the digest of the index that a name stands for now; "" for an image without one, or whose variants are tags.
+func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, submitLimit, fault.New(fault.Network, "asking %s: no answer within %s", ref.Registry, submitLimit))
+	defer cancel()
+	c := &Choice{Reference: ref}
+	defer c.Close()
+	err := r.readIndex(ctx, c)
+	class, _, _ := fault.Of(err, "")
+	switch {
+	case err == nil && r.Option.Variants != option.TagVariants:
+		return c.Index.Digest, nil
+	case err != nil && class == fault.Cache:
+		return "", nil // --pull never: the nodes may have it
+	case err != nil && (class != fault.Reference || r.Option.Variants == option.IndexVariants):
+		return "", late(ctx, err)
+	}
+	tags := &Choice{Reference: ref}
+	defer tags.Close()
+	if tags.Nodes, err = r.Nodes(ctx); err != nil {
+		return "", err
+	}
+	return "", late(ctx, r.readCandidates(ctx, tags))
+}
+
+// late says why a context ended, where that is why something failed.
+func late(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// pullForNodes brings what the nodes will choose into the cache: for those of the nodes file their entries, else every entry.
+func (r *Road) pullForNodes(ctx context.Context, image string) error {
+	if r.Option.NodesFile == "" {
+		r.waiting("pulling every variant of " + image + " before the job is submitted")
+		_, err := r.Pull(ctx, image, "", true)
+		return err
+	}
+	nodes, err := ReadNodes(r.Option.NodesFile)
+	if err != nil {
+		return err
+	}
+	r.waiting("pulling " + image + " for the nodes before the job is submitted")
+	for _, node := range nodes {
+		r.Given = &node
+		if _, err := r.Pull(ctx, image, "", false); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package task is what the Slurm plugin, where a job is submitted, tells hpc3-run, where a task starts: in variables of the job, whose names
+// begin with SLURM_ so that --export=NONE lets them through.
+package task
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// The variables. The first is Slurm's own; the plugin's C part knows it, the second and the last.
+const (
+	Image   = "SLURM_CONTAINER"       // as the user wrote it
+	command = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
+	options = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
+	pin     = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
+	every   = "SLURM_HPC3_MULTI_PROG" // for the plugin alone
+)
+
+// Option is an option of hpc3-run, without the dashes, and its value.
+type Option [2]string
+
+// Task is the start of a task by the plugin.
+type Task struct {
+	Image   string   // as the user wrote it
+	Command []string // what to run in it
+	Options []Option // what was asked for with the job or step
+	Digest  string   // of the index; "" where it is not settled
+}
+
+// Find tells whether the plugin has put hpc3-run before a task's command, and what the task is. args are those of the process.
+func Find(getenv func(string) string, args []string) (Task, bool, error) {
+	word := getenv(command)
+	if word == "" || getenv(Image) == "" {
+		return Task{}, false, nil
+	}
+	t := Task{Image: getenv(Image)}
+	if first, ok := strings.CutPrefix(word, "="); ok {
+		t.Command = []string{first}
+	}
+	if len(args) > 0 {
+		t.Command = append(t.Command, args[1:]...)
+	}
+	var err error
+	if t.Options, err = Options(getenv); err != nil {
+		return Task{}, true, err
+	}
+	t.Digest = Digest(getenv, t.Image)
+	return t, true, nil
+}
+
+// Own tells whether a variable of the environment, NAME=VALUE, is for hpc3-run and not for its command. What a step inside of the job is to
+// inherit is for both.
+func Own(entry string) (name string, own bool) {
+	name, _, _ = strings.Cut(entry, "=")
+	return name, name == command || name == every
+}
+
+// Options reads the options that a job was submitted with.
+func Options(getenv func(string) string) ([]Option, error) {
+	text := getenv(options)
+	if text == "" {
+		return nil, nil
+	}
+	var list []Option
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("the variable %s: %w", options, err)
+	}
+	return list, nil
+}
+
+// lists are the options that may be given several times.
+var lists = []string{"container-mounts", "container-env"} //nolint:gochecknoglobals // a constant list
+
+// Join lays the options of a step over those of its job: of an option given twice the later counts, but for the lists.
+func Join(job, step []Option) []Option {
+	given := func(o Option) bool {
+		return !slices.Contains(lists, o[0]) && slices.ContainsFunc(step, func(s Option) bool { return positive(s[0]) == positive(o[0]) })
+	}
+	return append(slices.DeleteFunc(slices.Clone(job), given), step...)
+}
+
+// positive is the name that an option shares with its opposite.
+func positive(name string) string {
+	if name == "container-readonly" {
+		return "container-writable"
+	}
+	return strings.TrimPrefix(name, "no-")
+}
+
+// Settings turns options into settings. The error names the option.
+func Settings(list []Option) (option.Settings, error) {
+	var s option.Settings
+	for _, o := range list {
+		if err := s.Set(o[0], o[1]); err != nil {
+			return s, fmt.Errorf("--%s: %w", o[0], err)
+		}
+	}
+	return s, nil
+}
+
+// OptionsVariable is the variable that carries options, NAME=VALUE.
+func OptionsVariable(list []Option) (string, error) {
+	text, err := json.Marshal(list)
+	if err == nil && strings.ContainsRune(string(text), 0) {
+		err = errors.New("it holds a NUL byte")
+	}
+	return options + "=" + string(text), err
+}
+
+// Digest is that of the image's index when the job was submitted; "" where that is not known.
+func Digest(getenv func(string) string, image string) string {
+	if of, digest, ok := strings.Cut(getenv(pin), " "); ok && of == image {
+		return digest
+	}
+	return ""
+}
+
+// DigestVariable is the variable that carries it, NAME=VALUE.
+func DigestVariable(image, digest string) string { return pin + "=" + image + " " + digest }
+
+// DigestName is the name of the variable.
+const DigestName = pin

@@ -1,0 +1,146 @@
+// Command submit is built as libhpc3spank.so. The Slurm plugin loads it into srun, sbatch and salloc, where a container is asked for: it checks what was
+// asked before an allocation is spent, and settles which index the job runs.
+package main
+
+// #include <stdlib.h>
+// #include <string.h>
+import "C"
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/task"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+func main() {} // a library has none, and c-shared wants one
+
+// hpc3_submit answers a request of the plugin: words with a NUL behind each, "image=IMAGE", "inherited=IMAGE" for what the environment had, "option=NAME=VALUE"
+// and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT" and, where the job is to be refused,
+// "error TEXT".
+//
+//export hpc3_submit
+func hpc3_submit(request *C.char, length C.size_t, answerLength *C.size_t) *C.char { //nolint:revive // the name is C's
+	answer := submit(C.GoStringN(request, C.int(length))) + "\x00" // never of no length
+	*answerLength = C.size_t(len(answer) - 1)
+	return (*C.char)(C.CBytes([]byte(answer)))
+}
+
+// asked is a request.
+type asked struct {
+	image, inherited string
+	options          []task.Option
+	host             launcher.Host
+}
+
+func read(request string) (asked, error) {
+	a := asked{host: launcher.Host{UID: os.Getuid(), Arch: runtime.GOARCH}}
+	for word := range strings.SplitSeq(strings.TrimSuffix(request, "\x00"), "\x00") {
+		kind, text, _ := strings.Cut(word, "=")
+		switch kind {
+		case "image":
+			a.image = text
+		case "inherited":
+			a.inherited = text
+		case "env":
+			a.host.Environ = append(a.host.Environ, text)
+		case "option":
+			name, value, _ := strings.Cut(text, "=")
+			a.options = append(a.options, task.Option{name, value})
+		default:
+			return asked{}, errors.New("the plugin and its library are of different versions: install both")
+		}
+	}
+	a.host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
+	a.host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	return a, nil
+}
+
+func submit(request string) string {
+	var words answer
+	a, err := read(request)
+	if err == nil {
+		err = a.settle(&words)
+	}
+	if err != nil {
+		words.tell("error", err)
+	}
+	return words.String()
+}
+
+// answer gathers words.
+type answer struct{ strings.Builder }
+
+func (w *answer) say(kind, text string) {
+	w.WriteString(kind + " " + strings.ReplaceAll(text, "\x00", "?") + "\x00")
+}
+
+// tell says an error and, in a line each, what to do.
+func (w *answer) tell(kind string, err error) {
+	_, hints, _ := fault.Of(err, fault.Usage)
+	w.say(kind, err.Error())
+	for _, hint := range hints {
+		w.say(kind, "hint: "+hint)
+	}
+}
+
+// settle finds out what the job's variables are to be. Options of the job hold for a step inside of it too, and so does the index
+// that was settled for the same image.
+func (a *asked) settle(words *answer) error {
+	job, err := task.Options(a.host.Getenv)
+	if err != nil {
+		return err
+	}
+	options := task.Join(job, a.options)
+	line, err := settings(a.options, options)
+	if err != nil {
+		return err
+	}
+	site, opt, err := launcher.Settings(a.host, line)
+	if err != nil {
+		return err
+	}
+	if len(options) > 0 {
+		variable, err := task.OptionsVariable(options)
+		if err != nil {
+			return err
+		}
+		words.say("set", variable)
+	}
+	if a.image == a.inherited && task.Digest(a.host.Getenv, a.image) != "" {
+		return nil
+	}
+	words.say("unset", task.DigestName)
+	road := &launcher.Road{
+		Host: a.host, Site: site, Option: opt, Version: version, Progress: new(launcher.Progress), Elsewhere: true,
+		Note: func(string) {}, Waiting: func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") }, //nolint:errcheck // nobody is left to tell
+	}
+	submitted, err := road.Submit(context.Background(), a.image)
+	if err != nil {
+		return err
+	}
+	if submitted.Doubt != nil {
+		words.say("note", "the job is submitted all the same, and its nodes will look again: "+submitted.Doubt.Error())
+	}
+	if submitted.Digest != "" {
+		words.say("set", task.DigestVariable(a.image, submitted.Digest))
+	}
+	return nil
+}
+
+// settings turns all options into settings, and names the one that was given now where it is wrong.
+func settings(given, all []task.Option) (option.Settings, error) {
+	if _, err := task.Settings(given); err != nil {
+		return option.Settings{}, err
+	}
+	return task.Settings(all)
+}
