@@ -37,7 +37,11 @@ func (w *walker) startTask(t task.Task) error {
 	if t.Digest != "" {
 		image += "@" + t.Digest
 	}
-	return w.start(road, image, t.Command)
+	err = w.start(road, image, t.Command)
+	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
+		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
+	}
+	return err
 }
 
 // everywhere are the faults that every task of a step on a node has: they are told by its first one.

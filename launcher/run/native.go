@@ -199,6 +199,10 @@ func (p *Plan) binds(home string, found device.Found) []bindMount {
 		binds = append(binds, bindMount{Source: home, Target: home})
 	}
 	for _, dir := range append([]string{p.Cwd, lookup(p.HostEnv, "TMPDIR")}, found.Dirs...) {
+		// What is bound anyhow must not make a difference: Slurm gives a node's first task a TMPDIR, and the tasks share a container.
+		if within(dir, "/tmp") || within(dir, "/var/tmp") {
+			continue
+		}
 		if ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home)) {
 			binds = append(binds, bindMount{Source: dir, Target: dir, Optional: true, Visible: true})
 		}

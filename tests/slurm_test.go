@@ -1,0 +1,249 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cluster is a Slurm of three nodes, of which the third lacks the plugin.
+type cluster struct {
+	suite string
+	major int // of Slurm's version
+	work  string
+	pid   string // of its first process, for nsenter
+	image string // in a registry
+	port  int
+}
+
+// suites are Debian's, with the major version of their Slurm.
+var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
+
+// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf; files are more of its
+// configuration, by name.
+func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
+	t.Helper()
+	c := &cluster{suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
+	root := script(t, "slurm-root", suite)
+	bin := filepath.Join(c.work, "bin")
+	for _, dir := range []string{c.work, bin} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copyTo(t, binDir, bin)
+	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+root+"/usr/include")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("make plugin: %v\n%s", err, out)
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(c.work, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("plugstack", "launcher=/lab/bin/hpc3-run "+plugstack+"\n")
+	for name, text := range files {
+		write(name, text)
+	}
+	copyTo(t, script(t, "login-image"), filepath.Join(c.work, "layout"))
+	cmd := exec.Command("lab/cluster", suite, c.work, fmt.Sprint(c.port))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close() // it ends by this
+		_ = cmd.Wait()
+	})
+	line, _ := bufio.NewReader(stdout).ReadString('\n') // an end is seen below
+	pid, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if !ok {
+		logs, _ := exec.Command("tail", "-n", "20", filepath.Join(c.work, "log/slurmctld"), filepath.Join(c.work, "log/slurmd.n1")).CombinedOutput()
+		t.Fatalf("the cluster said %q, %s\n%s", line, stderr.String(), logs)
+	}
+	c.pid = pid
+	c.image = serve(t, script(t, "login-image"), filepath.Join(c.work, "registry"))
+	return c
+}
+
+// freePorts returns the first of some ports of loopback in a row that nobody uses now.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for first := 21000 + os.Getpid()%1000*10; first < 60000; first += n {
+		free := true
+		for port := first; port < first+n && free; port++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if free = err == nil; free {
+				_ = l.Close() // opened to see whether it can be
+			}
+		}
+		if free {
+			return first
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+// command is a script that tester runs on the cluster.
+func (c *cluster) command(text string, env ...string) *exec.Cmd {
+	args := []string{"-t", c.pid, "-m", "-p", "-u", "--", "setpriv", "--reuid", "4242", "--regid", "4242", "--clear-groups", "--inh-caps=-all", "env", "-i",
+		"HOME=/home/tester", "USER=tester", "LOGNAME=tester", "SHELL=/bin/bash", "PATH=/usr/local/bin:/usr/bin:/bin", "TERM=xterm", "IMAGE=" + c.image}
+	args = append(append(append(args, "HPC3_ENGINE=native"), env...), "bash", "-c", `cd ~ && eval "$0"`, text)
+	return exec.Command("nsenter", args...)
+}
+
+func (c *cluster) run(t *testing.T, text string, env ...string) answer {
+	t.Helper()
+	cmd := c.command(text, env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	watch := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+	defer watch.Stop()
+	_ = cmd.Wait() // the status is looked at by the caller
+	return answer{stdout: stdout.String(), stderr: stderr.String(), status: statusOf(cmd.ProcessState)}
+}
+
+// idle waits until no job is left, and says which nodes are anything but idle then.
+func (c *cluster) idle(t *testing.T) {
+	t.Helper()
+	var state string
+	for range 300 {
+		state = c.run(t, `squeue -h; sinfo -h -N -o '%N %T'`).stdout
+		if state == "n1 idle\nn2 idle\nn3 idle\n" {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("the cluster is not idle:\n%s", state)
+}
+
+// slurmRow is something typed on a login node and what comes of it. Patterns are of the whole text, as lines come in any order from several tasks: they are sorted.
+type slurmRow struct {
+	name   string
+	text   string
+	stdout string // a pattern for the sorted lines
+	stderr string // a pattern that is to be found
+	status int
+	from   int // the first Slurm that can
+}
+
+// job runs a batch script, waits for it, and prints what it printed, its state and exit code.
+const job = `job() { cat >job.sh; chmod +x job.sh; rm -f job.out; sbatch --parsable -W -o job.out "$@" job.sh >job.id; cat job.out; echo "state $(scontrol show job "$(cat job.id)" | grep -oE '(JobState|ExitCode)=[^ ]*' | tr '\n' ' ')"; }
+`
+
+var slurmRows = []slurmRow{
+	{name: "as the user would type it", text: `srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
+	{name: "many tasks", text: `srun -n4 -N2 -w n1,n2 --container=$IMAGE sh -c 'echo $SLURM_PROCID $SLURMD_NODENAME $(id -un) $HPC3_VARIANT'`, stdout: "0 n1 tester linux/amd64\n1 n1 tester linux/amd64\n2 n. tester linux/amd64\n3 n2 tester linux/amd64"},
+	{name: "every node", text: `srun -N3 --container=$IMAGE hello`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app"},
+	{name: "exact arguments", text: `srun --container=$IMAGE printf '%s|' 'a b' '' '*' '$HOME' "'" '"' '\'`, stdout: `a b\|\|\*\|\$HOME\|'\|"\|\\\|`},
+	{name: "status", text: `srun --container=$IMAGE sh -c 'exit 7'`, status: 7, stderr: "Exited with exit code 7"},
+	{name: "a signal", text: `srun --container=$IMAGE sh -c 'kill -SEGV $$'`, status: 139, stderr: "Segmentation fault"},
+	{name: "standard input", text: `echo line | srun --container=$IMAGE cat`, stdout: "line"},
+	{name: "a terminal", text: `script -qec "srun --pty --container=$IMAGE sh -c 'test -t 0 && stty size && tty'" /dev/null | tr -d '\r'`, stdout: "/dev/console\n.*[0-9]+ [0-9]+"},
+	{name: "the environment", text: `MINE=1 srun --container=$IMAGE sh -c 'echo $MINE $SLURM_JOB_NUM_NODES; env | grep SLURM_HPC3_TASK'`, stdout: "1 1", status: 1},
+	{name: "--export=NONE", text: `srun --export=NONE --container=$IMAGE --container-env=ONE=1 sh -c 'echo $PATH $ONE'`, stdout: `.*/usr/bin.* 1`},
+	{name: "--export=NAME", text: `srun --export=FOO=1 --container=$IMAGE sh -c 'echo $FOO $HPC3_IMAGE_REF'`, stdout: `1 127.0.0.1:.*@sha256:[0-9a-f]{64}`},
+	{name: "the working directory", text: `mkdir -p deep/er; srun --chdir=$HOME/deep/er --container=$IMAGE pwd`, stdout: "/home/tester/deep/er"},
+	{name: "--hpc3-image wins", text: `srun --container=no/such:image --hpc3-image=$IMAGE hello`, stdout: "hello from /opt/app"},
+	{name: "SLURM_CONTAINER", text: `SLURM_CONTAINER=$IMAGE srun hello`, stdout: "hello from /opt/app"},
+	{name: "options", text: `mkdir -p bound; echo seen >bound/file; srun --container=$IMAGE --container-mounts=$HOME/bound:/m --container-mounts=$HOME/bound:/n:ro --container-workdir=/m --container-env=A=1 --container-env='B=x y' sh -c 'cat file; pwd; echo $A $B; touch /n/no 2>/dev/null || echo refused'`, stdout: "/m\n1 x y\nrefused\nseen"},
+	{name: "writable", text: `srun --container=$IMAGE --container-writable sh -c 'touch /new && echo made'`, stdout: "made"},
+	{name: "read-only", text: `srun --container=$IMAGE sh -c 'touch /new 2>/dev/null || echo refused'`, stdout: "refused"},
+	{name: "no home", text: `srun --container=$IMAGE --no-container-mount-home --container-workdir=/ sh -c 'ls -d /home/tester/.cache 2>/dev/null || echo none'`, stdout: "none"},
+	{name: "entrypoint", text: `srun --container=$IMAGE --container-entrypoint=none sh -c 'echo ${PROFILE_RAN-not}'`, stdout: "not"},
+	{name: "limits, umask, TMPDIR", text: `ulimit -Sn 300; umask 027; export TMPDIR=/tmp/mine; mkdir -p /tmp/mine; srun --container=$IMAGE sh -c 'ulimit -Sn; umask; echo $TMPDIR'`, stdout: "/tmp/mine\n0027\n300"},
+	{name: "a task prolog", text: `printf '#!/bin/sh\necho export FROM_PROLOG=yes\n' >prolog; chmod +x prolog; srun --task-prolog=$HOME/prolog --container=$IMAGE sh -c 'echo $FROM_PROLOG'`, stdout: "yes"},
+	{name: "no such command", text: `srun --container=$IMAGE nosuch`, status: 127, stderr: `hpc3-run: error\[exec\]: running "nosuch"`},
+	{name: "not executable", text: `srun --container=$IMAGE /etc/passwd`, status: 126, stderr: `hpc3-run: error\[exec\]`},
+	{name: "one container for a step", text: `srun -N1 -n3 --container=$IMAGE sh -c 'readlink /proc/self/ns/mnt; sleep 1' | uniq | wc -l`, stdout: "1"},
+	{name: "a node without the plugin", text: `srun -w n3 --container=$IMAGE hello`, stdout: "hello from /opt/app"},
+	{name: "commands for each task", from: 23, text: `printf '#!/bin/sh\necho two $HPC3_IMAGE_REF\n' >two; chmod +x two; printf '0 hello\n1 %s/two\n' $HOME >multi; srun -n2 -w n1 --multi-prog --container=$IMAGE multi`, stdout: "hello from /opt/app\ntwo 127.*"},
+	{name: "components", text: `srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --container=$IMAGE sh -c 'echo other'`, stdout: "hello from /opt/app\nother"},
+	{name: "components with images that differ", text: `srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --container=oci:/lab/layout hello`, status: 1, stderr: "the components of a heterogeneous step share one image"},
+	{name: "a batch job stays on the host", text: job + `printf '#!/bin/bash\ncat /etc/os-release | grep -c VERSION_CODENAME; hello || echo host; srun hello\n' | job --container=$IMAGE`, stdout: "(?s).*\nhello from /opt/app\nhost\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "#SBATCH", text: job + `printf '#!/bin/bash\n#SBATCH --container=%s\n#SBATCH --container-env=A=1\nsrun sh -c '"'"'hello; echo $A'"'"'\n' $IMAGE | job`, stdout: "1\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "SBATCH_CONTAINER", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun hello\n' | job`, stdout: "hello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "a step's image is not the job's", text: job + `printf '#!/bin/bash\nsrun --container=oci:/lab/layout sh -c "echo \\$HPC3_IMAGE_REF"; srun sh -c "echo \\$HPC3_IMAGE_REF"\n' | job --container=$IMAGE`, stdout: "127.0.0.1:.*\noci:/lab/layout\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "options of a job", text: job + `printf '#!/bin/bash\nsrun sh -c "echo \\$A \\$B"; srun --container-env=B=2 sh -c "echo \\$A \\$B"\n' | job --container=$IMAGE --container-env=A=1`, stdout: "1 ?\n1 2\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "an array", text: `printf '#!/bin/bash\nsrun hello >hello.$SLURM_ARRAY_TASK_ID\n' >array.sh; rm -f hello.*; sbatch --parsable --array=1-3 --container=$IMAGE -o /dev/null array.sh >/dev/null; while squeue -h | grep -q .; do sleep 0.2; done; cat hello.*`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app"},
+	{name: "a step in an allocation", text: `salloc -Q -n2 srun --container=$IMAGE hello`, stdout: "hello from /opt/app\nhello from /opt/app"},
+	{name: "an allocation with an image", text: `salloc -Q -n1 --container=$IMAGE srun hello`, stdout: "hello from /opt/app"},
+	{name: "a failing batch job", text: job + `printf '#!/bin/bash\nsrun sh -c "exit 9"\n' | job --container=$IMAGE`, stdout: "(?s).*state JobState=FAILED ExitCode=9:0 ", status: 0},
+
+	{name: "a mount that is wrong", text: `srun --container=$IMAGE --container-mounts=a:b:c:d hello`, status: 1, stderr: `srun: error: hpc3: --container-mounts: mount "a:b:c:d"`},
+	{name: "a mode that is wrong", text: `sbatch --container=$IMAGE --container-entrypoint=shell --wrap=hello`, status: 1, stderr: `sbatch: error: hpc3: --container-entrypoint: .*login`},
+	{name: "a variable that is wrong", text: `salloc -Q --container=$IMAGE --container-env=1=2 true`, status: 1, stderr: `salloc: error: hpc3: --container-env: `},
+	{name: "a directory that is wrong", text: `srun --container=$IMAGE --container-workdir=here hello`, status: 1, stderr: `hpc3: the working directory "here" is not an absolute path`},
+	{name: "options without an image", text: `srun --container-writable hello`, status: 1, stderr: `hpc3: options of a container are given, and no image`},
+	{name: "an empty image", text: `srun --hpc3-image= hello`, status: 255, stderr: `hpc3: --hpc3-image needs an image`},
+	{name: "an image that is no name", text: `srun --container=Not/A/Name hello`, status: 1, stderr: `srun: error: hpc3: .*Not/A/Name`},
+	{name: "an image that is not there", text: `srun --container=${IMAGE%:*}:none hello`, status: 1, stderr: `srun: error: hpc3: .*:none`},
+	{name: "a registry that does not answer", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello`, status: 125, stderr: `(?s)hpc3: the job is submitted all the same.*error\[network\].*pull_at.*exit code 125`},
+	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
+}
+
+// TestSlurm walks the road on real clusters.
+func TestSlurm(t *testing.T) {
+	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
+	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	for suite := range suites {
+		t.Run(suite, func(t *testing.T) {
+			c := newCluster(t, suite, "", nil)
+			for _, row := range slurmRows {
+				t.Run(row.name, func(t *testing.T) {
+					if c.major < row.from {
+						t.Skipf("Slurm %d cannot", c.major)
+					}
+					c.check(t, row)
+				})
+			}
+			c.idle(t)
+		})
+	}
+}
+
+func (c *cluster) check(t *testing.T, row slurmRow) {
+	t.Helper()
+	got := c.run(t, row.text)
+	lines := strings.Split(strings.TrimSuffix(got.stdout, "\n"), "\n")
+	slices.Sort(lines)
+	sorted := strings.Join(lines, "\n")
+	if !regexp.MustCompile(`\A(?:` + row.stdout + `)\z`).MatchString(sorted) {
+		t.Errorf("standard output is %q, want %q", sorted, row.stdout)
+	}
+	if !regexp.MustCompile(row.stderr).MatchString(got.stderr) {
+		t.Errorf("standard error lacks %q", row.stderr)
+	}
+	if got.status != row.status {
+		t.Errorf("status %d, want %d", got.status, row.status)
+	}
+	if t.Failed() {
+		t.Logf("standard error:\n%s", got.stderr)
+	}
+}
