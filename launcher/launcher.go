@@ -54,6 +54,7 @@ type Road struct {
 	Given     *facts.Node // match against this node instead of probing
 	ProbeRoot string      // probe the recorded node below this directory
 	Elsewhere bool        // the command will not run on this node
+	Parent    int         // the process with which the command is to end; 0: none
 
 	cache   *store.Store
 	tiers   []tier // of the site; see caches

@@ -325,6 +325,17 @@ static char *srun_option(const char *name)
 	return srun_option_set(name) && get != NULL ? get(opt, name) : NULL; /* Slurm's own allocation, kept */
 }
 
+/* take_back_container has srun forget --container once we know it. Slurm would take the step for one of its own containers: since 24.11 its PMIx has no
+ * directory then and fails, and slurmd notes the want of oci.conf for every step. */
+static void take_back_container(void)
+{
+	void *opt = dlsym(RTLD_DEFAULT, "opt");
+	bool (*reset)(void *, const char *) = (bool (*)(void *, const char *))dlsym(RTLD_DEFAULT, "slurm_option_reset");
+
+	if (spank_context() == S_CTX_LOCAL && has_container() && opt != NULL && reset != NULL)
+		reset(opt, "container");
+}
+
 /* All components of "srun A : B" are submitted by one process with one environment. */
 static int next_component(const char *image)
 {
@@ -360,6 +371,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		image = inherited;
 	if (next_component(image) != 0)
 		return -1;
+	take_back_container();
 	if (components > 1)
 		return 0;
 	unsetenv(V_TASK);

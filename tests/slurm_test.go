@@ -224,6 +224,9 @@ func TestSlurm(t *testing.T) {
 				})
 			}
 			c.idle(t)
+			t.Run("ranks", c.ranks)
+			t.Run("lives", c.lives)
+			t.Run("crowds", c.crowds)
 		})
 	}
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/task"
@@ -33,6 +36,11 @@ func (w *walker) startTask(t task.Task) error {
 	if err != nil {
 		return err
 	}
+	road.Parent = os.Getppid() // slurmstepd
+	ctx, cancel := context.WithCancelCause(w.ctx)
+	defer cancel(nil)
+	w.ctx = ctx
+	go orphaned(road.Parent, cancel)
 	image := t.Image
 	if t.Digest != "" {
 		image += "@" + t.Digest
@@ -42,6 +50,14 @@ func (w *walker) startTask(t task.Task) error {
 		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
 	}
 	return err
+}
+
+// orphaned ends the walk where slurmstepd is killed: nobody else would.
+func orphaned(parent int, cancel context.CancelCauseFunc) {
+	for os.Getppid() == parent {
+		time.Sleep(time.Second)
+	}
+	cancel(interrupted{syscall.SIGKILL})
 }
 
 // everywhere are the faults that every task of a step on a node has: they are told by its first one.

@@ -51,10 +51,24 @@ func (st *stage) become() error {
 			return fault.New(fault.Engine, "giving up privileges: %w", err)
 		}
 	}
-	if err := errors.Join(restoreSignals(st.Ignored, st.Blocked), restoreFileLimit(st.FileSize)); err != nil {
+	if err := errors.Join(restoreSignals(st.Ignored, st.Blocked), restoreFileLimit(st.FileSize), endWith(st.Parent)); err != nil {
 		return fault.New(fault.Engine, "restoring signals and limits: %w", err)
 	}
 	return st.exec()
+}
+
+// endWith has the kernel kill the command where its parent is killed: slurmstepd, without which nobody would.
+func endWith(parent int) error {
+	if parent == 0 {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	if os.Getppid() != parent {
+		return fmt.Errorf("process %d, which started this, has ended", parent)
+	}
+	return nil
 }
 
 func noNamespace(err error) error {

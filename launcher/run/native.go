@@ -170,7 +170,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	st := stage{
 		Words: words, Env: env.list(), Mounts: p.binds(home, found),
 		Passwd: who.line(home, img.shell()), Groups: groupLines(ctx, append(groups, gid)),
-		Writable: p.Writable, KeepPrivs: p.KeepPrivs, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
+		Writable: p.Writable, KeepPrivs: p.KeepPrivs, Parent: p.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
 	if p.Workdir != "" {
 		st.Workdirs, st.Strict = []string{p.Workdir}, true

@@ -43,6 +43,7 @@ type Plan struct {
 	Writable        bool
 	MountHome       bool
 	KeepPrivs       bool   // root keeps capabilities
+	Parent          int    // the process with which the command is to end; 0: none
 	Alone           bool   // no other task of the step shares the container
 	Home            string // "" = none
 	Cwd             string // "" = none

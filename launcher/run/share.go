@@ -71,7 +71,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	}
 	same := *st
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
-	same.KeepPrivs, same.Verbose, same.Prefix = false, false, ""
+	same.KeepPrivs, same.Verbose, same.Prefix, same.Parent = false, false, "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
 	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m bindMount) bool { return m.Target == device.Console }) // one task of a step may have it
 	raw, err := same.pack()

@@ -21,6 +21,7 @@ type stage struct {
 	Groups    []string // lines for the caller's groups
 	Writable  bool
 	KeepPrivs bool // root keeps his capabilities
+	Parent    int  // the process with which the command is to end; 0: none
 	UID, GID  int
 	Ignored   uint64 // the signals that the caller ignores: bit N is signal N
 	Blocked   uint64 // his signal mask
@@ -68,6 +69,7 @@ func (st *stage) pack() ([]byte, error) {
 	p.list(st.Groups)
 	p.flag(st.Writable)
 	p.flag(st.KeepPrivs)
+	p.number(st.Parent)
 	p.number(st.UID)
 	p.number(st.GID)
 	p.number(int(st.Ignored))
@@ -98,6 +100,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Groups = u.list()
 	st.Writable = u.flag()
 	st.KeepPrivs = u.flag()
+	st.Parent = u.number()
 	st.UID = u.number()
 	st.GID = u.number()
 	st.Ignored = uint64(u.number())
