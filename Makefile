@@ -44,7 +44,7 @@ plugin:
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
 test:
 	bash tests/lab/need --for-test
-	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs} $(GO) test -count=1 -timeout 40m ./...
+	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs,slurm} $(GO) test -count=1 -timeout 40m ./...
 
 # Format, vet, linters, unit tests.
 check: lint
@@ -64,6 +64,7 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/hpc3 $(DESTDIR)$(SYSCONFDIR)/hpc3
 	install -m 0755 $(BIN)/hpc3-run $(BIN)/hpc3 $(DESTDIR)$(PREFIX)/bin/
 	if [ -e $(BIN)/hpc3-gpu ]; then install -m 0755 $(BIN)/hpc3-gpu $(DESTDIR)$(PREFIX)/libexec/hpc3/; fi
+	if [ -e $(BIN)/spank_hpc3.so ]; then install -d $(DESTDIR)$(PREFIX)/lib/hpc3 && install -m 0755 $(BIN)/spank_hpc3.so $(BIN)/libhpc3spank.so $(DESTDIR)$(PREFIX)/lib/hpc3/; fi
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 0644 etc/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 0644 etc/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/

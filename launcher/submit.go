@@ -17,7 +17,7 @@ const submitLimit = 10 * time.Second
 
 // Submitted is what is known of an image when a job with it is submitted.
 type Submitted struct {
-	Digest string // of the index, so that every node runs the same; "" where there is none or it is not known
+	Digest string // of the index, so that every node runs the same; "" where there is none, it is not known, or the name has it
 	Doubt  error  // what could not be found out, and does not keep the job from being submitted
 }
 
@@ -34,8 +34,8 @@ func (r *Road) Submit(ctx context.Context, image string) (Submitted, error) {
 		}
 		return Submitted{}, nil
 	}
-	s := Submitted{Digest: ref.Digest}
-	if s.Digest == "" {
+	var s Submitted
+	if ref.Digest == "" {
 		if s.Digest, err = r.indexDigest(ctx, ref); err != nil {
 			if class, _, _ := fault.Of(err, ""); r.Site.Unreachable == site.Refuse || class != fault.Network && class != fault.Registry {
 				return Submitted{}, err

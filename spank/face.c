@@ -5,8 +5,8 @@
  * salloc, and only where a container is asked for; what has to be done is done by hpc3-run, which takes the place of a task's command.
  *
  * The ways of an image: Slurm's own --container (21.08 and later) puts it into SLURM_CONTAINER, and so does --hpc3-image here. It survives
- * --export=NONE and reaches steps inside of a job. What else is asked for travels in variables that begin with SLURM_HPC3_ for the same reason; their content is
- * between the library and hpc3-run.
+ * --export=NONE and reaches steps inside of a job. What else is asked for travels in variables that begin with SLURM_HPC3_ for the same reason; their
+ * content is between the library and hpc3-run.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,11 +30,11 @@ SPANK_PLUGIN(hpc3, 1)
 #endif
 
 #define DEFAULT_LAUNCHER "/usr/local/bin/hpc3-run"
-#define LIBRARY "libhpc3spank.so"
+#define LIBRARY          "libhpc3spank.so"
 
 /* Variables of a job. */
-#define V_IMAGE "SLURM_CONTAINER"
-#define V_TASK "SLURM_HPC3_TASK"	     /* "=WORD": the command was WORD before hpc3-run took its place; "+": it follows hpc3-run */
+#define V_IMAGE      "SLURM_CONTAINER"
+#define V_TASK       "SLURM_HPC3_TASK"       /* "=WORD": the command was WORD before hpc3-run took its place; "+": it follows hpc3-run */
 #define V_MULTI_PROG "SLURM_HPC3_MULTI_PROG" /* the step has a command for each task */
 
 /* From 23.11 on. */
@@ -58,8 +58,8 @@ static struct {
 } request;
 
 static char *image_option; /* --hpc3-image */
-static char *inherited;	   /* SLURM_CONTAINER as srun found it */
-static int components;	   /* of a heterogeneous step */
+static char *inherited;    /* SLURM_CONTAINER as srun found it */
+static int components;     /* of a heterogeneous step */
 
 /* die ends a task that must not run on the host. */
 static void die(const char *what, const char *why)
@@ -88,7 +88,7 @@ enum { OPT_IMAGE, OPT_CONTAINER, OPT_FIRST };
 /* The options beside the image, under the names that pyxis has, and what hpc3-run calls them. An option without a value is a switch. */
 static const struct {
 	const char *before, *after; /* of the prefix */
-	const char *value;	    /* as the help shows it */
+	const char *value;          /* as the help shows it */
 	int has_arg;
 	const char *ours, *without; /* without a value it means this */
 	const char *usage;
@@ -211,7 +211,8 @@ int slurm_spank_init(spank_t spank, int ac, char **av)
 	if (register_options(spank) != 0 && submits())
 		return -1;
 	if (submits()) {
-		/* They set the variable by --container only where it is not set, so a step's image would be hidden by the job's. It is put back below. */
+		/* They set the variable by --container only where it is not set, so a step's image would be hidden by the job's. It is put back
+		 * below. */
 		const char *image = getenv(V_IMAGE);
 
 		if (image != NULL && (inherited = strdup(image)) == NULL)
@@ -325,8 +326,8 @@ static char *srun_option(const char *name)
 	return srun_option_set(name) && get != NULL ? get(opt, name) : NULL; /* Slurm's own allocation, kept */
 }
 
-/* take_back_container has srun forget --container once we know it. Slurm would take the step for one of its own containers: since 24.11 its PMIx has no
- * directory then and fails, and slurmd notes the want of oci.conf for every step. */
+/* take_back_container has srun forget --container once we know it. Slurm would take the step for one of its own containers: since 24.11 its PMIx has
+ * no directory then and fails, and slurmd notes the want of oci.conf for every step. */
 static void take_back_container(void)
 {
 	void *opt = dlsym(RTLD_DEFAULT, "opt");

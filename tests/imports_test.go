@@ -23,6 +23,7 @@ var plan = map[string][]string{
 	"launcher/option":   {},
 	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault"},
 	"launcher/slurm":    {},
+	"launcher/task":     {"launcher/option"},
 	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
 	"launcher/fetch":    {"launcher/oci", "launcher/fault"},
 	"launcher/squashfs": {},
@@ -35,8 +36,9 @@ var plan = map[string][]string{
 		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/run",
 	},
+	"spank/submit": {"launcher", "launcher/fault", "launcher/option", "launcher/task"},
 	"cmd/progress": {"launcher"},
-	"cmd/hpc3-run": {"cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault"},
+	"cmd/hpc3-run": {"cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/task"},
 	"cmd/hpc3":     {"cmd/progress", "launcher", "launcher/option", "launcher/fault", "launcher/match", "launcher/oci", "probe/facts"},
 	"cmd/hpc3-gpu": {"probe/facts"},
 }

@@ -28,8 +28,8 @@ type cluster struct {
 // suites are Debian's, with the major version of their Slurm.
 var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 
-// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf; files are more of its
-// configuration, by name.
+// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf, "none" for no plugin; files are
+// more of its configuration, by name.
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
@@ -53,7 +53,9 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 			t.Fatal(err)
 		}
 	}
-	write("plugstack", "launcher=/lab/bin/hpc3-run "+plugstack+"\n")
+	if plugstack != "none" {
+		write("plugstack", "launcher=/lab/bin/hpc3-run "+plugstack+"\n")
+	}
 	for name, text := range files {
 		write(name, text)
 	}
@@ -108,8 +110,10 @@ func freePorts(t *testing.T, n int) int {
 
 // command is a script that tester runs on the cluster.
 func (c *cluster) command(text string, env ...string) *exec.Cmd {
-	args := []string{"-t", c.pid, "-m", "-p", "-u", "--", "setpriv", "--reuid", "4242", "--regid", "4242", "--clear-groups", "--inh-caps=-all", "env", "-i",
-		"HOME=/home/tester", "USER=tester", "LOGNAME=tester", "SHELL=/bin/bash", "PATH=/usr/local/bin:/usr/bin:/bin", "TERM=xterm", "IMAGE=" + c.image}
+	args := []string{
+		"-t", c.pid, "-m", "-p", "-u", "--", "setpriv", "--reuid", "4242", "--regid", "4242", "--clear-groups", "--inh-caps=-all", "env", "-i",
+		"HOME=/home/tester", "USER=tester", "LOGNAME=tester", "SHELL=/bin/bash", "PATH=/usr/local/bin:/usr/bin:/bin", "TERM=xterm", "IMAGE=" + c.image,
+	}
 	args = append(append(append(args, "HPC3_ENGINE=native"), env...), "bash", "-c", `cd ~ && eval "$0"`, text)
 	return exec.Command("nsenter", args...)
 }
@@ -249,4 +253,49 @@ func (c *cluster) check(t *testing.T, row slurmRow) {
 	if t.Failed() {
 		t.Logf("standard error:\n%s", got.stderr)
 	}
+}
+
+// TestSlurmWithoutPlugin has Slurm itself start the tasks, by oci.conf.
+func TestSlurmWithoutPlugin(t *testing.T) {
+	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
+	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	example, err := os.ReadFile("../etc/slurm/oci.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := strings.ReplaceAll(string(example), "/usr/local/bin/", "/lab/bin/")
+	for _, suite := range []string{"trixie", "sid"} {
+		t.Run(suite, func(t *testing.T) {
+			c := newCluster(t, suite, "none", map[string]string{"oci.conf": conf})
+			for _, row := range []slurmRow{
+				{name: "a command", text: `srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
+				{name: "many tasks, and the environment", text: `MINE=1 srun -n4 -N2 --container=$IMAGE sh -c 'echo $MINE $SLURM_PROCID $PWD'`, stdout: "1 0 /home/tester\n1 1 /home/tester\n1 2 /home/tester\n1 3 /home/tester"},
+				{name: "arguments", text: `srun --container=$IMAGE printf '%s|' 'a b' '*' '$HOME'`, stdout: `a b\|\*\|\$HOME\|`},
+				{name: "status", text: `srun --container=$IMAGE sh -c 'exit 7'`, status: 7},
+				{name: "an image that is not there", text: `srun --container=${IMAGE%:*}:none hello`, status: 125, stderr: `hpc3-run: error\[reference\]`},
+				{name: "an image for a shell", text: `srun --container='x;id' hello`, status: 125, stderr: `hpc3-run: error\[reference\]`},
+			} {
+				t.Run(row.name, func(t *testing.T) { c.check(t, row) })
+			}
+			c.idle(t)
+		})
+	}
+}
+
+// TestSlurmSettings is about what a site can set.
+func TestSlurmSettings(t *testing.T) {
+	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
+	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	c := newCluster(t, "trixie", "batch=container prefix=hpc3", map[string]string{
+		"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
+	})
+	for _, row := range []slurmRow{
+		{name: "batch=container", text: job + `printf '#!/bin/bash\nhello\n' | job --container=$IMAGE`, stdout: "(?s)hello from /opt/app\n.*state JobState=COMPLETED ExitCode=0:0 "},
+		{name: "prefix", text: `srun --container=$IMAGE --hpc3-env=A=1 sh -c 'echo $A'; srun --container=$IMAGE --container-env=A=1 true`, stdout: "1", status: 255, stderr: "unrecognized option"},
+		{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},
+		{name: "pull_at", text: `export HPC3_CONFIG=/lab/site.toml HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -H -J held --container=$IMAGE hello & for i in $(seq 50); do find $HPC3_CACHEDIR -name '*.sif' | grep -q . && break; sleep 0.2; done; find $HPC3_CACHEDIR -name '*.sif' | wc -l; scancel -n held; wait`, stdout: "[1-9]", stderr: "before the job is submitted"},
+	} {
+		t.Run(row.name, func(t *testing.T) { c.check(t, row) })
+	}
+	c.idle(t)
 }

@@ -65,7 +65,10 @@ func (i interrupted) Error() string { return i.signal.String() }
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
 func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io.Writer) int {
 	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr}
-	t, isTask, err := task.Find(os.Getenv, args)
+	t, isTask, err := ociTask(args)
+	if !isTask {
+		t, isTask, err = task.Find(os.Getenv, args)
+	}
 	if isTask {
 		if err == nil {
 			err = w.startTask(t)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -13,6 +14,9 @@ import (
 
 // pathWithoutOne is the PATH of a task whose job has none, as srun --export=NONE starts it.
 const pathWithoutOne = "/usr/local/bin:/usr/bin:/bin"
+
+// batchScript is the name of a job's script in slurmd's own directory, which no container has otherwise.
+const batchScript = "slurm_script"
 
 // startTask is the walk of a task before whose command the Slurm plugin has put this program.
 func (w *walker) startTask(t task.Task) error {
@@ -27,6 +31,9 @@ func (w *walker) startTask(t task.Task) error {
 		if err := os.Setenv("PATH", pathWithoutOne); err != nil {
 			return err
 		}
+	}
+	if len(t.Command) > 0 && filepath.Base(t.Command[0]) == batchScript {
+		t.Options = append(t.Options, task.Option{"container-mounts", t.Command[0] + ":" + t.Command[0] + ":ro"})
 	}
 	line, err := task.Settings(t.Options)
 	if err != nil {

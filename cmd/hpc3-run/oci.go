@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/task"
+)
+
+// ociTask reads the words by which Slurm itself starts a task through hpc3-run, as RunTimeRun of its oci.conf says it:
+//
+//	hpc3-run oci --env-file=FILE IMAGE -- COMMAND...
+//
+// Slurm gives the runtime no environment: the job's is in the file, with a NUL behind each variable.
+func ociTask(args []string) (t task.Task, is bool, err error) {
+	if len(args) < 3 || args[1] != "oci" || !strings.HasPrefix(args[2], "--env-file=") {
+		return task.Task{}, false, nil
+	}
+	if len(args) < 6 || args[4] != "--" {
+		return task.Task{}, true, fault.New(fault.Usage, "this is no call that oci.conf makes").
+			Hint(`RunTimeRun="%s oci --env-file=%%e '%%b' -- %%@", and CreateEnvFile=null`, args[0])
+	}
+	raw, err := os.ReadFile(strings.TrimPrefix(args[2], "--env-file="))
+	if err != nil {
+		return task.Task{}, true, fault.New(fault.Config, "reading the job's environment: %w", err).Hint("oci.conf needs CreateEnvFile=null")
+	}
+	os.Clearenv()
+	for e := range strings.SplitSeq(string(raw), "\x00") {
+		if name, value, ok := strings.Cut(e, "="); ok && name != "" {
+			if err := os.Setenv(name, value); err != nil {
+				return task.Task{}, true, fault.New(fault.Config, "setting the job's variable %s: %w", name, err)
+			}
+		}
+	}
+	return task.Task{Image: args[3], Command: args[5:]}, true, nil
+}
