@@ -37,6 +37,10 @@ SPANK_PLUGIN(hpc3, 1)
 #define V_TASK       "SLURM_HPC3_TASK"       /* "=WORD": the command was WORD before hpc3-run took its place; "+": it follows hpc3-run */
 #define V_MULTI_PROG "SLURM_HPC3_MULTI_PROG" /* the step has a command for each task */
 
+/* Of the library. */
+#define V_OPTIONS "SLURM_HPC3_OPTIONS"
+#define V_PIN     "SLURM_HPC3_PIN"
+
 /* From 23.11 on. */
 extern spank_err_t spank_prepend_task_argv(spank_t spank, int argc, const char *argv[]) __attribute__((weak));
 
@@ -368,6 +372,13 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (!submits())
 		return 0;
 	image = image_option != NULL ? image_option : getenv(V_IMAGE);
+	if (spank_context() == S_CTX_ALLOCATOR) {
+		/* A job that is submitted from inside of another is not of the other's image, unless it says so. */
+		unsetenv(V_OPTIONS);
+		unsetenv(V_PIN);
+		free(inherited);
+		inherited = NULL;
+	}
 	if (image == NULL)
 		image = inherited;
 	if (next_component(image) != 0)

@@ -198,6 +198,8 @@ var slurmRows = []slurmRow{
 	{name: "an array", text: `printf '#!/bin/bash\nsrun hello >hello.$SLURM_ARRAY_TASK_ID\n' >array.sh; rm -f hello.*; sbatch --parsable --array=1-3 --container=$IMAGE -o /dev/null array.sh >/dev/null; while squeue -h | grep -q .; do sleep 0.2; done; cat hello.*`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app"},
 	{name: "a step in an allocation", text: `salloc -Q -n2 srun --container=$IMAGE hello`, stdout: "hello from /opt/app\nhello from /opt/app"},
 	{name: "an allocation with an image", text: `salloc -Q -n1 --container=$IMAGE srun hello`, stdout: "hello from /opt/app"},
+	{name: "a job that a job submits", text: job + `printf '#!/bin/bash\nprintf "#!/bin/bash\\nenv | grep -c -e SLURM_CONTAINER -e SLURM_HPC3\\n" >inner.sh; sbatch -W -o inner.out inner.sh >/dev/null; cat inner.out\n' | job --container=$IMAGE --container-env=A=1`, stdout: "0\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "PMI2", text: `srun --mpi=pmi2 -n2 -N2 --container=$IMAGE sh -c 'echo $PMI_RANK $PMI_SIZE; test -e /proc/self/fd/$PMI_FD && echo open'`, stdout: "0 2\n1 2\nopen\nopen"},
 	{name: "a failing batch job", text: job + `printf '#!/bin/bash\nsrun sh -c "exit 9"\n' | job --container=$IMAGE`, stdout: "(?s).*state JobState=FAILED ExitCode=9:0 ", status: 0},
 
 	{name: "a mount that is wrong", text: `srun --container=$IMAGE --container-mounts=a:b:c:d hello`, status: 1, stderr: `srun: error: hpc3: --container-mounts: mount "a:b:c:d"`},
@@ -298,4 +300,30 @@ func TestSlurmSettings(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) { c.check(t, row) })
 	}
 	c.idle(t)
+}
+
+// water makes the input of a short run.
+const water = `cat >water.sh <<'END'
+set -e
+printf 'integrator = md\nnsteps = 20\ndt = 0.001\nrcoulomb = 0.8\nrvdw = 0.8\ncoulombtype = PME\n' >water.mdp
+printf '#include "oplsaa.ff/forcefield.itp"\n#include "oplsaa.ff/spce.itp"\n[ system ]\nwater\n[ molecules ]\n' >water.top
+gmx -quiet solvate -cs spc216.gro -box 2 2 2 -o water.gro -p water.top
+gmx -quiet grompp -f water.mdp -c water.gro -p water.top -o water.tpr -maxwarn 5
+END
+srun --container=$IMAGE bash water.sh >/dev/null 2>&1
+`
+
+// TestSlurmGROMACS runs GROMACS as a user would.
+func TestSlurmGROMACS(t *testing.T) {
+	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
+	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	c := newCluster(t, "trixie", "", nil)
+	c.image = serve(t, script(t, "../demo/image"), filepath.Join(c.work, "demo-registry"))
+	c.check(t, slurmRow{text: `srun --container=$IMAGE gmx -version | grep -c '^GROMACS version'`, stdout: "1"})
+	c.check(t, slurmRow{text: water + `ls water.tpr`, stdout: "water.tpr"})
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil || !regexp.MustCompile(`\brdtscp\b`).Match(cpu) {
+		t.Skip("this processor has no rdtscp, without which Debian's gmx mdrun does not run")
+	}
+	c.check(t, slurmRow{text: `srun --container=$IMAGE gmx mdrun -s water.tpr 2>&1 | grep -c '^Performance'`, stdout: "1"})
 }

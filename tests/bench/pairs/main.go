@@ -1,9 +1,10 @@
 // Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and prints the median of
 // each and of their ratio, and the most memory that each took.
 //
-// Usage: pairs [-cold] [-faster F | -within F | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first
+// Usage: pairs [-cold] [-faster F | -within F | -more MS | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first
 // pair that is not counted warms caches, but for -cold, for commands that take long. The others are limits that A must keep: -faster, to be so many
-// times faster than B; -within, to take at most so many times as long; -process, to take at most so many milliseconds of process time, the user's
+// times faster than B; -within, to take at most so many times as long; -more, to
+// take at most so many milliseconds more; -process, to take at most so many milliseconds of process time, the user's
 // and the system's. With the last the commands are words and run without the shell, whose own start would count; what a command leaves
 // running does not.
 package main
@@ -24,10 +25,11 @@ import (
 func main() {
 	faster := flag.Float64("faster", 0, "")
 	within := flag.Float64("within", 0, "")
+	more := flag.Float64("more", 0, "")
 	process := flag.Float64("process", 0, "")
 	cold := flag.Bool("cold", false, "")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F | -more MS | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
 	}
 	flag.Parse()
 	if flag.NArg() != 5 {
@@ -57,6 +59,9 @@ func main() {
 		os.Exit(1)
 	}
 	report(a, b, *faster, *within)
+	if *more > 0 {
+		reportMore(a, b, *more)
+	}
 	if *process > 0 {
 		reportProcess(a, b, *process)
 	}
@@ -126,6 +131,15 @@ func report(a, b *side, faster, within float64) {
 	case within > 0:
 		fmt.Printf("%-40s at most %v times as long, measured %.2f%s\n", "limit", within, ratio, verdict(ratio <= within))
 	}
+}
+
+func reportMore(a, b *side, limit float64) {
+	all := make([]float64, len(a.ms))
+	for i := range all {
+		all[i] = a.ms[i] - b.ms[i]
+	}
+	took := median(all)
+	fmt.Printf("%-40s at most %v ms more, measured %.1f%s\n", "limit", limit, took, verdict(took <= limit))
 }
 
 func reportProcess(a, b *side, limit float64) {
