@@ -203,6 +203,28 @@ static bool submits(void)
 	return spank_context() == S_CTX_LOCAL || spank_context() == S_CTX_ALLOCATOR;
 }
 
+/* forget_options takes away what Slurm itself keeps of a job's options in its environment. It would give them to every srun, sbatch and salloc inside
+ * of the job as if they had been typed; ours do that in a variable of their own, for steps alone. */
+static void forget_options(void)
+{
+	static const char kept[] = "_SLURM_SPANK_OPTION_hpc3_";
+
+	for (char **e = environ; *e != NULL;) {
+		const char *end = strchr(*e, '=');
+		const char *found = strstr(*e, kept);
+		char name[256];
+
+		if (end == NULL || found == NULL || found > end || (size_t)(end - *e) >= sizeof name) {
+			e++;
+			continue;
+		}
+		memcpy(name, *e, (size_t)(end - *e));
+		name[end - *e] = '\0';
+		unsetenv(name);
+		e = environ; /* it has moved */
+	}
+}
+
 int slurm_spank_init(spank_t spank, int ac, char **av)
 {
 	spank_context_t context = spank_context();
@@ -222,6 +244,7 @@ int slurm_spank_init(spank_t spank, int ac, char **av)
 		if (image != NULL && (inherited = strdup(image)) == NULL)
 			return -1;
 		unsetenv(V_IMAGE);
+		forget_options();
 	}
 	return 0;
 }

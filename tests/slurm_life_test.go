@@ -28,6 +28,11 @@ func (c *cluster) nothingLeft(t *testing.T) {
 	}
 }
 
+// processes lists those of tester whose names match a pattern.
+func (c *cluster) processes(pattern string) string {
+	return c.root("ps -u 4242 -o comm= | grep -E '" + pattern + "'")
+}
+
 // start starts a script of tester's, and returns what waits for its end.
 func (c *cluster) start(t *testing.T, text string) (wait func() answer) {
 	t.Helper()
@@ -68,7 +73,7 @@ func (c *cluster) lives(t *testing.T) {
 				c.root("rm -f /home/tester/running")
 				wait := c.start(t, phase.command)
 				waitFor(t, "the tasks", func() bool {
-					return c.root("pgrep -u 4242 '"+phase.under+"'") != "" && (name != "run" || c.root("ls /home/tester/running") == "/home/tester/running")
+					return c.processes(phase.under) != "" && (name != "run" || c.root("ls /home/tester/running") == "/home/tester/running")
 				})
 				if end == "scancel" {
 					c.root("scancel -u tester")
@@ -76,7 +81,7 @@ func (c *cluster) lives(t *testing.T) {
 					c.root("pkill -9 -x slurmstepd; pkill -9 'slurmstepd:'")
 				}
 				// srun waits for a slurmstepd that is gone, whatever it started.
-				waitFor(t, "the tasks to end", func() bool { return c.root("pgrep -u 4242 'hpc3|sleep|squashfuse'") == "" })
+				waitFor(t, "the tasks to end", func() bool { return c.processes("hpc3|sleep|squashfuse") == "" })
 				c.root("scancel -u tester")
 				if end != "scancel" {
 					c.root("pkill -9 -u 4242 -x srun")

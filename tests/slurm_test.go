@@ -44,7 +44,14 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 		}
 	}
 	copyTo(t, binDir, bin)
-	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+root+"/usr/include")
+	include := filepath.Join(c.work, "include") // Slurm's headers, without those of the root's C library
+	if err := os.MkdirAll(include, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root+"/usr/include/slurm", include+"/slurm"); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+include)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("make plugin: %v\n%s", err, out)
 	}
