@@ -1,0 +1,74 @@
+package task_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hpc3-project/hpc3/launcher/task"
+)
+
+// environment is a job's.
+type environment map[string]string
+
+func (e environment) get(name string) string { return e[name] }
+
+// set adds NAME=VALUE.
+func (e environment) set(variable string) {
+	name, value, _ := strings.Cut(variable, "=")
+	e[name] = value
+}
+
+func TestFind(t *testing.T) {
+	options := []task.Option{{"container-mounts", "/a:/b"}, {"container-env", "A=x\ny \"z\""}}
+	variable, err := task.OptionsVariable(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := "sha256:" + strings.Repeat("0", 64)
+	for _, tt := range []struct {
+		name, image, command, pinned string
+		args                         []string
+		want                         task.Task
+		is                           bool
+	}{
+		{name: "srun put it there", image: "a/b:1", command: "=gmx", pinned: "a/b:1", args: []string{"hpc3-run", "mdrun"}, want: task.Task{Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options, Digest: digest}, is: true},
+		{name: "the node put it there", image: "a/b:1", command: "+", pinned: "a/b:2", args: []string{"hpc3-run", "gmx", "mdrun"}, want: task.Task{Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options}, is: true},
+		{name: "a command of no letters", image: "a/b:1", command: "=", args: []string{"hpc3-run"}, want: task.Task{Image: "a/b:1", Command: []string{""}, Options: options}, is: true},
+		{name: "typed by a user in a job with an image", image: "a/b:1", args: []string{"hpc3-run", "c/d"}},
+		{name: "no image", command: "=gmx", args: []string{"hpc3-run"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env := environment{task.Image: tt.image, "SLURM_HPC3_TASK": tt.command}
+			env.set(variable)
+			env.set(task.DigestVariable(tt.pinned, digest))
+			got, is, err := task.Find(env.get, tt.args)
+			if err != nil || is != tt.is {
+				t.Errorf("Find = %v, %v, want %v", is, err, tt.is)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("Find differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if _, is, err := task.Find(environment{task.Image: "a", "SLURM_HPC3_TASK": "+", "SLURM_HPC3_OPTIONS": "[["}.get, nil); !is || err == nil || !strings.Contains(err.Error(), "SLURM_HPC3_OPTIONS") {
+		t.Errorf("Find of damaged options = %v, %v, want an error that names the variable", is, err)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	job := []task.Option{{"container-mounts", "/a"}, {"container-workdir", "/a"}, {"container-writable", "true"}, {"no-container-mount-home", "true"}}
+	step := []task.Option{{"container-mounts", "/b"}, {"container-workdir", "/b"}, {"container-readonly", "true"}}
+	want := []task.Option{{"container-mounts", "/a"}, {"no-container-mount-home", "true"}, {"container-mounts", "/b"}, {"container-workdir", "/b"}, {"container-readonly", "true"}}
+	if diff := cmp.Diff(want, task.Join(job, step)); diff != "" {
+		t.Errorf("Join differs (-want +got):\n%s", diff)
+	}
+	got, err := task.Settings(want)
+	if err != nil || len(got.Mounts) != 2 || *got.Workdir != "/b" || *got.Writable || *got.MountHome {
+		t.Errorf("Settings = %+v, %v", got, err)
+	}
+	if _, err := task.Settings([]task.Option{{"container-entrypoint", "shell"}}); err == nil || !strings.HasPrefix(err.Error(), "--container-entrypoint: ") {
+		t.Errorf("Settings of a wrong mode = %v, want an error that names the option", err)
+	}
+}
