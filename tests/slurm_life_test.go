@@ -110,6 +110,9 @@ func (c *cluster) crowds(t *testing.T) {
 
 // ranks runs programs of MPI on two nodes and on one.
 func (c *cluster) ranks(t *testing.T) {
+	if list := c.run(t, "srun --mpi=list 2>&1"); !strings.Contains(list.stdout, "pmix") {
+		t.Skipf("this suite's Slurm has no PMIx: %s", list.stdout)
+	}
 	dir := script(t, "mpi-image")
 	copyTo(t, dir+"/layout", filepath.Join(c.work, "mpi"))
 	if err := os.WriteFile(filepath.Join(c.work, "home/ranks.py"), []byte(ranks), 0o644); err != nil {

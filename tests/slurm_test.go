@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -96,10 +97,20 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 	return c
 }
 
-// freePorts returns the first of some ports of loopback in a row that nobody uses now.
+// givenPorts is the first port that no cluster of this process was given.
+var givenPorts = struct {
+	sync.Mutex
+	next int
+}{next: 21000 + os.Getpid()%1000*10}
+
+// freePorts returns the first of some ports of loopback in a row that nobody uses now, and that it has given to nobody.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for first := 21000 + os.Getpid()%1000*10; first < 60000; first += n {
+	givenPorts.Lock()
+	defer givenPorts.Unlock()
+	for givenPorts.next < 60000 {
+		first := givenPorts.next
+		givenPorts.next += n
 		free := true
 		for port := first; port < first+n && free; port++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -227,6 +238,7 @@ func TestSlurm(t *testing.T) {
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
 	for suite := range suites {
 		t.Run(suite, func(t *testing.T) {
+			t.Parallel() // they wait more than they work
 			c := newCluster(t, suite, "", nil)
 			for _, row := range slurmRows {
 				t.Run(row.name, func(t *testing.T) {
