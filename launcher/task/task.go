@@ -14,11 +14,11 @@ import (
 
 // The variables. The first is Slurm's own; the plugin's C part knows it, the second and the last.
 const (
-	Image   = "SLURM_CONTAINER"       // as the user wrote it
-	command = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
-	options = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
-	pin     = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
-	every   = "SLURM_HPC3_MULTI_PROG" // for the plugin alone
+	Image     = "SLURM_CONTAINER"       // as the user wrote it
+	command   = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
+	options   = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
+	pin       = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
+	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone
 )
 
 // Option is an option of hpc3-run, without the dashes, and its value.
@@ -57,7 +57,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 // inherit is for both.
 func Own(entry string) (name string, own bool) {
 	name, _, _ = strings.Cut(entry, "=")
-	return name, name == command || name == every
+	return name, name == command || name == multiProg
 }
 
 // Options reads the options that a job was submitted with.
