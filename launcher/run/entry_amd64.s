@@ -15,6 +15,15 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+#define POPULATE(from, to, how) \
+	LEAQ from, DI; \
+	ANDQ $~0xfff, DI; \
+	LEAQ to, SI; \
+	SUBQ DI, SI; \
+	MOVL how, DX; \
+	MOVL $SYS_madvise, AX; \
+	SYSCALL
+
 // The process begins here: argc is at 0(SP), argv[0] at 8(SP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVQ $0, ·entryResult(SB)
@@ -113,25 +122,7 @@ serve:
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.
-	LEAQ runtime·text(SB), DI
-	ANDQ $~0xfff, DI
-	LEAQ runtime·etext(SB), SI
-	SUBQ DI, SI
-	MOVL $POPULATE_READ, DX
-	MOVL $SYS_madvise, AX
-	SYSCALL
-	LEAQ runtime·rodata(SB), DI
-	ANDQ $~0xfff, DI
-	LEAQ runtime·erodata(SB), SI
-	SUBQ DI, SI
-	MOVL $POPULATE_READ, DX
-	MOVL $SYS_madvise, AX
-	SYSCALL
-	LEAQ runtime·noptrdata(SB), DI
-	ANDQ $~0xfff, DI
-	LEAQ runtime·edata(SB), SI
-	SUBQ DI, SI
-	MOVL $POPULATE_WRITE, DX
-	MOVL $SYS_madvise, AX
-	SYSCALL
+	POPULATE(runtime·text(SB), runtime·etext(SB), $POPULATE_READ)
+	POPULATE(runtime·rodata(SB), runtime·erodata(SB), $POPULATE_READ)
+	POPULATE(runtime·noptrdata(SB), runtime·edata(SB), $POPULATE_WRITE)
 	JMP _rt0_amd64_linux(SB)

@@ -12,6 +12,15 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+#define POPULATE(from, to, how) \
+	MOVD $from, R0; \
+	AND  $~0xffff, R0; \
+	MOVD $to, R1; \
+	SUB  R0, R1; \
+	MOVD how, R2; \
+	MOVD $SYS_madvise, R8; \
+	SVC
+
 // The process begins here: argc is at 0(RSP), argv[0] at 8(RSP).
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD ZR, ·entryResult(SB)
@@ -114,25 +123,7 @@ serve:
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.
-	MOVD $runtime·text(SB), R0
-	AND  $~0xffff, R0
-	MOVD $runtime·etext(SB), R1
-	SUB  R0, R1
-	MOVD $POPULATE_READ, R2
-	MOVD $SYS_madvise, R8
-	SVC
-	MOVD $runtime·rodata(SB), R0
-	AND  $~0xffff, R0
-	MOVD $runtime·erodata(SB), R1
-	SUB  R0, R1
-	MOVD $POPULATE_READ, R2
-	MOVD $SYS_madvise, R8
-	SVC
-	MOVD $runtime·noptrdata(SB), R0
-	AND  $~0xffff, R0
-	MOVD $runtime·edata(SB), R1
-	SUB  R0, R1
-	MOVD $POPULATE_WRITE, R2
-	MOVD $SYS_madvise, R8
-	SVC
+	POPULATE(runtime·text(SB), runtime·etext(SB), $POPULATE_READ)
+	POPULATE(runtime·rodata(SB), runtime·erodata(SB), $POPULATE_READ)
+	POPULATE(runtime·noptrdata(SB), runtime·edata(SB), $POPULATE_WRITE)
 	B _rt0_arm64_linux(SB)

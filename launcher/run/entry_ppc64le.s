@@ -12,6 +12,14 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+#define POPULATE(from, to, how) \
+	MOVD $from, R3; \
+	ANDCC $~0xffff, R3; \
+	MOVD $to, R4; \
+	SUB  R3, R4; \
+	MOVD how, R5; \
+	SYSCALL $SYS_madvise
+
 // The process begins here: argc is at 0(R1), argv[0] at 8(R1). A system call reports an error by the overflow bit. R13
 // is left alone: the runtime's entry looks at it.
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
@@ -120,22 +128,7 @@ cloned:
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.
-	MOVD $runtime·text(SB), R3
-	ANDCC $~0xffff, R3
-	MOVD $runtime·etext(SB), R4
-	SUB  R3, R4
-	MOVD $POPULATE_READ, R5
-	SYSCALL $SYS_madvise
-	MOVD $runtime·rodata(SB), R3
-	ANDCC $~0xffff, R3
-	MOVD $runtime·erodata(SB), R4
-	SUB  R3, R4
-	MOVD $POPULATE_READ, R5
-	SYSCALL $SYS_madvise
-	MOVD $runtime·noptrdata(SB), R3
-	ANDCC $~0xffff, R3
-	MOVD $runtime·edata(SB), R4
-	SUB  R3, R4
-	MOVD $POPULATE_WRITE, R5
-	SYSCALL $SYS_madvise
+	POPULATE(runtime·text(SB), runtime·etext(SB), $POPULATE_READ)
+	POPULATE(runtime·rodata(SB), runtime·erodata(SB), $POPULATE_READ)
+	POPULATE(runtime·noptrdata(SB), runtime·edata(SB), $POPULATE_WRITE)
 	BR _rt0_ppc64le_linux(SB)

@@ -12,6 +12,15 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+#define POPULATE(from, to, how) \
+	MOV  $from, A0; \
+	AND  $~0xffff, A0; \
+	MOV  $to, A1; \
+	SUB  A0, A1; \
+	MOV  how, A2; \
+	MOV  $SYS_madvise, A7; \
+	ECALL
+
 // The process begins here: argc is at 0(X2), argv[0] at 8(X2).
 TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOV  ZERO, ·entryResult(SB)
@@ -119,25 +128,7 @@ serve:
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.
-	MOV  $runtime·text(SB), A0
-	AND  $~0xffff, A0
-	MOV  $runtime·etext(SB), A1
-	SUB  A0, A1
-	MOV  $POPULATE_READ, A2
-	MOV  $SYS_madvise, A7
-	ECALL
-	MOV  $runtime·rodata(SB), A0
-	AND  $~0xffff, A0
-	MOV  $runtime·erodata(SB), A1
-	SUB  A0, A1
-	MOV  $POPULATE_READ, A2
-	MOV  $SYS_madvise, A7
-	ECALL
-	MOV  $runtime·noptrdata(SB), A0
-	AND  $~0xffff, A0
-	MOV  $runtime·edata(SB), A1
-	SUB  A0, A1
-	MOV  $POPULATE_WRITE, A2
-	MOV  $SYS_madvise, A7
-	ECALL
+	POPULATE(runtime·text(SB), runtime·etext(SB), $POPULATE_READ)
+	POPULATE(runtime·rodata(SB), runtime·erodata(SB), $POPULATE_READ)
+	POPULATE(runtime·noptrdata(SB), runtime·edata(SB), $POPULATE_WRITE)
 	JMP _rt0_riscv64_linux(SB)
