@@ -336,10 +336,15 @@ static int ask(const char *image)
 	return status;
 }
 
-/* srun_option asks srun itself for one of its options, by the functions that it exports. */
+/* srun shows its options, and functions for them, by these names. */
+static void *srun_options(void)
+{
+	return dlsym(RTLD_DEFAULT, "opt");
+}
+
 static bool srun_option_set(const char *name)
 {
-	void *opt = dlsym(RTLD_DEFAULT, "opt");
+	void *opt = srun_options();
 	bool (*is_set)(void *, const char *) = (bool (*)(void *, const char *))dlsym(RTLD_DEFAULT, "slurm_option_isset");
 
 	return opt != NULL && is_set != NULL && is_set(opt, name);
@@ -347,7 +352,7 @@ static bool srun_option_set(const char *name)
 
 static char *srun_option(const char *name)
 {
-	void *opt = dlsym(RTLD_DEFAULT, "opt");
+	void *opt = srun_options();
 	char *(*get)(void *, const char *) = (char *(*)(void *, const char *))dlsym(RTLD_DEFAULT, "slurm_option_get");
 
 	return srun_option_set(name) && get != NULL ? get(opt, name) : NULL; /* Slurm's own allocation, kept */
@@ -357,7 +362,7 @@ static char *srun_option(const char *name)
  * no directory then and fails, and slurmd notes the want of oci.conf for every step. */
 static void take_back_container(void)
 {
-	void *opt = dlsym(RTLD_DEFAULT, "opt");
+	void *opt = srun_options();
 	bool (*reset)(void *, const char *) = (bool (*)(void *, const char *))dlsym(RTLD_DEFAULT, "slurm_option_reset");
 
 	if (spank_context() == S_CTX_LOCAL && has_container() && opt != NULL && reset != NULL)
