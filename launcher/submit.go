@@ -65,12 +65,10 @@ func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, erro
 	case err != nil && (class != fault.Reference || r.Option.Variants == option.IndexVariants):
 		return "", late(ctx, err)
 	}
-	tags := &Choice{Reference: ref}
-	defer tags.Close()
-	if tags.Nodes, err = r.Nodes(ctx); err != nil {
+	if c.Nodes, err = r.Nodes(ctx); err != nil {
 		return "", err
 	}
-	return "", late(ctx, r.readCandidates(ctx, tags))
+	return "", late(ctx, r.readCandidates(ctx, c))
 }
 
 // late says why a context ended, where that is why something failed.
