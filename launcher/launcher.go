@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 
@@ -28,6 +29,14 @@ type Host struct {
 	Name    string // host name
 
 	Terminal bool // standard input and error are a terminal
+}
+
+// ThisHost is this process, in an environment. Whether it has a terminal only its caller can say.
+func ThisHost(environ []string) Host {
+	h := Host{Environ: environ, UID: os.Getuid(), Arch: runtime.GOARCH}
+	h.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
+	h.Name, _ = os.Hostname() // a node without a name has no words of its own
+	return h
 }
 
 // Getenv returns the value of a variable, "" where it is not set. Of two settings of one name the last counts.

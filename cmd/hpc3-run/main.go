@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -125,9 +124,8 @@ func (w *walker) action(c *cli.Context) error {
 
 // road gathers the settings and the process as it is.
 func (w *walker) road(line option.Settings) (*launcher.Road, error) {
-	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH, Terminal: isTerminal(0) && isTerminal(2)}
-	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
-	host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	host := launcher.ThisHost(os.Environ())
+	host.Terminal = isTerminal(0) && isTerminal(2)
 	site, opt, err := launcher.Settings(host, line)
 	if err != nil {
 		return nil, err

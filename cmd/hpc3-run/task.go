@@ -20,11 +20,9 @@ const batchScript = "slurm_script"
 
 // startTask is the walk of a task before whose command the Slurm plugin has put this program.
 func (w *walker) startTask(t task.Task) error {
-	for _, e := range os.Environ() {
-		if name, own := task.Own(e); own {
-			if err := os.Unsetenv(name); err != nil {
-				return err
-			}
+	for _, name := range task.Own {
+		if err := os.Unsetenv(name); err != nil {
+			return err
 		}
 	}
 	if os.Getenv("PATH") == "" {

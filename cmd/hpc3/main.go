@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -75,9 +74,7 @@ type tool struct {
 
 // road gathers the settings and the process as it is. The flags that a command shares with hpc3-run are read here.
 func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
-	host := launcher.Host{Environ: os.Environ(), UID: os.Getuid(), Arch: runtime.GOARCH}
-	host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
-	host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	host := launcher.ThisHost(os.Environ())
 	var line option.Settings
 	for _, n := range []string{"platform", "nodes-file", "authfile", "pull", "variants"} {
 		if !c.IsSet(n) {

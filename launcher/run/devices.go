@@ -69,7 +69,7 @@ func (p *Plan) apptainerDevices(img image) ([]string, error) {
 		args = append(args, "--nv")
 	}
 	for _, dir := range found.Dirs {
-		if !ownDirectory(dir) || within(dir, "/tmp") || within(dir, "/var/tmp") {
+		if !ownDirectory(dir) || temporary(dir) {
 			continue
 		}
 		flag, spec, err := mountFlag(option.Mount{Source: dir, Target: dir})

@@ -200,7 +200,7 @@ func (p *Plan) binds(home string, found device.Found) []bindMount {
 	}
 	for _, dir := range append([]string{p.Cwd, lookup(p.HostEnv, "TMPDIR")}, found.Dirs...) {
 		// What is bound anyhow must not make a difference: Slurm gives a node's first task a TMPDIR, and the tasks share a container.
-		if within(dir, "/tmp") || within(dir, "/var/tmp") {
+		if temporary(dir) {
 			continue
 		}
 		if ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home)) {
@@ -244,6 +244,9 @@ func ownDirectory(dir string) bool {
 	}
 	return true
 }
+
+// temporary tells whether a directory of the node is in one of those that every container has.
+func temporary(dir string) bool { return within(dir, "/tmp") || within(dir, "/var/tmp") }
 
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")

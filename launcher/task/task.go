@@ -53,12 +53,8 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	return t, true, nil
 }
 
-// Own tells whether a variable of the environment, NAME=VALUE, is for hpc3-run and not for its command. What a step inside of the job is to
-// inherit is for both.
-func Own(entry string) (name string, own bool) {
-	name, _, _ = strings.Cut(entry, "=")
-	return name, name == command || name == multiProg
-}
+// Own are the variables that are for hpc3-run and not for its command. What a step inside of the job is to inherit is for both.
+var Own = []string{command, multiProg} //nolint:gochecknoglobals // a constant list
 
 // Options reads the options that a job was submitted with.
 func Options(getenv func(string) string) ([]Option, error) {

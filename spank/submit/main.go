@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher"
@@ -43,7 +42,8 @@ type asked struct {
 }
 
 func read(request string) (asked, error) {
-	a := asked{host: launcher.Host{UID: os.Getuid(), Arch: runtime.GOARCH}}
+	var a asked
+	var environ []string
 	for word := range strings.SplitSeq(strings.TrimSuffix(request, "\x00"), "\x00") {
 		kind, text, _ := strings.Cut(word, "=")
 		switch kind {
@@ -52,7 +52,7 @@ func read(request string) (asked, error) {
 		case "inherited":
 			a.inherited = text
 		case "env":
-			a.host.Environ = append(a.host.Environ, text)
+			environ = append(environ, text)
 		case "option":
 			name, value, _ := strings.Cut(text, "=")
 			a.options = append(a.options, task.Option{name, value})
@@ -60,8 +60,7 @@ func read(request string) (asked, error) {
 			return asked{}, errors.New("the plugin and its library are of different versions: install both")
 		}
 	}
-	a.host.Cwd, _ = os.Getwd()     // a directory that is gone is no working directory
-	a.host.Name, _ = os.Hostname() // a node without a name has no words of its own
+	a.host = launcher.ThisHost(environ)
 	return a, nil
 }
 
