@@ -5,7 +5,8 @@ package run
 // ends the parent, so that the server is nobody's child; for any other name it notes which signals the caller ignores and blocks. All of
 // that must happen before Go's runtime starts: it makes threads, with which no user namespace can be made, and it
 // forgets ignored signals and unblocks some. For "hpc3:joiu" and "hpc3:joim" it enters the namespaces, for the latter the mount namespace
-// only, whose descriptors are the two bytes behind the name. Then it goes on to the runtime's own entry.
+// only, whose descriptors are the two bytes behind the name, and makes the calls (play.go) in the file of the third. Then it goes on to the
+// runtime's own entry.
 //
 // argv[0] is compared as eight bytes. A shorter one is no fault: what follows it on the stack is other words and the environment.
 func entry() //nolint:unused // by the linker, which is told its name

@@ -1,5 +1,6 @@
 #include "textflag.h"
 
+#define SYS_mmap 9
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
 #define SYS_madvise 28
@@ -12,6 +13,10 @@
 #define NEWNS 0x00020000
 #define NEWUSER 0x10000000
 #define NEWUSER_NEWNS 0x10020000
+#define PLAY_ADDRESS 0x1000000000
+#define PLAY_LENGTH 0x4000000
+#define PROT_READ 1
+#define PRIVATE_FIXED_NOREPLACE 0x100002
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
@@ -103,6 +108,40 @@ mountns:
 
 joined:
 	MOVQ AX, ·entryResult(SB)
+	TESTQ AX, AX
+	JNZ  start
+	MOVL $SYS_mmap, AX
+	MOVQ $PLAY_ADDRESS, DI
+	MOVL $PLAY_LENGTH, SI
+	MOVL $PROT_READ, DX
+	MOVL $PRIVATE_FIXED_NOREPLACE, R10
+	MOVBLZX 11(R12), R8
+	XORL R9, R9
+	SYSCALL
+	MOVQ $PLAY_ADDRESS, BX
+	CMPQ AX, BX
+	JNE  start
+
+play:
+	MOVQ 0(BX), AX
+	MOVQ 8(BX), DI
+	MOVQ 16(BX), SI
+	MOVQ 24(BX), DX
+	MOVQ 32(BX), R10
+	MOVQ 40(BX), R8
+	MOVQ 48(BX), R9
+	SYSCALL
+	SUBQ 56(BX), AX
+	CMPQ AX, 64(BX)
+	JHI  failed
+	ADDQ 72(BX), BX
+	JMP  play
+
+failed:
+	MOVQ 80(BX), AX
+	ADDQ AX, BX
+	TESTQ AX, AX
+	JNZ  play
 	JMP  start
 
 serve:

@@ -5,10 +5,15 @@
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_clone 220
+#define SYS_mmap 222
 #define SYS_madvise 233
 #define SYS_setns 268
 #define SIGCHLD 17
 #define SIG_IGN 1
+#define PLAY_ADDRESS 0x1000000000
+#define PLAY_LENGTH 0x4000000
+#define PROT_READ 1
+#define PRIVATE_FIXED_NOREPLACE 0x100002
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
@@ -104,6 +109,41 @@ mountns:
 
 joined:
 	MOVD R0, ·entryResult(SB)
+	CBNZ R0, start
+	MOVD $PLAY_ADDRESS, R0
+	MOVD $PLAY_LENGTH, R1
+	MOVD $PROT_READ, R2
+	MOVD $PRIVATE_FIXED_NOREPLACE, R3
+	MOVBU 11(R9), R4
+	MOVD $0, R5
+	MOVD $SYS_mmap, R8
+	SVC
+	MOVD $PLAY_ADDRESS, R9
+	CMP  R9, R0
+	BNE  start
+
+play:
+	MOVD 0(R9), R8
+	MOVD 8(R9), R0
+	MOVD 16(R9), R1
+	MOVD 24(R9), R2
+	MOVD 32(R9), R3
+	MOVD 40(R9), R4
+	MOVD 48(R9), R5
+	SVC
+	MOVD 56(R9), R10
+	SUB  R10, R0
+	MOVD 64(R9), R10
+	CMP  R10, R0                  // R0 against R10
+	BHI  failed
+	MOVD 72(R9), R10
+	ADD  R10, R9
+	B    play
+
+failed:
+	MOVD 80(R9), R10
+	ADD  R10, R9
+	CBNZ R10, play
 	B    start
 
 serve:

@@ -5,10 +5,15 @@
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_clone 220
+#define SYS_mmap 222
 #define SYS_madvise 233
 #define SYS_setns 268
 #define SIGCHLD 17
 #define SIG_IGN 1
+#define PLAY_ADDRESS 0x1000000000
+#define PLAY_LENGTH 0x4000000
+#define PROT_READ 1
+#define PRIVATE_FIXED_NOREPLACE 0x100002
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
@@ -110,6 +115,39 @@ mountns:
 
 joined:
 	MOV  A0, ·entryResult(SB)
+	BNEZ A0, start
+	MOV  $PLAY_ADDRESS, A0
+	MOV  $PLAY_LENGTH, A1
+	MOV  $PROT_READ, A2
+	MOV  $PRIVATE_FIXED_NOREPLACE, A3
+	MOVBU 11(X18), A4
+	MOV  $0, A5
+	MOV  $SYS_mmap, A7
+	ECALL
+	MOV  $PLAY_ADDRESS, X18
+	BNE  X18, A0, start
+
+play:
+	MOV  0(X18), A7
+	MOV  8(X18), A0
+	MOV  16(X18), A1
+	MOV  24(X18), A2
+	MOV  32(X18), A3
+	MOV  40(X18), A4
+	MOV  48(X18), A5
+	ECALL
+	MOV  56(X18), X19
+	SUB  X19, A0
+	MOV  64(X18), X19
+	BLTU X19, A0, failed
+	MOV  72(X18), X19
+	ADD  X19, X18
+	JMP  play
+
+failed:
+	MOV  80(X18), X19
+	ADD  X19, X18
+	BNEZ X19, play
 	JMP  start
 
 serve:

@@ -99,7 +99,7 @@ func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err err
 	listener, ns, err := meet(name)
 	if err == nil && ns != nil {
 		p.note("joining the container of this step")
-		err = join(ns, raw, user)
+		err = st.join(ns, raw, user)
 		closeAll([]int{ns.user, ns.mount})
 	}
 	var stop *fault.Error

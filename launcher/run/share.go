@@ -180,36 +180,59 @@ func ask(name string) (*namespaces, error) {
 }
 
 // join becomes the joining stage of this program in the namespaces of another task's container.
-func join(ns *namespaces, raw []byte, user bool) error {
+func (st *stage) join(ns *namespaces, raw []byte, user bool) error {
+	name, files := nameJoinMount, []int{ns.mount, ns.mount}
+	if user {
+		name, files[0] = nameJoinUser, ns.user
+	}
+	play, err := writeMemory(nil)
+	if err != nil {
+		return fault.New(fault.Engine, "handing over the plan: %w", err)
+	}
+	kept := make([]int, 0, 4)
+	for _, fd := range append(files, play) {
+		k, err := keep(fd)
+		if err != nil {
+			return err
+		}
+		kept = append(kept, k)
+	}
+	// The entry reads these descriptors as the bytes behind the name.
+	name += string([]byte{byte(kept[0]), byte(kept[1]), byte(kept[2])})
 	plan, err := writeMemory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
-	name, fds := nameJoinMount, []int{ns.mount, ns.mount}
-	if user {
-		name, fds[0] = nameJoinUser, ns.user
-	}
-	// The entry reads the descriptors as the bytes behind the name; zero would end the word.
-	for _, fd := range fds {
-		kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
-		if err == nil && kept > 255 {
-			err = errors.Join(unix.EMFILE, unix.Close(kept)) // the command would have it
-		}
-		if err != nil {
-			return aloneError{"too many descriptors are open"}
-		}
-		name += string([]byte{byte(kept)})
-	}
 	if _, err := unix.FcntlInt(uintptr(plan), unix.F_SETFD, 0); err != nil {
+		return fault.New(fault.Engine, "handing over the plan: %w", err)
+	}
+	var size unix.Rlimit
+	err = unix.Getrlimit(unix.RLIMIT_FSIZE, &size)
+	if err == nil {
+		err = writeAll(play, st.play(append(kept, plan), size.Max))
+	}
+	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
 	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan)}, stageEnv())
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
 }
 
-// joined is the stage in another task's container: it becomes the command.
+// keep returns a descriptor of the same file that stays open through exec, and whose number is a byte other than zero, which would end a word.
+func keep(fd int) (int, error) {
+	kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
+	if err == nil && kept > 255 {
+		err = errors.Join(unix.EMFILE, unix.Close(kept)) // the command would have it
+	}
+	if err != nil {
+		return -1, aloneError{"too many descriptors are open"}
+	}
+	return kept, nil
+}
+
+// joined is the stage in another task's container where the entry gave up: it becomes the command, or says why it cannot.
 func joined(args []string, prefix *string) error {
-	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+2 {
+	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+3 {
 		return fault.New(fault.Engine, "%s is not to be called by hand", nameJoinUser)
 	}
 	for _, fd := range []byte(args[0][len(nameJoinUser):]) {

@@ -232,3 +232,59 @@ echo >&9; wait $leader; exit 0`})
 		eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
 	}
 }
+
+// A command that joins a container finds what one in a container of its own does, and says the same where it cannot be run: the former's last
+// system calls are made without Go.
+func TestJoinedIsTheSame(t *testing.T) {
+	l := need(t)
+	path := "PATH=/no/such:/etc/passwd:/opt:/opt/app/bin:/usr/bin"
+	for _, who := range callers {
+		for name, tt := range map[string]struct {
+			words  string
+			plan   run.Plan
+			status int
+		}{
+			"state":                  {words: `show a 'b  c' ''`},
+			"signals":                {words: `grep -e ^SigB -e ^SigI -e ^SigC -e ^ShdPnd /proc/self/status`},
+			"limits":                 {words: `sh -c 'ulimit -f; ulimit -Hf; ulimit -n; ulimit -Hn; umask'`},
+			"a directory first":      {words: `app`},
+			"not executable first":   {words: `plain`, status: 126},
+			"none":                   {words: `nosuch`, status: 127},
+			"an empty word":          {words: `''`, status: 127},
+			"no interpreter":         {words: `badscript`, status: 126},
+			"another architecture":   {words: `wrongarch`, status: 126},
+			"a directory":            {words: `/opt/app`, status: 126},
+			"no working directory":   {words: `show`, plan: run.Plan{Workdir: "/no/such"}, status: 125},
+			"a working directory":    {words: `show`, plan: run.Plan{Workdir: "/opt/app"}},
+			"ends with what is gone": {words: `show`, plan: run.Plan{Parent: 1}, status: 125},
+		} {
+			t.Run(who.name+"/"+name, func(t *testing.T) {
+				tt.plan.Entrypoint = option.None
+				plan := config(tt.plan, path)
+				// The fourth of a start's words is its plan; the container is made by one that differs in nothing that is of the container.
+				holder := l.cmd(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}, path), command: []string{"x"}})
+				dir := open(t)
+				got := l.run(t, start{who: who, plan: plan, env: step("1"), command: []string{}, limits: `
+cd ` + dir + `; mkfifo in
+"$1" ` + holder.Args[len(holder.Args)-2] + ` sh -c 'echo >up; read x' <in 2>&- & exec 9>in
+while [ ! -e up ]; do sleep 0.01; done
+cd /tmp; umask 027; ulimit -S -f 100; trap '' USR1 TERM; exec 7</dev/zero
+for step in 1 2; do
+	SLURM_STEP_ID=$step env --block-signal=USR2 "$@" ` + tt.words + ` 9>&- >` + dir + `/$step.out 2>` + dir + `/$step.err
+	echo status $? >>` + dir + `/$step.err
+done
+exec 9>&-; wait
+cat ` + dir + `/1.out ` + dir + `/1.err; grep -c 'joining the container' ` + dir + `/?.err >&2
+for f in out err; do grep -v -e 'joining the container' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/2.$f | diff <(grep -v -e 'joining the container' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/1.$f) - >&2; done
+exit`})
+				if want := dir + "/1.err:1\n" + dir + "/2.err:0\n"; got.stderr != want {
+					t.Errorf("the one that joined and the one that did not differ:\n%s\nof the one that joined:\n%s", got.stderr, got.stdout)
+				}
+				if !strings.HasSuffix(got.stdout, fmt.Sprintf("status %d\n", tt.status)) {
+					t.Errorf("want status %d; it said\n%s", tt.status, got.stdout)
+				}
+			})
+		}
+	}
+	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
+}

@@ -194,14 +194,21 @@ func writeMemory(raw []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := writeAll(fd, raw); err != nil {
+		return 0, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+func writeAll(fd int, raw []byte) error {
 	for len(raw) > 0 {
 		n, err := unix.Write(fd, raw)
 		if err != nil {
-			return 0, errors.Join(err, unix.Close(fd))
+			return err
 		}
 		raw = raw[n:]
 	}
-	return fd, nil
+	return nil
 }
 
 // readMemory reads such a file from its beginning, and closes it.
