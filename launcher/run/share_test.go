@@ -158,6 +158,34 @@ exec 9>&-; wait
 	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
 }
 
+// meetingPlace returns the name of the socket at which a file server of the lab's program listens.
+func (l *lab) meetingPlace(t *testing.T) string {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		link, err := os.Readlink(fd)
+		inode, isSocket := strings.CutPrefix(link, "socket:[")
+		exe, exeErr := os.Readlink(filepath.Join(filepath.Dir(filepath.Dir(fd)), "exe"))
+		if err != nil || exeErr != nil || !isSocket || exe != l.program {
+			continue
+		}
+		for line := range strings.Lines(string(table)) {
+			if f := strings.Fields(line); len(f) == 8 && f[6] == strings.TrimSuffix(inode, "]") {
+				return f[7]
+			}
+		}
+	}
+	t.Fatal("no file server listens")
+	return ""
+}
+
 // A stranger who sits at the place where tasks meet neither lets them in nor keeps them from starting.
 func TestStrangerAtTheMeetingPlace(t *testing.T) {
 	l := need(t)
@@ -165,28 +193,29 @@ func TestStrangerAtTheMeetingPlace(t *testing.T) {
 	dir := open(t)
 	// The name is learnt from a container that is up; root, another user than the task's, takes it when that has ended.
 	cmd := l.cmd(t, start{who: unknown, plan: s.plan, env: s.env, command: []string{"/bin/sh", "-c"}, limits: `
-cd ` + dir + `; "$@" 'grep -o "@hpc3-.*" /proc/net/unix >name; echo >up' && while [ ! -e taken ]; do sleep 0.01; done
+cd ` + dir + `; "$@" 'echo >up; while [ ! -e named ]; do sleep 0.01; done' && while [ ! -e taken ]; do sleep 0.01; done
 "$@" 'echo ran'; exit`})
 	var out, messages strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &messages
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the first container has ended", func() bool {
+	eventually(t, "the first container is up", func() bool {
 		_, err := os.Stat(filepath.Join(dir, "up"))
-		return err == nil && l.processes(t) == 0
+		return err == nil
 	})
-	raw, err := os.ReadFile(filepath.Join(dir, "name"))
-	if err != nil {
+	name := l.meetingPlace(t)
+	if err := os.WriteFile(filepath.Join(dir, "named"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the first container has ended", func() bool { return l.processes(t) == 0 })
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	eventually(t, "the name is free", func() bool {
-		return unix.Bind(fd, &unix.SockaddrUnix{Name: strings.TrimSpace(string(raw))}) == nil
+		return unix.Bind(fd, &unix.SockaddrUnix{Name: name}) == nil
 	})
 	if err := unix.Listen(fd, 8); err != nil {
 		t.Fatal(err)
