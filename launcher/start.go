@@ -58,7 +58,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
-		SquashFS: r.Option.SquashFS, Verbose: r.Option.Verbose || r.Option.Debug, Note: r.Note,
+		SquashFS: r.Option.SquashFS, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
 }

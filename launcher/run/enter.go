@@ -5,40 +5,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
-
-// enter is the stage in the new namespaces. It makes the mounts and becomes the command; it returns only with an error. The prefix of
-// messages is set as soon as it is known.
-func enter(args []string, user bool, prefix *string) error {
-	if len(args) != 3 {
-		return fault.New(fault.Engine, "%s is not to be called by hand", nameEnterUser)
-	}
-	st, from, err := handedOver(args)
-	if err != nil {
-		return fault.New(fault.Engine, "reading the plan: %w", err)
-	}
-	*prefix = st.Prefix
-	if entryResult != 0 {
-		return noNamespace(unix.Errno(-entryResult))
-	}
-	if user {
-		if err := mapIDs(st.UID, st.GID); err != nil {
-			return withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", bareError(err)), namespaceHints())
-		}
-	}
-	umask := unix.Umask(0o022)
-	if err := st.mounts(from, user); err != nil {
-		return err
-	}
-	unix.Umask(umask)
-	return st.become()
-}
 
 // become gives up what the command is not to have, and becomes it.
 func (st *stage) become() error {
@@ -71,57 +43,12 @@ func endWith(parent int) error {
 	return nil
 }
 
-func noNamespace(err error) error {
-	e := fault.New(fault.Engine, "making a user and mount namespace: %w", err)
-	hints := namespaceHints()
-	if len(hints) == 0 && errors.Is(err, unix.EPERM) {
-		hints = []string{"a chroot, and some containers, forbid it: start hpc3-run outside of them"}
-	}
-	return withHints(e, hints)
-}
-
-// imageSource is where the image comes from: descriptors of a mount of the kernel's driver, if not negative, and of the socket to
-// the file server.
-type imageSource struct{ sock, mount int }
-
-// handedOver reads the descriptors' numbers from the words of the stage, and the plan. All of them end with this program.
-func handedOver(args []string) (st stage, from imageSource, err error) {
-	var fds [3]int
-	for i, arg := range args {
-		if fds[i], err = strconv.Atoi(arg); err != nil {
-			return st, from, err
-		}
-	}
-	from = imageSource{sock: fds[1], mount: fds[2]}
-	for _, fd := range []int{from.sock, from.mount} {
-		if fd >= 0 {
-			unix.CloseOnExec(fd)
-		}
-	}
-	st, err = readPlan(fds[0])
-	return st, from, err
-}
-
 func readPlan(fd int) (stage, error) {
 	raw, err := readMemory(fd)
 	if err != nil {
 		return stage{}, err
 	}
 	return unpack(raw)
-}
-
-// mapIDs lets the caller be in the user namespace who he is outside.
-func mapIDs(uid, gid int) error {
-	for _, m := range [][2]string{
-		{"/proc/self/setgroups", "deny"}, // or the kernel would let nobody but root map a group
-		{"/proc/self/uid_map", fmt.Sprintf("%d %d 1", uid, uid)},
-		{"/proc/self/gid_map", fmt.Sprintf("%d %d 1", gid, gid)},
-	} {
-		if err := os.WriteFile(m[0], []byte(m[1]), 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (st *stage) changeDir() error {

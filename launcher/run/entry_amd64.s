@@ -20,6 +20,19 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+// A descriptor's number, seven bits in each of three bytes behind argv[0]'s name, whose eighth keeps them from being zero.
+#define DESCRIPTOR(b0, b1, b2, to, free) \
+	MOVBLZX b0(R12), to; \
+	ANDL $0x7f, to; \
+	MOVBLZX b1(R12), free; \
+	ANDL $0x7f, free; \
+	SHLL $7, free; \
+	ORL free, to; \
+	MOVBLZX b2(R12), free; \
+	ANDL $0x7f, free; \
+	SHLL $14, free; \
+	ORL free, to
+
 #define POPULATE(from, to, how) \
 	LEAQ from, DI; \
 	ANDQ $~0xfff, DI; \
@@ -36,9 +49,6 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	TESTQ R12, R12
 	JZ   plain
 	MOVQ (R12), BX
-	MOVQ $0x746e653a33637068, CX // "hpc3:ent"
-	CMPQ BX, CX
-	JEQ  enter
 	MOVQ $0x696f6a3a33637068, CX // "hpc3:joi"
 	CMPQ BX, CX
 	JEQ  join
@@ -78,22 +88,10 @@ next:
 	MOVQ BX, ·entryIgnored(SB)
 	JMP  start
 
-enter:
-	MOVL $NEWUSER_NEWNS, DI
-	CMPB 8(R12), $0x6d           // "m"
-	JNE  unshare
-	MOVL $NEWNS, DI
-
-unshare:
-	MOVL $SYS_unshare, AX
-	SYSCALL
-	MOVQ AX, ·entryResult(SB)
-	JMP  start
-
 join:
 	CMPB 8(R12), $0x6d           // "m"
 	JEQ  mountns
-	MOVBLZX 9(R12), DI
+	DESCRIPTOR(9, 10, 11, DI, SI)
 	MOVL $NEWUSER, SI
 	MOVL $SYS_setns, AX
 	SYSCALL
@@ -101,7 +99,7 @@ join:
 	JNZ  joined
 
 mountns:
-	MOVBLZX 10(R12), DI
+	DESCRIPTOR(12, 13, 14, DI, SI)
 	MOVL $NEWNS, SI
 	MOVL $SYS_setns, AX
 	SYSCALL
@@ -115,7 +113,7 @@ joined:
 	MOVL $PLAY_LENGTH, SI
 	MOVL $PROT_READ, DX
 	MOVL $PRIVATE_FIXED_NOREPLACE, R10
-	MOVBLZX 11(R12), R8
+	DESCRIPTOR(15, 16, 17, R8, R9)
 	XORL R9, R9
 	SYSCALL
 	MOVQ $PLAY_ADDRESS, BX
@@ -145,6 +143,9 @@ failed:
 	JMP  start
 
 serve:
+	MOVQ 16(SP), R12             // argv[1]
+	TESTQ R12, R12
+	JZ   start
 	MOVL $SYS_clone, AX
 	MOVL $SIGCHLD, DI
 	XORL SI, SI
@@ -152,12 +153,36 @@ serve:
 	XORL R10, R10
 	XORL R8, R8
 	SYSCALL
-	MOVQ AX, ·entryResult(SB)
 	TESTQ AX, AX
-	JLE  start                   // the child, or no child could be made
-	MOVL $SYS_exit_group, AX
-	XORL DI, DI
+	JLT  end
+	JEQ  start                   // the file server
+	MOVL $SYS_clone, AX
+	MOVL $SIGCHLD, DI
+	XORL SI, SI
+	XORL DX, DX
+	XORL R10, R10
+	XORL R8, R8
 	SYSCALL
+	TESTQ AX, AX
+	JEQ  maker
+
+end:
+	MOVQ AX, DI
+	SHRQ $63, DI                 // 1 where no child could be made
+	MOVL $SYS_exit_group, AX
+	SYSCALL
+
+maker:
+	MOVQ $1, ·entryMaker(SB)
+	MOVL $NEWUSER_NEWNS, DI
+	CMPB (R12), $0x6d            // "m"
+	JNE  unshare
+	MOVL $NEWNS, DI
+
+unshare:
+	MOVL $SYS_unshare, AX
+	SYSCALL
+	MOVQ AX, ·entryResult(SB)
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.

@@ -17,6 +17,17 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+// A descriptor's number, seven bits in each of three bytes behind argv[0]'s name, whose eighth keeps them from being zero.
+#define DESCRIPTOR(b0, b1, b2, to, free) \
+	MOVBU b0(R9), to; \
+	AND  $0x7f, to; \
+	MOVBU b1(R9), free; \
+	AND  $0x7f, free; \
+	ORR  free<<7, to; \
+	MOVBU b2(R9), free; \
+	AND  $0x7f, free; \
+	ORR  free<<14, to
+
 #define POPULATE(from, to, how) \
 	MOVD $from, R0; \
 	AND  $~0xffff, R0; \
@@ -32,9 +43,6 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVD 8(RSP), R9
 	CBZ  R9, plain
 	MOVD (R9), R10
-	MOVD $0x746e653a33637068, R11 // "hpc3:ent"
-	CMP  R11, R10
-	BEQ  enter
 	MOVD $0x696f6a3a33637068, R11 // "hpc3:joi"
 	CMP  R11, R10
 	BEQ  join
@@ -78,31 +86,18 @@ next:
 	MOVD R9, ·entryIgnored(SB)
 	B    start
 
-enter:
-	MOVD  $0x10020000, R0         // CLONE_NEWUSER|CLONE_NEWNS
-	MOVBU 8(R9), R10
-	CMP   $0x6d, R10              // "m"
-	BNE   unshare
-	MOVD  $0x00020000, R0         // CLONE_NEWNS
-
-unshare:
-	MOVD $SYS_unshare, R8
-	SVC
-	MOVD R0, ·entryResult(SB)
-	B    start
-
 join:
 	MOVBU 8(R9), R10
 	CMP   $0x6d, R10              // "m"
 	BEQ   mountns
-	MOVBU 9(R9), R0
+	DESCRIPTOR(9, 10, 11, R0, R1)
 	MOVD  $0x10000000, R1         // CLONE_NEWUSER
 	MOVD  $SYS_setns, R8
 	SVC
 	CBNZ  R0, joined
 
 mountns:
-	MOVBU 10(R9), R0
+	DESCRIPTOR(12, 13, 14, R0, R1)
 	MOVD  $0x00020000, R1         // CLONE_NEWNS
 	MOVD  $SYS_setns, R8
 	SVC
@@ -114,7 +109,7 @@ joined:
 	MOVD $PLAY_LENGTH, R1
 	MOVD $PROT_READ, R2
 	MOVD $PRIVATE_FIXED_NOREPLACE, R3
-	MOVBU 11(R9), R4
+	DESCRIPTOR(15, 16, 17, R4, R5)
 	MOVD $0, R5
 	MOVD $SYS_mmap, R8
 	SVC
@@ -147,6 +142,8 @@ failed:
 	B    start
 
 serve:
+	MOVD 16(RSP), R9              // argv[1]
+	CBZ  R9, start
 	MOVD $SIGCHLD, R0
 	MOVD $0, R1
 	MOVD $0, R2
@@ -154,12 +151,36 @@ serve:
 	MOVD $0, R4
 	MOVD $SYS_clone, R8
 	SVC
-	MOVD R0, ·entryResult(SB)
 	CMP  $0, R0
-	BLE  start                    // the child, or no child could be made
-	MOVD $0, R0
+	BLT  end
+	BEQ  start                    // the file server
+	MOVD $SIGCHLD, R0
+	MOVD $0, R1
+	MOVD $0, R2
+	MOVD $0, R3
+	MOVD $0, R4
+	MOVD $SYS_clone, R8
+	SVC
+	CBZ  R0, maker
+
+end:
+	LSR  $63, R0, R0              // 1 where no child could be made
 	MOVD $SYS_exit_group, R8
 	SVC
+
+maker:
+	MOVD  $1, R0
+	MOVD  R0, ·entryMaker(SB)
+	MOVD  $0x10020000, R0         // CLONE_NEWUSER|CLONE_NEWNS
+	MOVBU (R9), R10
+	CMP   $0x6d, R10              // "m"
+	BNE   unshare
+	MOVD  $0x00020000, R0         // CLONE_NEWNS
+
+unshare:
+	MOVD $SYS_unshare, R8
+	SVC
+	MOVD R0, ·entryResult(SB)
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.

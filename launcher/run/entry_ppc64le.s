@@ -17,6 +17,19 @@
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
 
+// A descriptor's number, seven bits in each of three bytes behind argv[0]'s name, whose eighth keeps them from being zero.
+#define DESCRIPTOR(b0, b1, b2, to, free) \
+	MOVBZ b0(R14), to; \
+	ANDCC $0x7f, to; \
+	MOVBZ b1(R14), free; \
+	ANDCC $0x7f, free; \
+	SLD  $7, free; \
+	OR   free, to; \
+	MOVBZ b2(R14), free; \
+	ANDCC $0x7f, free; \
+	SLD  $14, free; \
+	OR   free, to
+
 #define POPULATE(from, to, how) \
 	MOVD $from, R3; \
 	ANDCC $~0xffff, R3; \
@@ -34,9 +47,6 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	CMP  R14, $0
 	BEQ  plain
 	MOVD (R14), R15
-	MOVD $0x746e653a33637068, R16 // "hpc3:ent"
-	CMP  R15, R16
-	BEQ  enter
 	MOVD $0x696f6a3a33637068, R16 // "hpc3:joi"
 	CMP  R15, R16
 	BEQ  join
@@ -76,33 +86,17 @@ next:
 	MOVD R14, ·entryIgnored(SB)
 	BR   start
 
-enter:
-	MOVD $0x10020000, R3           // CLONE_NEWUSER|CLONE_NEWNS
-	MOVBZ 8(R14), R15
-	CMP  R15, $0x6d                // "m"
-	BNE  unshare
-	MOVD $0x00020000, R3           // CLONE_NEWNS
-
-unshare:
-	SYSCALL $SYS_unshare
-	BVC  unshared
-	NEG  R3, R3
-
-unshared:
-	MOVD R3, ·entryResult(SB)
-	BR   start
-
 join:
 	MOVBZ 8(R14), R15
 	CMP  R15, $0x6d                // "m"
 	BEQ  mountns
-	MOVBZ 9(R14), R3
+	DESCRIPTOR(9, 10, 11, R3, R4)
 	MOVD $0x10000000, R4           // CLONE_NEWUSER
 	SYSCALL $SYS_setns
 	BVS  refused
 
 mountns:
-	MOVBZ 10(R14), R3
+	DESCRIPTOR(12, 13, 14, R3, R4)
 	MOVD $0x00020000, R4           // CLONE_NEWNS
 	SYSCALL $SYS_setns
 	BVC  joined
@@ -114,7 +108,7 @@ joined:
 	MOVD R3, ·entryResult(SB)
 	CMP  R3, $0
 	BNE  start
-	MOVBZ 11(R14), R7
+	DESCRIPTOR(15, 16, 17, R7, R8)
 	MOVD $PLAY_ADDRESS, R14
 	MOVD R14, R3
 	MOVD $PLAY_LENGTH, R4
@@ -157,21 +151,52 @@ failed:
 	BR   start
 
 serve:
+	MOVD 16(R1), R14               // argv[1]
+	CMP  R14, $0
+	BEQ  start
 	MOVD $SIGCHLD, R3
 	MOVD $0, R4
 	MOVD $0, R5
 	MOVD $0, R6
 	MOVD $0, R7
 	SYSCALL $SYS_clone
-	BVC  cloned
-	NEG  R3, R3
-
-cloned:
-	MOVD R3, ·entryResult(SB)
+	BVS  failure
 	CMP  R3, $0
-	BLE  start                     // the child, or no child could be made
+	BEQ  start                     // the file server
+	MOVD $SIGCHLD, R3
+	MOVD $0, R4
+	MOVD $0, R5
+	MOVD $0, R6
+	MOVD $0, R7
+	SYSCALL $SYS_clone
+	BVS  failure
+	CMP  R3, $0
+	BEQ  maker
 	MOVD $0, R3
 	SYSCALL $SYS_exit_group
+
+failure:
+	MOVD $1, R3                    // no child could be made
+	SYSCALL $SYS_exit_group
+
+maker:
+	XOR  R0, R0
+	MOVD $1, R3
+	MOVD R3, ·entryMaker(SB)
+	MOVD $0x10020000, R3           // CLONE_NEWUSER|CLONE_NEWNS
+	MOVBZ (R14), R15
+	CMP  R15, $0x6d                // "m"
+	BNE  unshare
+	MOVD $0x00020000, R3           // CLONE_NEWNS
+
+unshare:
+	SYSCALL $SYS_unshare
+	BVC  unshared
+	NEG  R3, R3
+
+unshared:
+	XOR  R0, R0
+	MOVD R3, ·entryResult(SB)
 
 start:
 	// All pages of the program at once: the faults of a start, one by one, take longer. A kernel older than 5.14 refuses.

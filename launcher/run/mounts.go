@@ -22,7 +22,7 @@ const (
 )
 
 // mounts makes the container's root out of the image and the binds, and enters it.
-func (st *stage) mounts(from imageSource, user bool) error {
+func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 	sources, err := st.openSources()
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (st *stage) mounts(from imageSource, user bool) error {
 		e := fault.New(fault.Engine, "making a root for the container: %w", err)
 		return withHints(e, namespaceHints())
 	}
-	if err := st.mountImage(from, user); err != nil {
+	if err := st.mountImage(from, user, a); err != nil {
 		return err
 	}
 	if err := overlay(user); err != nil {
@@ -52,7 +52,6 @@ func (st *stage) mounts(from imageSource, user bool) error {
 	if err := pivot(); err != nil {
 		return fault.New(fault.Engine, "entering the container's root: %w", err)
 	}
-	sayComplete(from.sock)
 	return nil
 }
 
@@ -95,7 +94,7 @@ func scaffold() error {
 }
 
 // mountImage puts the image in its place: the kernel's mount, which is there already, or one over FUSE.
-func (st *stage) mountImage(from imageSource, user bool) error {
+func (st *stage) mountImage(from imageSource, user bool, a *answer) error {
 	if from.mount >= 0 {
 		err := unix.MoveMount(from.mount, "", unix.AT_FDCWD, lower, unix.MOVE_MOUNT_F_EMPTY_PATH)
 		if err = errors.Join(err, unix.Close(from.mount)); err != nil {
@@ -105,7 +104,7 @@ func (st *stage) mountImage(from imageSource, user bool) error {
 	}
 	err := st.mountFUSE(from.sock, user)
 	if st.Squashfuse != "" && (err == nil || st.Fallback) {
-		err = st.squashfuseMounted(from.sock, user, err)
+		err = st.squashfuseMounted(from.sock, user, err, a)
 	}
 	if err != nil && st.Squashfuse != "" && !st.Fallback {
 		return fault.New(fault.Engine, "mounting the image of %s by %s: %w", st.SIF, st.Squashfuse, err).
@@ -119,13 +118,11 @@ func (st *stage) mountImage(from imageSource, user bool) error {
 
 // squashfuseMounted tells the server how the mount went that squashfuse_ll was to serve. Where it failed, there is another for the server
 // itself.
-func (st *stage) squashfuseMounted(sock int, user bool, err error) error {
+func (st *stage) squashfuseMounted(sock int, user bool, err error, a *answer) error {
 	if err == nil {
 		return sendWord(sock, mountUp)
 	}
-	if st.Verbose {
-		fmt.Fprintf(os.Stderr, "%s: hpc3 serves the image itself, since %s failed: %v\n", st.Prefix, st.Squashfuse, err) //nolint:forbidigo // no caller is left to print it
-	}
+	a.notes = append(a.notes, fmt.Sprintf("hpc3 serves the image itself, since %s failed: %v", st.Squashfuse, err))
 	if err := unix.Unmount(lower, unix.MNT_DETACH); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	if st.FileSize, err = withoutFileLimit(); err != nil {
 		return fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
 	}
-	st.Squashfuse, st.Fallback, st.Verbose = reader.squashfuse, p.SquashFS != option.SquashfuseLL, p.Verbose
+	st.Squashfuse, st.Fallback = reader.squashfuse, p.SquashFS != option.SquashfuseLL
 	raw, err := st.pack()
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
@@ -61,24 +61,20 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err).Hint("if the job limits the size of files, start without: ulimit -f unlimited")
 	}
-	sock, err := p.serve(server, sif, listener, reader, mount)
-	if err != nil {
+	if server, err = p.serve(server, sif, listener, reader, mount); err != nil {
 		return fault.New(fault.Engine, "starting the file server: %w", err)
 	}
-	name := nameEnterUser
-	if canMount() {
-		name = nameEnterMount
+	ns, a, err := server.makeContainer(ctx, plan, mount)
+	for _, text := range a.notes {
+		p.note(text)
 	}
-	for _, fd := range []int{plan, sock, mount} {
-		if fd < 0 {
-			continue
-		}
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-			return fault.New(fault.Engine, "handing over the plan: %w", err)
-		}
+	if err == nil {
+		err = st.join(ns, raw, !canMount())
 	}
-	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan), strconv.Itoa(sock), strconv.Itoa(mount)}, stageEnv())
-	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
+	if errors.As(err, new(*fault.Error)) {
+		return err
+	}
+	return fault.New(fault.Engine, "making the container: %w", err)
 }
 
 // stageEnv is the environment of this program's later stages: one processor is enough to make some fifty system calls, and fewer threads
@@ -252,13 +248,12 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// serve has the file server serve the SIF, and let other tasks in at the listening socket, if there is one. It returns our end of the
-// socket to it. Where the kernel reads the image, the server only does the latter, and says that the SIF is in use, until the mount is gone.
-func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount int) (int, error) {
+// serve has the file server serve the SIF, and let other tasks in at the listening socket, if there is one. It returns the server. Where the kernel reads the image, the server only does the latter, and says that the SIF is in use, until the mount is gone.
+func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount int) (*Server, error) {
 	if server == nil {
 		var err error
 		if server, err = StartServer(); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	defer sif.Close()
@@ -271,15 +266,15 @@ func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount
 		what.squashfuse = r.squashfuse
 	}
 	if err := server.tell(what, sif, listener); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if listener >= 0 {
 		_ = unix.Close(listener) // it is open
 	}
 	if what.kernel {
-		return server.sock, sendWatch(server.sock, mount)
+		return server, sendWatch(server.sock, mount)
 	}
-	return server.sock, nil
+	return server, nil
 }
 
 func sendWatch(sock, mount int) error {

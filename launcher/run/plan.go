@@ -5,9 +5,10 @@
 //
 // The native engine goes through stages, each an execution of the same program under another name:
 //
-//	hpc3-run     checks all that can be checked, starts the file server, and executes itself as
-//	hpc3:enter   which is in new namespaces from its first instruction (entry_amd64.s), mounts, and executes the command
-//	hpc3:serve   the file server: serves the SIF's SquashFS over FUSE until the kernel lets go of the mount; or has squashfuse_ll serve it
+//	hpc3-run     checks all that can be checked, starts the others, and executes itself as
+//	hpc3:join    which enters the container and executes the command, all in its first instructions (entry_amd64.s)
+//	hpc3:serve   two processes: the maker, in new namespaces from its first instructions, makes the container there, and ends; the file server
+//	             serves the SIF's SquashFS over FUSE until the kernel lets go of the mount, or has squashfuse_ll serve it
 //
 // For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no directory yet, and hpc3:serve is only a helper.
 package run
@@ -49,9 +50,8 @@ type Plan struct {
 	Cwd             string // "" = none
 	ErrorPrefix     string // of messages that come after hpc3-run has become the command
 
-	Verbose bool              // so that messages show that are of no interest otherwise, when Note cannot be called any more
-	Note    func(text string) // what -v shows; may be nil
-	Warn    func(text string) // what every user is shown; may be nil
+	Note func(text string) // what -v shows; may be nil
+	Warn func(text string) // what every user is shown; may be nil
 }
 
 func (p *Plan) note(text string) {

@@ -279,8 +279,8 @@ func TestSquashfuseThatFails(t *testing.T) {
 				if name != "ends" && (testing.Short() || who.uid == 0) {
 					t.Skip("takes seconds")
 				}
-				s := start{who: who, plan: config(run.Plan{SquashFS: option.AnySquashFS, Verbose: true}), command: []string{"sh", "-c", "echo ran"}}.with(script(t, text))
-				if got := l.run(t, s); got.stdout != "ran\n" || !strings.Contains(got.stderr, "hpc3-run: hpc3 serves the image itself, since ") {
+				s := start{who: who, plan: config(run.Plan{SquashFS: option.AnySquashFS}), command: []string{"sh", "-c", "echo ran"}}.with(script(t, text))
+				if got := l.run(t, s); got.stdout != "ran\n" || !strings.Contains(got.stderr, "note: hpc3 serves the image itself, since ") {
 					t.Errorf("auto: stdout %q, stderr %s", got.stdout, got.stderr)
 				}
 				s.plan.SquashFS = option.SquashfuseLL

@@ -13,16 +13,15 @@ func Reenter(args []string) (status int, handled bool) {
 	if len(args) == 0 {
 		return 0, false
 	}
-	prefix := "hpc3-run"
-	if strings.HasPrefix(args[0], nameJoinUser) || strings.HasPrefix(args[0], nameJoinMount) {
+	switch {
+	case strings.HasPrefix(args[0], nameJoinUser), strings.HasPrefix(args[0], nameJoinMount):
+		prefix := "hpc3-run"
 		err := joined(args, &prefix)
 		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
-	}
-	switch args[0] {
-	case nameEnterUser, nameEnterMount:
-		err := enter(args[1:], args[0] == nameEnterUser, &prefix)
-		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
-	case nameServe:
+	case args[0] == nameServe && entryMaker != 0:
+		maker(args[1] == wordUser)
+		return 0, true
+	case args[0] == nameServe:
 		if serve() != nil {
 			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
 		}

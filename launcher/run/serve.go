@@ -55,26 +55,34 @@ func unpackService(raw string) (service, error) {
 // usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
 const usedEvery = 20 * time.Minute
 
-// Server is a file server that has been started and waits to be told what to serve.
-type Server struct{ sock int }
+// Server is a file server and a maker that have been started and wait to be told what to serve and make, each at its socket.
+type Server struct{ sock, maker int }
 
-// StartServer starts a file server ahead of its work: that takes as long as all else a start does, and can be done meanwhile. One that is
-// not told what to serve ends with this process, or when it is closed.
+// StartServer starts both ahead of their work: that takes as long as all else a start does, and can be done meanwhile. They end with this process,
+// or when the Server is closed, unless they have been told.
 func StartServer() (*Server, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	sock, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{pair[0]}
-	theirs := os.NewFile(uintptr(pair[1]), "socket")
 	defer theirs.Close()
+	maker, makers, err := socketPair()
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(sock))
+	}
+	defer makers.Close()
+	s := &Server{sock, maker}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	defer null.Close()
-	server, err := os.StartProcess(selfExe, []string{nameServe}, &os.ProcAttr{
-		Dir: "/", Files: []*os.File{null, null, null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true},
+	spaces := wordUser
+	if canMount() {
+		spaces = wordMount
+	}
+	process, err := os.StartProcess(selfExe, []string{nameServe, spaces}, &os.ProcAttr{
+		Dir: "/", Files: []*os.File{null, null, null, theirs, makers}, Sys: &syscall.SysProcAttr{Setsid: true},
 		Env: []string{
 			"GOMAXPROCS=" + strconv.Itoa(min(runtime.NumCPU(), serverProcessors)),
 			// A command that reads little ends before garbage is worth collecting. The caches take at most 40 MiB.
@@ -86,7 +94,7 @@ func StartServer() (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	state, err := server.Wait() // it has forked at its first instruction; the child is the server
+	state, err := process.Wait() // it has forked at its first instructions; the children are the server and the maker
 	if err == nil && !state.Success() {
 		err = fmt.Errorf("it ended at once: %s", state)
 	}
@@ -96,12 +104,21 @@ func StartServer() (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server, unless it has been told what to serve. s may be nil.
+// socketPair returns two ends of a connection, the second as a file to be inherited.
+func socketPair() (int, *os.File, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, err
+	}
+	return pair[0], os.NewFile(uintptr(pair[1]), "socket"), nil
+}
+
+// Close ends the server and the maker, unless they have been told what to do. s may be nil.
 func (s *Server) Close() error {
 	if s == nil {
 		return nil
 	}
-	return unix.Close(s.sock)
+	return errors.Join(unix.Close(s.sock), unix.Close(s.maker))
 }
 
 // tell tells the server what to serve. It holds the descriptors from then on.

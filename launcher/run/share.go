@@ -71,7 +71,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	}
 	same := *st
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
-	same.KeepPrivs, same.Verbose, same.Prefix, same.Parent = false, false, "", 0
+	same.KeepPrivs, same.Prefix, same.Parent = false, "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
 	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m bindMount) bool { return m.Target == device.Console }) // one task of a step may have it
 	raw, err := same.pack()
@@ -191,14 +191,15 @@ func (st *stage) join(ns *namespaces, raw []byte, user bool) error {
 	}
 	kept := make([]int, 0, 4)
 	for _, fd := range append(files, play) {
-		k, err := keep(fd)
+		k, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3) // one that stays open
 		if err != nil {
-			return err
+			return aloneError{"too many descriptors are open"}
 		}
 		kept = append(kept, k)
 	}
-	// The entry reads these descriptors as the bytes behind the name.
-	name += string([]byte{byte(kept[0]), byte(kept[1]), byte(kept[2])})
+	for _, fd := range kept { // as the entry reads them
+		name += string([]byte{0x80 | byte(fd), 0x80 | byte(fd>>7), 0x80 | byte(fd>>14)})
+	}
 	plan, err := writeMemory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
@@ -218,25 +219,14 @@ func (st *stage) join(ns *namespaces, raw []byte, user bool) error {
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
 }
 
-// keep returns a descriptor of the same file that stays open through exec, and whose number is a byte other than zero, which would end a word.
-func keep(fd int) (int, error) {
-	kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3)
-	if err == nil && kept > 255 {
-		err = errors.Join(unix.EMFILE, unix.Close(kept)) // the command would have it
-	}
-	if err != nil {
-		return -1, aloneError{"too many descriptors are open"}
-	}
-	return kept, nil
-}
-
 // joined is the stage in another task's container where the entry gave up: it becomes the command, or says why it cannot.
 func joined(args []string, prefix *string) error {
-	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+3 {
+	const bytes = 3 // of a descriptor
+	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+3*bytes {
 		return fault.New(fault.Engine, "%s is not to be called by hand", nameJoinUser)
 	}
-	for _, fd := range []byte(args[0][len(nameJoinUser):]) {
-		unix.CloseOnExec(int(fd))
+	for raw := args[0][len(nameJoinUser):]; raw != ""; raw = raw[bytes:] {
+		unix.CloseOnExec(int(raw[0]&0x7f) | int(raw[1]&0x7f)<<7 | int(raw[2]&0x7f)<<14)
 	}
 	plan, err := strconv.Atoi(args[1])
 	if err != nil {

@@ -23,11 +23,11 @@ type sharer struct {
 	task  int    // a process that was in there
 }
 
-// sayComplete is the leader's word to its file server that other tasks may come in: the number of its mount namespace. A server that lets
+// sayComplete is the maker's word to the file server that other tasks may come in: the number of the mount namespace. A server that lets
 // none in does not listen.
-func sayComplete(sock int) {
+func sayComplete(sock, mount int) {
 	var ns unix.Stat_t
-	if unix.Stat("/proc/self/ns/mnt", &ns) == nil {
+	if unix.Fstat(mount, &ns) == nil {
 		_ = unix.Sendmsg(sock, []byte(strconv.FormatUint(ns.Ino, 10)), nil, nil, unix.MSG_NOSIGNAL)
 	}
 }
@@ -129,9 +129,9 @@ func closeAll(fds []int) {
 	}
 }
 
-// receiveFDs receives a text and what descriptors come with it, two at most.
+// receiveFDs receives a text and what descriptors come with it, three at most.
 func receiveFDs(sock int) (text string, fds []int, err error) {
-	raw, oob := make([]byte, unix.PathMax+64), make([]byte, unix.CmsgSpace(2*4))
+	raw, oob := make([]byte, unix.PathMax+64), make([]byte, unix.CmsgSpace(3*4))
 	n, oobn, _, _, err := unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
 		n, oobn, _, _, err = unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)

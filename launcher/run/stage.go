@@ -10,7 +10,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 )
 
-// stage is what the enter stage needs to know, handed over in a file in memory.
+// stage is what the maker, and a joining task, need to know, handed over in a file in memory.
 type stage struct {
 	Words     []string // what is executed
 	Env       []string
@@ -31,7 +31,6 @@ type stage struct {
 
 	Squashfuse string // the program that serves it; "": we do
 	Fallback   bool   // we do where it fails
-	Verbose    bool   // say so
 }
 
 // bindMount is one bind. They are made in their order.
@@ -79,7 +78,6 @@ func (st *stage) pack() ([]byte, error) {
 	p.text(st.SIF)
 	p.text(st.Squashfuse)
 	p.flag(st.Fallback)
-	p.flag(st.Verbose)
 	return p.raw, p.err
 }
 
@@ -110,7 +108,6 @@ func unpack(raw []byte) (stage, error) {
 	st.SIF = u.text()
 	st.Squashfuse = u.text()
 	st.Fallback = u.flag()
-	st.Verbose = u.flag()
 	if u.rest != "" {
 		u.bad = true
 	}
