@@ -298,6 +298,7 @@ cd ` + dir + `; mkfifo in
 "$1" ` + holder.Args[len(holder.Args)-2] + ` sh -c 'echo >up; read x' <in 2>&- & exec 9>in
 while [ ! -e up ]; do sleep 0.01; done
 cd /tmp; umask 027; ulimit -S -f 100; trap '' USR1 TERM; exec 7</dev/zero
+for fd in $(seq 20 300); do eval "exec $fd</dev/zero"; done
 for step in 1 2; do
 	SLURM_STEP_ID=$step env --block-signal=USR2 "$@" ` + tt.words + ` 9>&- >` + dir + `/$step.out 2>` + dir + `/$step.err
 	echo status $? >>` + dir + `/$step.err
