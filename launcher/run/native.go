@@ -143,7 +143,7 @@ func canMount() bool {
 	return unix.Capget(&head, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
-// stage settles what the enter stage does.
+// stage settles what the maker, or a joining task, does.
 func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	uid, gid := os.Getuid(), os.Getgid()
 	home := homeIn(p.Home)

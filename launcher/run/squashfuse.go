@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the enter stage tells the server about a mount that squashfuse_ll is to serve.
+// What the maker tells the server about a mount that squashfuse_ll is to serve.
 const (
 	mountUp   = 'u'
 	mountDown = 'd' // it did not answer; another mount follows, which the server is to serve itself
