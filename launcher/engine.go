@@ -29,6 +29,9 @@ func (r *Road) Begin(ctx context.Context) (end func()) {
 	return func() { _ = server.Close() } // it is open
 }
 
+// AccountHome returns the home directory of the caller's account, for what is started without HOME; "" where the node knows none.
+func AccountHome(ctx context.Context) string { return run.AccountHome(ctx) }
+
 // Engine returns what runs the image and, for Apptainer, its path.
 func (r *Road) Engine(ctx context.Context) (option.Engine, string, error) {
 	if r.engine.name == "" {

@@ -174,6 +174,15 @@ func (r *Road) Store() (*store.Store, error) {
 	return s, nil
 }
 
+// First tells whether nobody has asked for these words before, among those who share the user's cache.
+func (r *Road) First(words string) (bool, error) {
+	s, err := r.Store()
+	if err != nil {
+		return false, err
+	}
+	return s.First(words)
+}
+
 // Walk is the whole road: it returns only with an error, since the process becomes the command.
 func (r *Road) Walk(ctx context.Context, image string, command []string) error {
 	choice, err := r.Choose(ctx, image)

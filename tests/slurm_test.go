@@ -34,7 +34,6 @@ var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
-	root := script(t, "slurm-root", suite)
 	bin := filepath.Join(c.work, "bin")
 	for _, dir := range []string{c.work, bin} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -45,14 +44,7 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 		}
 	}
 	copyTo(t, binDir, bin)
-	include := filepath.Join(c.work, "include") // Slurm's headers, without those of the root's C library
-	if err := os.MkdirAll(include, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(root+"/usr/include/slurm", include+"/slurm"); err != nil {
-		t.Fatal(err)
-	}
-	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+include)
+	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+c.headers(t, suite))
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("make plugin: %v\n%s", err, out)
 	}
@@ -95,6 +87,20 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 	c.pid = pid
 	c.image = serve(t, script(t, "login-image"), filepath.Join(c.work, "registry"))
 	return c
+}
+
+// headers returns a directory with the headers of a suite's Slurm, without those of the root's C library.
+func (c *cluster) headers(t *testing.T, suite string) string {
+	t.Helper()
+	dir := filepath.Join(c.work, "include-"+suite)
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.Symlink(script(t, "slurm-root", suite)+"/usr/include/slurm", dir+"/slurm")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // givenPorts is the first port that no cluster of this process was given.
@@ -179,6 +185,10 @@ type slurmRow struct {
 const job = `job() { cat >job.sh; chmod +x job.sh; rm -f job.out; sbatch --parsable -W -o job.out "$@" job.sh >job.id; cat job.out; echo "state $(scontrol show job "$(cat job.id)" | grep -oE '(JobState|ExitCode)=[^ ]*' | tr '\n' ' ')"; }
 `
 
+// ownStack gives srun a plugstack.conf of the user's own.
+const ownStack = `stack() { sed "s|^PlugStackConfig=.*|PlugStackConfig=$HOME/plug.conf|" /etc/slurm/slurm.conf >own.conf; echo "required ${plugin-/lab/bin/spank_hpc3.so} $*" >plug.conf; export SLURM_CONF=$HOME/own.conf; }
+`
+
 var slurmRows = []slurmRow{
 	{name: "as the user would type it", text: `srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
 	{name: "many tasks", text: `srun -n4 -N2 -w n1,n2 --container=$IMAGE sh -c 'echo $SLURM_PROCID $SLURMD_NODENAME $(id -un) $HPC3_VARIANT'`, stdout: "0 n1 tester linux/amd64\n1 n1 tester linux/amd64\n2 n. tester linux/amd64\n3 n2 tester linux/amd64"},
@@ -189,7 +199,7 @@ var slurmRows = []slurmRow{
 	{name: "standard input", text: `echo line | srun --container=$IMAGE cat`, stdout: "line"},
 	{name: "a terminal", text: `script -qec "srun --pty --container=$IMAGE sh -c 'test -t 0 && stty size && tty'" /dev/null | tr -d '\r'`, stdout: "/dev/console\n.*[0-9]+ [0-9]+"},
 	{name: "the environment", text: `MINE=1 srun --container=$IMAGE sh -c 'echo $MINE $SLURM_JOB_NUM_NODES; env | grep SLURM_HPC3_TASK'`, stdout: "1 1", status: 1},
-	{name: "--export=NONE", text: `srun --export=NONE --container=$IMAGE --container-env=ONE=1 sh -c 'echo $PATH $ONE'`, stdout: `.*/usr/bin.* 1`},
+	{name: "--export=NONE", text: `srun --export=NONE --container=$IMAGE --container-env=ONE=1 sh -c 'echo $PATH $HOME $ONE'`, stdout: `.*/usr/bin.* /home/tester 1`},
 	{name: "--export=NAME", text: `srun --export=FOO=1 --container=$IMAGE sh -c 'echo $FOO $HPC3_IMAGE_REF'`, stdout: `1 127.0.0.1:.*@sha256:[0-9a-f]{64}`},
 	{name: "the working directory", text: `mkdir -p deep/er; srun --chdir=$HOME/deep/er --container=$IMAGE pwd`, stdout: "/home/tester/deep/er"},
 	{name: "--hpc3-image wins", text: `srun --container=no/such:image --hpc3-image=$IMAGE hello`, stdout: "hello from /opt/app"},
@@ -229,6 +239,9 @@ var slurmRows = []slurmRow{
 	{name: "an image that is no name", text: `srun --container=Not/A/Name hello`, status: 1, stderr: `srun: error: hpc3: .*Not/A/Name`},
 	{name: "an image that is not there", text: `srun --container=${IMAGE%:*}:none hello`, status: 1, stderr: `srun: error: hpc3: .*:none`},
 	{name: "a registry that does not answer", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello`, status: 125, stderr: `(?s)hpc3: the job is submitted all the same.*error\[network\].*pull_at.*exit code 125`},
+	{name: "one message for a step", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello 2>&1 | grep -c 'error\[network\]'`, stdout: "1"},
+	{name: "no library of the plugin", text: ownStack + `stack library=/no/such.so; srun echo fine; srun --container=$IMAGE hello`, stdout: "fine", status: 1, stderr: `hpc3: /no/such.so: cannot open`},
+	{name: "a plugstack.conf that is wrong", text: ownStack + `stack lanucher=/x; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: lanucher=/x: known are launcher=`},
 	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
 }
 
@@ -310,7 +323,14 @@ func TestSlurmSettings(t *testing.T) {
 	c := newCluster(t, "trixie", "batch=container prefix=hpc3", map[string]string{
 		"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
 	})
+	// Built for another Slurm, and told to take on the version of the one that loads it.
+	other := filepath.Join(c.work, "other")
+	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+other, "SLURM_INCLUDE="+c.headers(t, "bookworm"), "PLUGIN_CFLAGS=-DHPC3_ANY_VERSION")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("make plugin: %v\n%s", err, out)
+	}
 	for _, row := range []slurmRow{
+		{name: "the plugin of another Slurm", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
 		{name: "batch=container", text: job + `printf '#!/bin/bash\nhello\n' | job --container=$IMAGE`, stdout: "(?s)hello from /opt/app\n.*state JobState=COMPLETED ExitCode=0:0 "},
 		{name: "prefix", text: `srun --container=$IMAGE --hpc3-env=A=1 sh -c 'echo $A'; srun --container=$IMAGE --container-env=A=1 true`, stdout: "1", status: 255, stderr: "unrecognized option"},
 		{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},

@@ -81,7 +81,7 @@ func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io
 		return 128 + int(why.signal)
 	}
 	if err != nil {
-		if isTask && toldByAnother(err) {
+		if isTask && w.toldByAnother(err) {
 			stderr = io.Discard
 		}
 		return fault.Print(stderr, name, err, fault.Engine)
@@ -94,6 +94,7 @@ type walker struct {
 	clock          *launcher.Clock
 	teller         *progress.Teller
 	stdout, stderr io.Writer
+	asked, told    bool // asked: whether it is known that another task of the step prints the same error; told: whether one does
 }
 
 func (w *walker) action(c *cli.Context) error {

@@ -8,11 +8,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
-// pathWithoutOne is the PATH of a task whose job has none, as srun --export=NONE starts it.
+// pathWithoutOne is the PATH of a task whose job has none, as srun --export=NONE starts it. Such a task has no HOME either.
 const pathWithoutOne = "/usr/local/bin:/usr/bin:/bin"
 
 // batchScript is the name of a job's script in slurmd's own directory, which no container has otherwise.
@@ -25,9 +26,13 @@ func (w *walker) startTask(t task.Task) error {
 			return err
 		}
 	}
-	if os.Getenv("PATH") == "" {
-		if err := os.Setenv("PATH", pathWithoutOne); err != nil {
-			return err
+	for name, value := range map[string]func() string{
+		"PATH": func() string { return pathWithoutOne }, "HOME": func() string { return launcher.AccountHome(w.ctx) },
+	} {
+		if os.Getenv(name) == "" {
+			if err := os.Setenv(name, value()); err != nil {
+				return err
+			}
 		}
 	}
 	if len(t.Command) > 0 && filepath.Base(t.Command[0]) == batchScript {
@@ -51,8 +56,17 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 	}
 	err = w.start(road, image, t.Command)
-	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
-		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
+	if err == nil {
+		return nil
+	}
+	class, _, _ := fault.Of(err, fault.Engine)
+	if class == fault.Network {
+		err = fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
+	}
+	if step := task.Step(os.Getenv); step != "" && slices.Contains(everywhere, class) {
+		first, noCache := road.First(step + "\n" + err.Error())
+		w.told = noCache == nil && !first
+		w.asked = noCache == nil
 	}
 	return err
 }
@@ -65,13 +79,17 @@ func orphaned(parent int, cancel context.CancelCauseFunc) {
 	cancel(interrupted{syscall.SIGKILL})
 }
 
-// everywhere are the faults that every task of a step on a node has: they are told by its first one.
+// everywhere are the faults that every task of a step has: they are told by the first one that can be told from the others, by the cache, or
+// else by the first of each node.
 var everywhere = []fault.Class{ //nolint:gochecknoglobals // a constant list
 	fault.Usage, fault.Config, fault.Reference, fault.Auth, fault.Network, fault.Registry, fault.NoMatch, fault.Policy, fault.Cache, fault.Convert,
 }
 
-// toldByAnother tells whether another task of the step on this node prints the same error.
-func toldByAnother(err error) bool {
+// toldByAnother tells whether another task of the step prints the same error.
+func (w *walker) toldByAnother(err error) bool {
+	if w.asked {
+		return w.told
+	}
 	local := os.Getenv("SLURM_LOCALID")
 	class, _, _ := fault.Of(err, fault.Engine)
 	return local != "" && local != "0" && slices.Contains(everywhere, class)

@@ -19,6 +19,7 @@ type account struct {
 	name     string
 	uid, gid string
 	gecos    string
+	home     string
 }
 
 // line returns the account's line for the container, where the home is HOME and the shell one that the image has.
@@ -49,6 +50,12 @@ func findAccount(ctx context.Context, uid int) (account, bool) {
 	return parseAccount(line), ok
 }
 
+// AccountHome returns the home directory of the caller's account; "" where the node knows none.
+func AccountHome(ctx context.Context) string {
+	who, _ := findAccount(ctx, os.Getuid())
+	return who.home
+}
+
 // getent asks the node's name service for numbers and returns the lines of those it knows.
 func getent(ctx context.Context, database string, ids ...string) map[string]string {
 	for _, program := range []string{"/usr/bin/getent", "/bin/getent"} {
@@ -66,8 +73,8 @@ func getent(ctx context.Context, database string, ids ...string) map[string]stri
 }
 
 func parseAccount(line string) account {
-	f := append(strings.Split(line, ":"), "", "", "", "", "")
-	return account{name: f[0], uid: f[2], gid: f[3], gecos: f[4]}
+	f := append(strings.Split(line, ":"), "", "", "", "", "", "")
+	return account{name: f[0], uid: f[2], gid: f[3], gecos: f[4], home: f[5]}
 }
 
 // findLines returns, by their third field, the first lines whose third field, the number of a user or group, is one of those wanted.

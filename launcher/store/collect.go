@@ -60,6 +60,7 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 	}
 	c := &collector{s: s, root: root, opt: opt, now: time.Now()}
 	c.temporaries()
+	c.words()
 	if err := c.gather(); err != nil {
 		return Collected{}, err
 	}

@@ -131,7 +131,7 @@ func (s *Store) look(root *os.Root, name string) (fs.FileInfo, error) {
 // CreateSIF returns the SIF of a manifest, calling write to fill a new file if there is none. Of many processes that ask
 // at once, one writes and the others wait for its file; if it dies, one of them takes over. Whatever happens before the
 // file is complete and on disk, no other process ever sees it. The error of write is returned as it is, but for a full
-// file system, which becomes a fault.Cache.
+// file system, which becomes a fault.Cache. Who waited gets the writer's error, where he would only meet it as well.
 func (s *Store) CreateSIF(ctx context.Context, manifestDigest, arch string, write func(*os.File) error) (file string, err error) {
 	if file, ok, err := s.SIF(manifestDigest, arch); ok || err != nil { // also on a read-only file system
 		return file, err
@@ -148,6 +148,7 @@ func (s *Store) CreateSIF(ctx context.Context, manifestDigest, arch string, writ
 		file, ok, err = s.find(root, k)
 		return ok || err != nil
 	}
+	before := s.lastFailure(k)
 	l, lockErr := s.acquire(ctx, root, k, found)
 	if lockErr != nil {
 		return "", waitFault(s.dir, lockErr)
@@ -159,8 +160,13 @@ func (s *Store) CreateSIF(ctx context.Context, manifestDigest, arch string, writ
 	if found() { // by the process that had the lock before us
 		return file, err
 	}
+	if f := s.lastFailure(k); f.Mark != before.Mark && f.Mark != "" { // as well
+		return "", f.err()
+	}
 	s.sweep(root, k, l)
-	return s.write(ctx, root, k, write)
+	file, err = s.write(ctx, root, k, write)
+	s.leaveFailure(ctx, root, k, err)
+	return file, err
 }
 
 func waitFault(dir string, err error) error {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -295,4 +297,82 @@ func TestWithoutLocks(t *testing.T) {
 	}
 	mustCreate(t, a)
 	wantClean(t, a)
+}
+
+// Who waited for a process that could not make the SIF gets its error, if he would meet it as well; nobody tries in vain one after another. Who
+// comes later tries anew.
+func TestWaitersGetTheFailure(t *testing.T) {
+	for class, shared := range map[fault.Class]bool{fault.Network: true, fault.Convert: true, fault.Registry: false, fault.Engine: false} {
+		t.Run(string(class), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "hpc3")
+			const waiters = 8
+			var waiting sync.WaitGroup
+			waiting.Add(waiters)
+			begun, fail := make(chan struct{}), make(chan struct{})
+			var tries atomic.Int32
+			create := func(s *Store) error {
+				_, err := s.CreateSIF(t.Context(), testDigest, "amd64", func(*os.File) error {
+					if tries.Add(1) == 1 {
+						close(begun)
+						<-fail
+					}
+					return fault.New(class, "the cable is out").Hint("plug it in").Exit(77)
+				})
+				return err
+			}
+			errs := make(chan error, waiters+1)
+			go func() { errs <- create(open(t, dir)) }()
+			<-begun
+			for range waiters {
+				s := open(t, dir)
+				s.OnWait = func(string) { waiting.Done() }
+				go func() { errs <- create(s) }()
+			}
+			waiting.Wait()
+			close(fail)
+			for range waiters + 1 {
+				err := <-errs
+				gotClass, hints, status := fault.Of(err, "")
+				if err == nil || err.Error() != "the cable is out" || gotClass != class || len(hints) != 1 || status != 77 {
+					t.Errorf("the error is [%s] %v, hints %q, status %d", gotClass, err, hints, status)
+				}
+			}
+			want := int32(1)
+			if !shared {
+				want += waiters
+			}
+			if n := tries.Load(); n != want {
+				t.Errorf("it was tried %d times, want %d", n, want)
+			}
+			if err := create(open(t, dir)); err == nil || tries.Load() != want+1 {
+				t.Errorf("who comes later gets %v, after %d tries", err, tries.Load())
+			}
+			mustCreate(t, open(t, dir))
+			if left := names(t, open(t, dir), dirWords); len(left) > 0 {
+				t.Errorf("words are left after a success: %q", left)
+			}
+		})
+	}
+}
+
+func TestFirst(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hpc3")
+	for i, words := range []string{"a", "a", "b", "a"} {
+		first, err := open(t, dir).First(words)
+		if want := i == 0 || i == 2; err != nil || first != want {
+			t.Errorf("First(%q), call %d = %v, %v, want %v", words, i, first, err, want)
+		}
+	}
+	s := open(t, dir)
+	old := names(t, s, dirWords)[0]
+	past := time.Now().Add(-wordAge - time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, dirWords, old), past, past); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Collect(t.Context(), Collection{MaxAge: -1, MaxSize: -1, MaxLayers: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, s, dirWords); len(left) != 1 || left[0] == old {
+		t.Errorf("left are the words %q, want all but %s", left, old)
+	}
 }

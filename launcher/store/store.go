@@ -40,6 +40,7 @@ const (
 	dirRefs   = "refs"
 	dirTmp    = "tmp"
 	dirLocks  = "locks"
+	dirWords  = "words"
 )
 
 // Store is a cache directory. Its methods may be called concurrently.

@@ -105,7 +105,7 @@ func (s *Store) makeDir() error {
 
 // makeRoom makes a directory below the root. Where others read, they can enter it, whatever the umask.
 func (s *Store) makeRoom(root *os.Root, room string) error {
-	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || room == dirTmp || room == dirLocks {
+	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords}, room) {
 		return err
 	}
 	for ; room != "."; room = path.Dir(room) {

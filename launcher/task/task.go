@@ -108,6 +108,21 @@ func OptionsVariable(list []Option) (string, error) {
 	return options + "=" + string(text), err
 }
 
+// Step names the step that a process is a task of, alike on all of its nodes and unlike any other; "" for none.
+func Step(getenv func(string) string) string {
+	if getenv("SLURM_JOB_ID") == "" || getenv("SLURM_STEP_ID") == "" {
+		return ""
+	}
+	var words []string
+	// A cluster that was set up anew counts its jobs from one again.
+	for _, name := range []string{
+		"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME", "SLURM_SRUN_COMM_HOST", "SLURM_SRUN_COMM_PORT",
+	} {
+		words = append(words, getenv(name))
+	}
+	return strings.Join(words, " ")
+}
+
 // Digest is that of the image's index when the job was submitted; "" where that is not known.
 func Digest(getenv func(string) string, image string) string {
 	if of, digest, ok := strings.Cut(getenv(pin), " "); ok && of == image {

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Words that processes leave one another, in a room of their own. They are worth nothing after a day.
+const (
+	wordAge = 24 * time.Hour
+	// maxWord bounds what is read of one.
+	maxWord = 64 << 10
+)
+
+// failure is the word of a process that could not make a SIF, for those who waited for it.
+type failure struct {
+	Mark   string // tells it from an earlier one
+	Class  fault.Class
+	Text   string
+	Hints  []string
+	Status int
+}
+
+func (f failure) err() error {
+	return &fault.Error{Class: f.Class, Err: errors.New(f.Text), Hints: f.Hints, Status: f.Status}
+}
+
+// lasting are the classes of faults that whoever waited would meet as well, one after another, each at its own cost.
+var lasting = []fault.Class{fault.Auth, fault.Network, fault.Convert, fault.Policy} //nolint:gochecknoglobals // a constant list
+
+func failureName(key string) string { return key + ".failed" }
+
+// lastFailure returns the last word of key's; the zero value if there is none. In a directory that others use none is heeded: another user's
+// credentials may be better.
+func (s *Store) lastFailure(key string) (f failure) {
+	if s.opt.Shared {
+		return failure{}
+	}
+	raw, err := s.readSmall(path.Join(dirWords, failureName(key)), maxWord)
+	if err != nil || raw == nil || json.Unmarshal(raw, &f) != nil || !slices.Contains(lasting, f.Class) {
+		return failure{}
+	}
+	return f
+}
+
+// leaveFailure leaves word of a failure, or takes the last one back. Where it cannot, those who wait try for themselves.
+func (s *Store) leaveFailure(ctx context.Context, root *os.Root, key string, err error) {
+	if err == nil {
+		_ = root.Remove(path.Join(dirWords, failureName(key)))
+		return
+	}
+	class, hints, status := fault.Of(err, "")
+	if s.opt.Shared || ctx.Err() != nil || !slices.Contains(lasting, class) || errors.As(err, new(*DamagedError)) {
+		return
+	}
+	raw, err := json.Marshal(failure{Mark: rand.Text(), Class: class, Text: err.Error(), Hints: hints, Status: status})
+	if err == nil {
+		_ = s.writeSmall(dirWords, failureName(key), raw)
+	}
+}
+
+// First tells whether nobody has asked for these words before, on any node that shares the directory.
+func (s *Store) First(words string) (bool, error) {
+	root, err := s.ready(dirWords)
+	if err != nil {
+		return false, err
+	}
+	sum := sha256.Sum256([]byte(words))
+	f, err := root.OpenFile(path.Join(dirWords, hex.EncodeToString(sum[:])), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, cacheFault(s.dir, "writing to the cache", err)
+	}
+	return true, f.Close()
+}
+
+// words removes old ones.
+func (c *collector) words() {
+	entries, err := c.s.entries(c.root, dirWords)
+	for _, e := range entries {
+		info, infoErr := e.Info()
+		if err == nil && infoErr == nil && !c.opt.DryRun && c.now.Sub(info.ModTime()) > wordAge {
+			_ = c.root.Remove(path.Join(dirWords, e.Name()))
+		}
+	}
+}
