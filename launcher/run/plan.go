@@ -42,12 +42,13 @@ type Plan struct {
 	HostEnv         []string // NAME=VALUE
 	Writable        bool
 	MountHome       bool
-	KeepPrivs       bool   // root keeps capabilities
-	Parent          int    // the process with which the command is to end; 0: none
-	Alone           bool   // no other task of the step shares the container
-	Home            string // "" = none
-	Cwd             string // "" = none
-	ErrorPrefix     string // of messages that come after hpc3-run has become the command
+	KeepPrivs       bool     // root keeps capabilities
+	Parent          int      // the process with which the command is to end; 0: none
+	Alone           bool     // no other task of the step shares the container
+	Home            string   // "" = none
+	Cwd             string   // "" = none
+	Places          []string // directories of the node that are to be in the container, those that exist
+	ErrorPrefix     string   // of messages that come after hpc3-run has become the command
 
 	Verbose bool              // so that messages show that are of no interest otherwise, when Note cannot be called any more
 	Note    func(text string) // what -v shows; may be nil
