@@ -53,11 +53,20 @@ func (r *Road) slurmFeatures() ([]string, error) {
 	if !r.Site.ReadsSlurm() {
 		return nil, nil
 	}
+	return slurm.Features(os.DirFS("/"), r.slurmConf(), r.slurmNode())
+}
+
+// slurmConf is where the environment says that slurm.conf is; "" for Slurm's usual places.
+func (r *Road) slurmConf() string {
 	conf := r.Host.Getenv("SLURM_CONF")
 	if conf != "" && !filepath.IsAbs(conf) {
 		conf = filepath.Join(r.Host.Cwd, conf)
 	}
-	return slurm.Features(os.DirFS("/"), conf, slurm.Node{Name: r.Host.Getenv("SLURMD_NODENAME"), Host: r.Host.Name})
+	return conf
+}
+
+func (r *Road) slurmNode() slurm.Node {
+	return slurm.Node{Name: r.Host.Getenv("SLURMD_NODENAME"), Host: r.Host.Name}
 }
 
 // ownLabels returns the words of HPC3_LABELS, a comma list.

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/slurm"
 )
 
 // Start is a command that is ready to be started: the image lies on this node.
@@ -57,10 +59,15 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, Parent: r.Parent,
-		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
+		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(),
 		SquashFS: r.Option.SquashFS, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
+}
+
+// places are directories of this node that a rank of MPI may need, and that no variable names.
+func (r *Road) places() []string {
+	return slurm.PMIxDirs(os.DirFS("/"), r.slurmConf(), r.slurmNode(), r.Host.Getenv, os.Getuid())
 }
 
 func imageConfig(contents convert.Contents) (oci.Config, bool, error) {

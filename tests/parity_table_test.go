@@ -78,6 +78,7 @@ func parityEnvironment() []parity {
 	leaks := []string{
 		"LD_PRELOAD=/no/such.so", "LD_LIBRARY_PATH=/host", "LD_AUDIT=/no/such.so", "PYTHONPATH=/host", "PYTHONHOME=/host", "PERL5LIB=/host", "R_LIBS=/host",
 		"LMOD_CMD=/host", "_ModuleTable001_=x", "MODULEPATH=/host", "BASH_ENV=/host", "ENV=/host", "CDPATH=/host", "LOADEDMODULES=x", "GCONV_PATH=/host",
+		"OPAL_PREFIX=/host", "OMPI_MCA_mca_base_component_path=/host",
 	}
 	return []parity{
 		{name: "ENV", image: "env", args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
@@ -108,7 +109,7 @@ func parityEnvironment() []parity {
 			args: []string{"printenv", "OMP_NUM_THREADS", "SLURM_JOB_ID", "PMI_RANK", "UCX_TLS", "CUDA_VISIBLE_DEVICES"}, want: answer{stdout: "4\n1\n0\nrc\n1\n"}, differ: "host-environment",
 		},
 		{name: "a variable of the host with everything", env: []string{"V=" + odd + "\n="}, flags: plain(), args: []string{"printenv", "V"}, want: answer{stdout: odd + "\n=\n"}, differ: "host-environment"},
-		{name: "what would mislead the image", env: leaks, flags: plain("-q"), args: sh(`for v in LD_PRELOAD LD_AUDIT PYTHONPATH PYTHONHOME PERL5LIB R_LIBS LMOD_CMD _ModuleTable001_ MODULEPATH BASH_ENV ENV CDPATH LOADEDMODULES GCONV_PATH; do eval "echo \${$v-}"; done | tr -d '\n'; case $LD_LIBRARY_PATH in *host*) echo leaked;; esac; echo`), want: answer{stdout: "\n"}},
+		{name: "what would mislead the image", env: leaks, flags: plain("-q"), args: sh(`for v in LD_PRELOAD LD_AUDIT PYTHONPATH PYTHONHOME PERL5LIB R_LIBS LMOD_CMD _ModuleTable001_ MODULEPATH BASH_ENV ENV CDPATH LOADEDMODULES GCONV_PATH OPAL_PREFIX OMPI_MCA_mca_base_component_path; do eval "echo \${$v-}"; done | tr -d '\n'; case $LD_LIBRARY_PATH in *host*) echo leaked;; esac; echo`), want: answer{stdout: "\n"}},
 		{name: "what was dropped is said", env: []string{"LD_LIBRARY_PATH=/host", "PYTHONPATH=/host"}, flags: []string{"-v"}, args: []string{"true"}, want: answer{stderr: "not passed on: LD_LIBRARY_PATH PYTHONPATH\n"}},
 		{name: "functions of the host", call: `f() { echo leaked; }; export -f f; exec "$@"`, args: []string{"bash", "-c", "type f 2>/dev/null || echo none"}, want: answer{stdout: "none\n"}},
 		{name: "a locale that the image lacks", env: []string{"LANG=de_DE.UTF-8", "LC_ALL=de_DE.UTF-8"}, flags: []string{"-v"}, args: sh("echo ${LANG-unset} ${LC_ALL-unset}"), want: answer{stdout: "unset unset\n", stderr: "LANG"}},

@@ -2,9 +2,7 @@ package tests
 
 import (
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -106,21 +104,4 @@ func (c *cluster) crowds(t *testing.T) {
 		t.Errorf("64 tasks, four times: status %d, %q\n%s", got.status, got.stdout, got.stderr)
 	}
 	c.nothingLeft(t)
-}
-
-// ranks runs programs of MPI on two nodes and on one.
-func (c *cluster) ranks(t *testing.T) {
-	if list := c.run(t, "srun --mpi=list 2>&1"); !strings.Contains(list.stdout, "pmix") {
-		t.Skipf("this suite's Slurm has no PMIx: %s", list.stdout)
-	}
-	dir := script(t, "mpi-image")
-	copyTo(t, dir+"/layout", filepath.Join(c.work, "mpi"))
-	if err := os.WriteFile(filepath.Join(c.work, "home/ranks.py"), []byte(ranks), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range []slurmRow{
-		{name: "PMIx on a node", text: `OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=cma srun --mpi=pmix -n2 -N1 --container=oci:/lab/mpi --container-entrypoint=none python3 ranks.py`, stdout: `rank 0 of 2 (user:\S+)\nrank 1 of 2 user:\S+`},
-	} {
-		t.Run(row.name, func(t *testing.T) { c.check(t, row) })
-	}
 }

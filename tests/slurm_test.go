@@ -311,6 +311,7 @@ func TestSlurmWithoutPlugin(t *testing.T) {
 			} {
 				t.Run(row.name, func(t *testing.T) { c.check(t, row) })
 			}
+			t.Run("ranks", c.ranksWithoutPlugin)
 			c.idle(t)
 		})
 	}

@@ -20,6 +20,7 @@ type Ask struct {
 	Arch     string                                     // of the node, as Go names it
 	Lookup   func(name string) (value string, set bool) // a variable of the command
 	Terminal string                                     // the caller's, a path in /dev; "" for none
+	Places   []string                                   // of MPI, that no variable names
 	Libc     func() Libc                                // of the image; asked only where libraries of the node are to be bound
 	names    []string                                   // in /dev of the node
 	refused  func(path string) error                    // asks whether a device may be opened; tests set it

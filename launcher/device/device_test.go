@@ -179,6 +179,10 @@ func TestMPI(t *testing.T) {
 	if f = look(root, nil); len(f.Dirs) != 0 {
 		t.Errorf("outside of a job: %q", f.Dirs)
 	}
+	f = Find(Ask{Root: root, Arch: runtime.GOARCH, Lookup: lookup(nil), Libc: func() Libc { return Libc{} }, Places: []string{"/tmp/ompi", "/no/such", "tmp"}})
+	if diff := cmp.Diff([]string{"/tmp/ompi"}, f.Dirs); diff != "" {
+		t.Errorf("places that no variable names differ (-want +got):\n%s", diff)
+	}
 }
 
 const specification = `cdiVersion: 0.5.0

@@ -8,7 +8,7 @@ import (
 
 // mpi adds the places where Slurm, PMIx and mpirun leave sockets and shared files for the ranks, and files that settings name.
 func (a *Ask) mpi(f *Found) {
-	var dirs []string
+	dirs := slices.Clone(a.Places)
 	for _, name := range []string{
 		"PMIX_SERVER_TMPDIR", "PMIX_SYSTEM_TMPDIR", "PMIX_DSTORE_ESH_BASE_PATH", "OMPI_MCA_orte_tmpdir_base", "OMPI_MCA_orte_top_session_dir",
 		"OMPI_MCA_orte_jobfam_session_dir", "OMPI_FILE_LOCATION", "PRTE_MCA_prte_tmpdir_base", "PRTE_MCA_prte_top_session_dir", "CUDA_MPS_PIPE_DIRECTORY",

@@ -49,7 +49,7 @@ func terminal() string {
 // devices finds what of the node's devices the container gets.
 func (p *Plan) devices(img image) device.Found {
 	found := device.Find(device.Ask{
-		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Terminal: terminal(), Libc: img.libc,
+		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Terminal: terminal(), Places: p.Places, Libc: img.libc,
 	})
 	for _, text := range found.Notes {
 		p.note(text)

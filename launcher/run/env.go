@@ -14,6 +14,8 @@ var dropped = []string{ //nolint:gochecknoglobals // a constant list
 	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*", "MODULESHOME", "MODULES_*", "__MODULES_*",
 	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
 	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "TERMINFO*",
+	// Where another Open MPI lies: of a module, or set by the mpirun of a node.
+	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path", "PMIX_MCA_mca_base_component_path",
 }
 
 // bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.

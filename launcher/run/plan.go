@@ -43,12 +43,13 @@ type Plan struct {
 	HostEnv         []string // NAME=VALUE
 	Writable        bool
 	MountHome       bool
-	KeepPrivs       bool   // root keeps capabilities
-	Parent          int    // the process with which the command is to end; 0: none
-	Alone           bool   // no other task of the step shares the container
-	Home            string // "" = none
-	Cwd             string // "" = none
-	ErrorPrefix     string // of messages that come after hpc3-run has become the command
+	KeepPrivs       bool     // root keeps capabilities
+	Parent          int      // the process with which the command is to end; 0: none
+	Alone           bool     // no other task of the step shares the container
+	Home            string   // "" = none
+	Cwd             string   // "" = none
+	Places          []string // directories of the node that are to be in the container, those that exist
+	ErrorPrefix     string   // of messages that come after hpc3-run has become the command
 
 	Note func(text string) // what -v shows; may be nil
 	Warn func(text string) // what every user is shown; may be nil

@@ -1,8 +1,9 @@
-// Package slurm reads what Slurm's configuration files say of a node. It runs none of Slurm's programs and sends no message: a
+// Package slurm reads what Slurm's configuration files say of a node and its steps. It runs none of Slurm's programs and sends no message: a
 // thousand nodes that start at once must not ask one controller.
 package slurm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -68,10 +69,12 @@ func rooted(name string) string {
 	return "."
 }
 
-// reader reads until it has found the node.
+// reader reads until it has found the node, or all.
 type reader struct {
 	fsys     fs.FS
 	node     Node
+	key      string   // what is looked for in place of the node
+	value    string   // of it
 	left     int64    // bytes that may still be read
 	cluster  string   // ClusterName, for which %c stands in Include
 	defaults []string // Features of NodeName=DEFAULT, for the lines after it
@@ -174,13 +177,13 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// line reads one line. All but those of nodes, Include and ClusterName are passed over.
+// line reads one line. All but those of what is looked for, Include and ClusterName are passed over.
 func (r *reader) line(line, file string, depth int) error {
 	line = strings.TrimSpace(line)
 	if word, rest, ok := cutWord(line); ok && strings.EqualFold(word, "include") {
 		return r.include(rest, file, depth)
 	}
-	if !hasPrefixFold(line, "NodeName") && !hasPrefixFold(line, "ClusterName") {
+	if what := cmp.Or(r.key, "NodeName"); !hasPrefixFold(line, what) && !hasPrefixFold(line, "ClusterName") {
 		return nil
 	}
 	settings := parseSettings(line)
@@ -188,6 +191,8 @@ func (r *reader) line(line, file string, depth int) error {
 	case len(settings) == 0:
 	case settings[0].key == "clustername":
 		r.cluster = settings[0].value
+	case strings.EqualFold(settings[0].key, r.key):
+		r.value = settings[0].value
 	case settings[0].key == "nodename":
 		r.nodes(settings, file)
 	}

@@ -233,3 +233,44 @@ func FuzzFeatures(f *testing.F) {
 		}
 	})
 }
+
+func TestPMIxDirs(t *testing.T) {
+	conf := "ClusterName=c1\nNodeName=n7 Features=a\nInclude more.conf\n"
+	tests := []struct {
+		name, conf, more, mpi string
+		env                   map[string]string
+		want                  []string
+	}{
+		{name: "another's ranks", conf: conf, env: map[string]string{"PMIX_NAMESPACE": "prterun-n7-12@1"}},
+		{name: "none", conf: conf},
+		{name: "a namespace that is a path", conf: conf, env: map[string]string{"PMIX_NAMESPACE": "slurm.pmix./../x"}},
+		{name: "no file", want: []string{"/tmp/spmix_appdir_4242_12.3"}},
+		{name: "nothing set", conf: conf, want: []string{"/tmp/spmix_appdir_4242_12.3"}},
+		{name: "TmpFS, behind the node", conf: conf, more: "tmpfs=/local/%n/%h # ours\n", want: []string{"/local/n7/host/spmix_appdir_4242_12.3"}},
+		{name: "mpi.conf", conf: "TmpFS=/local\n", mpi: "PMIxCliTmpDirBase=/pmix\n", want: []string{"/pmix/spmix_appdir_4242_12.3"}},
+		{
+			name: "the job's", conf: "TmpFS=/local\n", mpi: "PMIxCliTmpDirBase=/pmix\n",
+			env: map[string]string{"PMIX_NAMESPACE": "slurm.pmix.1.0", "SLURM_PMIX_TMPDIR": "/mine"}, want: []string{"/mine/spmix_appdir_4242_1.0"},
+		},
+		{
+			name: "oci.conf", env: map[string]string{"PMIX_NAMESPACE": "slurm.pmix.1.0", "PMIX_SERVER_TMPDIR": "/spool/oci-job1-0//pmix.1.0/"},
+			want: []string{"/tmp/spmix_appdir_4242_1.0", "/spool/oci-job1-0/spmix_appdir_4242_1.0"},
+		},
+	}
+	for _, tt := range tests {
+		fsys := fstest.MapFS{"etc/slurm/more.conf": {Data: []byte(tt.more)}}
+		if tt.conf != "" {
+			fsys["etc/slurm/slurm.conf"] = &fstest.MapFile{Data: []byte(tt.conf)}
+		}
+		if tt.mpi != "" {
+			fsys["etc/slurm/mpi.conf"] = &fstest.MapFile{Data: []byte(tt.mpi)}
+		}
+		if tt.env == nil && tt.want != nil {
+			tt.env = map[string]string{"PMIX_NAMESPACE": "slurm.pmix.12.3"}
+		}
+		got := PMIxDirs(fsys, "", Node{Name: "n7", Host: "host.example.org"}, func(name string) string { return tt.env[name] }, 4242)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

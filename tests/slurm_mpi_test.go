@@ -1,0 +1,97 @@
+package tests
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The nodes of a cluster are one machine in truth, with one name. MPI takes ranks on two of them for neighbours, whose memory and shared files
+// it can get at, and ends or crashes since their containers are two. So it is told not to. MPICH goes by shared memory of another kind, for
+// which it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a connection down and the other waits for PMI.
+const (
+	openMPIApart = `export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp; `
+	mpichApart   = `export UCX_TLS=sysv,self; `
+)
+
+// These go no other way than through one another's memory. MPICH does so without being told to.
+const openMPIByMemory = `export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=cma; `
+
+// ranksOn runs a command with two ranks on each node.
+func ranksOn(nodes int, command string) string {
+	return fmt.Sprintf("%s -N%d -n%d --ntasks-per-node=2 -w %s ", command, nodes, 2*nodes, strings.Join([]string{"n1", "n2"}[:nodes], ","))
+}
+
+const inContainer = `--container=oci:/lab/mpi --container-entrypoint=none `
+
+// mpiRow is a program of MPI that is started.
+type mpiRow struct {
+	name   string
+	plugin string // of Slurm, that must be there
+	nodes  int
+	text   string
+}
+
+var mpiRows = []mpiRow{
+	{name: "Open MPI by PMIx on a node", plugin: "pmix", nodes: 1, text: openMPIByMemory +
+		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+	{name: "Open MPI by PMIx", plugin: "pmix", nodes: 2, text: openMPIApart + ranksOn(2, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+	{name: "MPICH by PMI2 on a node", plugin: "pmi2", nodes: 1, text: ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
+	{name: "MPICH by PMI2", plugin: "pmi2", nodes: 2, text: mpichApart + ranksOn(2, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
+	// The node's mpirun is of the suite, 4.1, 5.0 or 6.0; it has srun start its daemon on each node.
+	{name: "the node's mpirun", nodes: 2, text: openMPIApart + `PATH=$PATH:/lab/bin ` + ranksOn(2, "salloc -Q") +
+		`mpirun hpc3-run -q --container-entrypoint none oci:/lab/mpi ranks-openmpi`},
+	{name: "the node's Open MPI is elsewhere", plugin: "pmix", nodes: 1, text: `OPAL_PREFIX=/no/such ` +
+		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+}
+
+// ranks runs programs of MPI on two nodes and on one.
+func (c *cluster) ranks(t *testing.T) { c.ranksOf(t, mpiRows) }
+
+// ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options beside --container. They are on one node: where
+// a step has a container, two slurmds of one machine take their own PMIx for that of the other.
+func (c *cluster) ranksWithoutPlugin(t *testing.T) {
+	c.ranksOf(t, []mpiRow{
+		{name: "Open MPI by PMIx", plugin: "pmix", nodes: 1, text: openMPIByMemory + ranksOn(1, "srun --mpi=pmix") +
+			`--container=oci:/lab/mpi ranks-openmpi`},
+		{name: "MPICH by PMI2", plugin: "pmi2", nodes: 1, text: ranksOn(1, "srun --mpi=pmi2") + `--container=oci:/lab/mpi ranks-mpich`},
+	})
+}
+
+func (c *cluster) ranksOf(t *testing.T, rows []mpiRow) {
+	copyTo(t, script(t, "mpi-image")+"/layout", filepath.Join(c.work, "mpi"))
+	plugins := strings.Fields(c.run(t, "srun --mpi=list 2>&1").stdout)
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			if row.plugin != "" && !slices.Contains(plugins, row.plugin) {
+				t.Skipf("this suite's Slurm has no %s: %s", row.plugin, plugins)
+			}
+			c.world(t, row.text, row.nodes)
+		})
+	}
+}
+
+// world runs a program of MPI with two ranks on each of some nodes, and looks at what each of them found.
+func (c *cluster) world(t *testing.T, text string, nodes int) {
+	t.Helper()
+	got := c.run(t, text)
+	lines := strings.Split(strings.TrimSuffix(got.stdout, "\n"), "\n")
+	slices.Sort(lines)
+	n := 2 * nodes
+	good := got.status == 0 && len(lines) == n
+	spaces := map[string]string{} // of the containers, by node
+	for rank := 0; rank < n && good; rank++ {
+		node := fmt.Sprintf("n%d", 1+rank/2)
+		var space string
+		space, good = strings.CutPrefix(lines[rank], fmt.Sprintf("rank %d of %d on %s: sum %d, right %d user:", rank, n, node, n*(n+1)/2, n))
+		if rank%2 == 0 {
+			spaces[node] = space
+		}
+		good = good && spaces[node] == space
+	}
+	if !good || nodes == 2 && spaces["n1"] == spaces["n2"] {
+		t.Errorf("%d ranks on %d nodes, a container on each, ended with %d:\n%s\n%s", n, nodes, got.status, strings.Join(lines, "\n"), got.stderr)
+	}
+}
