@@ -65,9 +65,10 @@ install: build
 	install -m 0755 $(BIN)/hpc3-run $(BIN)/hpc3 $(DESTDIR)$(PREFIX)/bin/
 	if [ -e $(BIN)/hpc3-gpu ]; then install -m 0755 $(BIN)/hpc3-gpu $(DESTDIR)$(PREFIX)/libexec/hpc3/; fi
 	if [ -e $(BIN)/spank_hpc3.so ]; then install -d $(DESTDIR)$(PREFIX)/lib/hpc3 && install -m 0755 $(BIN)/spank_hpc3.so $(BIN)/libhpc3spank.so $(DESTDIR)$(PREFIX)/lib/hpc3/; fi
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 etc/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 0644 etc/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 0644 etc/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	[ -e $(DESTDIR)$(SYSCONFDIR)/hpc3/hpc3.toml ] || install -m 0644 etc/hpc3.toml $(DESTDIR)$(SYSCONFDIR)/hpc3/
 
 clean:

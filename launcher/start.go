@@ -53,6 +53,9 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	if err != nil {
 		return Start{}, err
 	}
+	if err := r.compareRanks(c); err != nil {
+		return Start{}, err
+	}
 	r.Clock.Done("engine", string(engine))
 	return Start{Plan: run.Plan{
 		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,

@@ -51,6 +51,33 @@ func group(getenv func(string) string) string {
 // MayJoin tells whether a task may be about to enter the container of another.
 func MayJoin(getenv func(string) string) bool { return group(getenv) != "" }
 
+// MPIJob names the MPI job that this process is a rank of, alike for all of its ranks; "" for none, or one rank alone.
+func MPIJob(getenv func(string) string) string {
+	step := make([]string, 0, 4)
+	for _, name := range []string{"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_SRUN_COMM_PORT"} {
+		step = append(step, getenv(name))
+	}
+	switch {
+	case getenv("PMIX_NAMESPACE") != "":
+		return strings.Join(append(step, "pmix", getenv("PMIX_NAMESPACE")), " ")
+	case getenv("PMI_RANK") == "" || getenv("PMI_SIZE") == "1":
+		return ""
+	case getenv("PMI_FD") != "" && getenv("SLURM_STEP_ID") != "" && getenv("SLURM_LOCALID") != "":
+		return strings.Join(append(step, "pmi"), " ")
+	}
+	return "pmi " + processName(os.Getppid())
+}
+
+// FirstOfNode tells whether a rank is the first one of its node, as far as its environment says.
+func FirstOfNode(getenv func(string) string) bool {
+	for _, name := range []string{"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"} {
+		if local := getenv(name); local != "" {
+			return local == "0"
+		}
+	}
+	return true
+}
+
 // processName is a process's number and the time of its start, which no later process has again.
 func processName(pid int) string {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

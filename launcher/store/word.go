@@ -70,6 +70,40 @@ func (s *Store) leaveFailure(ctx context.Context, root *os.Root, key string, err
 	}
 }
 
+// agreeAge is how long a word counts on which processes agree. It bounds what harm an old one does whose process ids have come again.
+const agreeAge = time.Hour
+
+// Agree keeps what the first process says under a name, and returns it to all that say something under the same name, on any node that shares the
+// directory.
+func (s *Store) Agree(name, mine string) (theirs string, err error) {
+	root, err := s.ready(dirTmp, dirWords)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(name))
+	at := path.Join(dirWords, hex.EncodeToString(sum[:]))
+	f, tmp, err := s.temp(root, small)
+	if err != nil {
+		return "", cacheFault(s.dir, "writing to the cache", err)
+	}
+	defer root.Remove(tmp) //nolint:errcheck // it may have another name by now
+	if _, err := f.WriteString(mine); err != nil {
+		return "", cacheFault(s.dir, "writing to the cache", errors.Join(err, f.Close()))
+	}
+	if err := f.Close(); err != nil {
+		return "", cacheFault(s.dir, "writing to the cache", err)
+	}
+	err = root.Link(tmp, at)
+	if !errors.Is(err, fs.ErrExist) {
+		return mine, err
+	}
+	if info, err := root.Lstat(at); err != nil || time.Since(info.ModTime()) > agreeAge {
+		return mine, errors.Join(err, root.Rename(tmp, at))
+	}
+	raw, err := s.readSmall(at, maxWord)
+	return string(raw), err
+}
+
 // First tells whether nobody has asked for these words before, on any node that shares the directory.
 func (s *Store) First(words string) (bool, error) {
 	root, err := s.ready(dirWords)
