@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -57,12 +58,13 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		return Start{}, err
 	}
 	r.Clock.Done("engine", string(engine))
+	client, clientUser := r.slurmClient()
 	return Start{Plan: run.Plan{
 		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, Parent: r.Parent,
-		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(),
+		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
 		SquashFS: r.Option.SquashFS, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
@@ -71,6 +73,22 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 // places are directories of this node that a rank of MPI may need, and that no variable names.
 func (r *Road) places() []string {
 	return slurm.PMIxDirs(os.DirFS("/"), r.slurmConf(), r.slurmNode(), r.Host.Getenv, os.Getuid())
+}
+
+// slurmClient is what a container gets of Slurm's client, and SlurmUser: in jobs, where the site wants it.
+func (r *Road) slurmClient() (*device.Client, string) {
+	if !r.Site.SlurmClient || r.Host.Getenv("SLURM_JOB_ID") == "" {
+		return nil, ""
+	}
+	c, ok := slurm.ClientOf(os.DirFS("/"), r.slurmConf())
+	if !ok {
+		r.note("slurm_client: this node has no slurm.conf")
+		return nil, ""
+	}
+	if r.Site.File != "" { // which the plugin reads
+		c.Plugins = append(c.Plugins, r.Site.File)
+	}
+	return &device.Client{Conf: c.Conf, Files: c.Plugins}, c.User
 }
 
 func imageConfig(contents convert.Contents) (oci.Config, bool, error) {

@@ -342,6 +342,30 @@ func TestSlurmSettings(t *testing.T) {
 	c.idle(t)
 }
 
+// TestSlurmInside calls Slurm's client from inside of a container, where the site allows it.
+func TestSlurmInside(t *testing.T) {
+	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
+	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	files := map[string]string{"site.toml": "slurm_client = true\n"}
+	const site = "export HPC3_CONFIG=/lab/site.toml; "
+	t.Run("image as new as the node", func(t *testing.T) {
+		c := newCluster(t, "bookworm", "batch=container", files)
+		for _, row := range []slurmRow{
+			{name: "steps of a batch script", text: site + job + `printf '#!/bin/bash\nhello\nsrun -n2 -N2 -w n1,n2 hello\nsqueue -h -o "job %%j"\n' | job -N2 -w n1,n2 --container=$IMAGE`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app\njob job.sh\nstate JobState=COMPLETED ExitCode=0:0 "},
+			{name: "options of the plugin", text: site + job + `printf '#!/bin/bash\nsrun --container-env=A=1 sh -c "echo \$A \$HPC3_IMAGE_REF"\n' | job --container=$IMAGE`, stdout: "1 127.0.0.1:.*\nstate JobState=COMPLETED ExitCode=0:0 "},
+			{name: "a job that a job submits", text: site + `srun --container=$IMAGE sh -c 'cd && sbatch -W -o inside.out --wrap="cat /etc/debian_version" >/dev/null && cat inside.out'`, stdout: `12\..*`},
+			{name: "without the setting", text: `srun --container=$IMAGE srun hello`, status: 127},
+		} {
+			t.Run(row.name, func(t *testing.T) { c.check(t, row) })
+		}
+		c.idle(t)
+	})
+	t.Run("image older than the node", func(t *testing.T) {
+		c := newCluster(t, "trixie", "", files)
+		c.check(t, slurmRow{text: site + `srun --container=$IMAGE hello`, stdout: "hello from /opt/app", stderr: `warning: the node's Slurm client will not work in this image: .* needs glibc 2\.\d+, and the image has 2\.36`})
+	})
+}
+
 // water makes the input of a short run.
 const water = `cat >water.sh <<'END'
 set -e

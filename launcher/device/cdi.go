@@ -166,7 +166,7 @@ func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 		}
 	}
 	f.note("NVIDIA: " + strconv.Itoa(len(libraries)) + " libraries in " + libc.Dir)
-	a.foresee(f, libraries, libc)
+	a.foresee(f, "the node's GPU driver", libraries, libc)
 }
 
 // soname is the name that programs ask the loader for; "" where it has none.

@@ -22,6 +22,8 @@ type Ask struct {
 	Terminal string                                     // the caller's, a path in /dev; "" for none
 	Places   []string                                   // of MPI, that no variable names
 	Libc     func() Libc                                // of the image; asked only where libraries of the node are to be bound
+	Client   *Client                                    // Slurm's, for the container; nil for none
+	ImageHas func(path string) bool                     // tells whether the image has a file; nil: not known
 	names    []string                                   // in /dev of the node
 	refused  func(path string) error                    // asks whether a device may be opened; tests set it
 }
@@ -60,6 +62,7 @@ type Found struct {
 	Mounts   []Mount
 	Dirs     []string // directories of the node that are to be at their own path
 	Env      []string // NAME=VALUE, where the caller has set nothing else
+	Client   []Mount  // of Slurm
 	NVIDIA   bool     // there are NVIDIA GPUs for it
 	Notes    []string // for who wants to know more
 	Warnings []string // for everyone
@@ -82,6 +85,7 @@ func Find(a Ask) Found {
 	a.otherGPUs(&f)
 	a.nvidia(&f)
 	a.mpi(&f)
+	a.slurm(&f)
 	return f
 }
 

@@ -34,7 +34,7 @@ func (a *Ask) libraries(f *Found, names []string) {
 		files = append(files, found[soname])
 	}
 	f.note("NVIDIA: libraries in " + libc.Dir + ": " + strings.Join(sonames, " "))
-	a.foresee(f, files, libc)
+	a.foresee(f, "the node's GPU driver", files, libc)
 }
 
 // loader returns the image's libc, or warns that it has none which the driver's libraries could be used with.
@@ -79,8 +79,8 @@ func (a *Ask) find(names []string) map[string]string {
 	return found
 }
 
-// foresee warns of libraries that ask more of glibc than the image has: the image's programs would fail at loading them.
-func (a *Ask) foresee(f *Found, files []string, libc Libc) {
+// foresee warns of files that ask more of glibc than the image has: the image's programs would fail at loading them. It tells whether all is well.
+func (a *Ask) foresee(f *Found, what string, files []string, libc Libc) bool {
 	worst, name := libc.Minor, ""
 	for _, file := range files {
 		r, err := os.Open(a.at(file))
@@ -94,7 +94,8 @@ func (a *Ask) foresee(f *Found, files []string, libc Libc) {
 		}
 	}
 	if name != "" {
-		f.warn(fmt.Sprintf("the node's GPU driver will not work in this image: %s needs glibc 2.%d, and the image has 2.%d. "+
-			"Use an image with glibc 2.%d or newer", name, worst, libc.Minor, worst))
+		f.warn(fmt.Sprintf("%s will not work in this image: %s needs glibc 2.%d, and the image has 2.%d. "+
+			"Use an image with glibc 2.%d or newer", what, name, worst, libc.Minor, worst))
 	}
+	return name == ""
 }

@@ -50,6 +50,21 @@ func findAccount(ctx context.Context, uid int) (account, bool) {
 	return parseAccount(line), ok
 }
 
+// findName asks the node for the line of a name; "" where it knows none.
+func findName(ctx context.Context, name string) string {
+	if raw, err := os.ReadFile("/etc/passwd"); err == nil {
+		for line := range strings.Lines(string(raw)) {
+			if strings.HasPrefix(line, name+":") {
+				return strings.TrimSuffix(line, "\n")
+			}
+		}
+	}
+	for _, line := range getent(ctx, "passwd", name) {
+		return line
+	}
+	return ""
+}
+
 // AccountHome returns the home directory of the caller's account; "" where the node knows none.
 func AccountHome(ctx context.Context) string {
 	who, _ := findAccount(ctx, os.Getuid())
@@ -135,6 +150,21 @@ func withUser(passwd []byte, line string) []byte {
 		return passwd
 	}
 	return append([]byte(line+"\n"), passwd...)
+}
+
+// withAccounts returns a passwd file with lines for the names that it lacks.
+func withAccounts(passwd []byte, lines []string) []byte {
+	for _, line := range lines {
+		name, _, _ := strings.Cut(line, ":")
+		if bytes.HasPrefix(passwd, []byte(name+":")) || bytes.Contains(passwd, []byte("\n"+name+":")) {
+			continue
+		}
+		if len(passwd) > 0 && passwd[len(passwd)-1] != '\n' {
+			passwd = append(slices.Clip(passwd), '\n')
+		}
+		passwd = append(append(slices.Clip(passwd), line...), '\n')
+	}
+	return passwd
 }
 
 // withGroups returns a group file with lines for the numbers that it lacks.

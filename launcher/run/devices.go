@@ -49,7 +49,7 @@ func terminal() string {
 // devices finds what of the node's devices the container gets.
 func (p *Plan) devices(img image) device.Found {
 	found := device.Find(device.Ask{
-		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Terminal: terminal(), Places: p.Places, Libc: img.libc,
+		Root: "/", Arch: runtime.GOARCH, Lookup: p.asked, Terminal: terminal(), Places: p.Places, Libc: img.libc, Client: p.Client, ImageHas: img.has,
 	})
 	for _, text := range found.Notes {
 		p.note(text)
@@ -68,11 +68,17 @@ func (p *Plan) apptainerDevices(img image) ([]string, error) {
 	if found.NVIDIA {
 		args = append(args, "--nv")
 	}
+	var mounts []option.Mount
 	for _, dir := range found.Dirs {
-		if !ownDirectory(dir) || temporary(dir) {
-			continue
+		if ownDirectory(dir) && !temporary(dir) {
+			mounts = append(mounts, option.Mount{Source: dir, Target: dir})
 		}
-		flag, spec, err := mountFlag(option.Mount{Source: dir, Target: dir})
+	}
+	for _, m := range found.Client {
+		mounts = append(mounts, option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
+	}
+	for _, m := range mounts {
+		flag, spec, err := mountFlag(m)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +94,7 @@ func (p *Plan) deviceBinds(found device.Found) []bindMount {
 		whole = whole || m.Source == "/dev" && m.Target == "/dev"
 	}
 	var binds []bindMount
-	for _, m := range found.Mounts {
+	for _, m := range slices.Concat(found.Mounts, found.Client) {
 		if whole && within(m.Target, "/dev") {
 			continue
 		}

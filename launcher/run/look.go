@@ -63,6 +63,12 @@ func look(sif string, offset int64, locales []string) (image, error) {
 	return found, nil
 }
 
+// has tells whether the image has something at a path.
+func (i image) has(path string) bool {
+	_, there := i.mode(path)
+	return there
+}
+
 // libc finds what the programs of the image are linked with.
 func (i image) libc() device.Libc {
 	var found device.Libc

@@ -165,7 +165,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	}
 	st := stage{
 		Words: words, Env: env.list(), Mounts: p.binds(home, found),
-		Passwd: who.line(home, img.shell()), Groups: groupLines(ctx, append(groups, gid)),
+		Passwd: who.line(home, img.shell()), Accounts: p.accounts(ctx), Groups: groupLines(ctx, append(groups, gid)),
 		Writable: p.Writable, KeepPrivs: p.KeepPrivs, Parent: p.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
 	if p.Workdir != "" {
@@ -178,6 +178,17 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		}
 	}
 	return st
+}
+
+// accounts are the lines of those whom programs of the node know by name, and the image need not.
+func (p *Plan) accounts(ctx context.Context) []string {
+	if p.Client == nil || p.ClientUser == "" {
+		return nil
+	}
+	if line := findName(ctx, p.ClientUser); line != "" {
+		return []string{line}
+	}
+	return nil
 }
 
 // binds returns the binds of the house, then the user's, so that those win.

@@ -17,6 +17,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -43,13 +44,15 @@ type Plan struct {
 	HostEnv         []string // NAME=VALUE
 	Writable        bool
 	MountHome       bool
-	KeepPrivs       bool     // root keeps capabilities
-	Parent          int      // the process with which the command is to end; 0: none
-	Alone           bool     // no other task of the step shares the container
-	Home            string   // "" = none
-	Cwd             string   // "" = none
-	Places          []string // directories of the node that are to be in the container, those that exist
-	ErrorPrefix     string   // of messages that come after hpc3-run has become the command
+	KeepPrivs       bool           // root keeps capabilities
+	Parent          int            // the process with which the command is to end; 0: none
+	Alone           bool           // no other task of the step shares the container
+	Home            string         // "" = none
+	Cwd             string         // "" = none
+	Places          []string       // directories of the node that are to be in the container, those that exist
+	Client          *device.Client // Slurm's, for the container; nil for none
+	ClientUser      string         // its SlurmUser, whose name the client looks up
+	ErrorPrefix     string         // of messages that come after hpc3-run has become the command
 
 	Note func(text string) // what -v shows; may be nil
 	Warn func(text string) // what every user is shown; may be nil

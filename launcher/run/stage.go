@@ -18,6 +18,7 @@ type stage struct {
 	Workdirs  []string // tried in this order
 	Strict    bool     // the first of Workdirs was asked for by name
 	Passwd    string   // line for the caller
+	Accounts  []string // lines for others, where the image does not know their names
 	Groups    []string // lines for the caller's groups
 	Writable  bool
 	KeepPrivs bool // root keeps his capabilities
@@ -65,6 +66,7 @@ func (st *stage) pack() ([]byte, error) {
 	p.list(st.Workdirs)
 	p.flag(st.Strict)
 	p.text(st.Passwd)
+	p.list(st.Accounts)
 	p.list(st.Groups)
 	p.flag(st.Writable)
 	p.flag(st.KeepPrivs)
@@ -95,6 +97,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Workdirs = u.list()
 	st.Strict = u.flag()
 	st.Passwd = u.text()
+	st.Accounts = u.list()
 	st.Groups = u.list()
 	st.Writable = u.flag()
 	st.KeepPrivs = u.flag()

@@ -51,6 +51,7 @@ type Site struct {
 	CPUFeatures      bool            `toml:"match_cpu_features"`
 	LabelMismatch    string          `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
 	PullAt           string          `toml:"pull_at"`        // when the image of a Slurm job is fetched: "run" (default) or "submit"
+	SlurmClient      bool            `toml:"slurm_client"`   // containers of Slurm's jobs have its client
 	Unreachable      string          `toml:"unreachable"`    // a registry, when such a job is submitted: "warn" (default) or "error"
 
 	File string `toml:"-"` // where it was read; "" where there is none

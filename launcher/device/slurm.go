@@ -1,0 +1,198 @@
+package device
+
+import (
+	"debug/elf"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/probe"
+)
+
+// Client is what belongs to Slurm's client on a node beside its programs, where the site lets containers have it. The munge socket is
+// there anyhow.
+type Client struct {
+	Conf  string   // slurm.conf
+	Files []string // that plugstack.conf names, and others
+}
+
+// clientPrograms are what users call.
+var clientPrograms = []string{ //nolint:gochecknoglobals // a constant list
+	"srun", "sbatch", "salloc", "scancel", "squeue", "sinfo", "scontrol", "sacct", "sstat", "sattach", "sbcast",
+}
+
+// clientPlugins are the plugins of Slurm's own whose libraries its client needs.
+var clientPlugins = []string{"auth_*.so", "cred_*.so", "hash_*.so", "mpi_*.so"} //nolint:gochecknoglobals // a constant list
+
+// slurm adds Slurm's client: programs, which have the image's PATH for themselves in /usr/bin; its own libraries and plugins, where they are on the
+// node; the libraries that those need and the image lacks; and the configuration.
+func (a *Ask) slurm(f *Found) {
+	if a.Client == nil {
+		return
+	}
+	programs := a.clientPrograms()
+	if len(programs) == 0 {
+		f.note("Slurm: its client is not on this node")
+		return
+	}
+	libc := a.Libc()
+	if libc.Dir == "" {
+		f.warn("the image has no glibc: the node's Slurm client cannot be used in it")
+		return
+	}
+	n := needed{ask: a, libraries: map[string]string{}, checked: map[string]bool{}}
+	n.add(programs...)
+	n.add(a.Client.Files...)
+	for i := 0; i < len(n.dirs); i++ { // a plugin may add one
+		for _, pattern := range clientPlugins {
+			files, _ := filepath.Glob(a.at(path.Join(n.dirs[i], pattern))) // the patterns are well formed
+			for _, file := range files {
+				n.add(path.Join(n.dirs[i], path.Base(file)))
+			}
+		}
+	}
+	if !a.foresee(f, "the node's Slurm client", n.files, libc) {
+		return // the image's own may work
+	}
+	for _, p := range programs {
+		f.client(a, p, path.Join("/usr/bin", path.Base(p)))
+	}
+	for _, p := range append(n.dirs, a.Client.Files...) {
+		f.client(a, p, p)
+	}
+	for _, soname := range sortedKeys(n.libraries) {
+		if at := path.Join(libc.Dir, soname); a.ImageHas == nil || !a.ImageHas(at) {
+			f.client(a, n.libraries[soname], at)
+		}
+	}
+	f.client(a, path.Dir(a.Client.Conf), path.Dir(a.Client.Conf))
+	f.note("Slurm: " + strings.Join(programs, " "))
+}
+
+func (f *Found) client(a *Ask, source, target string) {
+	if a.exists(source) {
+		f.Client = append(f.Client, Mount{Source: a.at(source), Target: target, ReadOnly: true})
+	}
+}
+
+// clientPrograms finds the programs by the caller's PATH and in the usual places.
+func (a *Ask) clientPrograms() []string {
+	dirs := append(filepath.SplitList(a.getenv("PATH")), "/usr/bin", "/usr/local/bin", "/opt/slurm/bin")
+	var found []string
+	for _, name := range clientPrograms {
+		for _, dir := range dirs {
+			if file := path.Join(dir, name); path.IsAbs(file) && a.exists(file) {
+				found = append(found, file)
+				break
+			}
+		}
+	}
+	if len(found) == 0 || path.Base(found[0]) != "srun" {
+		return nil
+	}
+	return found
+}
+
+// needed are the libraries that files need, and those that these need, without those of glibc.
+type needed struct {
+	ask       *Ask
+	cache     map[string]string // what the loader knows
+	dirs      []string          // directories that the files themselves name
+	libraries map[string]string // others by soname
+	files     []string          // all that were looked at
+	checked   map[string]bool   // by path
+}
+
+// ofGlibc begin the names of libraries that come with the image's libc.
+var ofGlibc = []string{"libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libutil", "libnsl", "ld-linux-x86-64", "ld-linux-aarch64", "ld64"} //nolint:gochecknoglobals // a constant list
+
+func (n *needed) add(files ...string) {
+	for _, file := range files {
+		if n.checked[file] {
+			continue
+		}
+		n.checked[file] = true
+		f, err := elf.Open(n.ask.at(file))
+		if err != nil {
+			continue // a script, or not there
+		}
+		sonames, _ := f.ImportedLibraries() // a file that says nothing needs nothing
+		var places []string
+		for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
+			paths, _ := f.DynString(tag)
+			for _, p := range paths {
+				places = append(places, filepath.SplitList(strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file)).Replace(p))...)
+			}
+		}
+		_ = f.Close() // it was only read from
+		n.files = append(n.files, file)
+		for _, soname := range sonames {
+			if !isLibrary(soname, ofGlibc) {
+				n.resolve(soname, append(places, n.dirs...))
+			}
+		}
+	}
+}
+
+func (n *needed) resolve(soname string, places []string) {
+	for _, dir := range places {
+		if file := path.Join(dir, soname); path.IsAbs(file) && n.ask.exists(file) {
+			if !slices.Contains(n.dirs, path.Clean(dir)) {
+				n.dirs = append(n.dirs, path.Clean(dir))
+			}
+			n.add(file)
+			return
+		}
+	}
+	if n.libraries[soname] != "" {
+		return
+	}
+	if n.cache == nil {
+		n.cache = n.ask.known()
+	}
+	file := n.cache[soname]
+	if file == "" {
+		for _, dir := range n.ask.libraryDirs() {
+			if n.ask.exists(path.Join(dir, soname)) {
+				file = path.Join(dir, soname)
+				break
+			}
+		}
+	}
+	if file != "" {
+		n.libraries[soname] = file
+		n.add(file)
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// libraryDirs are those of the node's loader, absolute.
+func (a *Ask) libraryDirs() []string {
+	var dirs []string
+	for _, dir := range probe.LibraryDirs(a.Arch) {
+		dirs = append(dirs, "/"+dir)
+	}
+	return dirs
+}
+
+// known is what the node's loader knows, by soname.
+func (a *Ask) known() map[string]string {
+	all := map[string]string{}
+	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
+	if err == nil {
+		for soname, file := range found {
+			all[soname] = "/" + file
+		}
+	}
+	return all
+}
