@@ -29,12 +29,14 @@ type cluster struct {
 // suites are Debian's, with the major version of their Slurm.
 var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 
+// oldSuite is the last whose Slurm, 20.11, has no --container of its own.
+const oldSuite, oldMajor = "bullseye", 20
+
 // newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf, "none" for no plugin; files are
 // more of its configuration, by name.
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
-	root := script(t, "slurm-root", suite)
 	bin := filepath.Join(c.work, "bin")
 	for _, dir := range []string{c.work, bin} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -45,17 +47,7 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 		}
 	}
 	copyTo(t, binDir, bin)
-	include := filepath.Join(c.work, "include") // Slurm's headers, without those of the root's C library
-	if err := os.MkdirAll(include, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(root+"/usr/include/slurm", include+"/slurm"); err != nil {
-		t.Fatal(err)
-	}
-	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+include)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("make plugin: %v\n%s", err, out)
-	}
+	c.buildPlugin(t, bin)
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(c.work, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -95,6 +87,29 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 	c.pid = pid
 	c.image = serve(t, script(t, "login-image"), filepath.Join(c.work, "registry"))
 	return c
+}
+
+// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root where the root's C library is older.
+func (c *cluster) buildPlugin(t *testing.T, bin string) {
+	t.Helper()
+	var build *exec.Cmd
+	if c.suite == oldSuite {
+		c.major = oldMajor
+		build = exec.Command("lab/plugin-in", script(t, "bullseye-root"), bin)
+	} else {
+		root := script(t, "slurm-root", c.suite)
+		include := filepath.Join(c.work, "include") // Slurm's headers, without those of the root's C library
+		if err := os.MkdirAll(include, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(root+"/usr/include/slurm", include+"/slurm"); err != nil {
+			t.Fatal(err)
+		}
+		build = exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+include)
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the plugin: %v\n%s", err, out)
+	}
 }
 
 // givenPorts is the first port that no cluster of this process was given.
