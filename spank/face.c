@@ -4,9 +4,9 @@
  * what runs in slurmstepd runs as root. What has to be thought about is thought about by libhpc3spank.so, which is loaded only into srun, sbatch and
  * salloc, and only where a container is asked for; what has to be done is done by hpc3-run, which takes the place of a task's command.
  *
- * The ways of an image: Slurm's own --container (21.08 and later) puts it into SLURM_CONTAINER, and so does --hpc3-image here. It survives
- * --export=NONE and reaches steps inside of a job. What else is asked for travels in variables that begin with SLURM_HPC3_ for the same reason; their
- * content is between the library and hpc3-run.
+ * The ways of an image: Slurm's own --container (21.08 and later) puts it into SLURM_CONTAINER, and so do --hpc3-image and, for an older Slurm,
+ * --container here. It survives --export=NONE and reaches steps inside of a job. What else is asked for travels in variables that begin with
+ * SLURM_HPC3_ for the same reason; their content is between the library and hpc3-run.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,6 +37,9 @@ SPANK_PLUGIN(hpc3, 1)
 #define V_TASK       "SLURM_HPC3_TASK"       /* "=WORD": the command was WORD before hpc3-run took its place; "+": it follows hpc3-run */
 #define V_MULTI_PROG "SLURM_HPC3_MULTI_PROG" /* the step has a command for each task */
 
+/* What Slurm before 21.08 takes for our --container. */
+#define V_GIVEN "SLURM_SPANK__SLURM_SPANK_OPTION_hpc3_container"
+
 /* Of the library. */
 #define V_OPTIONS "SLURM_HPC3_OPTIONS"
 #define V_PIN     "SLURM_HPC3_PIN"
@@ -61,9 +64,8 @@ static struct {
 	int options; /* how many of them are options */
 } request;
 
-static char *image_option; /* --hpc3-image */
-static char *inherited;    /* SLURM_CONTAINER as srun found it */
-static int components;     /* of a heterogeneous step */
+static char *inherited; /* SLURM_CONTAINER as srun found it */
+static int components;  /* of a heterogeneous step */
 
 /* die ends a task that must not run on the host. */
 static void die(const char *what, const char *why)
@@ -88,6 +90,8 @@ static int add_word(const char *a, const char *b, const char *c)
 /* Options. They are read in srun, sbatch and salloc only. */
 
 enum { OPT_IMAGE, OPT_CONTAINER, OPT_FIRST };
+
+static char *images[OPT_FIRST]; /* that were given */
 
 /* The options beside the image, under the names that pyxis has, and what hpc3-run calls them. An option without a value is a switch. */
 static const struct {
@@ -121,9 +125,9 @@ static int option_given(int val, const char *arg, int remote)
 			slurm_error("hpc3: --%s needs an image, for instance qnib/gromacs:2021.5", options[val].name);
 			return -1;
 		}
-		free(image_option);
-		image_option = strdup(arg);
-		return image_option == NULL ? -1 : 0;
+		free(images[val]);
+		images[val] = strdup(arg);
+		return images[val] == NULL ? -1 : 0;
 	}
 	if (arg == NULL)
 		arg = beside[val - OPT_FIRST].without;
@@ -132,6 +136,12 @@ static int option_given(int val, const char *arg, int remote)
 	request.length--; /* the value belongs to the same word */
 	request.options++;
 	return add_word(arg == NULL ? "" : arg, "", "");
+}
+
+/* image_option is the image by our own options. --container is among them only where Slurm has none. */
+static const char *image_option(void)
+{
+	return images[OPT_IMAGE] != NULL ? images[OPT_IMAGE] : images[OPT_CONTAINER];
 }
 
 /* has_container tells whether Slurm has --container itself: libslurm 37 is 21.08. */
@@ -225,6 +235,21 @@ static void forget_options(void)
 	}
 }
 
+/* container_variable is what reads SBATCH_CONTAINER and SALLOC_CONTAINER where Slurm has no --container. It hands them on as what Slurm reads for a
+ * plugin's option, in the right moment: after "#SBATCH" and before the command line. */
+static int container_variable(void)
+{
+	const char *image = NULL;
+
+	if (has_container())
+		return 0;
+	if (dlsym(RTLD_DEFAULT, "sbopt") != NULL)
+		image = getenv("SBATCH_CONTAINER");
+	else if (dlsym(RTLD_DEFAULT, "saopt") != NULL)
+		image = getenv("SALLOC_CONTAINER");
+	return image == NULL ? 0 : setenv(V_GIVEN, image, 1);
+}
+
 int slurm_spank_init(spank_t spank, int ac, char **av)
 {
 	spank_context_t context = spank_context();
@@ -245,6 +270,7 @@ int slurm_spank_init(spank_t spank, int ac, char **av)
 			return -1;
 		unsetenv(V_IMAGE);
 		forget_options();
+		return container_variable();
 	}
 	return 0;
 }
@@ -374,13 +400,15 @@ static int next_component(const char *image)
 {
 	static char *first;
 	static int first_options;
-	const char *mine = image_option != NULL ? image_option : has_container() ? srun_option("container") : NULL;
+	const char *mine = image_option();
 
 	if (components++ == 0) {
 		first = image == NULL ? NULL : strdup(image);
 		first_options = request.options;
 		return 0;
 	}
+	if (mine == NULL && has_container())
+		mine = srun_option("container");
 	if (mine == NULL)
 		mine = inherited;
 	if (strcmp(first == NULL ? "" : first, mine == NULL ? "" : mine) == 0 && first_options == request.options)
@@ -393,13 +421,17 @@ static int next_component(const char *image)
 int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 {
 	const char *image;
+	bool multi_prog;
 
 	(void)spank;
 	(void)ac;
 	(void)av;
 	if (!submits())
 		return 0;
-	image = image_option != NULL ? image_option : getenv(V_IMAGE);
+	unsetenv(V_GIVEN); /* it has been read */
+	image = image_option();
+	if (image == NULL)
+		image = getenv(V_IMAGE);
 	if (spank_context() == S_CTX_ALLOCATOR) {
 		/* A job that is submitted from inside of another is not of the other's image, unless it says so. */
 		unsetenv(V_OPTIONS);
@@ -426,13 +458,16 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		slurm_error("hpc3: --container needs an image, for instance qnib/gromacs:2021.5");
 		return -1;
 	}
+	multi_prog = srun_option_set("multi-prog");
+	if (multi_prog && spank_prepend_task_argv == NULL) {
+		slurm_error("hpc3: --multi-prog: in a container it needs Slurm 23.11 or later");
+		return -1;
+	}
 	if (ask(image) != 0)
 		return -1;
 	if (setenv(V_IMAGE, image, 1) != 0)
 		return -1;
-	if (srun_option_set("multi-prog"))
-		return setenv(V_MULTI_PROG, "1", 1);
-	return 0;
+	return multi_prog ? setenv(V_MULTI_PROG, "1", 1) : 0;
 }
 
 /* task_variable is the value of V_TASK for a command. */
@@ -458,7 +493,7 @@ int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
 	if (getenv(V_IMAGE) == NULL || getenv(V_MULTI_PROG) != NULL || components > 1)
 		return 0;
 	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1)
-		return 0; /* 20.11 does not show it here */
+		return 0; /* the nodes do it */
 	value = task_variable(argv[0]);
 	launcher = strdup(conf.launcher);
 	if (value == NULL || launcher == NULL || setenv(V_TASK, value, 1) != 0) {

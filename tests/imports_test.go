@@ -34,7 +34,7 @@ var plan = map[string][]string{
 	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault", "launcher/device", "probe"},
 	"launcher": {
 		"probe", "probe/facts", "launcher/fault", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
-		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/run",
+		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/device", "launcher/run",
 	},
 	"spank/submit": {"launcher", "launcher/fault", "launcher/option", "launcher/task"},
 	"cmd/progress": {"launcher"},

@@ -29,6 +29,9 @@ type cluster struct {
 // suites are Debian's, with the major version of their Slurm.
 var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 
+// oldSuite is the last whose Slurm, 20.11, has no --container of its own.
+const oldSuite, oldMajor = "bullseye", 20
+
 // newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf, "none" for no plugin; files are
 // more of its configuration, by name.
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
@@ -44,10 +47,7 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 		}
 	}
 	copyTo(t, binDir, bin)
-	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+c.headers(t, suite))
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("make plugin: %v\n%s", err, out)
-	}
+	c.buildPlugin(t, bin)
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(c.work, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -101,6 +101,21 @@ func (c *cluster) headers(t *testing.T, suite string) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root where the root's C library is older.
+func (c *cluster) buildPlugin(t *testing.T, bin string) {
+	t.Helper()
+	var build *exec.Cmd
+	if c.suite == oldSuite {
+		c.major = oldMajor
+		build = exec.Command("lab/plugin-in", script(t, "bullseye-root"), bin)
+	} else {
+		build = exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+c.headers(t, c.suite))
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the plugin: %v\n%s", err, out)
+	}
 }
 
 // givenPorts is the first port that no cluster of this process was given.
@@ -351,6 +366,7 @@ func TestSlurmInside(t *testing.T) {
 	t.Run("image as new as the node", func(t *testing.T) {
 		c := newCluster(t, "bookworm", "batch=container", files)
 		for _, row := range []slurmRow{
+			{name: "a step", text: `srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
 			{name: "steps of a batch script", text: site + job + `printf '#!/bin/bash\nhello\nsrun -n2 -N2 -w n1,n2 hello\nsqueue -h -o "job %%j"\n' | job -N2 -w n1,n2 --container=$IMAGE`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app\njob job.sh\nstate JobState=COMPLETED ExitCode=0:0 "},
 			{name: "options of the plugin", text: site + job + `printf '#!/bin/bash\nsrun --container-env=A=1 sh -c "echo \$A \$HPC3_IMAGE_REF"\n' | job --container=$IMAGE`, stdout: "1 127.0.0.1:.*\nstate JobState=COMPLETED ExitCode=0:0 "},
 			{name: "a job that a job submits", text: site + `srun --container=$IMAGE sh -c 'cd && sbatch -W -o inside.out --wrap="cat /etc/debian_version" >/dev/null && cat inside.out'`, stdout: `12\..*`},
