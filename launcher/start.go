@@ -59,10 +59,12 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	}
 	r.Clock.Done("engine", string(engine))
 	client, clientUser := r.slurmClient()
+	origin := provenance(c, contents)
+	r.tellSite(ctx, origin, engine)
 	return Start{Plan: run.Plan{
 		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
-		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(provenance(c, contents)), HostEnv: r.Host.Environ,
+		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
 		SquashFS: r.Option.SquashFS, Note: r.Note,

@@ -256,7 +256,7 @@ var slurmRows = []slurmRow{
 	{name: "a registry that does not answer", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello`, status: 125, stderr: `(?s)hpc3: the job is submitted all the same.*error\[network\].*pull_at.*exit code 125`},
 	{name: "one message for a step", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello 2>&1 | grep -c 'error\[network\]'`, stdout: "1"},
 	{name: "no library of the plugin", text: ownStack + `stack library=/no/such.so; srun echo fine; srun --container=$IMAGE hello`, stdout: "fine", status: 1, stderr: `hpc3: /no/such.so: cannot open`},
-	{name: "a plugstack.conf that is wrong", text: ownStack + `stack lanucher=/x; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: lanucher=/x: known are launcher=`},
+	{name: "a plugstack.conf that is wrong", text: ownStack + `stack color=red; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: color=red: known are launcher=`},
 	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
 }
 
@@ -361,7 +361,7 @@ func TestSlurmSettings(t *testing.T) {
 func TestSlurmInside(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
-	files := map[string]string{"site.toml": "slurm_client = true\n"}
+	files := map[string]string{"site.toml": "slurm_client = true\nslurm_comment = true\n"}
 	const site = "export HPC3_CONFIG=/lab/site.toml; "
 	t.Run("image as new as the node", func(t *testing.T) {
 		c := newCluster(t, "bookworm", "batch=container", files)
@@ -370,6 +370,8 @@ func TestSlurmInside(t *testing.T) {
 			{name: "steps of a batch script", text: site + job + `printf '#!/bin/bash\nhello\nsrun -n2 -N2 -w n1,n2 hello\nsqueue -h -o "job %%j"\n' | job -N2 -w n1,n2 --container=$IMAGE`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app\njob job.sh\nstate JobState=COMPLETED ExitCode=0:0 "},
 			{name: "options of the plugin", text: site + job + `printf '#!/bin/bash\nsrun --container-env=A=1 sh -c "echo \$A \$HPC3_IMAGE_REF"\n' | job --container=$IMAGE`, stdout: "1 127.0.0.1:.*\nstate JobState=COMPLETED ExitCode=0:0 "},
 			{name: "a job that a job submits", text: site + `srun --container=$IMAGE sh -c 'cd && sbatch -W -o inside.out --wrap="cat /etc/debian_version" >/dev/null && cat inside.out'`, stdout: `12\..*`},
+			{name: "the job's comment", text: site + `job=$(sbatch --parsable -o comment.out --container=$IMAGE --wrap="srun sleep 1"); while squeue -h | grep -q .; do sleep 0.2; done; scontrol -o show job $job | grep -o 'Comment=.*sha256:[0-9a-f]*'`, stdout: `Comment=hpc3 127.0.0.1:.*@sha256:[0-9a-f]+ linux/amd64 sha256:[0-9a-f]{64}`},
+			{name: "the user's comment", text: site + `job=$(sbatch --parsable -o comment.out --comment=mine --container=$IMAGE --wrap="srun true"); while squeue -h | grep -q .; do sleep 0.2; done; scontrol -o show job $job | grep -o 'Comment=[^ ]*'`, stdout: `Comment=mine`},
 			{name: "without the setting", text: `srun --container=$IMAGE srun hello`, status: 127},
 		} {
 			t.Run(row.name, func(t *testing.T) { c.check(t, row) })

@@ -22,11 +22,12 @@ import (
 // DefaultFile is where the site file stands unless HPC3_CONFIG names another.
 const DefaultFile = "/etc/hpc3/hpc3.toml"
 
-// Values of pull_at and unreachable.
+// Values of pull_at, unreachable and usage.
 const (
 	AtRun        = "run"
 	AtSubmission = "submit"
 	Refuse       = "error"
+	Syslog       = "syslog"
 )
 
 // maxFile bounds a settings file: the shipped one with every key is below 8 KiB.
@@ -51,6 +52,8 @@ type Site struct {
 	CPUFeatures      bool            `toml:"match_cpu_features"`
 	LabelMismatch    string          `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
 	PullAt           string          `toml:"pull_at"`        // when the image of a Slurm job is fetched: "run" (default) or "submit"
+	Usage            string          `toml:"usage"`          // where starts are recorded: "none" (default) or "syslog"
+	SlurmComment     bool            `toml:"slurm_comment"`  // a job's comment says what it runs
 	SlurmClient      bool            `toml:"slurm_client"`   // containers of Slurm's jobs have its client
 	Unreachable      string          `toml:"unreachable"`    // a registry, when such a job is submitted: "warn" (default) or "error"
 
@@ -102,6 +105,9 @@ func (s Site) check() error {
 	}
 	if !slices.Contains([]string{"", AtRun, AtSubmission}, s.PullAt) {
 		return fault.New(fault.Config, "%s: pull_at: %q is not one of run, submit", s.File, s.PullAt)
+	}
+	if !slices.Contains([]string{"", "none", Syslog}, s.Usage) {
+		return fault.New(fault.Config, "%s: usage: %q is not one of none, syslog", s.File, s.Usage)
 	}
 	if !slices.Contains([]string{"", "warn", Refuse}, s.Unreachable) {
 		return fault.New(fault.Config, "%s: unreachable: %q is not one of warn, error", s.File, s.Unreachable)

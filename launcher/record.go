@@ -1,0 +1,79 @@
+package launcher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/syslog"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/site"
+)
+
+// record is what the site is told of a start, where it wants to know.
+type record struct {
+	SchemaVersion int    `json:"schemaVersion"`
+	Image         string `json:"image"`
+	Index         string `json:"index,omitempty"`
+	Manifest      string `json:"manifest,omitempty"`
+	Variant       string `json:"variant,omitempty"`
+	Engine        string `json:"engine"`
+	Node          string `json:"node"`
+	UID           int    `json:"uid"`
+	Job           string `json:"job,omitempty"`
+	Step          string `json:"step,omitempty"`
+}
+
+// tellSite writes the site's usage record, and the comment of the job. Nothing that fails here keeps a command from starting.
+func (r *Road) tellSite(ctx context.Context, p convert.Provenance, engine option.Engine) {
+	getenv := r.Host.Getenv
+	if r.Site.Usage == site.Syslog && run.FirstOfNode(getenv) {
+		raw, err := json.Marshal(record{
+			SchemaVersion: 1, Image: p.Reference, Index: p.IndexDigest, Manifest: p.ManifestDigest, Variant: p.Variant, Engine: string(engine),
+			Node: r.Host.Name, UID: r.Host.UID, Job: getenv("SLURM_JOB_ID"), Step: getenv("SLURM_STEP_ID"),
+		})
+		if err == nil {
+			err = toSyslog(string(raw))
+		}
+		if err != nil {
+			r.note("usage: %v", err)
+		}
+	}
+	if job := getenv("SLURM_JOB_ID"); r.Site.SlurmComment && job != "" && getenv("SLURM_PROCID") == "0" {
+		if err := comment(ctx, job, "hpc3 "+p.Reference+" "+p.Variant+" "+p.ManifestDigest); err != nil {
+			r.note("slurm_comment: %v", err)
+		}
+	}
+}
+
+func toSyslog(text string) error {
+	w, err := syslog.New(syslog.LOG_INFO|syslog.LOG_USER, "hpc3-run")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return w.Info(text)
+}
+
+// commentLimit bounds what is asked of Slurm's controller.
+const commentLimit = 3 * time.Second
+
+// comment sets the comment of a job, unless the user has written one.
+func comment(ctx context.Context, job, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, commentLimit)
+	defer cancel()
+	shown, err := exec.CommandContext(ctx, "scontrol", "-o", "show", "job", job).Output()
+	if err != nil {
+		return err
+	}
+	_, old, has := bytes.Cut(shown, []byte(" Comment="))
+	if has && !strings.HasPrefix(string(old), "hpc3 ") {
+		return nil
+	}
+	return exec.CommandContext(ctx, "scontrol", "update", "JobId="+job, "Comment="+text).Run()
+}
