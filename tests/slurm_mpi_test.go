@@ -28,10 +28,11 @@ const inContainer = `--container=oci:/lab/mpi --container-entrypoint=none `
 
 // mpiRow is a program of MPI that is started.
 type mpiRow struct {
-	name   string
-	plugin string // of Slurm, that must be there
-	nodes  int
-	text   string
+	name    string
+	program string // that the node must have; "" for none
+	plugin  string // of Slurm, that must be there
+	nodes   int
+	text    string
 }
 
 var mpiRows = []mpiRow{
@@ -41,7 +42,7 @@ var mpiRows = []mpiRow{
 	{name: "MPICH by PMI2 on a node", plugin: "pmi2", nodes: 1, text: ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
 	{name: "MPICH by PMI2", plugin: "pmi2", nodes: 2, text: mpichApart + ranksOn(2, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
 	// The node's mpirun is of the suite, 4.1, 5.0 or 6.0; it has srun start its daemon on each node.
-	{name: "the node's mpirun", nodes: 2, text: openMPIApart + `PATH=$PATH:/lab/bin ` + ranksOn(2, "salloc -Q") +
+	{name: "the node's mpirun", program: "mpirun", nodes: 2, text: openMPIApart + `PATH=$PATH:/lab/bin ` + ranksOn(2, "salloc -Q") +
 		`mpirun hpc3-run -q --container-entrypoint none oci:/lab/mpi ranks-openmpi`},
 	{name: "the node's Open MPI is elsewhere", plugin: "pmix", nodes: 1, text: `OPAL_PREFIX=/no/such ` +
 		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
@@ -67,6 +68,9 @@ func (c *cluster) ranksOf(t *testing.T, rows []mpiRow) {
 		t.Run(row.name, func(t *testing.T) {
 			if row.plugin != "" && !slices.Contains(plugins, row.plugin) {
 				t.Skipf("this suite's Slurm has no %s: %s", row.plugin, plugins)
+			}
+			if row.program != "" && c.run(t, "command -v "+row.program).status != 0 {
+				t.Skipf("this suite's root has no %s", row.program)
 			}
 			c.world(t, row.text, row.nodes)
 		})

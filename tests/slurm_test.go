@@ -308,6 +308,7 @@ func (c *cluster) check(t *testing.T, row slurmRow) {
 func TestSlurmWithoutPlugin(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	t.Parallel()
 	example, err := os.ReadFile("../etc/slurm/oci.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -336,6 +337,7 @@ func TestSlurmWithoutPlugin(t *testing.T) {
 func TestSlurmSettings(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	t.Parallel()
 	c := newCluster(t, "trixie", "batch=container prefix=hpc3", map[string]string{
 		"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
 	})
@@ -361,6 +363,7 @@ func TestSlurmSettings(t *testing.T) {
 func TestSlurmInside(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	t.Parallel()
 	files := map[string]string{"site.toml": "slurm_client = true\nslurm_comment = true\n"}
 	const site = "export HPC3_CONFIG=/lab/site.toml; "
 	t.Run("image as new as the node", func(t *testing.T) {
@@ -399,6 +402,7 @@ srun --container=$IMAGE bash water.sh >/dev/null 2>&1
 func TestSlurmGROMACS(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
+	t.Parallel()
 	c := newCluster(t, "trixie", "", nil)
 	c.image = serve(t, script(t, "../demo/image"), filepath.Join(c.work, "demo-registry"))
 	c.check(t, slurmRow{text: `srun --container=$IMAGE gmx -version | grep -c '^GROMACS version'`, stdout: "1"})
