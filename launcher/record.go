@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/syslog"
 	"os/exec"
 	"strings"
@@ -56,8 +57,7 @@ func toSyslog(text string) error {
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	return w.Info(text)
+	return errors.Join(w.Info(text), w.Close())
 }
 
 // commentLimit bounds what is asked of Slurm's controller.

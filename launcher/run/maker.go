@@ -42,10 +42,12 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespace
 		return nil, answer{}, err
 	}
 	a, err := unpackAnswer(raw)
-	if err != nil || a.failed != nil {
-		return nil, a, errors.Join(err, a.failed)
-	}
-	if len(fds) != 3 {
+	switch {
+	case err != nil:
+		return nil, a, err
+	case a.failed != nil:
+		return nil, a, a.failed
+	case len(fds) != 3:
 		return nil, a, errors.New("no namespaces came")
 	}
 	return &namespaces{mount: fds[1], user: fds[2]}, a, nil

@@ -60,7 +60,9 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 	}
 	c := &collector{s: s, root: root, opt: opt, now: time.Now()}
 	c.temporaries()
-	c.words()
+	if !opt.DryRun {
+		s.forget(root)
+	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"os"
 	"path"
 	"slices"
@@ -76,7 +77,7 @@ const agreeAge = time.Hour
 // Agree keeps what the first process says under a name, and returns it to all that say something under the same name, on any node that shares the
 // directory.
 func (s *Store) Agree(name, mine string) (theirs string, err error) {
-	root, err := s.ready(dirTmp, dirWords)
+	root, err := s.words()
 	if err != nil {
 		return "", err
 	}
@@ -106,7 +107,7 @@ func (s *Store) Agree(name, mine string) (theirs string, err error) {
 
 // First tells whether nobody has asked for these words before, on any node that shares the directory.
 func (s *Store) First(words string) (bool, error) {
-	root, err := s.ready(dirWords)
+	root, err := s.words()
 	if err != nil {
 		return false, err
 	}
@@ -121,13 +122,24 @@ func (s *Store) First(words string) (bool, error) {
 	return true, f.Close()
 }
 
-// words removes old ones.
-func (c *collector) words() {
-	entries, err := c.s.entries(c.root, dirWords)
+// words opens the room for another word. One in sweepWords clears it of old ones, so that it needs no collection.
+func (s *Store) words() (*os.Root, error) {
+	root, err := s.ready(dirTmp, dirWords)
+	if err == nil && mathrand.IntN(sweepWords) == 0 {
+		s.forget(root)
+	}
+	return root, err
+}
+
+const sweepWords = 32
+
+// forget removes old words.
+func (s *Store) forget(root *os.Root) {
+	entries, err := s.entries(root, dirWords)
 	for _, e := range entries {
 		info, infoErr := e.Info()
-		if err == nil && infoErr == nil && !c.opt.DryRun && c.now.Sub(info.ModTime()) > wordAge {
-			_ = c.root.Remove(path.Join(dirWords, e.Name()))
+		if err == nil && infoErr == nil && time.Since(info.ModTime()) > wordAge {
+			_ = root.Remove(path.Join(dirWords, e.Name()))
 		}
 	}
 }
