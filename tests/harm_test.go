@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -53,7 +54,10 @@ func (c cache) whole(t *testing.T, want []byte) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the SIF has %d bytes, %v, and not the %d of an undisturbed conversion", len(got), err, len(want))
 	}
-	if left, err := os.ReadDir(filepath.Join(c.dir, "tmp")); err != nil || len(left) > 0 {
+	left, err := os.ReadDir(filepath.Join(c.dir, "tmp"))
+	// Small files are written without a lock, so that nobody can tell at once whether their writer was killed: they go after a day.
+	left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), "small.") })
+	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)
 	}
 }
