@@ -32,15 +32,7 @@ func TestSlurmOld(t *testing.T) {
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
 	t.Parallel() // it waits more than it works
 	c := newCluster(t, oldSuite, "", nil)
-	for _, row := range append(oldRows, slurmRows...) {
-		t.Run(row.name, func(t *testing.T) {
-			if c.major < row.from {
-				t.Skipf("Slurm %d cannot", c.major)
-			}
-			c.check(t, row)
-		})
-	}
-	c.idle(t)
+	c.rows(t, append(oldRows, slurmRows...))
 	t.Run("ranks", c.ranks)
 	t.Run("lives", c.lives)
 }

@@ -268,20 +268,26 @@ func TestSlurm(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			c := newCluster(t, suite, "", nil)
-			for _, row := range slurmRows {
-				t.Run(row.name, func(t *testing.T) {
-					if c.major < row.from {
-						t.Skipf("Slurm %d cannot", c.major)
-					}
-					c.check(t, row)
-				})
-			}
-			c.idle(t)
+			c.rows(t, slurmRows)
 			t.Run("ranks", c.ranks)
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)
 		})
 	}
+}
+
+// rows runs those that this Slurm can. Afterwards every node is idle.
+func (c *cluster) rows(t *testing.T, rows []slurmRow) {
+	t.Helper()
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			if c.major < row.from {
+				t.Skipf("Slurm %d cannot", c.major)
+			}
+			c.check(t, row)
+		})
+	}
+	c.idle(t)
 }
 
 func (c *cluster) check(t *testing.T, row slurmRow) {

@@ -94,7 +94,7 @@ type walker struct {
 	clock          *launcher.Clock
 	teller         *progress.Teller
 	stdout, stderr io.Writer
-	asked, told    bool // asked: whether it is known that another task of the step prints the same error; told: whether one does
+	task           *launcher.Road // of a task of a step, once it is known
 }
 
 func (w *walker) action(c *cli.Context) error {

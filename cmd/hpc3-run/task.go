@@ -55,18 +55,10 @@ func (w *walker) startTask(t task.Task) error {
 	if t.Digest != "" {
 		image += "@" + t.Digest
 	}
+	w.task = road
 	err = w.start(road, image, t.Command)
-	if err == nil {
-		return nil
-	}
-	class, _, _ := fault.Of(err, fault.Engine)
-	if class == fault.Network {
-		err = fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
-	}
-	if step := task.Step(os.Getenv); step != "" && slices.Contains(everywhere, class) {
-		first, noCache := road.First(step + "\n" + err.Error())
-		w.told = noCache == nil && !first
-		w.asked = noCache == nil
+	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
+		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
 	}
 	return err
 }
@@ -87,10 +79,14 @@ var everywhere = []fault.Class{ //nolint:gochecknoglobals // a constant list
 
 // toldByAnother tells whether another task of the step prints the same error.
 func (w *walker) toldByAnother(err error) bool {
-	if w.asked {
-		return w.told
+	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(everywhere, class) {
+		return false
+	}
+	if step := task.Step(os.Getenv); step != "" && w.task != nil {
+		if first, noCache := w.task.First(step + "\n" + err.Error()); noCache == nil {
+			return !first
+		}
 	}
 	local := os.Getenv("SLURM_LOCALID")
-	class, _, _ := fault.Of(err, fault.Engine)
-	return local != "" && local != "0" && slices.Contains(everywhere, class)
+	return local != "" && local != "0"
 }

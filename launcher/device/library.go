@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,11 +24,7 @@ func (a *Ask) libraries(f *Found, names []string) {
 	if !ok {
 		return
 	}
-	var sonames []string
-	for soname := range found {
-		sonames = append(sonames, soname)
-	}
-	slices.Sort(sonames)
+	sonames := slices.Sorted(maps.Keys(found))
 	var files []string
 	for _, soname := range sonames {
 		f.Mounts = append(f.Mounts, Mount{Source: a.at(found[soname]), Target: path.Join(libc.Dir, soname), ReadOnly: true})
@@ -54,29 +51,47 @@ func (a *Ask) loader(f *Found) (Libc, bool) {
 // find returns the paths of libraries by soname: by the node's loader, else in its directories.
 func (a *Ask) find(names []string) map[string]string {
 	found := map[string]string{}
-	all, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
-	if err == nil {
-		for soname, file := range all {
-			if isLibrary(soname, names) && a.exists(file) {
-				found[soname] = "/" + file
-			}
+	for soname, file := range a.known() {
+		if isLibrary(soname, names) && a.exists(file) {
+			found[soname] = file
 		}
 	}
 	if len(found) > 0 {
 		return found
 	}
-	for _, dir := range probe.LibraryDirs(a.Arch) {
+	for _, dir := range a.libraryDirs() {
 		for _, sub := range []string{"", "/nvidia", "/nvidia/current"} {
 			files, _ := filepath.Glob(a.at(dir + sub + "/lib*.so*")) // sorted; the pattern is well formed
 			for _, file := range files {
 				soname := path.Base(file)
 				if _, dup := found[soname]; !dup && isLibrary(soname, names) {
-					found[soname] = path.Join("/", dir+sub, soname)
+					found[soname] = path.Join(dir+sub, soname)
 				}
 			}
 		}
 	}
 	return found
+}
+
+// known is what the node's loader knows: paths by soname.
+func (a *Ask) known() map[string]string {
+	all := map[string]string{}
+	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
+	if err == nil {
+		for soname, file := range found {
+			all[soname] = "/" + file
+		}
+	}
+	return all
+}
+
+// libraryDirs are those of the node's loader, absolute.
+func (a *Ask) libraryDirs() []string {
+	var dirs []string
+	for _, dir := range probe.LibraryDirs(a.Arch) {
+		dirs = append(dirs, "/"+dir)
+	}
+	return dirs
 }
 
 // foresee warns of files that ask more of glibc than the image has: the image's programs would fail at loading them. It tells whether all is well.

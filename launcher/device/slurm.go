@@ -2,13 +2,11 @@ package device
 
 import (
 	"debug/elf"
-	"os"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/hpc3-project/hpc3/probe"
 )
 
 // Client is what belongs to Slurm's client on a node beside its programs, where the site lets containers have it. The munge socket is
@@ -62,7 +60,7 @@ func (a *Ask) slurm(f *Found) {
 	for _, p := range append(n.dirs, a.Client.Files...) {
 		f.client(a, p, p)
 	}
-	for _, soname := range sortedKeys(n.libraries) {
+	for _, soname := range slices.Sorted(maps.Keys(n.libraries)) {
 		if at := path.Join(libc.Dir, soname); a.ImageHas == nil || !a.ImageHas(at) {
 			f.client(a, n.libraries[soname], at)
 		}
@@ -165,34 +163,4 @@ func (n *needed) resolve(soname string, places []string) {
 		n.libraries[soname] = file
 		n.add(file)
 	}
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// libraryDirs are those of the node's loader, absolute.
-func (a *Ask) libraryDirs() []string {
-	var dirs []string
-	for _, dir := range probe.LibraryDirs(a.Arch) {
-		dirs = append(dirs, "/"+dir)
-	}
-	return dirs
-}
-
-// known is what the node's loader knows, by soname.
-func (a *Ask) known() map[string]string {
-	all := map[string]string{}
-	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
-	if err == nil {
-		for soname, file := range found {
-			all[soname] = "/" + file
-		}
-	}
-	return all
 }

@@ -33,6 +33,15 @@
 	SHLL $14, free; \
 	ORL free, to
 
+#define FORK \
+	MOVL $SYS_clone, AX; \
+	MOVL $SIGCHLD, DI; \
+	XORL SI, SI; \
+	XORL DX, DX; \
+	XORL R10, R10; \
+	XORL R8, R8; \
+	SYSCALL
+
 #define POPULATE(from, to, how) \
 	LEAQ from, DI; \
 	ANDQ $~0xfff, DI; \
@@ -146,23 +155,11 @@ serve:
 	MOVQ 16(SP), R12             // argv[1]
 	TESTQ R12, R12
 	JZ   start
-	MOVL $SYS_clone, AX
-	MOVL $SIGCHLD, DI
-	XORL SI, SI
-	XORL DX, DX
-	XORL R10, R10
-	XORL R8, R8
-	SYSCALL
+	FORK
 	TESTQ AX, AX
 	JLT  end
 	JEQ  start                   // the file server
-	MOVL $SYS_clone, AX
-	MOVL $SIGCHLD, DI
-	XORL SI, SI
-	XORL DX, DX
-	XORL R10, R10
-	XORL R8, R8
-	SYSCALL
+	FORK
 	TESTQ AX, AX
 	JEQ  maker
 

@@ -28,6 +28,15 @@
 	AND  $0x7f, free; \
 	ORR  free<<14, to
 
+#define FORK \
+	MOVD $SIGCHLD, R0; \
+	MOVD $0, R1; \
+	MOVD $0, R2; \
+	MOVD $0, R3; \
+	MOVD $0, R4; \
+	MOVD $SYS_clone, R8; \
+	SVC
+
 #define POPULATE(from, to, how) \
 	MOVD $from, R0; \
 	AND  $~0xffff, R0; \
@@ -144,23 +153,11 @@ failed:
 serve:
 	MOVD 16(RSP), R9              // argv[1]
 	CBZ  R9, start
-	MOVD $SIGCHLD, R0
-	MOVD $0, R1
-	MOVD $0, R2
-	MOVD $0, R3
-	MOVD $0, R4
-	MOVD $SYS_clone, R8
-	SVC
+	FORK
 	CMP  $0, R0
 	BLT  end
 	BEQ  start                    // the file server
-	MOVD $SIGCHLD, R0
-	MOVD $0, R1
-	MOVD $0, R2
-	MOVD $0, R3
-	MOVD $0, R4
-	MOVD $SYS_clone, R8
-	SVC
+	FORK
 	CBZ  R0, maker
 
 end:

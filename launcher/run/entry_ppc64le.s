@@ -30,6 +30,14 @@
 	SLD  $14, free; \
 	OR   free, to
 
+#define FORK \
+	MOVD $SIGCHLD, R3; \
+	MOVD $0, R4; \
+	MOVD $0, R5; \
+	MOVD $0, R6; \
+	MOVD $0, R7; \
+	SYSCALL $SYS_clone
+
 #define POPULATE(from, to, how) \
 	MOVD $from, R3; \
 	ANDCC $~0xffff, R3; \
@@ -154,21 +162,11 @@ serve:
 	MOVD 16(R1), R14               // argv[1]
 	CMP  R14, $0
 	BEQ  start
-	MOVD $SIGCHLD, R3
-	MOVD $0, R4
-	MOVD $0, R5
-	MOVD $0, R6
-	MOVD $0, R7
-	SYSCALL $SYS_clone
+	FORK
 	BVS  failure
 	CMP  R3, $0
 	BEQ  start                     // the file server
-	MOVD $SIGCHLD, R3
-	MOVD $0, R4
-	MOVD $0, R5
-	MOVD $0, R6
-	MOVD $0, R7
-	SYSCALL $SYS_clone
+	FORK
 	BVS  failure
 	CMP  R3, $0
 	BEQ  maker

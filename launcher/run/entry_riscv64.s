@@ -30,6 +30,15 @@
 	SLL  $14, free; \
 	OR   free, to
 
+#define FORK \
+	MOV  $SIGCHLD, A0; \
+	MOV  $0, A1; \
+	MOV  $0, A2; \
+	MOV  $0, A3; \
+	MOV  $0, A4; \
+	MOV  $SYS_clone, A7; \
+	ECALL
+
 #define POPULATE(from, to, how) \
 	MOV  $from, A0; \
 	AND  $~0xffff, A0; \
@@ -151,22 +160,10 @@ failed:
 serve:
 	MOV  16(X2), X18              // argv[1]
 	BEQZ X18, start
-	MOV  $SIGCHLD, A0
-	MOV  $0, A1
-	MOV  $0, A2
-	MOV  $0, A3
-	MOV  $0, A4
-	MOV  $SYS_clone, A7
-	ECALL
+	FORK
 	BLT  A0, ZERO, end
 	BEQZ A0, start                // the file server
-	MOV  $SIGCHLD, A0
-	MOV  $0, A1
-	MOV  $0, A2
-	MOV  $0, A3
-	MOV  $0, A4
-	MOV  $SYS_clone, A7
-	ECALL
+	FORK
 	BEQZ A0, maker
 
 end:
