@@ -18,18 +18,19 @@ func (p *prober) fabric() {
 			found = append(found, kind)
 		}
 	}
-	if len(p.list("sys/class/cxi")) > 0 || p.hasDevice("cxi") {
+	devices := p.list("dev")
+	if len(p.list("sys/class/cxi")) > 0 || hasDevice(devices, "cxi") {
 		found = append(found, "cxi")
 	}
-	if p.hasDevice("hfi1_") {
+	if hasDevice(devices, "hfi1_") {
 		found = append(found, "opa")
 	}
 	p.node.Fabric = sorted(found)
 }
 
-// hasDevice reports whether /dev holds a device prefix0, prefix1 …
-func (p *prober) hasDevice(prefix string) bool {
-	for _, name := range p.list("dev") {
+// hasDevice reports whether one of the devices is called prefix0, prefix1 …
+func hasDevice(devices []string, prefix string) bool {
+	for _, name := range devices {
 		number, ok := strings.CutPrefix(name, prefix)
 		if ok && number != "" && strings.Trim(number, "0123456789") == "" {
 			return true

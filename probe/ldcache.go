@@ -13,26 +13,22 @@ const maxCache = 16 << 20
 
 // cachedLibraries returns where the dynamic linker finds MPI libraries, by soname and relative to the root.
 func (p *prober) cachedLibraries() (map[string]string, error) {
-	all, err := Libraries(p.fsys, p.node.Arch)
-	if err != nil {
-		return nil, err
-	}
-	found := map[string]string{}
-	for soname := range implementations() {
-		if name, ok := all[soname]; ok {
-			found[soname] = name
-		}
-	}
-	return found, nil
+	known := implementations()
+	return Libraries(p.fsys, p.node.Arch, func(soname string) bool { return known[soname] != "" })
 }
 
-// Libraries returns where the dynamic linker of a root finds libraries of an architecture, by soname and relative to the root.
-func Libraries(fsys fs.FS, arch string) (map[string]string, error) {
-	raw, err := readFile(fsys, "etc/ld.so.cache", maxCache)
+// Libraries returns where the dynamic linker of a root finds the libraries of an architecture that are wanted, by soname and
+// relative to the root; nil wants all.
+func Libraries(fsys fs.FS, arch string, wanted func(soname string) bool) (map[string]string, error) {
+	f, err := fsys.Open("etc/ld.so.cache")
 	if err != nil {
 		return nil, err
 	}
-	return parseCache([]byte(raw), cacheFlags(arch))
+	raw, err := readBytes(f, maxCache)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return parseCache(raw, cacheFlags(arch), wanted)
 }
 
 // cacheFlags returns how ld.so.cache marks the libraries of an architecture (glibc, sysdeps/generic/ldconfig.h); 0 where all are taken.
@@ -52,8 +48,8 @@ func cacheFlags(arch string) uint32 {
 var errCache = errors.New("etc/ld.so.cache is malformed")
 
 // parseCache reads ld.so.cache in the format of glibc 2.2 and later: paths, relative to the root, by soname; of equal sonames the
-// first. Offsets count from the magic, before which an older format may stand.
-func parseCache(raw []byte, flags uint32) (map[string]string, error) {
+// first. wanted says which; nil: all. Offsets count from the magic, before which an older format may stand.
+func parseCache(raw []byte, flags uint32, wanted func(soname string) bool) (map[string]string, error) {
 	const header, entry = 48, 24
 	start := bytes.Index(raw, []byte("glibc-ld.so.cache1.1"))
 	if start < 0 || len(raw)-start < header {
@@ -64,7 +60,7 @@ func parseCache(raw []byte, flags uint32) (map[string]string, error) {
 	if uint64(count)*entry > uint64(len(raw)-header) {
 		return nil, errCache
 	}
-	paths := make(map[string]string, count)
+	paths := map[string]string{}
 	for i := range int(count) {
 		e := raw[header+i*entry:]
 		if flags != 0 && binary.LittleEndian.Uint32(e) != flags {
@@ -72,27 +68,24 @@ func parseCache(raw []byte, flags uint32) (map[string]string, error) {
 		}
 		soname, ok1 := textAt(raw, binary.LittleEndian.Uint32(e[4:]))
 		name, ok2 := textAt(raw, binary.LittleEndian.Uint32(e[8:]))
-		if !ok1 || !ok2 || !path.IsAbs(name) {
+		if !ok1 || !ok2 || !bytes.HasPrefix(name, []byte("/")) {
 			return nil, errCache
 		}
-		if _, dup := paths[soname]; !dup {
-			paths[soname] = path.Clean(name)[1:]
+		if _, dup := paths[string(soname)]; !dup && (wanted == nil || wanted(string(soname))) {
+			paths[string(soname)] = path.Clean(string(name))[1:]
 		}
 	}
 	return paths, nil
 }
 
 // textAt returns the text that ends with a NUL at an offset.
-func textAt(raw []byte, offset uint32) (string, bool) {
+func textAt(raw []byte, offset uint32) ([]byte, bool) {
 	const longest = 4096 // PATH_MAX
 	if uint64(offset) >= uint64(len(raw)) {
-		return "", false
+		return nil, false
 	}
 	rest := raw[offset:]
 	rest = rest[:min(len(rest), longest)]
 	end := bytes.IndexByte(rest, 0)
-	if end < 0 {
-		return "", false
-	}
-	return string(rest[:end]), true
+	return rest[:max(end, 0)], end >= 0
 }

@@ -258,11 +258,11 @@ func TestGfxName(t *testing.T) {
 }
 
 func TestLibraryCache(t *testing.T) {
-	got, err := parseCache(append([]byte("ld.so-1.7.0\x00older format before it"), cacheOf(0x0303, "libmpi.so.12", "/usr/lib/../lib64/libmpi.so.12")...), 0x0303)
+	got, err := parseCache(append([]byte("ld.so-1.7.0\x00older format before it"), cacheOf(0x0303, "libmpi.so.12", "/usr/lib/../lib64/libmpi.so.12")...), 0x0303, nil)
 	if diff := cmp.Diff(map[string]string{"libmpi.so.12": "usr/lib64/libmpi.so.12"}, got); err != nil || diff != "" {
 		t.Errorf("parseCache() error %v (-want +got):\n%s", err, diff)
 	}
-	if got, err := parseCache(cacheOf(0x0003, "libmpi.so.12", "/lib/libmpi.so.12"), 0x0303); err != nil || len(got) != 0 {
+	if got, err := parseCache(cacheOf(0x0003, "libmpi.so.12", "/lib/libmpi.so.12"), 0x0303, nil); err != nil || len(got) != 0 {
 		t.Errorf("a library of 32 bits: %v, %v", got, err)
 	}
 	for name, raw := range map[string][]byte{
@@ -272,7 +272,7 @@ func TestLibraryCache(t *testing.T) {
 		"relative path":         cacheOf(0x0303, "libmpi.so.12", "lib/libmpi.so.12"),
 		"offset beyond the end": cacheOf(0x0303, "libmpi.so.12", "/lib/libmpi.so.12")[:72],
 	} {
-		if got, err := parseCache(raw, 0x0303); err == nil {
+		if got, err := parseCache(raw, 0x0303, nil); err == nil {
 			t.Errorf("%s: parseCache() = %v, want an error", name, got)
 		}
 	}

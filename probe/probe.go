@@ -152,8 +152,28 @@ func readFile(fsys fs.FS, name string, limit int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	raw, err := io.ReadAll(io.LimitReader(f, limit))
+	raw, err := readBytes(f, limit)
 	return string(raw), errors.Join(err, f.Close())
+}
+
+func readBytes(f fs.File, limit int64) ([]byte, error) {
+	size := int64(512) // files of /proc tell none
+	if info, err := f.Stat(); err == nil {
+		size = min(max(size, info.Size()+1), limit)
+	}
+	raw := make([]byte, 0, size)
+	for {
+		n, err := f.Read(raw[len(raw):min(int64(cap(raw)), limit)])
+		raw = raw[:len(raw)+n]
+		switch {
+		case errors.Is(err, io.EOF), err == nil && int64(len(raw)) == limit:
+			return raw, nil
+		case err != nil:
+			return raw, err
+		case len(raw) == cap(raw):
+			raw = slices.Grow(raw, len(raw))
+		}
+	}
 }
 
 // readCPUInfo returns /proc/cpuinfo up to the end of its first block; that of ARM whole, since its cores may differ. To write the block

@@ -112,9 +112,9 @@ func (p processor) fit(aside set) facts.Target {
 // candidates returns the targets of which the CPU has all features, those set aside excepted.
 func (p processor) candidates(aside set) []facts.Target {
 	var fitting []facts.Target
-	for _, name := range facts.Targets() {
+	for _, name := range facts.Family(p.family) {
 		t, _ := facts.LookupTarget(name)
-		if t.Root() == p.family && p.fits(t, aside) {
+		if p.fits(t, aside) {
 			fitting = append(fitting, t)
 		}
 	}

@@ -286,6 +286,6 @@ func FuzzLibraryCache(f *testing.F) {
 	f.Add([]byte("glibc-ld.so.cache1.1"))
 	f.Add(cacheOf(0x0303, "libmpi.so.40", "/usr/lib/libmpi.so.40"))
 	f.Fuzz(func(_ *testing.T, raw []byte) {
-		_, _ = parseCache(raw, 0x0303) // must not panic
+		_, _ = parseCache(raw, 0x0303, nil) // must not panic
 	})
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -67,29 +70,69 @@ var switches = []string{ //nolint:gochecknoglobals // a constant list
 	"quiet", "verbose", "debug",
 }
 
+// given is what the command line says of an option. cli's own kinds split a flag's names by a regular expression at each question
+// about any of them, which took an eighth of hpc3-run's whole time.
+type given struct {
+	isSwitch bool
+	values   []string
+}
+
+func (g *given) String() string { return strings.Join(g.values, " ") }
+
+// IsBoolFlag tells Go's flag package that the option stands alone.
+func (g *given) IsBoolFlag() bool { return g.isSwitch }
+
+func (g *given) Set(value string) error {
+	if g.isSwitch {
+		yes, err := strconv.ParseBool(value)
+		if err != nil {
+			return errNoSwitch
+		}
+		value = strconv.FormatBool(yes)
+	}
+	g.values = append(g.values, value)
+	return nil
+}
+
+var errNoSwitch = errors.New("neither true nor false")
+
+// on tells whether a switch is given; the last one counts.
+func (g *given) on() bool { return len(g.values) > 0 && g.values[len(g.values)-1] == "true" }
+
+// flagName is one name of an option, for cli.
+type flagName struct {
+	*given
+	name string
+}
+
+func (f flagName) Names() []string { return []string{f.name} }
+func (f flagName) IsSet() bool     { return len(f.values) > 0 }
+
+func (f flagName) Apply(set *flag.FlagSet) error {
+	set.Var(f.given, f.name, "")
+	return nil
+}
+
 func (w *walker) app() *cli.App {
 	cli.HelpPrinter = func(out io.Writer, _ string, _ any) { fmt.Fprint(out, usage) }
-	app := &cli.App{
-		Name: name, HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
-		Writer: w.stdout, ErrWriter: w.stderr, Action: w.action,
-		Flags:          []cli.Flag{&cli.BoolFlag{Name: "version"}},
+	w.given = make(map[string]*given, len(option.Names))
+	flags := []cli.Flag{flagName{&w.version, "version"}}
+	for _, n := range option.Names {
+		g := &given{isSwitch: slices.Contains(switches, n)}
+		w.given[n] = g
+		flags = append(flags, flagName{g, n})
+		if s := short[n]; s != "" {
+			flags = append(flags, flagName{g, s})
+		}
+	}
+	return &cli.App{
+		Name: name, HideHelpCommand: true, HideVersion: true,
+		Writer: w.stdout, ErrWriter: w.stderr, Action: w.action, Flags: flags,
 		ExitErrHandler: func(*cli.Context, error) {}, // the default exits inside Run
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return fault.New(fault.Usage, "%s", usageText(err)).Hint("see %s --help", name)
 		},
 	}
-	for _, n := range option.Names {
-		var aliases []string
-		if s := short[n]; s != "" {
-			aliases = []string{s}
-		}
-		if slices.Contains(switches, n) {
-			app.Flags = append(app.Flags, &cli.BoolFlag{Name: n, Aliases: aliases})
-			continue
-		}
-		app.Flags = append(app.Flags, &cli.StringSliceFlag{Name: n, Aliases: aliases, KeepSpace: true})
-	}
-	return app
 }
 
 // usageText turns the words of Go's flag package into ours: it names options with a single dash.
@@ -100,6 +143,11 @@ func usageText(err error) string {
 	}
 	if n, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return "the option " + dashed(n) + " needs a value"
+	}
+	if rest, ok := strings.CutPrefix(text, "invalid boolean value "); ok {
+		if value, n, ok := strings.Cut(strings.TrimSuffix(rest, ": "+errNoSwitch.Error()), " for -"); ok {
+			return "the option " + dashed(n) + " is given or not, or true or false, not " + value
+		}
 	}
 	return text
 }
@@ -113,15 +161,12 @@ func dashed(n string) string {
 }
 
 // settings reads the flags once. Of an option given twice the last counts, but for the lists.
-func settings(c *cli.Context) (option.Settings, error) {
+func (w *walker) settings() (option.Settings, error) {
 	var s option.Settings
 	for _, n := range option.Names {
-		if !c.IsSet(n) {
-			continue
-		}
-		values := c.StringSlice(n)
-		if slices.Contains(switches, n) {
-			values = []string{fmt.Sprint(c.Bool(n))}
+		values := w.given[n].values
+		if w.given[n].isSwitch {
+			values = values[max(0, len(values)-1):]
 		}
 		for _, v := range values {
 			if err := s.Set(n, v); err != nil {
@@ -135,7 +180,7 @@ func settings(c *cli.Context) (option.Settings, error) {
 		{"container-share", "no-container-share"},
 		{"quiet", "verbose"},
 	} {
-		if c.Bool(pair[0]) && c.Bool(pair[1]) {
+		if w.given[pair[0]].on() && w.given[pair[1]].on() {
 			return s, fault.New(fault.Usage, "both --%s and --%s are given", pair[0], pair[1]).Hint("leave one out")
 		}
 	}

@@ -63,7 +63,7 @@ func (i interrupted) Error() string { return i.signal.String() }
 
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
 func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io.Writer) int {
-	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr}
+	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
 	t, isTask, err := ociTask(args)
 	if !isTask {
 		t, isTask, err = task.Find(os.Getenv, args)
@@ -95,14 +95,16 @@ type walker struct {
 	teller         *progress.Teller
 	stdout, stderr io.Writer
 	task           *launcher.Road // of a task of a step, once it is known
+	version        given
+	given          map[string]*given // the options, by name
 }
 
 func (w *walker) action(c *cli.Context) error {
-	if c.Bool("version") {
+	if w.version.on() {
 		fmt.Fprintln(w.stdout, name, version)
 		return nil
 	}
-	line, err := settings(c)
+	line, err := w.settings()
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (a *Ask) find(names []string) map[string]string {
 // known is what the node's loader knows: paths by soname.
 func (a *Ask) known() map[string]string {
 	all := map[string]string{}
-	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch)
+	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch, nil)
 	if err == nil {
 		for soname, file := range found {
 			all[soname] = "/" + file

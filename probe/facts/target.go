@@ -18,20 +18,47 @@ type Target struct {
 	Part       string   // ARM part number as /proc/cpuinfo prints it, "0xd0c"; empty where unknown and elsewhere
 }
 
-// targets reads the table on first use: a launcher that needs no target does not pay for it.
-//
+// book is the table, of which a line is read when it is asked for: a node needs its own family's, a launcher often none.
+type book struct {
+	lines map[string]string // by name
+
+	mu   sync.Mutex
+	read map[string]Target
+}
+
 //nolint:gochecknoglobals // constant once read
-var targets = sync.OnceValue(func() map[string]Target {
-	all := make(map[string]Target, strings.Count(table, "\n")+strings.Count(later, "\n")+2)
-	for line := range strings.SplitSeq(table+"\n"+later, "\n") {
-		t := parseTarget(line, all)
-		all[t.Name] = t
+var targets = sync.OnceValue(func() *book {
+	b := &book{lines: make(map[string]string, strings.Count(table, "\n")+strings.Count(later, "\n")+2), read: map[string]Target{}}
+	for _, text := range []string{table, later} {
+		for line := range strings.SplitSeq(text, "\n") {
+			name, _, _ := strings.Cut(line, "|")
+			b.lines[name] = line
+		}
 	}
-	return all
+	return b
 })
 
-// parseTarget reads a line of the table; above holds what stands before it.
-func parseTarget(line string, above map[string]Target) Target {
+func (b *book) target(name string) (Target, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.find(name)
+}
+
+func (b *book) find(name string) (Target, bool) {
+	if t, ok := b.read[name]; ok {
+		return t, true
+	}
+	line, ok := b.lines[name]
+	if !ok {
+		return Target{}, false
+	}
+	t := parseTarget(line, b.find)
+	b.read[name] = t
+	return t, true
+}
+
+// parseTarget reads a line of the table; find returns its parents.
+func parseTarget(line string, find func(name string) (Target, bool)) Target {
 	var field [6]string
 	copy(field[:], strings.Split(line, "|"))
 	t := Target{Name: field[0], Vendor: field[2], Features: strings.Fields(field[3]), Part: field[5]}
@@ -41,7 +68,8 @@ func parseTarget(line string, above map[string]Target) Target {
 	if len(t.Features) > 0 && t.Features[0] == "+" {
 		t.Features = t.Features[1:]
 		for _, p := range t.Parents {
-			t.Features = append(t.Features, above[p].Features...)
+			above, _ := find(p)
+			t.Features = append(t.Features, above.Features...)
 		}
 		slices.Sort(t.Features)
 		t.Features = slices.Compact(t.Features)
@@ -50,9 +78,21 @@ func parseTarget(line string, above map[string]Target) Target {
 	return t
 }
 
+// root returns the first of the line of first parents that has none.
+func (b *book) root(name string) string {
+	for {
+		_, rest, _ := strings.Cut(b.lines[name], "|")
+		parents, _, _ := strings.Cut(rest, "|")
+		if parents == "" {
+			return name
+		}
+		name, _, _ = strings.Cut(parents, ",")
+	}
+}
+
 // LookupTarget returns the target of a name or an alias, whatever its case.
 func LookupTarget(nameOrAlias string) (Target, bool) {
-	t, ok := targets()[CanonicalAlias(nameOrAlias)]
+	t, ok := targets().target(CanonicalAlias(nameOrAlias))
 	t.Parents, t.Features = slices.Clone(t.Parents), slices.Clone(t.Features)
 	return t, ok
 }
@@ -60,7 +100,12 @@ func LookupTarget(nameOrAlias string) (Target, bool) {
 // Targets returns the names of all targets that archspec knows, sorted.
 func Targets() []string {
 	beyond := Later()
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets())), func(name string) bool { return slices.Contains(beyond, name) })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().lines)), func(name string) bool { return slices.Contains(beyond, name) })
+}
+
+// Family returns the names of those targets that have this root, sorted.
+func Family(root string) []string {
+	return slices.DeleteFunc(Targets(), func(name string) bool { return targets().root(name) != root })
 }
 
 // Later returns the names of the targets that are newer than archspec's table, each after its parents.
@@ -118,7 +163,8 @@ func CanonicalAlias(name string) string {
 func (t Target) Ancestors() []string {
 	above := slices.Clone(t.Parents)
 	for i := 0; i < len(above); i++ {
-		for _, p := range targets()[above[i]].Parents {
+		t, _ := targets().target(above[i])
+		for _, p := range t.Parents {
 			if !slices.Contains(above, p) {
 				above = append(above, p)
 			}
@@ -136,12 +182,7 @@ func (t Target) DescendsFrom(name string) bool {
 func (t Target) Depth() int { return len(t.Ancestors()) }
 
 // Root returns the family, the ancestor that has no parent: "x86_64", "aarch64", "ppc64le" …
-func (t Target) Root() string {
-	for len(t.Parents) > 0 {
-		t = targets()[t.Parents[0]]
-	}
-	return t.Name
-}
+func (t Target) Root() string { return targets().root(t.Name) }
 
 // Generic reports whether no vendor owns t.
 func (t Target) Generic() bool { return t.Vendor == "generic" }

@@ -140,7 +140,7 @@ func TestTableIsSound(t *testing.T) {
 			t.Errorf("ancestors of %s are not distinct others: %v", name, above)
 		}
 		for _, a := range above {
-			if _, ok := targets()[a]; !ok {
+			if _, ok := targets().target(a); !ok {
 				t.Errorf("%s has the ancestor %q, which is no target", name, a)
 			}
 		}
@@ -210,16 +210,6 @@ func TestFamilies(t *testing.T) {
 			if !slices.Contains(all, f) || strings.ToLower(f) != f {
 				t.Errorf("niche feature %q of %s is in no target", f, family)
 			}
-		}
-	}
-}
-
-func BenchmarkReadTable(b *testing.B) {
-	for b.Loop() {
-		all := map[string]Target{}
-		for line := range strings.SplitSeq(table+"\n"+later, "\n") {
-			target := parseTarget(line, all)
-			all[target.Name] = target
 		}
 	}
 }
