@@ -158,10 +158,10 @@ serve:
 	FORK
 	TESTQ AX, AX
 	JLT  end
-	JEQ  start                   // the file server
+	JEQ  maker
 	FORK
 	TESTQ AX, AX
-	JEQ  maker
+	JEQ  start                   // the file server
 
 end:
 	MOVQ AX, DI

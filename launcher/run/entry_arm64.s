@@ -156,9 +156,9 @@ serve:
 	FORK
 	CMP  $0, R0
 	BLT  end
-	BEQ  start                    // the file server
+	BEQ  maker
 	FORK
-	CBZ  R0, maker
+	CBZ  R0, start                // the file server
 
 end:
 	LSR  $63, R0, R0              // 1 where no child could be made

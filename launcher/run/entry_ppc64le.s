@@ -165,11 +165,11 @@ serve:
 	FORK
 	BVS  failure
 	CMP  R3, $0
-	BEQ  start                     // the file server
+	BEQ  maker
 	FORK
 	BVS  failure
 	CMP  R3, $0
-	BEQ  maker
+	BEQ  start                     // the file server
 	MOVD $0, R3
 	SYSCALL $SYS_exit_group
 

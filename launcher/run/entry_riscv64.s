@@ -162,9 +162,9 @@ serve:
 	BEQZ X18, start
 	FORK
 	BLT  A0, ZERO, end
-	BEQZ A0, start                // the file server
-	FORK
 	BEQZ A0, maker
+	FORK
+	BEQZ A0, start                // the file server
 
 end:
 	SRL  $63, A0, A0              // 1 where no child could be made

@@ -61,6 +61,9 @@ type Server struct{ sock, maker int }
 // StartServer starts both ahead of their work: that takes as long as all else a start does, and can be done meanwhile. They end with this process,
 // or when the Server is closed, unless they have been told.
 func StartServer() (*Server, error) {
+	if entryResult == entryNotRun {
+		return nil, noEntry()
+	}
 	sock, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func StartServer() (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	state, err := process.Wait() // it has forked at its first instructions; the children are the server and the maker
+	state, err := process.Wait() // it has forked at its first instructions; the children are the maker and the server
 	if err == nil && !state.Success() {
 		err = fmt.Errorf("it ended at once: %s", state)
 	}
