@@ -1,12 +1,11 @@
 // Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and prints the median of
 // each and of their ratio, and the most memory that each took.
 //
-// Usage: pairs [-cold] [-faster F | -within F | -more MS | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first
-// pair that is not counted warms caches, but for -cold, for commands that take long. The others are limits that A must keep: -faster, to be so many
-// times faster than B; -within, to take at most so many times as long; -more, to
-// take at most so many milliseconds more; -process, to take at most so many milliseconds of process time, the user's
-// and the system's. With the last the commands are words and run without the shell, whose own start would count; what a command leaves
-// running does not.
+// Usage: pairs [-cold] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by
+// sh -c "exec …". A first pair that is not counted warms caches, but for -cold, for commands that take long. The others are limits that A must
+// keep: -faster, to be so many times faster than B; -within, to take at most so many times as long; -most, to take at most so many milliseconds;
+// -more, to take at most so many milliseconds more; -process, to take at most so many milliseconds of process time, the user's and the system's.
+// With the last the commands are words and run without the shell, whose own start would count; what a command leaves running does not.
 package main
 
 import (
@@ -25,11 +24,12 @@ import (
 func main() {
 	faster := flag.Float64("faster", 0, "")
 	within := flag.Float64("within", 0, "")
+	most := flag.Float64("most", 0, "")
 	more := flag.Float64("more", 0, "")
 	process := flag.Float64("process", 0, "")
 	cold := flag.Bool("cold", false, "")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F | -more MS | -process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
 	}
 	flag.Parse()
 	if flag.NArg() != 5 {
@@ -59,6 +59,10 @@ func main() {
 		os.Exit(1)
 	}
 	report(a, b, *faster, *within)
+	if *most > 0 {
+		took := median(a.ms)
+		fmt.Printf("%-40s at most %v ms, measured %.1f%s\n", "limit", *most, took, verdict(took <= *most))
+	}
 	if *more > 0 {
 		reportMore(a, b, *more)
 	}
