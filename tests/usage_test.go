@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -75,11 +76,11 @@ func TestUsage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.work, "site.toml"), []byte("usage = \"syslog\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	start := func(engine string, daemon bool, call string) (stdout, stderr string, status int) {
+	start := func(engine, daemon, call string) (stdout, stderr string, status int) {
 		t.Helper()
 		cmd := l.command(p, engine, "env", "HPC3_CONFIG=/lab/site.toml", "IMAGE="+l.image, "sh", "-c", call)
-		if daemon {
-			cmd.Args = slices.Insert(cmd.Args, 2, "--bind", filepath.Join(l.work, "log")+":/dev/log")
+		if daemon != "" {
+			cmd.Args = slices.Insert(cmd.Args, 2, "--bind", filepath.Join(l.work, daemon)+":/dev/log")
 		}
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
@@ -92,7 +93,7 @@ func TestUsage(t *testing.T) {
 	}
 	for _, engine := range p.engines {
 		t.Run(engine, func(t *testing.T) {
-			stdout, stderr, status := start(engine, true, `hpc3-run -q $IMAGE sh -c 'echo $HPC3_IMAGE_DIGEST $HPC3_INDEX_DIGEST'`)
+			stdout, stderr, status := start(engine, "log", `hpc3-run -q $IMAGE sh -c 'echo $HPC3_IMAGE_DIGEST $HPC3_INDEX_DIGEST'`)
 			digests := strings.Fields(stdout)
 			if status != 0 || len(digests) != 2 {
 				t.Fatalf("hpc3-run printed %q, status %d\n%s", stdout, status, stderr)
@@ -105,18 +106,40 @@ func TestUsage(t *testing.T) {
 			if len(got) != 1 || fields(got[0], slices.Collect(maps.Keys(want))...) != fields(want, slices.Collect(maps.Keys(want))...) || len(got[0]) != len(want) {
 				t.Errorf("the site was told %v, want %v once", got, want)
 			}
-			if _, _, status := start(engine, true, `hpc3-run -q $IMAGE false`); status != 1 || len(records(t, log)) != 1 {
+			if _, _, status := start(engine, "log", `hpc3-run -q $IMAGE false`); status != 1 || len(records(t, log)) != 1 {
 				t.Errorf("a command that fails is a start as well, and ended with %d", status)
 			}
-			if _, _, status := start(engine, true, `hpc3-run -q --dry-run $IMAGE; hpc3-run -q --platform linux/s390x $IMAGE true`); status != 125 || len(records(t, log)) != 0 {
+			if _, _, status := start(engine, "log", `hpc3-run -q --dry-run $IMAGE; hpc3-run -q --platform linux/s390x $IMAGE true`); status != 125 || len(records(t, log)) != 0 {
 				t.Errorf("where nothing was started the site was told of it, status %d", status)
 			}
-			stdout, stderr, status = start(engine, false, `hpc3-run -v $IMAGE echo fine`)
+			stdout, stderr, status = start(engine, "", `hpc3-run -v $IMAGE echo fine`)
 			if stdout != "fine\n" || status != 0 || !strings.Contains(stderr, "usage: dial unixgram /dev/log: connect: no such file or directory") {
 				t.Errorf("without a log daemon: %q, status %d\n%s", stdout, status, stderr)
 			}
 		})
 	}
+	t.Run("a daemon that takes streams", func(t *testing.T) {
+		listener, err := net.Listen("unix", filepath.Join(l.work, "stream"))
+		if err == nil {
+			defer listener.Close()
+			err = os.Chmod(filepath.Join(l.work, "stream"), 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, _ := start("native", "stream", `hpc3-run -v $IMAGE echo fine`)
+		if stdout != "fine\n" || strings.Contains(stderr, "usage: ") {
+			t.Fatalf("got %q\n%s", stdout, stderr)
+		}
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got, err := io.ReadAll(conn); err != nil || !bytes.Contains(got, []byte(`"schemaVersion":1`)) || !bytes.HasSuffix(got, []byte("}\n")) {
+			t.Errorf("the daemon got %q, %v", got, err)
+		}
+	})
 	t.Run("a daemon that does not read", func(t *testing.T) {
 		sock, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -130,7 +153,7 @@ func TestUsage(t *testing.T) {
 		if !errors.Is(err, syscall.EAGAIN) {
 			t.Fatal(err)
 		}
-		stdout, stderr, status := start("native", true, `hpc3-run -v $IMAGE echo fine`)
+		stdout, stderr, status := start("native", "log", `hpc3-run -v $IMAGE echo fine`)
 		if stdout != "fine\n" || status != 0 || !strings.Contains(stderr, "usage: write unixgram") {
 			t.Errorf("got %q, status %d\n%s", stdout, status, stderr)
 		}
