@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/syslog"
+	"fmt"
+	"net"
+	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
@@ -52,12 +55,25 @@ func (r *Road) tellSite(ctx context.Context, p convert.Provenance, engine option
 	}
 }
 
+// syslogLimit bounds the wait for a log daemon that has stopped reading: log/syslog would wait for ever.
+const syslogLimit = time.Second
+
+// toSyslog sends a line as syslog(3) does, with facility user and level info.
 func toSyslog(text string) error {
-	w, err := syslog.New(syslog.LOG_INFO|syslog.LOG_USER, "hpc3-run")
+	conn, err := net.Dial("unixgram", "/dev/log")
+	if errors.Is(err, syscall.EPROTOTYPE) { // syslog-ng may take streams there instead
+		conn, err = net.Dial("unix", "/dev/log")
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.Info(text), w.Close())
+	const priority = 1<<3 | 6
+	now := time.Now()
+	err = conn.SetWriteDeadline(now.Add(syslogLimit))
+	if err == nil {
+		_, err = fmt.Fprintf(conn, "<%d>%s hpc3-run[%d]: %s\n", priority, now.Format(time.Stamp), os.Getpid(), text)
+	}
+	return errors.Join(err, conn.Close())
 }
 
 // commentLimit bounds what is asked of Slurm's controller.

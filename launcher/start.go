@@ -67,7 +67,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
-		SquashFS: r.Option.SquashFS, Note: r.Note,
+		SquashFS: r.Option.SquashFS, Keep: r.keepFile, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
 }
@@ -91,6 +91,14 @@ func (r *Road) slurmClient() (*device.Client, string) {
 		c.Plugins = append(c.Plugins, r.Site.File)
 	}
 	return &device.Client{Conf: c.Conf, Files: c.Plugins}, c.User
+}
+
+func (r *Road) keepFile(raw []byte) (file string, err error) {
+	s, err := r.Store()
+	if err != nil {
+		return "", err
+	}
+	return s.KeepFile(raw)
 }
 
 func imageConfig(contents convert.Contents) (oci.Config, bool, error) {

@@ -9,11 +9,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // cluster is a Slurm of three nodes, of which the third lacks the plugin.
@@ -339,30 +346,40 @@ func TestSlurmWithoutPlugin(t *testing.T) {
 	}
 }
 
+// settingsRows are for a plugin with batch=container and prefix=hpc3, and a site file that says more of submission.
+var settingsRows = []slurmRow{
+	{name: "batch=container", text: job + `printf '#!/bin/bash\nhello\n' | job --container=$IMAGE`, stdout: "(?s)hello from /opt/app\n.*state JobState=COMPLETED ExitCode=0:0 "},
+	{name: "batch=container on two nodes, its options and status", text: job + `printf '#!/bin/bash\nhello; exit $A\n' | job --container=$IMAGE -N2 -w n1,n2 --hpc3-env=A=3`, stdout: "hello from /opt/app\nstate JobState=FAILED ExitCode=3:0 "},
+	{name: "prefix", text: `srun --container=$IMAGE --hpc3-env=A=1 sh -c 'echo $A'; srun --container=$IMAGE --container-env=A=1 true`, stdout: "1", status: 255, stderr: "unrecognized option"},
+	{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},
+	{name: "unreachable for a batch job", text: `HPC3_CONFIG=/lab/site.toml sbatch --container=127.0.0.1:9/a/b:1 --wrap=hello; squeue -h`, stderr: "(?s)sbatch: error: hpc3: reading 127.0.0.1:9.*connection refused"},
+	{name: "pull_at", text: `export HPC3_CONFIG=/lab/site.toml HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -H -J held --container=$IMAGE hello & for i in $(seq 50); do find $HPC3_CACHEDIR -name '*.sif' | grep -q . && break; sleep 0.2; done; find $HPC3_CACHEDIR -name '*.sif' | wc -l; scancel -n held; wait`, stdout: "[1-9]", stderr: "before the job is submitted"},
+}
+
 // TestSlurmSettings is about what a site can set.
 func TestSlurmSettings(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
 	t.Parallel()
-	c := newCluster(t, "trixie", "batch=container prefix=hpc3", map[string]string{
-		"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
-	})
-	// Built for another Slurm, and told to take on the version of the one that loads it.
-	other := filepath.Join(c.work, "other")
-	build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+other, "SLURM_INCLUDE="+c.headers(t, "bookworm"), "PLUGIN_CFLAGS=-DHPC3_ANY_VERSION")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("make plugin: %v\n%s", err, out)
+	for _, suite := range []string{"trixie", oldSuite} {
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, suite, "batch=container prefix=hpc3", map[string]string{
+				"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
+			})
+			c.rows(t, settingsRows)
+			if suite == oldSuite {
+				return // this Slurm takes plugins of any version
+			}
+			// Built for another Slurm, and told to take on the version of the one that loads it.
+			other := filepath.Join(c.work, "other")
+			build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+other, "SLURM_INCLUDE="+c.headers(t, "bookworm"), "PLUGIN_CFLAGS=-DHPC3_ANY_VERSION")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("make plugin: %v\n%s", err, out)
+			}
+			c.check(t, slurmRow{text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; srun --container=$IMAGE hello`, stdout: "hello from /opt/app"})
+		})
 	}
-	for _, row := range []slurmRow{
-		{name: "the plugin of another Slurm", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
-		{name: "batch=container", text: job + `printf '#!/bin/bash\nhello\n' | job --container=$IMAGE`, stdout: "(?s)hello from /opt/app\n.*state JobState=COMPLETED ExitCode=0:0 "},
-		{name: "prefix", text: `srun --container=$IMAGE --hpc3-env=A=1 sh -c 'echo $A'; srun --container=$IMAGE --container-env=A=1 true`, stdout: "1", status: 255, stderr: "unrecognized option"},
-		{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},
-		{name: "pull_at", text: `export HPC3_CONFIG=/lab/site.toml HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -H -J held --container=$IMAGE hello & for i in $(seq 50); do find $HPC3_CACHEDIR -name '*.sif' | grep -q . && break; sleep 0.2; done; find $HPC3_CACHEDIR -name '*.sif' | wc -l; scancel -n held; wait`, stdout: "[1-9]", stderr: "before the job is submitted"},
-	} {
-		t.Run(row.name, func(t *testing.T) { c.check(t, row) })
-	}
-	c.idle(t)
 }
 
 // TestSlurmInside calls Slurm's client from inside of a container, where the site allows it.
@@ -370,7 +387,7 @@ func TestSlurmInside(t *testing.T) {
 	needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
 	t.Parallel()
-	files := map[string]string{"site.toml": "slurm_client = true\nslurm_comment = true\n"}
+	files := map[string]string{"site.toml": "slurm_client = true\nslurm_comment = true\n", "usage.toml": "usage = \"syslog\"\n"}
 	const site = "export HPC3_CONFIG=/lab/site.toml; "
 	t.Run("image as new as the node", func(t *testing.T) {
 		c := newCluster(t, "bookworm", "batch=container", files)
@@ -385,12 +402,68 @@ func TestSlurmInside(t *testing.T) {
 		} {
 			t.Run(row.name, func(t *testing.T) { c.check(t, row) })
 		}
+		t.Run("usage", c.usage)
+		c.idle(t)
+	})
+	t.Run("another SlurmUser", func(t *testing.T) {
+		c := newCluster(t, "sid", "batch=container", map[string]string{"site.toml": "slurm_client = true\n", "slurm.conf": "SlurmUser=slurm\n"})
+		c.image = c.nodeImage(t)
+		c.check(t, slurmRow{text: `srun -N2 -w n1,n2 --container=$IMAGE getent passwd slurm`, status: 2})
+		for _, engine := range []string{"native", "apptainer"} {
+			in := site + "export HPC3_ENGINE=" + engine + "; "
+			for _, row := range []slurmRow{
+				{name: "the client", text: in + `srun --container=$IMAGE sh -c 'sinfo -h -o "name %P"; squeue -h -o "job %j"; squeue --json >/dev/null && echo json; getent passwd slurm tester'`, stdout: "job sh\njson\nname main\\*\nslurm:x:.*\ntester:x:4242:.*"},
+				{name: "a step of a step", text: in + `srun --container=$IMAGE sh -c 'srun --overlap sh -c "srun --overlap id -un"'`, stdout: "tester"},
+				{name: "binds", text: in + `mkdir -p mine yours; echo mine >mine/file; echo yours >yours/file; export APPTAINER_BIND=$HOME/yours:/yours; srun --container=$IMAGE --container-mounts=$HOME/mine:/mine sh -c 'srun --overlap sh -c "cat /mine/file; [ \$HPC3_ENGINE = native ] || cat /yours/file"'`, stdout: "mine(\nyours)?"},
+				{name: "steps of a batch script", text: in + job + `printf '#!/bin/bash\nsrun -n2 -N2 -w n1,n2 id -un\nsrun -n1 -N1 printenv HPC3_VARIANT\n' | job -N2 -w n1,n2 --container=$IMAGE`, stdout: "linux/amd64\nstate JobState=COMPLETED ExitCode=0:0 \ntester\ntester"},
+			} {
+				row.stderr = `\A\z` // Apptainer warns where it is told the same twice
+				t.Run(row.name+" through "+engine, func(t *testing.T) { c.check(t, row) })
+			}
+		}
 		c.idle(t)
 	})
 	t.Run("image older than the node", func(t *testing.T) {
 		c := newCluster(t, "trixie", "", files)
 		c.check(t, slurmRow{text: site + `srun --container=$IMAGE hello`, stdout: "hello from /opt/app", stderr: `warning: the node's Slurm client will not work in this image: .* needs glibc 2\.\d+, and the image has 2\.36`})
 	})
+}
+
+// nodeImage pushes an image that is as new as the nodes, being made of programs of theirs, and knows nobody by the name of slurm.
+func (c *cluster) nodeImage(t *testing.T) string {
+	t.Helper()
+	const pack = `set -e; mkdir -p "$1/etc"; for f in passwd group; do grep -v ^slurm: "$0/etc/$f" >"$1/etc/$f"; done; cd "$0"; lib=usr/lib/$(uname -m)-linux-gnu
+tar -cf "$1/layer.tar" bin lib lib64 usr/lib64 usr/bin/{bash,sh,dash,cat,getent,id,printenv} $lib/ld-linux* $lib/lib{c,m,resolv,selinux,tinfo,pcre2-8}.so*
+tar -C "$1" -rf "$1/layer.tar" etc`
+	dir := filepath.Join(c.work, "image")
+	if out, err := exec.Command("bash", "-c", pack, script(t, "slurm-root", c.suite), dir).CombinedOutput(); err != nil {
+		t.Fatalf("packing the image: %v\n%s", err, out)
+	}
+	layer, err := tarball.LayerFromFile(filepath.Join(dir, "layer.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.OS, config.Architecture, config.Config.Env = "linux", runtime.GOARCH, []string{"PATH=/usr/bin:/bin"}
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	image := strings.Replace(c.image, "login", "node", 1)
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	return image
 }
 
 // water makes the input of a short run.

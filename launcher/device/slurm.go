@@ -21,8 +21,11 @@ var clientPrograms = []string{ //nolint:gochecknoglobals // a constant list
 	"srun", "sbatch", "salloc", "scancel", "squeue", "sinfo", "scontrol", "sacct", "sstat", "sattach", "sbcast",
 }
 
-// clientPlugins are the plugins of Slurm's own whose libraries its client needs.
-var clientPlugins = []string{"auth_*.so", "cred_*.so", "hash_*.so", "mpi_*.so"} //nolint:gochecknoglobals // a constant list
+// clientPlugins are the plugins of Slurm's own whose libraries its client needs. Those for HTTP and compression are loaded by each srun of Slurm
+// 26.05, serializers by squeue --json.
+var clientPlugins = []string{ //nolint:gochecknoglobals // a constant list
+	"auth_*.so", "cred_*.so", "hash_*.so", "mpi_*.so", "http_parser_*.so", "compress_*.so", "serializer_*.so",
+}
 
 // slurm adds Slurm's client: programs, which have the image's PATH for themselves in /usr/bin; its own libraries and plugins, where they are on the
 // node; the libraries that those need and the image lacks; and the configuration.

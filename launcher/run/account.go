@@ -31,6 +31,8 @@ func (a account) line(home, shell string) string {
 	return strings.Join(fields, ":")
 }
 
+const passwdFile = "/etc/passwd"
+
 // maxDatabase bounds a passwd or group file: that of a site with 100,000 users is below 16 MiB.
 const maxDatabase = 32 << 20
 
@@ -40,7 +42,7 @@ const getentLimit = 2 * time.Second
 // findAccount asks the node for the caller's line: its passwd file first, then its name service (LDAP, SSSD).
 func findAccount(ctx context.Context, uid int) (account, bool) {
 	id := strconv.Itoa(uid)
-	if f, err := os.Open("/etc/passwd"); err == nil {
+	if f, err := os.Open(passwdFile); err == nil {
 		defer f.Close()
 		if line, ok := findLines(f, id)[id]; ok {
 			return parseAccount(line), true
@@ -52,7 +54,7 @@ func findAccount(ctx context.Context, uid int) (account, bool) {
 
 // findName asks the node for the line of a name; "" where it knows none.
 func findName(ctx context.Context, name string) string {
-	if raw, err := os.ReadFile("/etc/passwd"); err == nil {
+	if raw, err := os.ReadFile(passwdFile); err == nil {
 		for line := range strings.Lines(string(raw)) {
 			if strings.HasPrefix(line, name+":") {
 				return strings.TrimSuffix(line, "\n")

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"os"
@@ -22,7 +23,7 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 	if err := p.foresee(img, words); err != nil {
 		return err
 	}
-	args, err := p.apptainerArgs(img, p.prepared(img, words))
+	args, err := p.apptainerArgs(ctx, img, p.prepared(img, words))
 	if err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
 }
 
-func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
+func (p *Plan) apptainerArgs(ctx context.Context, img image, words []string) ([]string, error) {
 	args := []string{"apptainer", "--quiet", "exec"}
 	home := homeIn(p.Home)
 	if info, err := os.Stat(home); p.MountHome && home != "/" && err == nil && info.IsDir() {
@@ -39,7 +40,7 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	} else {
 		args = append(args, "--no-home")
 	}
-	devices, err := p.apptainerDevices(img)
+	devices, err := p.apptainerDevices(ctx, img)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +60,22 @@ func (p *Plan) apptainerArgs(img image, words []string) ([]string, error) {
 	}
 	args = append(args, p.apptainerDir(img)...)
 	return append(append(args, p.SIF), words...), nil
+}
+
+// apptainerAccounts is the bind of a user database that has those whom programs of the node look up, where the image lacks one: Apptainer's own has
+// the caller beside the image's.
+func (p *Plan) apptainerAccounts(ctx context.Context, img image) []option.Mount {
+	old, accounts := img.read(passwdFile, maxDatabase), p.accounts(ctx)
+	if len(withAccounts(old, accounts)) == len(old) {
+		return nil
+	}
+	who, _ := findAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
+	file, err := p.Keep(withAccounts(withUser(old, who.line(homeIn(p.Home), img.shell())), accounts))
+	if err != nil {
+		p.warn("the node's Slurm client will not work in this image, which does not know SlurmUser " + p.ClientUser + ": " + err.Error())
+		return nil
+	}
+	return []option.Mount{{Source: file, Target: passwdFile, Options: []string{"ro"}}}
 }
 
 // apptainerDir says where the command starts, unless a shell of the image is to see to it. Apptainer would bind a current directory
@@ -135,6 +152,7 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 	if gpus, set := p.asked("NVIDIA_VISIBLE_DEVICES"); set && gpus != "all" {
 		env.complete("CUDA_VISIBLE_DEVICES=" + gpus) // its --nv brings all
 	}
+	p.passBinds(env)
 	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
 	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.
 	if lookup(p.SetEnv, "PS1") == "" {
@@ -142,6 +160,31 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 	}
 	env.set("PATH", lookup(p.HostEnv, "PATH")) // where Apptainer finds its helpers; the image sets its own
 	return env.list()
+}
+
+// ownBinds holds, in a container of Apptainer, the binds that its caller asked for by Apptainer's variables.
+const ownBinds = "HPC3_APPTAINER_BIND"
+
+// passBinds gives Apptainer the binds that the caller asks for by its variables. In a container these name all its binds, by where they are in
+// there: a step that Slurm's client starts from there would bind what the node has at those places.
+func (p *Plan) passBinds(env *environ) {
+	inside := lookup(p.HostEnv, "APPTAINER_CONTAINER") != ""
+	binds := []string{lookup(p.HostEnv, ownBinds)}
+	if !inside {
+		binds = nil
+	}
+	env.unset(ownBinds)
+	for _, name := range []string{"BIND", "BINDPATH"} {
+		if bind := cmp.Or(lookup(p.HostEnv, "APPTAINER_"+name), lookup(p.HostEnv, "SINGULARITY_"+name)); !inside && bind != "" {
+			binds = append(binds, bind)
+		}
+		env.unset("APPTAINER_" + name)
+		env.unset("SINGULARITY_" + name)
+	}
+	if all := strings.Join(binds, ","); all != "" {
+		env.set("APPTAINER_BIND", all)
+		env.set(ownBinds, all)
+	}
 }
 
 // FindApptainer returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;

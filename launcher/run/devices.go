@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -62,7 +63,7 @@ func (p *Plan) devices(img image) device.Found {
 
 // apptainerDevices are the options by which Apptainer brings what it does not bring of itself: its /dev is the node's. The choice of GPUs is
 // left to CUDA, see apptainerEnv.
-func (p *Plan) apptainerDevices(img image) ([]string, error) {
+func (p *Plan) apptainerDevices(ctx context.Context, img image) ([]string, error) {
 	found := p.devices(img)
 	var args []string
 	if found.NVIDIA {
@@ -76,6 +77,9 @@ func (p *Plan) apptainerDevices(img image) ([]string, error) {
 	}
 	for _, m := range found.Client {
 		mounts = append(mounts, option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
+	}
+	if len(found.Client) > 0 {
+		mounts = append(mounts, p.apptainerAccounts(ctx, img)...)
 	}
 	for _, m := range mounts {
 		flag, spec, err := mountFlag(m)

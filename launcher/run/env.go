@@ -99,6 +99,11 @@ func (e *environ) complete(variable string) {
 	}
 }
 
+func (e *environ) unset(name string) {
+	delete(e.values, name)
+	e.names = slices.DeleteFunc(e.names, func(n string) bool { return n == name })
+}
+
 func (e *environ) list() []string {
 	list := make([]string, len(e.names))
 	for i, n := range e.names {

@@ -69,6 +69,26 @@ func (i image) has(path string) bool {
 	return there
 }
 
+// read returns a file of the image; nil where there is none, or none of a size that is worth it.
+func (i image) read(path string, limit int64) []byte {
+	if i.fs == nil {
+		return nil
+	}
+	ref, err := i.fs.Resolve(path)
+	if err != nil {
+		return nil
+	}
+	a, err := i.fs.Stat(ref)
+	if err != nil || a.Mode&unix.S_IFMT != unix.S_IFREG || int64(a.Size) > limit {
+		return nil
+	}
+	raw := make([]byte, a.Size)
+	if _, err := i.fs.ReadAt(ref, raw, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil
+	}
+	return raw
+}
+
 // libc finds what the programs of the image are linked with.
 func (i image) libc() device.Libc {
 	var found device.Libc

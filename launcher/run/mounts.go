@@ -171,7 +171,7 @@ func overlay(user bool) error {
 
 // writeAccounts puts the caller and his groups into the user database of the container.
 func (st *stage) writeAccounts() error {
-	err := rewrite("/etc/passwd", func(old []byte) []byte { return withAccounts(withUser(old, st.Passwd), st.Accounts) })
+	err := rewrite(passwdFile, func(old []byte) []byte { return withAccounts(withUser(old, st.Passwd), st.Accounts) })
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type Plan struct {
 
 	Note func(text string) // what -v shows; may be nil
 	Warn func(text string) // what every user is shown; may be nil
+
+	Keep func(raw []byte) (file string, err error) // writes what containers of any node have bound while they run
 }
 
 func (p *Plan) note(text string) {

@@ -2,9 +2,13 @@ package store
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
+	"os"
 	"path"
+	"path/filepath"
+	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
@@ -46,6 +50,23 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 		return fault.New(fault.Cache, "writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
 	}
 	return s.writeSmall(path.Join(dirBlobs, algorithm), sum, raw)
+}
+
+// keptFor is longer than most jobs last.
+const keptFor = 30 * 24 * time.Hour
+
+// KeepFile keeps what containers of the caller have bound as a file, and returns its path. Nobody can tell whether a container of another node has it
+// still, so its time is that until which Collect leaves it alone; and a file that is there is not written anew, which would take it from those.
+func (s *Store) KeepFile(raw []byte) (file string, err error) {
+	sum := sumOf("sha256", raw)
+	if _, ok, err := s.Blob("sha256:" + sum); err != nil || !ok {
+		if err = errors.Join(err, s.PutBlob("sha256:"+sum, raw)); err != nil {
+			return "", err
+		}
+	}
+	file = filepath.Join(s.dir, dirBlobs, "sha256", sum)
+	until := time.Now().Add(keptFor)
+	return file, errors.Join(os.Chmod(file, privateFile), os.Chtimes(file, until, until))
 }
 
 func sumOf(algorithm string, raw []byte) string {

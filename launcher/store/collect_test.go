@@ -246,3 +246,30 @@ func TestCollectRefuses(t *testing.T) {
 		t.Errorf("Collect that nobody waits for: %v", err)
 	}
 }
+
+func TestCollectSparesWhatContainersHave(t *testing.T) {
+	s := open(t, t.TempDir())
+	keep := func() (string, os.FileInfo) {
+		t.Helper()
+		file, err := s.KeepFile([]byte("root:x:0:0:::\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file, info
+	}
+	file, first := keep()
+	if _, again := keep(); !os.SameFile(first, again) || again.Mode() != privateFile {
+		t.Errorf("it was written anew, or others may read it: %v", again.Mode())
+	}
+	if _, removed := collect(t, s, noLimit); removed != "" || !exists(file) {
+		t.Errorf("removed %q while a container may have it", removed)
+	}
+	age(t, file, 2) // as if keptFor was over
+	if _, removed := collect(t, s, noLimit); removed != KindBlob || exists(file) {
+		t.Errorf("removed %q when no container has it any more", removed)
+	}
+}

@@ -1,0 +1,77 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// memoryGroup makes a cgroup whose processes have at most so much memory together, and returns its directory.
+func memoryGroup(t *testing.T, limit int) string {
+	t.Helper()
+	parent, limits := "/sys/fs/cgroup/memory", []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		parent, limits = "/sys/fs/cgroup", []string{"memory.max", "memory.swap.max"}
+		_ = os.WriteFile(parent+"/cgroup.subtree_control", []byte("+memory"), 0) // where it cannot be, there is no limit to set below
+	}
+	dir := fmt.Sprintf("%s/hpc3-test-%d", parent, os.Getpid())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skip("no cgroup can be made here: ", err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(dir, limits[0]), []byte(strconv.Itoa(limit)), 0); err != nil {
+		t.Skip("no cgroup limits memory here: ", err)
+	}
+	_ = os.WriteFile(filepath.Join(dir, limits[1]), []byte(strconv.Itoa(limit)), 0) // a kernel without swap has no such file
+	return dir
+}
+
+// TestMemoryLimit has the kernel kill what takes more memory than its job may have.
+func TestMemoryLimit(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	p := persons[0]
+	group := memoryGroup(t, 128<<20)
+	for _, engine := range p.engines {
+		if _, stderr, status := l.run(p, engine, l.image, "true"); status != 0 { // converts the image, without a limit
+			t.Fatalf("hpc3-run true: status %d\n%s", status, stderr)
+		}
+		for _, row := range []struct {
+			name, command, stdout string
+			status                int
+		}{
+			{name: "the command", command: "exec tail /dev/zero", status: 128 + 9},
+			{name: "a child, and its parent goes on", command: `tail /dev/zero; echo $?; ls -R /usr/lib >/dev/null && exit 3`, stdout: "137\n", status: 3},
+		} {
+			t.Run(row.name+" through "+engine, func(t *testing.T) {
+				cmd := l.command(p, engine, "hpc3-run", "-q", l.image, "sh", "-c", row.command)
+				cmd.Args = slices.Concat([]string{"sh", "-c", `echo $$ >"$0/cgroup.procs"; exec "$@"`, group}, cmd.Args)
+				cmd.Path = "/bin/sh"
+				var out, errs bytes.Buffer
+				cmd.Stdout, cmd.Stderr = &out, &errs
+				_ = cmd.Run() // the status is looked at below
+				if status := cmd.ProcessState.ExitCode(); status != row.status || out.String() != row.stdout {
+					t.Errorf("status %d, want %d; standard output %q\n%s", status, row.status, out.String(), errs.String())
+				}
+				waitFor(t, "every process of the job to end", func() bool {
+					left, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+					return err == nil && len(left) == 0
+				})
+				mounts, err := os.ReadFile("/proc/self/mountinfo")
+				if err != nil || strings.Contains(string(mounts), "fuse.hpc3") || strings.Contains(string(mounts), l.work) {
+					t.Errorf("a mount is left (%v):\n%s", err, mounts)
+				}
+			})
+		}
+	}
+}
