@@ -188,11 +188,12 @@ const (
 	atInUse        = 4
 )
 
-// maxTable bounds the descriptors that are looked at.
-const maxTable = 1 << 12
+// maxUsed bounds the descriptors that are looked at.
+const maxUsed = 64
 
 // withoutUnused shows a SIF's table of descriptors up to the last that is in use. The SIF library reads each by reflection, which takes a tenth
-// of a start for the 48 that a SIF has room for, of which four are in use. Where anything is odd the library sees the file as it is.
+// of a start for the 48 that a SIF has room for, of which four are in use. Where anything is odd, or some before the last are not in use, the
+// library sees the file as it is.
 func withoutUnused(f io.ReaderAt) readOnly {
 	head := make([]byte, headerSize)
 	if _, err := f.ReadAt(head, 0); err != nil {
@@ -200,19 +201,21 @@ func withoutUnused(f io.ReaderAt) readOnly {
 	}
 	number := binary.LittleEndian.Uint64
 	free, total, at := number(head[atFree:]), number(head[atTotal:]), int64(number(head[atTable:]))
-	if total > maxTable || at < headerSize {
+	used := total - free
+	if free > total || used > maxUsed || at < headerSize {
 		return readOnly{f}
 	}
-	table := make([]byte, total*descriptorSize)
+	table := make([]byte, used*descriptorSize)
 	if _, err := f.ReadAt(table, at); err != nil {
 		return readOnly{f}
 	}
-	for total > 0 && table[(total-1)*descriptorSize+atInUse] == 0 {
-		total--
-		free--
+	for i := range used {
+		if table[i*descriptorSize+atInUse] == 0 {
+			return readOnly{f}
+		}
 	}
-	binary.LittleEndian.PutUint64(head[atFree:], free)
-	binary.LittleEndian.PutUint64(head[atTotal:], total)
+	binary.LittleEndian.PutUint64(head[atFree:], 0)
+	binary.LittleEndian.PutUint64(head[atTotal:], used)
 	return readOnly{headed{f, head}}
 }
 

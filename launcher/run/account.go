@@ -26,7 +26,7 @@ type account struct {
 func (a account) line(home, shell string) string {
 	fields := []string{a.name, "x", a.uid, a.gid, a.gecos, home, shell}
 	for i, f := range fields {
-		fields[i] = strings.NewReplacer(":", "", "\n", "").Replace(f)
+		fields[i] = strings.Join(strings.FieldsFunc(f, func(r rune) bool { return r == ':' || r == '\n' }), "")
 	}
 	return strings.Join(fields, ":")
 }

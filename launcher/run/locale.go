@@ -42,7 +42,7 @@ func normalLocale(name string) string {
 	name, modifier, modified := strings.Cut(name, "@")
 	place, codeset, has := strings.Cut(name, ".")
 	if has {
-		place += "." + strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(codeset))
+		place += "." + strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(codeset), "-", ""), "_", "")
 	}
 	if modified {
 		place += "@" + modifier

@@ -88,7 +88,7 @@ func (p *player) vector(words []string) arg {
 func (p *player) pack() []byte {
 	const size = 11 * 8
 	base := uint64(playAddress + size*len(p.calls))
-	var raw []byte
+	raw := make([]byte, 0, size*len(p.calls)+len(p.data))
 	add := func(n uint64) { raw = binary.NativeEndian.AppendUint64(raw, n) }
 	for _, c := range p.calls {
 		add(uint64(c.number))
@@ -111,7 +111,7 @@ func (p *player) pack() []byte {
 
 // play is what become does, as calls; fds end with exec.
 func (st *stage) play(fds []int, hardFileSize uint64) []byte {
-	var p player
+	p := player{calls: make([]call, 0, 128)}
 	for _, fd := range fds {
 		p.need(unix.SYS_FCNTL, number(fd), number(unix.F_SETFD), number(unix.FD_CLOEXEC))
 	}
