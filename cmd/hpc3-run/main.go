@@ -18,6 +18,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
@@ -27,6 +28,9 @@ var version = "dev"
 const name = "hpc3-run"
 
 func main() {
+	if status, handled := run.Reenter(os.Args); handled {
+		os.Exit(status)
+	}
 	start := time.Now()
 	ctx, stop := interruptible()
 	status := walk(ctx, start, os.Args, os.Stdout, os.Stderr)

@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	if status, handled := run.Reenter(os.Args); handled {
+		os.Exit(status)
+	}
 	f, err := os.Open(os.Args[1])
 	if err != nil {
 		panic(err)
