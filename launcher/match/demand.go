@@ -93,11 +93,11 @@ func firstOf(conditions ...bool) int {
 }
 
 // demandsOf reads the variant and the tokens of an entry.
-func (c *chooser) demandsOf(e *oci.Entry) []demand {
-	demands := make([]demand, 0, len(e.Tokens)+1)
+func (c *chooser) demandsOf(e *oci.Entry) []*demand {
+	demands := make([]*demand, 0, len(e.Tokens)+1)
 	if e.Platform != nil && e.Platform.Variant != "" {
 		v := e.Platform.Variant
-		demands = append(demands, demand{token: v, kind: kindCPU, target: c.lookup(variantTarget(e.Platform.Architecture, v))})
+		demands = append(demands, &demand{token: v, kind: kindCPU, target: c.lookup(variantTarget(e.Platform.Architecture, v))})
 	}
 	for _, token := range e.Tokens {
 		d, ok := c.known[token]
@@ -131,19 +131,19 @@ func variantTarget(arch, variant string) string {
 }
 
 // read reads one token. A word of no vocabulary is a label.
-func (c *chooser) read(token string) demand {
+func (c *chooser) read(token string) *demand {
 	if token == "generic" {
-		return demand{token: token, kind: kindGeneric}
+		return &demand{token: token, kind: kindGeneric}
 	}
 	if t := c.lookup(token); t != nil {
-		return demand{token: token, kind: kindCPU, target: t}
+		return &demand{token: token, kind: kindCPU, target: t}
 	}
 	d, ok := readPattern(token)
 	if !ok {
 		d.kind = kindLabel
 	}
 	d.token = token
-	return d
+	return &d
 }
 
 // readPattern reads the tokens that hold numbers.
@@ -217,7 +217,7 @@ func numbers(s string, low, high int) (version, bool) {
 }
 
 // targetOf returns the deepest of the CPU demands, by ancestors and then features, else the root of the family.
-func (c *chooser) targetOf(e *oci.Entry, demands []demand) *target {
+func (c *chooser) targetOf(e *oci.Entry, demands []*demand) *target {
 	var deepest *target
 	for _, d := range demands {
 		if t := d.target; t != nil && (deepest == nil || t.depth > deepest.depth || t.depth == deepest.depth && len(t.Features) > len(deepest.Features)) {

@@ -49,7 +49,7 @@ func Describe(n facts.Node, words []string) (facts.Node, error) {
 		driver := *n.NVIDIA
 		n.NVIDIA = &driver
 	}
-	var demands []demand
+	var demands []*demand
 	for _, word := range words {
 		if err := CheckWord(word); err != nil {
 			return facts.Node{}, err
@@ -64,8 +64,8 @@ func Describe(n facts.Node, words []string) (facts.Node, error) {
 		demands = append(demands, c.read(token))
 	}
 	replaced(&n, demands)
-	for i := range demands {
-		describe(&n, &demands[i])
+	for _, d := range demands {
+		describe(&n, d)
 	}
 	slices.Sort(n.Labels)
 	n.Labels = slices.Compact(n.Labels)
@@ -73,12 +73,12 @@ func Describe(n facts.Node, words []string) (facts.Node, error) {
 }
 
 // states reports whether one of the words is of this kind.
-func states(demands []demand, k kind) bool {
-	return slices.ContainsFunc(demands, func(d demand) bool { return d.kind == k })
+func states(demands []*demand, k kind) bool {
+	return slices.ContainsFunc(demands, func(d *demand) bool { return d.kind == k })
 }
 
 // replaced takes from a node what the words state anew. It gives n slices of its own.
-func replaced(n *facts.Node, demands []demand) {
+func replaced(n *facts.Node, demands []*demand) {
 	known := func(what ...string) {
 		n.Unknown = slices.DeleteFunc(n.Unknown, func(u facts.Unknown) bool { return slices.Contains(what, u.What) })
 	}
@@ -86,7 +86,7 @@ func replaced(n *facts.Node, demands []demand) {
 		return g.Vendor == "nvidia" && states(demands, kindNVIDIA) || g.Vendor == "amd" && states(demands, kindAMD)
 	})
 	n.MPI = slices.DeleteFunc(slices.Clone(n.MPI), func(m facts.MPI) bool {
-		return slices.ContainsFunc(demands, func(d demand) bool { return d.kind == kindMPI && d.name == m.Implementation })
+		return slices.ContainsFunc(demands, func(d *demand) bool { return d.kind == kindMPI && d.name == m.Implementation })
 	})
 	if states(demands, kindNVIDIA) || states(demands, kindAMD) {
 		known("gpus")
@@ -101,7 +101,7 @@ func replaced(n *facts.Node, demands []demand) {
 }
 
 // stateCPU sets the target that the words name, and CUDA and driver where they follow from them or stay open.
-func (c *chooser) stateCPU(n *facts.Node, demands []demand) error {
+func (c *chooser) stateCPU(n *facts.Node, demands []*demand) error {
 	if n.NVIDIA != nil && n.NVIDIA.CUDA == "" {
 		n.NVIDIA.CUDA = cudaOfDriver(parseVersion(n.NVIDIA.Driver)).String()
 	}

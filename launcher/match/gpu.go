@@ -70,7 +70,7 @@ type gpuNeeds struct {
 	amd    []string
 }
 
-func gpuNeedsOf(demands []demand) gpuNeeds {
+func gpuNeedsOf(demands []*demand) gpuNeeds {
 	var needs gpuNeeds
 	for _, d := range demands {
 		switch d.kind {

@@ -128,8 +128,7 @@ func (h *host) hold(j *judgement, p Policy) ([]refusal, score) {
 	sameArch := h.holdPlatform(j.entry.Platform, refuse)
 	gpus := gpuNeedsOf(j.demands)
 	foreign := false
-	for i := range j.demands {
-		d := &j.demands[i]
+	for _, d := range j.demands {
 		switch d.kind {
 		case kindCPU:
 			if sameArch {

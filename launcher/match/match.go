@@ -51,7 +51,7 @@ func Best(nodes []facts.Node, entries []oci.Entry, p Policy) Result {
 // judgement is what was found out about one entry.
 type judgement struct {
 	entry    *oci.Entry
-	demands  []demand
+	demands  []*demand
 	target   *target // the deepest CPU demand, else the root of the family; nil where the architecture has no family
 	aside    string  // why the entry is no image; empty for images
 	refusals []refusal
@@ -70,12 +70,12 @@ type refusal struct {
 type chooser struct {
 	policy  Policy
 	hosts   []host
-	known   map[string]demand
+	known   map[string]*demand
 	targets map[string]*target
 }
 
 func newChooser(nodes []facts.Node, p Policy) *chooser {
-	c := &chooser{policy: p, known: map[string]demand{}, targets: map[string]*target{}}
+	c := &chooser{policy: p, known: map[string]*demand{}, targets: map[string]*target{}}
 	seen := map[string]int{}
 	for i := range nodes {
 		key := fingerprint(&nodes[i])

@@ -22,8 +22,8 @@ func NodeFor(platform string) (facts.Node, error) {
 	e := &oci.Entry{Descriptor: oci.Descriptor{Platform: &p}, Tokens: p.Features}
 	demands := c.demandsOf(e)
 	n := facts.Node{SchemaVersion: facts.SchemaVersion, OS: p.OS, Arch: p.Architecture}
-	for i := range demands {
-		describe(&n, &demands[i])
+	for _, d := range demands {
+		describe(&n, d)
 	}
 	if err := c.setCPU(&n, e, demands); err != nil {
 		return facts.Node{}, fault.New(fault.Usage, "platform %q: %w", platform, err).
@@ -35,7 +35,7 @@ func NodeFor(platform string) (facts.Node, error) {
 }
 
 // setCPU sets the target of the node, and refuses targets that no one CPU can have.
-func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []demand) error {
+func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []*demand) error {
 	cpu, err := c.oneCPU(n.Arch, e, demands)
 	if err != nil || cpu == nil {
 		return err
@@ -45,7 +45,7 @@ func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []demand) error {
 }
 
 // oneCPU returns the target that has all that is demanded; nil where the architecture has no targets.
-func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []demand) (*target, error) {
+func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []*demand) (*target, error) {
 	cpu := c.targetOf(e, demands)
 	for _, d := range demands {
 		switch {
@@ -53,9 +53,9 @@ func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []demand) (*target, 
 		case d.target == nil:
 			return nil, fmt.Errorf("%q is no level or CPU of %s", d.token, arch)
 		case d.target.root != facts.FamilyOf(arch):
-			return nil, fmt.Errorf("%s is no %s CPU", named(&d), arch)
+			return nil, fmt.Errorf("%s is no %s CPU", named(d), arch)
 		case !cpu.is(d.target):
-			return nil, fmt.Errorf("no CPU is both %s and %s", cpu.Name, named(&d))
+			return nil, fmt.Errorf("no CPU is both %s and %s", cpu.Name, named(d))
 		}
 	}
 	return cpu, nil
