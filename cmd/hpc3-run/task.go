@@ -56,6 +56,11 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 	}
 	w.task = road
+	road.Waiting = func(text string) {
+		if !w.saidByAnother(text) {
+			w.teller.Say(text)
+		}
+	}
 	err = w.start(road, image, t.Command)
 	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
 		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
@@ -82,8 +87,13 @@ func (w *walker) toldByAnother(err error) bool {
 	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(everywhere, class) {
 		return false
 	}
+	return w.saidByAnother(err.Error())
+}
+
+// saidByAnother tells whether another task of the step prints the same words.
+func (w *walker) saidByAnother(text string) bool {
 	if step := task.Step(os.Getenv); step != "" && w.task != nil {
-		if first, noCache := w.task.First(step + "\n" + err.Error()); noCache == nil {
+		if first, noCache := w.task.First(step + "\n" + text); noCache == nil {
 			return !first
 		}
 	}
