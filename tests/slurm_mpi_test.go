@@ -32,6 +32,7 @@ type mpiRow struct {
 	program string // that the node must have; "" for none
 	plugin  string // of Slurm, that must be there
 	nodes   int
+	apart   bool // each rank has a container of its own
 	text    string
 }
 
@@ -46,6 +47,16 @@ var mpiRows = []mpiRow{
 		`mpirun hpc3-run -q --container-entrypoint none oci:/lab/mpi ranks-openmpi`},
 	{name: "the node's Open MPI is elsewhere", plugin: "pmix", nodes: 1, text: `OPAL_PREFIX=/no/such ` +
 		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+	{name: "Open MPI, a container for each rank", plugin: "pmix", nodes: 1, apart: true, text: ranksOn(1, "srun --mpi=pmix") +
+		`--no-container-share ` + inContainer + `ranks-openmpi`},
+	{name: "MPICH, a container for each rank", plugin: "pmi2", nodes: 1, apart: true, text: ranksOn(1, "srun --mpi=pmi2") +
+		`--no-container-share ` + inContainer + `ranks-mpich`},
+	{name: "MPICH through Apptainer", program: "apptainer", plugin: "pmi2", nodes: 1, apart: true, text: `HPC3_ENGINE=apptainer ` +
+		ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
+	{name: "MPICH through Apptainer on two nodes", program: "apptainer", plugin: "pmi2", nodes: 2, apart: true, text: mpichApart +
+		`HPC3_ENGINE=apptainer ` + ranksOn(2, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
+	{name: "MPICH through Apptainer in one container", program: "apptainer", plugin: "pmi2", nodes: 1, text: `HPC3_ENGINE=apptainer HPC3_CONTAINER_SHARE=1 ` +
+		ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
 }
 
 // ranks runs programs of MPI on two nodes and on one.
@@ -72,15 +83,16 @@ func (c *cluster) ranksOf(t *testing.T, rows []mpiRow) {
 			if row.program != "" && c.run(t, "command -v "+row.program).status != 0 {
 				t.Skipf("this suite's root has no %s", row.program)
 			}
-			c.world(t, row.text, row.nodes)
+			c.world(t, row)
 		})
 	}
 }
 
 // world runs a program of MPI with two ranks on each of some nodes, and looks at what each of them found.
-func (c *cluster) world(t *testing.T, text string, nodes int) {
+func (c *cluster) world(t *testing.T, row mpiRow) {
 	t.Helper()
-	got := c.run(t, text)
+	nodes := row.nodes
+	got := c.run(t, row.text)
 	lines := strings.Split(strings.TrimSuffix(got.stdout, "\n"), "\n")
 	slices.Sort(lines)
 	n := 2 * nodes
@@ -93,9 +105,9 @@ func (c *cluster) world(t *testing.T, text string, nodes int) {
 		if rank%2 == 0 {
 			spaces[node] = space
 		}
-		good = good && spaces[node] == space
+		good = good && (rank%2 == 0 || (spaces[node] == space) != row.apart)
 	}
 	if !good || nodes == 2 && spaces["n1"] == spaces["n2"] {
-		t.Errorf("%d ranks on %d nodes, a container on each, ended with %d:\n%s\n%s", n, nodes, got.status, strings.Join(lines, "\n"), got.stderr)
+		t.Errorf("%d ranks on %d nodes ended with %d:\n%s\n%s", n, nodes, got.status, strings.Join(lines, "\n"), got.stderr)
 	}
 }

@@ -34,7 +34,8 @@ Container:
       --container-mount-home, --no-container-mount-home
                                             bind the home directory (default), or not
       --container-share, --no-container-share
-                                            one container for the tasks of a step on a node (default), or one for each
+                                            one container for the tasks of a step on a node (default), or one for each;
+                                            said by name, Apptainer shares too
       --keep-privs                          root keeps capabilities in the container
 Choice:
       --platform P                          match against P, e.g. linux/amd64:zen3:nv-compute-8-0, not this node

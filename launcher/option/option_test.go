@@ -113,6 +113,29 @@ func TestFromEnvironment(t *testing.T) {
 	}
 }
 
+func TestShareAsked(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		sources      []*bool
+		share, asked bool
+	}{
+		{nil, true, false},
+		{[]*bool{&yes}, true, true},
+		{[]*bool{&yes, nil}, true, true},
+		{[]*bool{&no}, false, false},
+		{[]*bool{&no, &yes}, true, true},
+		{[]*bool{&yes, &no, nil}, false, false},
+	} {
+		var sources []option.Settings
+		for _, s := range tt.sources {
+			sources = append(sources, option.Settings{Share: s})
+		}
+		if r := option.Merge(sources...); r.Share != tt.share || r.ShareAsked != tt.asked {
+			t.Errorf("Merge of %d: Share %t, ShareAsked %t, want %t, %t", len(sources), r.Share, r.ShareAsked, tt.share, tt.asked)
+		}
+	}
+}
+
 func TestMergeOrder(t *testing.T) {
 	native, apptainer, no := option.Choice[option.Engine]{Value: option.Native}, option.Choice[option.Engine]{Value: option.Apptainer}, false
 	site := option.Settings{Engine: &apptainer, MountHome: &no, Mounts: []option.Mount{{Source: "/scratch", Target: "/scratch"}, {Source: "/old", Target: "/data"}}}

@@ -12,6 +12,7 @@ type Run struct {
 	MountHome  bool
 	KeepPrivs  bool // root keeps capabilities
 	Share      bool // one container for the tasks that a step has on a node
+	ShareAsked bool // somebody has said so
 	Engine     Engine
 	SquashFS   SquashFS
 	Pull       Pull
@@ -55,6 +56,7 @@ func Merge(sources ...Settings) Run {
 		set(&r.MountHome, s.MountHome)
 		set(&r.KeepPrivs, s.KeepPrivs)
 		set(&r.Share, s.Share)
+		r.ShareAsked = r.ShareAsked && r.Share || s.Share != nil && *s.Share
 		choose(&r.Engine, s.Engine)
 		choose(&r.SquashFS, s.SquashFS)
 		choose(&r.Pull, s.Pull)

@@ -55,6 +55,9 @@ func (p *Plan) apptainerArgs(ctx context.Context, img image, words []string) ([]
 	if p.Writable {
 		args = append(args, "--writable-tmpfs")
 	}
+	if p.sharesNS() {
+		args = append(args, "--sharens")
+	}
 	if os.Geteuid() == 0 {
 		args = append(args, map[bool]string{true: "--keep-privs", false: "--no-privs"}[p.KeepPrivs])
 	}
@@ -204,17 +207,37 @@ func FindApptainer(ctx context.Context, getenv func(string) string, uid int) (pa
 	return "", "it is not installed"
 }
 
+// sharesNS tells whether Apptainer is to have the tasks that one process has started, slurmstepd or mpirun, in one container. Not unless somebody says
+// so: a task that gets there when the first one has ended fails, and not every command of several tasks is a program of MPI, where they wait for
+// one another.
+func (p *Plan) sharesNS() bool {
+	return p.ShareNS && group(p.getenv) != "" || isTrue(p.getenv("APPTAINER_SHARENS")) || isTrue(p.getenv("SINGULARITY_SHARENS"))
+}
+
+func isTrue(value string) bool {
+	yes, err := strconv.ParseBool(value)
+	return err == nil && yes
+}
+
+// hasSetuidStarter tells whether Apptainer makes no user namespaces.
+func hasSetuidStarter(apptainer string) bool {
+	for _, dir := range []string{"../libexec", "../lib"} {
+		info, err := os.Stat(filepath.Join(filepath.Dir(apptainer), dir, "apptainer/bin/starter-suid"))
+		if err == nil && info.Mode()&os.ModeSetuid != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Works starts Apptainer and a user namespace, or finds its setuid starter, and returns why it would not work, or "".
 func Works(apptainer string) string {
 	out, err := exec.Command(apptainer, "--version").CombinedOutput()
 	if err != nil {
 		return "apptainer --version: " + strings.TrimSpace(err.Error()+" "+fault.OneLine(string(out)))
 	}
-	for _, dir := range []string{"../libexec", "../lib"} {
-		info, err := os.Stat(filepath.Join(filepath.Dir(apptainer), dir, "apptainer/bin/starter-suid"))
-		if err == nil && info.Mode()&os.ModeSetuid != 0 {
-			return ""
-		}
+	if hasSetuidStarter(apptainer) {
+		return ""
 	}
 	if os.Geteuid() == 0 {
 		return missingCapabilities()

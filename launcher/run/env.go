@@ -60,6 +60,11 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 		name, value, _ := strings.Cut(e, "=")
 		env.set(name, value)
 	}
+	if p.apart() {
+		for _, e := range apartEnv {
+			env.complete(e)
+		}
+	}
 	return env
 }
 

@@ -86,7 +86,7 @@ func stageEnv() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
 func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err error) {
 	name := ""
 	if !p.Alone {
-		name = st.shareName(group(func(name string) string { return lookup(p.HostEnv, name) }), sif)
+		name = st.shareName(group(p.getenv), sif)
 	}
 	if name == "" {
 		return -1, nil

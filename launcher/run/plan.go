@@ -47,6 +47,7 @@ type Plan struct {
 	KeepPrivs       bool           // root keeps capabilities
 	Parent          int            // the process with which the command is to end; 0: none
 	Alone           bool           // no other task of the step shares the container
+	ShareNS         bool           // Apptainer is to have them share it, too
 	Home            string         // "" = none
 	Cwd             string         // "" = none
 	Places          []string       // directories of the node that are to be in the container, those that exist

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // The tasks that a step has on a node share one container, or those that a launcher of MPI has started: ranks read one another's memory
@@ -67,6 +68,23 @@ func MPIJob(getenv func(string) string) string {
 	}
 	return "pmi " + processName(os.Getppid())
 }
+
+// apartEnv has ranks that have a container each do without reading one another's memory, and without the descriptors of one another's processes:
+// UCX, by which MPICH goes, finds out too late that it may not, and ends; Open MPI 4 warns and may hang.
+var apartEnv = []string{"UCX_TLS=^posix,cma", "OMPI_MCA_btl_vader_single_copy_mechanism=none"} //nolint:gochecknoglobals // a constant list
+
+// apart tells whether this is a rank of MPI that will be in a user namespace of its own.
+func (p *Plan) apart() bool {
+	if MPIJob(p.getenv) == "" {
+		return false
+	}
+	if p.Engine == option.Native {
+		return p.Alone && !canMount()
+	}
+	return os.Geteuid() != 0 && !hasSetuidStarter(p.Apptainer) && !p.sharesNS()
+}
+
+func (p *Plan) getenv(name string) string { return lookup(p.HostEnv, name) }
 
 // FirstOfNode tells whether a rank is the first one of its node, as far as its environment says.
 func FirstOfNode(getenv func(string) string) bool {
