@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
+	siflib "github.com/sylabs/sif/v2/pkg/sif"
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
@@ -414,6 +415,40 @@ func TestInspect(t *testing.T) {
 			t.Errorf("Inspect of %d bytes of %d gave no error", size, len(raw))
 		}
 	}
+}
+
+// Others add to a SIF, as apptainer sign does, and take from it, so that descriptors in between are not in use.
+func TestInspectChanged(t *testing.T) {
+	path, err := sif(t, image(t, nil, layerTar(t, "a=1")), convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := convert.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(what string, with func(*siflib.FileImage) error) {
+		t.Helper()
+		img, err := siflib.LoadContainerFromPath(path)
+		if err == nil {
+			err = errors.Join(with(img), img.UnloadContainer())
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		got, err := convert.Inspect(path)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
+		}
+	}
+	for i := range 30 {
+		change(fmt.Sprintf("with %d objects more", i+1), func(img *siflib.FileImage) error {
+			more, err := siflib.NewDescriptorInput(siflib.DataGeneric, strings.NewReader("more"))
+			return errors.Join(err, img.AddObject(more))
+		})
+	}
+	change("without the manifest", func(img *siflib.FileImage) error { return img.DeleteObject(2) })
+	change("without another", func(img *siflib.FileImage) error { return img.DeleteObject(20) })
 }
 
 // The scripts give every argument and variable exactly as the image has it.
