@@ -28,7 +28,11 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 		return err
 	}
 	p.note("running " + strings.Join(args[:len(args)-len(words)], " "))
-	err = syscall.Exec(p.Apptainer, args, p.apptainerEnv(ctx, img))
+	env := p.apptainerEnv(ctx, img)
+	if err := watchParent(p.Parent); err != nil {
+		p.note("the command will not end with slurmstepd, should that be killed: " + err.Error())
+	}
+	err = syscall.Exec(p.Apptainer, args, env)
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
 }
 
@@ -84,16 +88,19 @@ func (p *Plan) apptainerAccounts(ctx context.Context, img image) []option.Mount 
 // apptainerDir says where the command starts, unless a shell of the image is to see to it. Apptainer would bind a current directory
 // that is the system's over the image's.
 func (p *Plan) apptainerDir(img image) []string {
+	var args []string
+	if !p.mayBind(p.Cwd, homeIn(p.Home)) {
+		args = []string{"--no-mount", "cwd"}
+	}
 	if p.Workdir != "" {
 		if img.bare() {
-			return []string{"--pwd", p.Workdir}
+			args = append(args, "--pwd", p.Workdir)
 		}
+		return args
+	}
+	if args == nil {
 		return nil
 	}
-	if ownDirectory(p.Cwd) {
-		return nil
-	}
-	args := []string{"--no-mount", "cwd"}
 	for _, dir := range []string{p.Cwd, p.Config.WorkingDir} {
 		if kind, there := img.mode(dir); dir != "" && there && kind == unix.S_IFDIR {
 			return append(args, "--pwd", dir)

@@ -210,7 +210,7 @@ func (p *Plan) binds(home string, found device.Found) []bindMount {
 		if temporary(dir) {
 			continue
 		}
-		if ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home)) {
+		if p.mayBind(dir, home) {
 			binds = append(binds, bindMount{Source: dir, Target: dir, Optional: true, Visible: true})
 		}
 	}
@@ -222,6 +222,11 @@ func (p *Plan) binds(home string, found device.Found) []bindMount {
 		binds = append(binds, b)
 	}
 	return binds
+}
+
+// mayBind tells whether a directory that the caller uses appears in the container without his saying so.
+func (p *Plan) mayBind(dir, home string) bool {
+	return ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home))
 }
 
 // homeBound tells whether the home directory appears in the container: not one that is not there, nor one of the system (some

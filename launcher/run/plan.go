@@ -10,6 +10,8 @@
 //	hpc3:serve   two processes: the maker, in new namespaces from its first instructions, makes the container there, and ends; the file server
 //	             serves the SIF's SquashFS over FUSE until the kernel lets go of the mount, or has squashfuse_ll serve it
 //
+// With Apptainer there is hpc3:watch (watch.go).
+//
 // For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no directory yet, and hpc3:serve is only a helper.
 package run
 

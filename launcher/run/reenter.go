@@ -18,6 +18,9 @@ func Reenter(args []string) (status int, handled bool) {
 		prefix := "hpc3-run"
 		err := joined(args, &prefix)
 		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
+	case args[0] == nameWatch:
+		watch()
+		return 0, true
 	case args[0] == nameServe && entryMaker != 0:
 		maker(args[1] == wordUser)
 		return 0, true
