@@ -81,6 +81,9 @@ func parityEnvironment() []parity {
 		"OPAL_PREFIX=/host", "OMPI_MCA_mca_base_component_path=/host",
 	}
 	return []parity{
+		{name: "ranks of MPI, a container each", flags: append(plain(), "--no-container-share"), env: []string{"PMIX_NAMESPACE=a.1"}, args: []string{"printenv", "UCX_TLS", "OMPI_MCA_btl_vader_single_copy_mechanism"}, want: answer{stdout: "^posix,cma\nnone\n"}},
+		{name: "ranks of MPI, a container each, told otherwise", flags: append(plain(), "--no-container-share"), env: []string{"PMIX_NAMESPACE=a.1", "UCX_TLS=all"}, args: []string{"printenv", "UCX_TLS"}, want: answer{stdout: "all\n"}},
+		{name: "no ranks of MPI", flags: append(plain(), "--no-container-share"), args: sh("echo ${UCX_TLS-not set}"), want: answer{stdout: "not set\n"}},
 		{name: "ENV", image: "env", args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
 		{name: "ENV, image", image: "env", flags: image(), args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},
 		{name: "ENV, none", image: "env", flags: plain(), args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},

@@ -61,6 +61,7 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 		env.set(name, value)
 	}
 	if p.apart() {
+		p.note("ranks of MPI with a container each cannot read one another's memory; set for them, unless they are: " + strings.Join(apartEnv, " "))
 		for _, e := range apartEnv {
 			env.complete(e)
 		}
