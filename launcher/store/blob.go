@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"os"
 	"path"
 	"path/filepath"
 	"time"
@@ -64,9 +63,12 @@ func (s *Store) KeepFile(raw []byte) (file string, err error) {
 			return "", err
 		}
 	}
-	file = filepath.Join(s.dir, dirBlobs, "sha256", sum)
-	until := time.Now().Add(keptFor)
-	return file, errors.Join(os.Chmod(file, privateFile), os.Chtimes(file, until, until))
+	root, err := s.root(false)
+	if err != nil {
+		return "", err
+	}
+	name, until := path.Join(dirBlobs, "sha256", sum), time.Now().Add(keptFor)
+	return filepath.Join(s.dir, name), errors.Join(root.Chmod(name, privateFile), root.Chtimes(name, until, until))
 }
 
 func sumOf(algorithm string, raw []byte) string {
