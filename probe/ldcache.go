@@ -20,12 +20,8 @@ func (p *prober) cachedLibraries() (map[string]string, error) {
 // Libraries returns where the dynamic linker of a root finds the libraries of an architecture that are wanted, by soname and
 // relative to the root; nil wants all.
 func Libraries(fsys fs.FS, arch string, wanted func(soname string) bool) (map[string]string, error) {
-	f, err := fsys.Open("etc/ld.so.cache")
+	raw, err := readBytes(fsys, "etc/ld.so.cache", maxCache)
 	if err != nil {
-		return nil, err
-	}
-	raw, err := readBytes(f, maxCache)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	return parseCache(raw, cacheFlags(arch), wanted)

@@ -148,15 +148,21 @@ const maxSmall = 1 << 16
 
 // readFile returns the text of a file of which no more than limit bytes are taken.
 func readFile(fsys fs.FS, name string, limit int64) (string, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return "", err
-	}
-	raw, err := readBytes(f, limit)
-	return string(raw), errors.Join(err, f.Close())
+	raw, err := readBytes(fsys, name, limit)
+	return string(raw), err
 }
 
-func readBytes(f fs.File, limit int64) ([]byte, error) {
+// readBytes is readFile without a copy of the bytes.
+func readBytes(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readUpTo(f, limit)
+	return raw, errors.Join(err, f.Close())
+}
+
+func readUpTo(f fs.File, limit int64) ([]byte, error) {
 	size := int64(512) // files of /proc tell none
 	if info, err := f.Stat(); err == nil {
 		size = min(max(size, info.Size()+1), limit)
