@@ -201,8 +201,8 @@ type slurmRow struct {
 	stdout string // a pattern for the sorted lines
 	stderr string // a pattern that is to be found
 	status int
-	from   int // the first Slurm that can
-	native bool
+	from   int  // the first Slurm that can
+	native bool // this is for hpc3's own engine
 }
 
 // job runs a batch script, waits for it, and prints what it printed, its state and exit code.

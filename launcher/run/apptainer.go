@@ -32,6 +32,9 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 	if err := watchParent(p.Parent); err != nil {
 		p.note("the command will not end with slurmstepd, should that be killed: " + err.Error())
 	}
+	if err := stillThere(p.Parent); err != nil {
+		return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err)
+	}
 	err = syscall.Exec(p.Apptainer, args, env)
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
 }
@@ -178,22 +181,22 @@ const ownBinds = "HPC3_APPTAINER_BIND"
 // passBinds gives Apptainer the binds that the caller asks for by its variables. In a container these name all its binds, by where they are in
 // there: a step that Slurm's client starts from there would bind what the node has at those places.
 func (p *Plan) passBinds(env *environ) {
-	inside := lookup(p.HostEnv, "APPTAINER_CONTAINER") != ""
-	binds := []string{lookup(p.HostEnv, ownBinds)}
-	if !inside {
-		binds = nil
-	}
-	env.unset(ownBinds)
+	var asked []string
 	for _, name := range []string{"BIND", "BINDPATH"} {
-		if bind := cmp.Or(lookup(p.HostEnv, "APPTAINER_"+name), lookup(p.HostEnv, "SINGULARITY_"+name)); !inside && bind != "" {
-			binds = append(binds, bind)
+		if bind := cmp.Or(p.getenv("APPTAINER_"+name), p.getenv("SINGULARITY_"+name)); bind != "" {
+			asked = append(asked, bind)
 		}
 		env.unset("APPTAINER_" + name)
 		env.unset("SINGULARITY_" + name)
 	}
-	if all := strings.Join(binds, ","); all != "" {
-		env.set("APPTAINER_BIND", all)
-		env.set(ownBinds, all)
+	binds := strings.Join(asked, ",")
+	if p.getenv("APPTAINER_CONTAINER") != "" {
+		binds = p.getenv(ownBinds)
+	}
+	env.unset(ownBinds)
+	if binds != "" {
+		env.set("APPTAINER_BIND", binds)
+		env.set(ownBinds, binds)
 	}
 }
 

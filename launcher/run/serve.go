@@ -75,25 +75,17 @@ func StartServer() (*Server, error) {
 	}
 	defer makers.Close()
 	s := &Server{sock, maker}
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	defer null.Close()
 	spaces := wordUser
 	if canMount() {
 		spaces = wordMount
 	}
-	process, err := os.StartProcess(selfExe, []string{nameServe, spaces}, &os.ProcAttr{
-		Dir: "/", Files: []*os.File{null, null, null, theirs, makers}, Sys: &syscall.SysProcAttr{Setsid: true},
-		Env: []string{
-			"GOMAXPROCS=" + strconv.Itoa(min(runtime.NumCPU(), serverProcessors)),
-			// A command that reads little ends before garbage is worth collecting. The caches take at most 40 MiB.
-			"GOGC=400", "GOMEMLIMIT=96MiB",
-			// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
-			"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
-		},
-	})
+	process, err := startBeside([]string{nameServe, spaces}, []string{
+		"GOMAXPROCS=" + strconv.Itoa(min(runtime.NumCPU(), serverProcessors)),
+		// A command that reads little ends before garbage is worth collecting. The caches take at most 40 MiB.
+		"GOGC=400", "GOMEMLIMIT=96MiB",
+		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
+		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
+	}, theirs, makers)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -105,6 +97,24 @@ func StartServer() (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// startBeside starts a stage of this program that holds nothing of the caller's. Its descriptors are the files, from 3 on.
+func startBeside(words, env []string, files ...*os.File) (*os.Process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	return os.StartProcess(selfExe, words, &os.ProcAttr{
+		Dir: "/", Env: env, Files: append([]*os.File{null, null, null}, files...), Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+}
+
+// leaveSignals leaves a signal to the whole step or process group to the command.
+func leaveSignals() {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH)
 }
 
 // socketPair returns two ends of a connection, the second as a file to be inherited.
@@ -141,9 +151,7 @@ func (s *Server) tell(what service, sif *os.File, listener int) error {
 // is gone, which is when the last process of the container has ended, however it ended. It stays outside of the
 // container's namespaces, or it would keep them alive itself.
 func serve() error {
-	// A signal to the whole step or process group is for the command. When the command has ended, so has the mount.
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM,
-		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH)
+	leaveSignals() // when the command has ended, so has the mount
 	closeInherited(serverSocket)
 	text, fds, err := receiveFDs(serverSocket)
 	if err != nil {

@@ -2,10 +2,7 @@ package run
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +17,8 @@ const (
 	watchedTask
 )
 
-// watchParent starts a process that kills this one, whatever it has become, when its parent ends before it. Apptainer's own processes end with it.
+// watchParent starts a process that kills this one, whatever it has become, when its parent ends before it. Apptainer's own processes end with it. Whether
+// the parent is there still when this returns is for stillThere to say.
 func watchParent(parent int) error {
 	if parent == 0 {
 		return nil
@@ -30,22 +28,12 @@ func watchParent(parent int) error {
 		return err
 	}
 	defer theirs.Close()
-	if os.Getppid() != parent {
-		return fmt.Errorf("process %d, which started this, has ended", parent)
-	}
 	own, err := openProcess(os.Getpid())
 	if err != nil {
 		return err
 	}
 	defer own.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	process, err := os.StartProcess(selfExe, []string{nameWatch}, &os.ProcAttr{
-		Dir: "/", Env: stageEnv(), Files: []*os.File{null, null, null, theirs, own}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
+	process, err := startBeside([]string{nameWatch}, stageEnv(), theirs, own)
 	if err != nil {
 		return err
 	}
@@ -62,7 +50,7 @@ func openProcess(pid int) (*os.File, error) {
 
 // watch waits until one of the two has ended. If that is the task, there is nothing left to kill.
 func watch() {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGXCPU) // they are for the command
+	leaveSignals()
 	closeInherited(watchedTask)
 	both := []unix.PollFd{{Fd: watchedParent, Events: unix.POLLIN}, {Fd: watchedTask, Events: unix.POLLIN}}
 	for {
