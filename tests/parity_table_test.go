@@ -82,6 +82,7 @@ func parityEnvironment() []parity {
 	}
 	return []parity{
 		{name: "ranks of MPI, a container each", flags: append(plain(), "--no-container-share"), env: []string{"PMIX_NAMESPACE=a.1"}, args: []string{"printenv", "UCX_TLS", "OMPI_MCA_btl_vader_single_copy_mechanism"}, want: answer{stdout: "^posix,cma\nnone\n"}},
+		{name: "ranks of MPI on one node, a container each", flags: append(plain(), "--no-container-share"), env: []string{"PMI_RANK=0", "PMI_SIZE=2", "MPI_LOCALNRANKS=2"}, args: []string{"printenv", "UCX_TLS"}, want: answer{stdout: "^posix,cma,tcp\n"}},
 		{name: "ranks of MPI, a container each, told otherwise", flags: append(plain(), "--no-container-share"), env: []string{"PMIX_NAMESPACE=a.1", "UCX_TLS=all"}, args: []string{"printenv", "UCX_TLS"}, want: answer{stdout: "all\n"}},
 		{name: "no ranks of MPI", flags: append(plain(), "--no-container-share"), args: sh("echo ${UCX_TLS-not set}"), want: answer{stdout: "not set\n"}},
 		{name: "ENV", image: "env", args: []string{"printenv", "ODD", "EMPTY", "EQ"}, want: answer{stdout: odd + "\n\na=b=c\n"}},

@@ -10,7 +10,8 @@ import (
 
 // The nodes of a cluster are one machine in truth, with one name. MPI takes ranks on two of them for neighbours, whose memory and shared files
 // it can get at, and ends or crashes since their containers are two. So it is told not to. MPICH goes by shared memory of another kind, for
-// which it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a connection down and the other waits for PMI.
+// which it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a connection down and the other waits for PMI, as
+// it does without containers.
 const (
 	openMPIApart = `export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp; `
 	mpichApart   = `export UCX_TLS=sysv,self; `

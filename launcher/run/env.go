@@ -61,8 +61,9 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 		env.set(name, value)
 	}
 	if p.apart() {
-		p.note("ranks of MPI with a container each cannot read one another's memory; set for them, unless they are: " + strings.Join(apartEnv, " "))
-		for _, e := range apartEnv {
+		instead := apartEnv(p.getenv)
+		p.note("ranks of MPI with a container each cannot read one another's memory; set for them, unless they are: " + strings.Join(instead, " "))
+		for _, e := range instead {
 			env.complete(e)
 		}
 	}

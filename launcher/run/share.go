@@ -70,8 +70,27 @@ func MPIJob(getenv func(string) string) string {
 }
 
 // apartEnv has ranks that have a container each do without reading one another's memory, and without the descriptors of one another's processes:
-// UCX, by which MPICH goes, finds out too late that it may not, and ends; Open MPI 4 warns and may hang.
-var apartEnv = []string{"UCX_TLS=^posix,cma", "OMPI_MCA_btl_vader_single_copy_mechanism=none"} //nolint:gochecknoglobals // a constant list
+// UCX, by which MPICH goes, finds out too late that it may not, and ends; Open MPI 4 warns and may hang. Instead of memory, UCX would take TCP for
+// large messages between neighbours, and MPICH 4.0 hangs in MPI_Finalize over TCP now and then: it is left out where no rank needs it.
+func apartEnv(getenv func(string) string) []string {
+	transports := "^posix,cma"
+	if onOneNode(getenv) {
+		transports += ",tcp"
+	}
+	return []string{"UCX_TLS=" + transports, "OMPI_MCA_btl_vader_single_copy_mechanism=none"}
+}
+
+// onOneNode tells whether all ranks of an MPI job are known to be on one node. The steps in which a launcher of MPI runs, or an interactive shell,
+// have a task for each node.
+func onOneNode(getenv func(string) string) bool {
+	for _, launcher := range [][2]string{{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"}, {"PMI_SIZE", "MPI_LOCALNRANKS"}} {
+		if all, here := getenv(launcher[0]), getenv(launcher[1]); all != "" && here != "" {
+			return all == here
+		}
+	}
+	tasks := getenv("SLURM_STEP_NUM_TASKS")
+	return getenv("SLURM_STEP_NUM_NODES") == "1" && tasks != "" && tasks != "1"
+}
 
 // apart tells whether this is a rank of MPI that will be in a user namespace of its own.
 func (p *Plan) apart() bool {
