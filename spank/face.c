@@ -12,12 +12,15 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <slurm/slurm.h>
@@ -64,8 +67,9 @@ static struct {
 	int options; /* how many of them are options */
 } request;
 
-static char *inherited; /* SLURM_CONTAINER as srun found it */
-static int components;  /* of a heterogeneous step */
+static char *inherited;  /* SLURM_CONTAINER as srun found it */
+static int components;   /* of a heterogeneous step */
+static pid_t slurmstepd; /* the parent of the tasks */
 
 /* die ends a task that must not run on the host. */
 static void die(const char *what, const char *why)
@@ -256,6 +260,7 @@ int slurm_spank_init(spank_t spank, int ac, char **av)
 
 	if (context == S_CTX_SLURMD || context == S_CTX_JOB_SCRIPT)
 		return 0;
+	slurmstepd = getpid();
 	/* On a node a failure here would drain it: a task says it itself, see slurm_spank_task_init. */
 	if (configure(ac, av) != 0 && submits())
 		return -1;
@@ -520,6 +525,19 @@ static void set_task(spank_t spank, const char *value)
 		die("setting " V_TASK, "out of memory");
 }
 
+/* end_with_slurmstepd has the kernel kill the task where slurmstepd is killed, as nobody else would. hpc3-run does so for the command, but it cannot
+ * tell who its parent was. A parent outside of the task's PID namespace has the number 0. */
+static void end_with_slurmstepd(void)
+{
+	pid_t parent;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		die("PR_SET_PDEATHSIG", strerror(errno));
+	parent = getppid();
+	if (parent != slurmstepd && parent != 0)
+		die("slurmstepd", "it has ended");
+}
+
 /* slurm_spank_task_init runs in the task's process, as the user, before its prolog and limits: everything that Slurm does after it holds for
  * hpc3-run, and so for the command. A failure ends the task and nothing else. */
 int slurm_spank_task_init(spank_t spank, int ac, char **av)
@@ -535,12 +553,11 @@ int slurm_spank_task_init(spank_t spank, int ac, char **av)
 		return 0;
 	if (configure(ac, av) != 0)
 		die("plugstack.conf", "it is wrong");
-	if (step == SLURM_BATCH_SCRIPT) {
-		if (!conf.batch_in_container)
-			return 0;
-	} else if (job_variable(spank, V_TASK, task, sizeof task) && *task == '=') {
+	if (step == SLURM_BATCH_SCRIPT && !conf.batch_in_container)
+		return 0;
+	end_with_slurmstepd();
+	if (step != SLURM_BATCH_SCRIPT && job_variable(spank, V_TASK, task, sizeof task) && *task == '=')
 		return 0; /* srun did it */
-	}
 	if (access(conf.launcher, X_OK) != 0)
 		die(conf.launcher, strerror(errno));
 	if (spank_prepend_task_argv != NULL) {

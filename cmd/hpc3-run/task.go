@@ -47,6 +47,9 @@ func (w *walker) startTask(t task.Task) error {
 		return err
 	}
 	road.Parent = os.Getppid() // slurmstepd
+	if road.Parent == 1 {      // it has ended; the plugin sees to that, where it is
+		return interrupted{syscall.SIGKILL}
+	}
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
 	w.ctx = ctx
