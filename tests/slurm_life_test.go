@@ -17,7 +17,7 @@ func (c *cluster) root(text string) string {
 func (c *cluster) nothingLeft(t *testing.T) {
 	t.Helper()
 	c.idle(t)
-	waitFor(t, "the processes to end", func() bool { return c.root("pgrep -u 4242") == "" })
+	c.ended(t, "the processes", "pgrep -u 4242")
 	if mounts := c.root(`grep -E ' - (fuse|[^ ]* hpc3 )' /proc/self/mountinfo`); mounts != "" {
 		t.Errorf("mounts are left:\n%s", mounts)
 	}
@@ -26,9 +26,18 @@ func (c *cluster) nothingLeft(t *testing.T) {
 	}
 }
 
-// processes lists those of tester whose names match a pattern.
-func (c *cluster) processes(pattern string) string {
-	return c.root("ps -u 4242 -o comm= | grep -E '" + pattern + "'")
+// ofTester lists the processes of tester whose names match a pattern.
+func ofTester(pattern string) string { return "ps -u 4242 -o comm= | grep -E '" + pattern + "'" }
+
+// ended waits until a script that lists processes of tester prints nothing.
+func (c *cluster) ended(t *testing.T, what, listing string) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Log(c.root("ps -u 4242 -o pid,ppid,lstart,wchan:20,comm,args"))
+		}
+	}()
+	waitFor(t, what+" to end", func() bool { return c.root(listing) == "" })
 }
 
 // start starts a script of tester's, and returns what waits for its end.
@@ -71,7 +80,7 @@ func (c *cluster) lives(t *testing.T) {
 				c.root("rm -f /home/tester/running")
 				wait := c.start(t, phase.command)
 				waitFor(t, "the tasks", func() bool {
-					return c.processes(phase.under) != "" && (name != "run" || c.root("ls /home/tester/running") == "/home/tester/running")
+					return c.root(ofTester(phase.under)) != "" && (name != "run" || c.root("ls /home/tester/running") == "/home/tester/running")
 				})
 				if end == "scancel" {
 					c.root("scancel -u tester")
@@ -79,7 +88,7 @@ func (c *cluster) lives(t *testing.T) {
 					c.root("pkill -9 -x slurmstepd; pkill -9 'slurmstepd:'")
 				}
 				// srun waits for a slurmstepd that is gone, whatever it started.
-				waitFor(t, "the tasks to end", func() bool { return c.processes("hpc3|sleep|squashfuse") == "" })
+				c.ended(t, "the tasks", ofTester("hpc3|sleep|squashfuse"))
 				c.root("scancel -u tester")
 				if end != "scancel" {
 					c.root("pkill -9 -u 4242 -x srun")

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,6 +53,12 @@ var mpiRows = []mpiRow{
 		`--no-container-share ` + inContainer + `ranks-openmpi`},
 	{name: "MPICH, a container for each rank", plugin: "pmi2", nodes: 1, apart: true, text: ranksOn(1, "srun --mpi=pmi2") +
 		`--no-container-share ` + inContainer + `ranks-mpich`},
+	{name: "Open MPI by PMIx through Apptainer", program: "apptainer", plugin: "pmix", nodes: 1, apart: true, text: `HPC3_ENGINE=apptainer ` +
+		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+	{name: "Open MPI by PMIx through Apptainer on two nodes", program: "apptainer", plugin: "pmix", nodes: 2, apart: true, text: openMPIApart +
+		`HPC3_ENGINE=apptainer ` + ranksOn(2, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
+	{name: "Open MPI by PMIx through Apptainer in one container", program: "apptainer", plugin: "pmix", nodes: 1, text: openMPIByMemory +
+		`HPC3_ENGINE=apptainer HPC3_CONTAINER_SHARE=1 ` + ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
 	{name: "MPICH through Apptainer", program: "apptainer", plugin: "pmi2", nodes: 1, apart: true, text: `HPC3_ENGINE=apptainer ` +
 		ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
 	{name: "MPICH through Apptainer on two nodes", program: "apptainer", plugin: "pmi2", nodes: 2, apart: true, text: mpichApart +
@@ -61,7 +68,22 @@ var mpiRows = []mpiRow{
 }
 
 // ranks runs programs of MPI on two nodes and on one.
-func (c *cluster) ranks(t *testing.T) { c.ranksOf(t, mpiRows) }
+func (c *cluster) ranks(t *testing.T) {
+	if c.suite == "trixie" {
+		c.borrowApptainer(t)
+	}
+	c.ranksOf(t, mpiRows)
+}
+
+// borrowApptainer puts sid's Apptainer into a cluster: no suite has both it and a Slurm with PMIx.
+func (c *cluster) borrowApptainer(t *testing.T) {
+	t.Helper()
+	const files = "usr/bin/apptainer usr/lib/*/apptainer etc/apptainer var/lib/apptainer usr/bin/unsquashfs usr/lib/*/liblzo2.so.*"
+	copying := exec.Command("bash", "-c", `set -o pipefail; cd "$1" && tar -c `+files+` | nsenter -t "$2" -m tar -C / -x`, "bash", script(t, "slurm-root", "sid"), c.pid)
+	if out, err := copying.CombinedOutput(); err != nil {
+		t.Fatalf("copying Apptainer: %v\n%s", err, out)
+	}
+}
 
 // ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options beside --container. They are on one node: where
 // a step has a container, two slurmds of one machine take their own PMIx for that of the other.

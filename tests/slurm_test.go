@@ -282,7 +282,7 @@ func TestSlurm(t *testing.T) {
 			t.Run("ranks", c.ranks)
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)
-			if c.run(t, "command -v apptainer").status == 0 {
+			if suite == "sid" { // has Apptainer of its own
 				c.engine = "apptainer"
 				t.Run("Apptainer", func(t *testing.T) { c.rows(t, slurmRows) })
 				t.Run("lives through Apptainer", c.lives)
