@@ -166,6 +166,60 @@ func (l *lab) kill(t *testing.T, p person, victim string) {
 	}
 }
 
+// TestKilledApptainerLeavesNothing kills what hpc3-run has become through Apptainer, which has a file server for the image.
+func TestKilledApptainerLeavesNothing(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	p := persons[0]
+	cmd := l.command(p, "apptainer", "hpc3-run", "-q", l.image, "sleep", "4321")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	waitFor(t, "the command to start", func() bool {
+		commands := processes("sleep\x004321")
+		if len(commands) != 1 {
+			return false
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", commands[0]))
+		if err != nil {
+			return false
+		}
+		parent := strings.Fields(string(stat))[3]
+		lists, _ := filepath.Glob("/proc/" + parent + "/task/*/children") // the pattern is fine
+		left = []string{parent}
+		for _, list := range lists {
+			children, err := os.ReadFile(list)
+			if err != nil {
+				return false
+			}
+			left = append(left, strings.Fields(string(children))...)
+		}
+		return slices.ContainsFunc(left, isFileServer)
+	})
+	first, err := strconv.Atoi(left[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // it was killed
+	waitFor(t, "every process to end", func() bool {
+		return !slices.ContainsFunc(left, func(pid string) bool {
+			words, err := os.ReadFile("/proc/" + pid + "/cmdline")
+			return err == nil && len(words) > 0 // a zombie has none
+		})
+	})
+}
+
+// isFileServer tells whether a process serves an image to Apptainer.
+func isFileServer(pid string) bool {
+	name, err := os.ReadFile("/proc/" + pid + "/comm")
+	return err == nil && string(name) == "squashfuse_ll\n"
+}
+
 // waitFor polls until a condition holds, for as long as a loaded machine may take.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()

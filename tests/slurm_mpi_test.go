@@ -73,9 +73,17 @@ func (c *cluster) ranks(t *testing.T) {
 		c.borrowApptainer(t)
 	}
 	c.ranksOf(t, mpiRows)
+	if c.suite == "trixie" {
+		t.Run("Apptainer has no squashfuse", func(t *testing.T) {
+			got := c.run(t, `HPC3_ENGINE=apptainer srun -n2 --container=oci:/lab/mpi --container-entrypoint=none true`)
+			if got.status != 0 || strings.Count(got.stderr, "unpacks the whole image") != 1 {
+				t.Errorf("status %d, want a warning, once:\n%s", got.status, got.stderr)
+			}
+		})
+	}
 }
 
-// borrowApptainer puts sid's Apptainer into a cluster: no suite has both it and a Slurm with PMIx.
+// borrowApptainer puts sid's Apptainer into a cluster, without squashfuse: no suite has both it and a Slurm with PMIx.
 func (c *cluster) borrowApptainer(t *testing.T) {
 	t.Helper()
 	const files = "usr/bin/apptainer usr/lib/*/apptainer etc/apptainer var/lib/apptainer usr/bin/unsquashfs usr/lib/*/liblzo2.so.*"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,10 +28,13 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 	if err != nil {
 		return err
 	}
+	if p.unpacks() {
+		p.warn("Apptainer finds no squashfuse_ll here, and unpacks the whole image for each container; install squashfuse, or use --engine native")
+	}
 	p.note("running " + strings.Join(args[:len(args)-len(words)], " "))
 	env := p.apptainerEnv(ctx, img)
-	if err := watchParent(p.Parent); err != nil {
-		p.note("the command will not end with slurmstepd, should that be killed: " + err.Error())
+	if err := startWatch(p.Parent); err != nil {
+		p.note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " + err.Error())
 	}
 	if err := stillThere(p.Parent); err != nil {
 		return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err)
@@ -229,10 +233,42 @@ func isTrue(value string) bool {
 	return err == nil && yes
 }
 
+// rootless tells whether Apptainer makes a user namespace, in which the kernel reads it no image.
+func (p *Plan) rootless() bool { return os.Geteuid() != 0 && !hasSetuidStarter(p.Apptainer) }
+
+// unpacks tells whether Apptainer has nothing that reads an image to it, as far as can be seen: a script in its place knows where to look.
+func (p *Plan) unpacks() bool {
+	if !p.rootless() || isScript(p.Apptainer) {
+		return false
+	}
+	own := apptainerDirs(p.Apptainer)
+	return findSquashfuse(squashfuseLL, own...) == "" && findSquashfuse("squashfuse", own...) == ""
+}
+
+func isScript(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	start := make([]byte, len("#!"))
+	_, err = io.ReadFull(f, start)
+	return err == nil && string(start) == "#!"
+}
+
+// apptainerDirs are where an Apptainer has the programs that are for itself alone.
+func apptainerDirs(apptainer string) []string {
+	if file, err := filepath.EvalSymlinks(apptainer); err == nil {
+		apptainer = file
+	}
+	prefix := filepath.Dir(filepath.Dir(apptainer))
+	return []string{filepath.Join(prefix, "libexec/apptainer/bin"), filepath.Join(prefix, "lib/apptainer/bin")}
+}
+
 // hasSetuidStarter tells whether Apptainer makes no user namespaces.
 func hasSetuidStarter(apptainer string) bool {
-	for _, dir := range []string{"../libexec", "../lib"} {
-		info, err := os.Stat(filepath.Join(filepath.Dir(apptainer), dir, "apptainer/bin/starter-suid"))
+	for _, dir := range apptainerDirs(apptainer) {
+		info, err := os.Stat(filepath.Join(dir, "starter-suid"))
 		if err == nil && info.Mode()&os.ModeSetuid != 0 {
 			return true
 		}

@@ -3,6 +3,7 @@ package run
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,8 @@ type reader struct {
 	squashfuse string // path of the program; "": we
 }
 
+const squashfuseLL = "squashfuse_ll"
+
 // squashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked. Apptainer brings one with it.
 var squashfusePlaces = []string{ //nolint:gochecknoglobals // a constant list
 	"/usr/bin", "/usr/local/bin", "/usr/libexec/apptainer/bin", "/usr/local/libexec/apptainer/bin",
@@ -28,7 +31,7 @@ func (p *Plan) reader() (reader, error) {
 	case option.BuiltIn:
 		return reader{}, nil
 	case option.SquashfuseLL:
-		program := findSquashfuse()
+		program := findSquashfuse(squashfuseLL)
 		if program == "" {
 			return reader{}, fault.New(fault.Engine, "using squashfuse_ll: it is neither in %v nor in PATH", squashfusePlaces).
 				Hint("install squashfuse, or leave --squashfs out: hpc3 reads images itself")
@@ -40,7 +43,7 @@ func (p *Plan) reader() (reader, error) {
 		}
 		return reader{kernel: true}, nil
 	}
-	return reader{kernel: p.kernelWhyNot() == "", squashfuse: findSquashfuse()}, nil
+	return reader{kernel: p.kernelWhyNot() == "", squashfuse: findSquashfuse(squashfuseLL)}, nil
 }
 
 func noKernel(why string) error {
@@ -48,9 +51,9 @@ func noKernel(why string) error {
 		Hint("leave --squashfs out: hpc3 reads images itself, over FUSE")
 }
 
-func findSquashfuse() string {
-	const name = "squashfuse_ll"
-	for _, dir := range squashfusePlaces {
+// findSquashfuse returns the path of a program of squashfuse's; "" for none.
+func findSquashfuse(name string, morePlaces ...string) string {
+	for _, dir := range slices.Concat(squashfusePlaces, morePlaces) {
 		program := filepath.Join(dir, name)
 		if unix.Access(program, unix.X_OK) == nil {
 			return program

@@ -100,7 +100,7 @@ func (p *Plan) apart() bool {
 	if p.Engine == option.Native {
 		return p.Alone && !canMount()
 	}
-	return os.Geteuid() != 0 && !hasSetuidStarter(p.Apptainer) && !p.sharesNS()
+	return p.rootless() && !p.sharesNS()
 }
 
 func (p *Plan) getenv(name string) string { return lookup(p.HostEnv, name) }

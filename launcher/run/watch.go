@@ -1,39 +1,50 @@
 package run
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// nameWatch is the stage that watches slurmstepd for Apptainer. Its own end would reach what hpc3-run becomes by PR_SET_PDEATHSIG, as it does with the
-// native engine, but Apptainer executes programs of its own, from any thread, and each of these forgets it.
+// nameWatch is the stage that watches over what hpc3-run becomes through Apptainer. The end of slurmstepd would reach that by PR_SET_PDEATHSIG, as it
+// does with the native engine, but Apptainer executes programs of its own, from any thread, and each of these forgets it. And where Apptainer is killed,
+// what serves the image's files to it goes on for ever.
 const nameWatch = "hpc3:watch"
 
 // The descriptors that it is started with.
 const (
-	watchedParent = 3 + iota
-	watchedTask
+	watchedTask = 3 + iota
+	watchedParent
 )
 
-// watchParent starts a process that kills this one, whatever it has become, when its parent ends before it. Apptainer's own processes end with it. Whether
-// the parent is there still when this returns is for stillThere to say.
-func watchParent(parent int) error {
-	if parent == 0 {
-		return nil
-	}
-	theirs, err := openProcess(parent)
-	if err != nil {
-		return err
-	}
-	defer theirs.Close()
+// apptainersImage is the end of the last argument of a squashfuse_ll that serves the image's files to Apptainer.
+const apptainersImage = "/mnt/session/rootfs\x00"
+
+// execTime is within what a process that Apptainer has forked has executed its program.
+const execTime = 200 * time.Millisecond
+
+// startWatch starts a process that kills this one, whatever it has become, when parent ends before it; 0 for none. Apptainer's own processes end with it,
+// and what is left of them the watch ends. Whether the parent is there still when this returns is for stillThere to say.
+func startWatch(parent int) error {
 	own, err := openProcess(os.Getpid())
 	if err != nil {
 		return err
 	}
 	defer own.Close()
-	process, err := startBeside([]string{nameWatch}, stageEnv(), theirs, own)
+	theirs := own
+	if parent != 0 {
+		if theirs, err = openProcess(parent); err != nil {
+			return err
+		}
+		defer theirs.Close()
+	}
+	process, err := startBeside([]string{nameWatch}, stageEnv(), own, theirs)
 	if err != nil {
 		return err
 	}
@@ -48,15 +59,60 @@ func openProcess(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "process"), nil
 }
 
-// watch waits until one of the two has ended. If that is the task, there is nothing left to kill.
+// watch waits until one of the two has ended. If that is the task, there is nothing left to kill but what it left.
 func watch() {
 	leaveSignals()
-	closeInherited(watchedTask)
-	both := []unix.PollFd{{Fd: watchedParent, Events: unix.POLLIN}, {Fd: watchedTask, Events: unix.POLLIN}}
+	closeInherited(watchedParent)
+	awaitOne(watchedTask, watchedParent)
+	_ = unix.PidfdSendSignal(watchedTask, unix.SIGKILL, nil, 0)
+	awaitOne(watchedTask)
+	endOrphans()
+	time.Sleep(execTime)
+	endOrphans()
+}
+
+// awaitOne waits until one of some processes has ended.
+func awaitOne(processes ...int32) {
+	fds := make([]unix.PollFd, 0, len(processes))
+	for _, fd := range processes {
+		fds = append(fds, unix.PollFd{Fd: fd, Events: unix.POLLIN})
+	}
 	for {
-		if n, err := unix.Poll(both, -1); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
-			break
+		if n, err := unix.Poll(fds, -1); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
-	_ = unix.PidfdSendSignal(watchedTask, unix.SIGKILL, nil, 0)
+}
+
+// endOrphans kills the file servers that have lost their Apptainer: their parent is now the one that this process has, which was Apptainer's child too.
+func endOrphans() {
+	own, reaper := os.Getuid(), strconv.Itoa(os.Getppid())
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return // the pattern is fine
+	}
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		info, err := os.Stat(dir)
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != own { //nolint:forcetypeassert // on Linux it is that
+			continue
+		}
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		_, name, _ := bytes.Cut(stat, []byte("("))
+		name, rest, _ := bytes.Cut(name, []byte(") "))
+		fields := bytes.Fields(rest)
+		if string(name) != squashfuseLL || len(fields) < 2 || string(fields[1]) != reaper {
+			continue
+		}
+		words, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || !bytes.HasSuffix(words, []byte(apptainersImage)) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+		}
+	}
 }
