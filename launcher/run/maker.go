@@ -66,7 +66,10 @@ func maker(user bool) {
 		from.mount = fds[2]
 	}
 	var a answer
-	ns, err := a.make(fds[0], from, user)
+	var ns namespaces
+	if from.mark, err = newMark(); err == nil {
+		ns, err = a.make(fds[0], from, user)
+	}
 	if err != nil {
 		a.failed = asFault(err)
 	}
@@ -75,7 +78,7 @@ func maker(user bool) {
 	}
 	// hpc3-run closes its end when it executes itself, and is in the container with its next system call. The others look for it there.
 	_, _ = readWord(makerSocket)
-	sayComplete(from.sock, ns.mount)
+	sayComplete(from.sock, ns.mount, from.mark)
 }
 
 func reply(a answer, ns namespaces) error {
@@ -136,8 +139,11 @@ func noNamespace(err error) error {
 }
 
 // imageSource is where the image comes from: descriptors of a mount of the kernel's driver, if not negative, and of the socket to
-// the file server.
-type imageSource struct{ sock, mount int }
+// the file server. The mark tells the container that is made of it from others.
+type imageSource struct {
+	sock, mount int
+	mark        string
+}
 
 // mapIDs lets the caller be in the user namespace who he is outside.
 func mapIDs(uid, gid int) error {

@@ -17,7 +17,7 @@ const (
 	host   = "/host"   // the node's root
 	lower  = "/lower"  // the image
 	upper  = "/upper"  // what is written above it: mount points, and a writable container's files
-	work   = "/work"   // overlay's own
+	work   = "/work"   // overlay's own; a mark follows
 	merged = "/merged" // the container's root
 )
 
@@ -34,7 +34,7 @@ func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 	if err := st.mountImage(from, user, a); err != nil {
 		return err
 	}
-	if err := overlay(user); err != nil {
+	if err := overlay(user, workdir(from.mark)); err != nil {
 		return fault.New(fault.Engine, "laying a layer over the image: %w", err).Hint("the kernel must be 5.11 or newer for this; or use --engine apptainer")
 	}
 	// Before the binds: one of them may put a file of the node there.
@@ -82,7 +82,7 @@ func scaffold() error {
 	if err := unix.Mount("hpc3", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 		return err
 	}
-	for _, dir := range []string{host, lower, upper, work, merged} {
+	for _, dir := range []string{host, lower, upper, merged} {
 		if err := os.Mkdir("/tmp"+dir, 0o755); err != nil {
 			return err
 		}
@@ -161,8 +161,11 @@ func (st *stage) mountFUSE(sock int, user bool) error {
 	return nil
 }
 
-func overlay(user bool) error {
-	options := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
+func overlay(user bool, scratch string) error {
+	if err := os.Mkdir(scratch, 0o755); err != nil {
+		return err
+	}
+	options := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + scratch
 	if user {
 		options += ",userxattr"
 	}

@@ -1,10 +1,13 @@
 package run
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,15 +23,28 @@ const (
 // namespaces, which would keep it alive: a process in there is asked for them each time.
 type sharer struct {
 	inode uint64 // of the mount namespace
+	mark  []byte // in the list of its mounts
 	task  int    // a process that was in there
 }
 
-// sayComplete is the maker's word to the file server that other tasks may come in: the number of the mount namespace. A server that lets
-// none in does not listen.
-func sayComplete(sock, mount int) {
+// newMark returns a name that no other container has. The number of a namespace is that of the next one as soon as it has ended.
+func newMark() (string, error) {
+	var raw [8]byte
+	if _, err := unix.Getrandom(raw[:], 0); err != nil {
+		return "", os.NewSyscallError("getrandom", err)
+	}
+	return hex.EncodeToString(raw[:]), nil
+}
+
+// workdir is the work directory of a container's overlay, which the list of its mounts shows.
+func workdir(mark string) string { return work + "-" + mark }
+
+// sayComplete is the maker's word to the file server that other tasks may come in: the number of the mount namespace and the container's mark. A
+// server that lets none in does not listen.
+func sayComplete(sock, mount int, mark string) {
 	var ns unix.Stat_t
 	if unix.Fstat(mount, &ns) == nil {
-		_ = unix.Sendmsg(sock, []byte(strconv.FormatUint(ns.Ino, 10)), nil, nil, unix.MSG_NOSIGNAL)
+		_ = unix.Sendmsg(sock, []byte(strconv.FormatUint(ns.Ino, 10)+" "+mark), nil, nil, unix.MSG_NOSIGNAL)
 	}
 }
 
@@ -43,11 +59,12 @@ func answerTasks(listener, sock int) {
 	if err != nil {
 		return
 	}
-	inode, err := strconv.ParseUint(text, 10, 64)
+	number, mark, _ := strings.Cut(text, " ")
+	inode, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		return
 	}
-	s := &sharer{inode: inode, task: int(leader.Pid)}
+	s := &sharer{inode: inode, mark: []byte(",workdir=" + workdir(mark)), task: int(leader.Pid)}
 	for {
 		conn, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
@@ -114,6 +131,12 @@ func (s *sharer) open(pid int) ([]int, error) {
 	}
 	var ns unix.Stat_t
 	if err := unix.Fstat(mount, &ns); err != nil || ns.Ino != s.inode {
+		return nil, errors.Join(errElsewhere, unix.Close(mount))
+	}
+	// Where this container has ended, the number may be that of another by now, even of one that is being made. It has ended for good then: nobody else
+	// has its mark.
+	mounts, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	if err != nil || !bytes.Contains(mounts, s.mark) {
 		return nil, errors.Join(errElsewhere, unix.Close(mount))
 	}
 	user, err := unix.Open(namespaceOf(pid, "user"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
