@@ -267,7 +267,7 @@ var slurmRows = []slurmRow{
 	{name: "no library of the plugin", text: ownStack + `stack library=/no/such.so; srun echo fine; srun --container=$IMAGE hello`, stdout: "fine", status: 1, stderr: `hpc3: /no/such.so: cannot open`},
 	{name: "a plugstack.conf that is wrong", text: ownStack + `stack color=red; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: color=red: known are launcher=`},
 	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
-	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
+	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | tee /dev/stderr | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
 }
 
 // TestSlurm walks the road on real clusters.
