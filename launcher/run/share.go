@@ -117,15 +117,21 @@ func FirstOfNode(getenv func(string) string) bool {
 
 // processName is a process's number and the time of its start, which no later process has again.
 func processName(pid int) string {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return strconv.Itoa(pid)
-	}
-	_, rest, _ := strings.Cut(string(raw), ") ") // the name may hold blanks
-	if f := strings.Fields(rest); len(f) > 19 {
+	if _, f := processStat(pid); len(f) > 19 {
 		return strconv.Itoa(pid) + " " + f[19]
 	}
 	return strconv.Itoa(pid)
+}
+
+// processStat is what the kernel says of a process: the name of its program, and all from its state on; nothing where it has ended.
+func processStat(pid int) (program string, fields []string) {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", nil
+	}
+	front, rest, _ := strings.Cut(string(raw), ") ") // the name may hold blanks
+	_, program, _ = strings.Cut(front, "(")
+	return program, strings.Fields(rest)
 }
 
 // shareName is the name of the socket at which those meet who share this container; "" for a container of its own.

@@ -104,21 +104,25 @@ func (s *sharer) find() (word string, fds []int) {
 	if errors.Is(err, unix.EACCES) {
 		word = answerClosed
 	}
-	entries, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return word, nil // the pattern is fine
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(filepath.Base(e))
-		if err != nil {
-			continue
-		}
+	for _, pid := range processIDs() {
 		if fds, err := s.open(pid); err == nil {
 			s.task = pid
 			return answerHere, fds
 		}
 	}
 	return word, nil
+}
+
+// processIDs are the numbers of all processes that are seen from here.
+func processIDs() []int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is fine
+	pids := make([]int, 0, len(dirs))
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // errElsewhere says that a process is not in the container.

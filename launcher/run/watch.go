@@ -1,11 +1,10 @@
 package run
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -87,31 +86,18 @@ func awaitOne(processes ...int32) {
 // endOrphans kills the file servers that have lost their Apptainer: their parent is now the one that this process has, which was Apptainer's child too.
 func endOrphans() {
 	own, reaper := os.Getuid(), strconv.Itoa(os.Getppid())
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return // the pattern is fine
-	}
-	for _, file := range files {
-		dir := filepath.Dir(file)
+	for _, pid := range processIDs() {
+		dir := "/proc/" + strconv.Itoa(pid)
 		info, err := os.Stat(dir)
 		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != own { //nolint:forcetypeassert // on Linux it is that
 			continue
 		}
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		_, name, _ := bytes.Cut(stat, []byte("("))
-		name, rest, _ := bytes.Cut(name, []byte(") "))
-		fields := bytes.Fields(rest)
-		if string(name) != squashfuseLL || len(fields) < 2 || string(fields[1]) != reaper {
+		program, fields := processStat(pid)
+		if program != squashfuseLL || len(fields) < 2 || fields[1] != reaper {
 			continue
 		}
-		words, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if err != nil || !bytes.HasSuffix(words, []byte(apptainersImage)) {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+		words, err := os.ReadFile(dir + "/cmdline")
+		if err == nil && strings.HasSuffix(string(words), apptainersImage) {
 			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
 		}
 	}
