@@ -81,6 +81,7 @@ type partition struct {
 	img    Image
 	config oci.Config
 	opt    Options
+	sums   []byte // of the file system, once it is written
 }
 
 func (p *partition) Read([]byte) (int, error) {
@@ -107,7 +108,9 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 	if err := addSingularity(flat, fsw, p.config, p.created().Unix()); err != nil {
 		return 0, err
 	}
-	return fsw.Finish(flat.tree())
+	size, err := fsw.Finish(flat.tree())
+	p.sums = fsw.Sums()
+	return size, err
 }
 
 // created is the image's own time: the clock's would make each SIF differ.

@@ -24,6 +24,7 @@ const (
 	nameManifest   = "oci-manifest.json"
 	nameProvenance = "hpc3.json"
 	namePartition  = "rootfs.squashfs"
+	nameSums       = "rootfs.crc32c"
 )
 
 // launchLine lets a SIF be executed as a program where Apptainer is installed.
@@ -43,6 +44,7 @@ type Provenance struct {
 type Contents struct {
 	Offset     int64  // of the root file system in the file
 	Size       int64  // of the root file system
+	Sums       Part   // checksums of the root file system, for squashfs.ParseSums
 	Arch       string // GOARCH spelling; "" where it is not stated
 	Config     []byte // the OCI image config; nil in a SIF that hpc3 did not make
 	Provenance Provenance
@@ -65,14 +67,17 @@ func writeSIF(f *os.File, p *partition) error {
 		name string
 		data []byte
 	}{{nameConfig, p.img.Config}, {nameManifest, p.img.Manifest}, {nameProvenance, provenance}} {
-		if err := add(sif.DataGenericJSON, bytes.NewReader(o.data), sif.OptObjectName(o.name)); err != nil {
+		if err := add(sif.DataGenericJSON, bytes.NewReader(o.data), sif.OptObjectName(o.name), sif.OptMetadata(sumOf(o.data))); err != nil {
 			return err
 		}
 	}
-	// The partition is the last object: what it does not need in the end is cut off the file.
+	// What the partition does not need in the end is cut off the file. Its checksums are known then, and come behind it.
 	err = add(sif.DataPartition, p, sif.OptObjectName(namePartition), sif.OptPartitionMetadata(sif.FsSquash, sif.PartPrimSys, p.config.Architecture))
 	if err != nil {
 		return fmt.Errorf("the architecture %q: %w", p.config.Architecture, err)
+	}
+	if err := add(sif.DataGeneric, &late{data: func() []byte { return p.sums }}, sif.OptObjectName(nameSums)); err != nil {
+		return err
 	}
 	img, err := sif.CreateContainer(f, sif.OptCreateDeterministic(), sif.OptCreateWithID(identity(p.img.ManifestDigest)), sif.OptCreateWithTime(p.created()),
 		sif.OptCreateWithLaunchScript(launchLine), sif.OptCreateWithDescriptors(objects...), sif.OptCreateWithCloseOnUnload(false))
@@ -146,6 +151,9 @@ func inspect(f *os.File, size int64) (Contents, error) {
 	if arch == "unknown" {
 		c.Arch = ""
 	}
+	if c.Sums, err = sumsIn(img, size); err != nil {
+		return Contents{}, err
+	}
 	if c.Config, err = object(img, nameConfig, size); err != nil {
 		return Contents{}, err
 	}
@@ -168,7 +176,14 @@ func object(img *sif.FileImage, name string, size int64) ([]byte, error) {
 	if d.Size() < 0 || d.Size() > maxObject || d.Offset() < 0 || d.Offset() > size-d.Size() {
 		return nil, errShort
 	}
-	return io.ReadAll(d.GetReader())
+	data, err := io.ReadAll(d.GetReader())
+	if err == nil {
+		err = check(d, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
 }
 
 // readOnly lets the SIF library have a file that it cannot write.

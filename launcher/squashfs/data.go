@@ -159,7 +159,7 @@ func (f *FS) dataBlock(at uint64, word uint32) ([]byte, error) {
 		if size == 0 || size > f.sb.BlockSize || !f.inside(at, uint64(size)) {
 			return block{}, corrupt("a data block of %d bytes at %d", size, at)
 		}
-		raw, err := f.read(at, int(size), "a data block")
+		raw, err := f.readPiece(at, int(size), true, "a data block")
 		if err == nil && word&storedBlock == 0 {
 			raw, err = f.inflate(raw, int(f.sb.BlockSize))
 		}

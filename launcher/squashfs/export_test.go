@@ -18,4 +18,10 @@ func (f *FS) Exported(number uint32) (Ref, error) {
 }
 
 // Skip leaves a hole of n bytes in what is written, so that what follows is far away. Nothing may be on its way.
-func (w *Writer) Skip(n int64) error { return w.out.seek(w.out.at + n) }
+func (w *Writer) Skip(n int64) error {
+	at := w.out.at + n
+	for ; n > 0; n -= min(n, 1<<30) {
+		w.out.sums = append(w.out.sums, sum{size: uint32(min(n, 1<<30))})
+	}
+	return w.out.seek(at)
+}

@@ -76,13 +76,11 @@ func (f *finisher) finish(root *Dir, c compressor) (int64, error) {
 // tables writes the tables in the order that readers check: each ends where the next begins.
 func (f *finisher) tables(sb *superblock, c compressor) (err error) {
 	sb.InodeTable = uint64(f.w.out.at)
-	f.inodes.flush()
-	if err := f.w.out.write(f.inodes.done); err != nil {
+	if err := f.w.writeChunks(&f.inodes); err != nil {
 		return err
 	}
 	sb.DirTable = uint64(f.w.out.at)
-	f.dirs.flush()
-	if err := f.w.out.write(f.dirs.done); err != nil {
+	if err := f.w.writeChunks(&f.dirs); err != nil {
 		return err
 	}
 	sb.FragmentTable = noTable
@@ -116,13 +114,10 @@ func (f *finisher) superblock(sb *superblock) (int64, error) {
 	out := f.w.out
 	sb.Used = uint64(out.at)
 	size := (out.at + padTo - 1) / padTo * padTo
-	if err := out.write(make([]byte, size-out.at)); err != nil {
+	if err := out.put(make([]byte, size-out.at)); err != nil {
 		return 0, err
 	}
-	if err := out.seek(0); err != nil {
-		return 0, err
-	}
-	if err := out.write(sb.encode()); err != nil {
+	if err := out.writeFirst(sb.encode()); err != nil {
 		return 0, err
 	}
 	if err := out.seek(size); err != nil {

@@ -12,6 +12,7 @@ import (
 // hostile image gives errors that wrap ErrCorrupt, and makes it hold no more memory than the caches and one answer take.
 type FS struct {
 	r       io.ReaderAt
+	sums    *Sums // nil: it has none
 	sb      superblock
 	inflate inflater
 	meta    *cache // metadata chunks by their place in the file
@@ -28,8 +29,12 @@ const (
 )
 
 // Open reads the superblock of a file system that begins at the start of r. Everything else is read when it is asked for.
-func Open(r io.ReaderAt) (*FS, error) {
-	f := &FS{r: r, meta: newCache(metaCacheSize), data: newCache(dataCacheSize)}
+func Open(r io.ReaderAt) (*FS, error) { return OpenChecked(r, nil) }
+
+// OpenChecked is Open for a file system with checksums: each piece is held against its own whenever it is read from r, and one that differs
+// gives an error that wraps ErrCorrupt. A nil table is none.
+func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
+	f := &FS{r: r, sums: sums, meta: newCache(metaCacheSize), data: newCache(dataCacheSize)}
 	raw, err := f.read(0, superblockSize, "the superblock")
 	if err != nil {
 		return nil, err
@@ -41,8 +46,11 @@ func Open(r io.ReaderAt) (*FS, error) {
 		return nil, err
 	}
 	// Once its last byte is known to be there, Used bounds every size and place.
-	if _, err := f.read(f.sb.Used-1, 1, "its last byte"); err != nil {
+	if _, err := f.load(f.sb.Used-1, 1, "its last byte"); err != nil {
 		return nil, err
+	}
+	if sums != nil && sums.end != f.sb.Used {
+		return nil, corrupt("its checksums are those of %d bytes, and it has %d", sums.end, f.sb.Used)
 	}
 	if f.inflate, err = newInflater(f.sb.Compression); err != nil {
 		return nil, err
@@ -64,8 +72,49 @@ func (f *FS) BlockSize() uint32 { return f.sb.BlockSize }
 // Root returns the root directory.
 func (f *FS) Root() Ref { return f.sb.Root }
 
-// read reads n bytes of the file, which callers bound.
+// read reads n bytes of one piece of the file, which callers bound.
 func (f *FS) read(at uint64, n int, what string) ([]byte, error) {
+	if f.sums == nil {
+		return f.load(at, n, what)
+	}
+	start, p, ok := f.sums.find(at)
+	skip := at - start
+	if !ok || uint64(n) > uint64(p.size)-skip {
+		return nil, noPiece(at, what)
+	}
+	raw, err := f.loadPiece(start, p, what)
+	if err != nil {
+		return nil, err
+	}
+	return raw[skip:][:n], nil
+}
+
+// readPiece reads a piece that begins at a place and has n bytes, or any number up to n where exact is false.
+func (f *FS) readPiece(at uint64, n int, exact bool, what string) ([]byte, error) {
+	if f.sums == nil {
+		return f.load(at, n, what)
+	}
+	start, p, ok := f.sums.find(at)
+	if !ok || start != at || p.size > uint32(n) || exact && p.size != uint32(n) {
+		return nil, noPiece(at, what)
+	}
+	return f.loadPiece(at, p, what)
+}
+
+func noPiece(at uint64, what string) error {
+	return corrupt("by its checksums, %s is not where it should be, at %d", what, at)
+}
+
+func (f *FS) loadPiece(at uint64, p sum, what string) ([]byte, error) {
+	raw, err := f.load(at, int(p.size), what)
+	if err == nil && castagnoli(raw) != p.crc {
+		return nil, corrupt("%s at %d has a wrong checksum", what, at)
+	}
+	return raw, err
+}
+
+// load reads n bytes as they are.
+func (f *FS) load(at uint64, n int, what string) ([]byte, error) {
 	raw := make([]byte, n)
 	switch got, err := f.r.ReadAt(raw, int64(at)); {
 	case got == n:

@@ -14,14 +14,18 @@ import (
 // tiny is a small file system with something of everything.
 func tiny(t testing.TB, c squashfs.Compression) []byte {
 	t.Helper()
-	return write(t, []entry{
+	return write(t, tinyEntries(), squashfs.Options{Compression: c, BlockSize: 4096})
+}
+
+func tinyEntries() []entry {
+	return []entry{
 		{Path: "d", Mode: unix.S_IFDIR, Xattrs: "user.a=b"},
 		{Path: "d/f", Mode: unix.S_IFREG, Data: strings.Repeat("text", 5000), UID: 7},
 		{Path: "d/g", Mode: unix.S_IFREG, Data: "tail"},
 		{Path: "d/h", Link: "d/g"},
 		{Path: "d/l", Mode: unix.S_IFLNK, Data: "f"},
 		{Path: "d/n", Mode: unix.S_IFCHR, Major: 1},
-	}, squashfs.Options{Compression: c, BlockSize: 4096})
+	}
 }
 
 // A hostile or damaged image gives errors: no panic, no endless walk.

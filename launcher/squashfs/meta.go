@@ -1,6 +1,9 @@
 package squashfs
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // chunk returns the metadata chunk at a place in the file, inflated, and the place of the next one.
 func (f *FS) chunk(at uint64) (data []byte, next uint64, err error) {
@@ -9,26 +12,29 @@ func (f *FS) chunk(at uint64) (data []byte, next uint64, err error) {
 }
 
 func (f *FS) readChunk(at uint64) (block, error) {
-	if !f.inside(at, 2) {
+	const head, what = 2, "a metadata chunk"
+	if !f.inside(at, head) {
 		return block{}, corrupt("metadata at %d is outside of it", at)
 	}
-	head, err := f.read(at, 2, "a metadata chunk")
+	raw, err := f.readPiece(at, int(min(head+metadataSize, f.sb.Used-at)), false, what) // its size is in there
 	if err != nil {
 		return block{}, err
 	}
-	word := binary.LittleEndian.Uint16(head)
-	size := word &^ storedMetadata
-	if size == 0 || size > metadataSize || !f.inside(at+2, uint64(size)) {
+	word := binary.LittleEndian.Uint16(raw)
+	size := int(word &^ storedMetadata)
+	if size == 0 || size > metadataSize || size > len(raw)-head {
 		return block{}, corrupt("a metadata chunk of %d bytes", size)
 	}
-	data, err := f.read(at+2, int(size), "a metadata chunk")
-	if err == nil && word&storedMetadata == 0 {
+	data := raw[head : head+size]
+	if word&storedMetadata == 0 {
 		data, err = f.inflate(data, metadataSize)
+	} else {
+		data = bytes.Clone(data) // what is kept should cost what it holds
 	}
 	if err == nil && len(data) == 0 {
 		err = corrupt("an empty metadata chunk")
 	}
-	return block{data, at + 2 + uint64(size)}, err
+	return block{data, at + head + uint64(size)}, err
 }
 
 // cursor reads metadata from a place on, across chunks. A copy reads on by itself.

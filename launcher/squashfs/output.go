@@ -20,6 +20,8 @@ type output struct {
 	base int64 // of the file system in w
 	at   int64
 
+	sums []sum // of what is before at
+
 	file syscall.RawConn // of w; nil where it is no file
 	sent int64           // the disk has been asked to take what is before
 }
@@ -36,7 +38,19 @@ func newOutput(w Output) (*output, error) {
 	return o, err
 }
 
-func (o *output) write(b []byte) error {
+// write writes a piece, which has a checksum of its own.
+func (o *output) write(b []byte) error { return o.writeSummed(b, sumOf(b)) }
+
+// writeSummed writes the pieces of which sums are the checksums.
+func (o *output) writeSummed(b []byte, sums ...sum) error {
+	if len(b) == 0 {
+		return nil
+	}
+	o.sums = append(o.sums, sums...)
+	return o.put(b)
+}
+
+func (o *output) put(b []byte) error {
 	n, err := o.w.Write(b)
 	o.at += int64(n)
 	if o.at-o.sent >= sendBytes {
@@ -54,6 +68,24 @@ func (o *output) send() {
 		})
 	}
 	o.sent = o.at
+}
+
+// takeBack goes back to where a piece begins; what was written from there on does not count.
+func (o *output) takeBack(at int64) error {
+	for n := len(o.sums); o.at > at && n > 0; n-- {
+		o.at -= int64(o.sums[n-1].size)
+		o.sums = o.sums[:n-1]
+	}
+	return o.seek(at)
+}
+
+// writeFirst writes the first piece anew.
+func (o *output) writeFirst(b []byte) error {
+	o.sums[0] = sumOf(b)
+	if err := o.seek(0); err != nil {
+		return err
+	}
+	return o.put(b)
 }
 
 func (o *output) seek(at int64) error {

@@ -43,6 +43,7 @@ type task struct {
 
 	packed []byte // what is written: compressed, or raw where that would not be smaller
 	word   uint32 // its size word
+	check  sum    // its checksum
 	hole   bool   // raw is all zeros
 	digest [sha256.Size]byte
 
@@ -103,6 +104,7 @@ func (t *task) pack(c compressor) {
 	if t.packed == nil {
 		t.packed, t.word = t.raw, uint32(len(t.raw))|storedBlock
 	}
+	t.check = sumOf(t.packed)
 	if t.sum {
 		t.digest = sha256.Sum256(t.packed)
 	}
@@ -172,7 +174,7 @@ func (p *pipeline) block(in *Inode, t *task, first bool) error {
 			return nil
 		}
 		p.sum.Write(t.digest[:])
-		return p.out.write(t.packed)
+		return p.out.writeSummed(t.packed, t.check)
 	}
 	return p.give(t)
 }
@@ -189,14 +191,14 @@ func (p *pipeline) end(in *Inode) error {
 			return nil
 		}
 		in.start, in.blocks, in.sparse = same.start, same.blocks, same.sparse
-		return p.out.seek(p.start)
+		return p.out.takeBack(p.start)
 	}})
 }
 
 func (p *pipeline) fragment(t *task) error {
 	t.apply = func(t *task) error {
 		p.fragments = append(p.fragments, fragmentEntry{Start: uint64(p.out.at), Size: t.word})
-		return p.out.write(t.packed)
+		return p.out.writeSummed(t.packed, t.check)
 	}
 	return p.give(t)
 }

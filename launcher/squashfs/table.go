@@ -47,11 +47,24 @@ func (m *metaWriter) flush() {
 	m.buf = m.buf[:0]
 }
 
+// writeChunks writes a table's chunks.
+func (w *Writer) writeChunks(m *metaWriter) error {
+	m.flush()
+	sums := make([]sum, len(m.starts))
+	for i, start := range m.starts {
+		end := uint64(len(m.done))
+		if i+1 < len(m.starts) {
+			end = m.starts[i+1]
+		}
+		sums[i] = sumOf(m.done[start:end])
+	}
+	return w.out.writeSummed(m.done, sums...)
+}
+
 // writeTable writes the chunks and behind them the list of where they stand, and returns the place of that list.
 func (w *Writer) writeTable(m *metaWriter) (uint64, error) {
-	m.flush()
 	base := uint64(w.out.at)
-	if err := w.out.write(m.done); err != nil {
+	if err := w.writeChunks(m); err != nil {
 		return 0, err
 	}
 	at := uint64(w.out.at)

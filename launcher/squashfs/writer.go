@@ -64,6 +64,9 @@ func compressorOptions(c Compression) []byte {
 	return []byte{8, storedMetadata >> 8, 1, 0, 0, 0, 0, 0, 0, 0}
 }
 
+// Sums returns the checksums of a finished file system, as ParseSums reads them. They cover all but the padding.
+func (w *Writer) Sums() []byte { return encodeSums(w.out.sums) }
+
 // Close ends the goroutines of a Writer. It writes nothing; a file system that was not finished is none.
 func (w *Writer) Close() { w.pipe.close() }
 

@@ -96,13 +96,11 @@ func (w *Writer) writeXattrs(x *xattrWriter) (uint64, error) {
 		return noTable, nil
 	}
 	values := uint64(w.out.at)
-	x.values.flush()
-	if err := w.out.write(x.values.done); err != nil {
+	if err := w.writeChunks(&x.values); err != nil {
 		return 0, err
 	}
-	x.ids.flush()
 	base := uint64(w.out.at)
-	if err := w.out.write(x.ids.done); err != nil {
+	if err := w.writeChunks(&x.ids); err != nil {
 		return 0, err
 	}
 	at := uint64(w.out.at)

@@ -30,7 +30,7 @@ import (
 
 // FormatVersion is part of each SIF's name. It is raised when the same image would be converted to other bytes,
 // so that two versions of hpc3 can share a directory.
-const FormatVersion = 2
+const FormatVersion = 3
 
 // The rooms of the directory.
 const (
