@@ -14,7 +14,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/store"
 	"github.com/hpc3-project/hpc3/probe"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -121,11 +120,12 @@ func (r *Road) Nodes(ctx context.Context) ([]facts.Node, error) {
 }
 
 func (r *Road) probeOptions() probe.Options {
-	return probe.Options{Root: r.ProbeRoot, Labels: r.Site.LabelsOf(r.Host.Name), Env: r.Host.Getenv, CacheDir: r.probeCache()}
+	opt := probe.Options{Root: r.ProbeRoot, Labels: r.Site.LabelsOf(r.Host.Name), Env: r.Host.Getenv}
+	if s, err := r.Store(); err == nil { // without a cache the GPU helper is asked each time
+		opt.Answers = s
+	}
+	return opt
 }
-
-// probeCache is where the answer of the GPU helper is kept; a cache that cannot be used only means asking again.
-func (r *Road) probeCache() string { return filepath.Join(r.CacheDir(), "probe") }
 
 func (r *Road) readIndex(ctx context.Context, c *Choice) error {
 	key, err := cacheKey(c.Reference)
@@ -156,7 +156,7 @@ func (r *Road) readIndex(ctx context.Context, c *Choice) error {
 		return err
 	}
 	r.Clock.Done("index", c.Reference.String())
-	return r.remember(c, raw, mediaType)
+	return r.remember(c.key, raw, mediaType)
 }
 
 // fileSuffix begins what a key says of a local file, behind its reference.
@@ -227,18 +227,6 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	return src, nil
 }
 
-func (r *Road) remember(c *Choice, raw []byte, mediaType string) error {
-	s, err := r.Store()
-	if err != nil {
-		return err
-	}
-	digest := oci.DigestOf(raw)
-	if err := s.PutBlob(digest, raw); err != nil {
-		return err
-	}
-	return s.SetPin(store.Pin{Reference: c.key, Digest: digest, MediaType: mediaType})
-}
-
 // parseIndex reads raw as an index, or, for an image without one, as the manifest of its only entry.
 func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType string) error {
 	kind, err := oci.Sniff(raw, mediaType)
@@ -289,14 +277,6 @@ func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, e
 		return nil, err
 	}
 	return raw, r.keep(d.Digest, raw)
-}
-
-func (r *Road) keep(digest string, raw []byte) error {
-	s, err := r.Store()
-	if err != nil {
-		return err
-	}
-	return s.PutBlob(digest, raw)
 }
 
 // pick matches the entries, or takes the one that --variant names, and descends where it is an index itself.

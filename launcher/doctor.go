@@ -96,6 +96,9 @@ func (r *Road) examineTiers() []Finding {
 	var findings []Finding
 	for _, t := range r.caches() {
 		f := Finding{What: "cache of the site", State: "ok", Text: t.Dir}
+		if t.home {
+			f.What = "cache for reading"
+		}
 		if t.why != "" {
 			f.State, f.Text, f.Mend = "note", t.Dir+": "+t.why, "it is passed over: mend it, or its [[cache]] table in "+r.Site.File
 		}

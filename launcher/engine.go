@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -66,21 +65,23 @@ func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) 
 // works returns why Apptainer does not work for this user, or "". A good answer is remembered until the node is booted or the
 // program replaced, since asking takes longer than all else before a cached image starts.
 func (r *Road) works(path string) string {
-	mark := r.verdictFile(path)
-	if _, err := os.Stat(mark); mark != "" && err == nil {
+	name := r.verdictName(path)
+	s, err := r.Store()
+	if err != nil || name == "" {
+		return run.Works(path)
+	}
+	if s.Answer(name) != nil {
 		return ""
 	}
 	whyNot := run.Works(path)
-	if whyNot == "" && mark != "" {
-		// Where the cache cannot be written the question is asked again.
-		_ = os.MkdirAll(filepath.Dir(mark), 0o700)
-		_ = os.WriteFile(mark, nil, 0o600)
+	if whyNot == "" {
+		_ = s.KeepAnswer(name, []byte("it works\n")) // where it cannot be kept the question is asked again
 	}
 	return whyNot
 }
 
-// verdictFile names a file after everything that the verdict on Apptainer depends on; "" where that cannot be told.
-func (r *Road) verdictFile(path string) string {
+// verdictName is made of everything that the verdict on Apptainer depends on; "" where that cannot be told.
+func (r *Road) verdictName(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
 		return ""
@@ -89,9 +90,8 @@ func (r *Road) verdictFile(path string) string {
 	if err != nil {
 		return ""
 	}
-	dir := r.CacheDir()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(), r.Host.UID, strings.TrimSpace(string(boot))))
-	return filepath.Join(dir, "engine", hex.EncodeToString(sum[:16]))
+	return "engine-" + hex.EncodeToString(sum[:16])
 }
 
 func (r *Road) examineApptainer(ctx context.Context) Finding {

@@ -69,8 +69,9 @@ type Road struct {
 	tiers   []tier // of the site; see caches
 	looked  bool   // at these
 	sources []fetch.Source
-	private atomic.Bool // something was used that not everybody may read
-	engine  struct {    // chosen once
+	private atomic.Bool       // something was used that not everybody may read
+	held    map[string][]byte // blobs by digest that the cache could not take; nil for none
+	engine  struct {          // chosen once
 		name option.Engine
 		path string
 	}
@@ -126,12 +127,21 @@ func (r *Road) CacheDir() string {
 	if r.Site.CacheDir != "" {
 		return r.Site.CacheDir
 	}
-	if dir := xdg(r.Host, "XDG_CACHE_HOME", ".cache"); dir != "" && usableBelow(dir) {
-		return filepath.Join(dir, "hpc3")
+	if dir := homeCache(r.Host); dir != "" && usableBelow(filepath.Dir(dir)) {
+		return dir
 	}
 	dir := filepath.Join(tempDir(r.Host), "hpc3-"+itoa(r.Host.UID))
 	r.note("there is no home that can be written, so the cache is %s", dir)
 	return dir
+}
+
+// homeCache returns the cache in the caller's home, whether or not it can be written; "" without a home.
+func homeCache(h Host) string {
+	dir := xdg(h, "XDG_CACHE_HOME", ".cache")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "hpc3")
 }
 
 // usableBelow tells whether dir, or what exists of its parents, can be written: a cluster's accounts may have a HOME

@@ -13,7 +13,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/store"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -169,14 +168,7 @@ func (r *Road) rememberTags(c *Choice, list []string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.keep(oci.DigestOf(raw), raw); err != nil {
-		return err
-	}
-	s, err := r.Store()
-	if err != nil {
-		return err
-	}
-	return s.SetPin(store.Pin{Reference: tagsKey(c.Reference), Digest: oci.DigestOf(raw), MediaType: oci.MediaTypeTags})
+	return r.remember(tagsKey(c.Reference), raw, oci.MediaTypeTags)
 }
 
 // variants returns the tags that say of themselves to be variants of the reference. A word is known if it is one of the vocabulary, of

@@ -21,9 +21,11 @@ type tier struct {
 	site.Cache
 	store *store.Store // nil where it cannot be used
 	why   string       // it cannot; empty where it can
+	home  bool         // the cache in the caller's home, which cannot be written here
 }
 
-// caches returns the site's caches in their order, but for the one that is the user's own. They are opened at the first call.
+// caches returns what is looked into before the user's own cache: the site's caches in their order, without the one that is the
+// user's own, and then the cache in a home that cannot be written here. They are opened at the first call.
 func (r *Road) caches() []tier {
 	if r.looked {
 		return r.tiers
@@ -42,7 +44,22 @@ func (r *Road) caches() []tier {
 		}
 		r.tiers = append(r.tiers, t)
 	}
+	r.addHomeCache()
 	return r.tiers
+}
+
+// addHomeCache adds the cache in a home on a read-only file system, whose images need no copy in TMPDIR.
+func (r *Road) addHomeCache() {
+	dir := homeCache(r.Host)
+	if dir == "" || r.Host.Getenv("HPC3_CACHEDIR") != "" || r.Site.CacheDir != "" || sameDir(dir, r.CacheDir()) {
+		return
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return
+	}
+	if s, err := store.OpenWith(dir, store.Options{Public: r.anonymous}); err == nil {
+		r.tiers = append(r.tiers, tier{Cache: site.Cache{Dir: dir}, store: s, home: true})
+	}
 }
 
 // optionsOf are those of a cache that the caller writes to. An administrator's may be one of the site's.
@@ -100,6 +117,9 @@ func (r *Road) pinned(key string) ([]byte, error) {
 
 // cachedBlob returns a blob that one of the caches holds, nil where none does. Those of the site are not worth an error.
 func (r *Road) cachedBlob(digest string) ([]byte, error) {
+	if raw := r.held[digest]; raw != nil {
+		return raw, nil
+	}
 	stores, err := r.known()
 	for i, s := range stores {
 		raw, ok, err := s.Blob(digest)

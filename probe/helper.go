@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -18,18 +17,19 @@ import (
 
 const (
 	helperName  = "hpc3-gpu"
-	helperLimit = 5 * time.Second    // without persistence mode the driver starts each GPU first, 1 to 3 s
-	maxAnswer   = 1 << 20            // 16 GPUs take 4 KiB
-	answerAge   = 7 * 24 * time.Hour // older answers are of jobs long gone
+	helperLimit = 5 * time.Second // without persistence mode the driver starts each GPU first, 1 to 3 s
+	maxAnswer   = 1 << 20         // 16 GPUs take 4 KiB
 )
 
 var errNoHelper = errors.New("there is no " + helperName)
 
 // askHelper returns what NVML says, from the cache where it holds an answer. A fault of the helper is never more than an error.
 func (p *prober) askHelper(ctx context.Context, opt Options, driver string) (facts.NVML, error) {
-	file := p.answerFile(opt, driver)
-	if answer, err := readAnswer(file); err == nil {
-		return answer, nil
+	name := p.answerName(opt, driver)
+	if name != "" {
+		if answer, err := parseAnswer(opt.Answers.Answer(name)); err == nil {
+			return answer, nil
+		}
 	}
 	helper, err := findHelper(opt.Helper)
 	if err != nil {
@@ -40,8 +40,8 @@ func (p *prober) askHelper(ctx context.Context, opt Options, driver string) (fac
 		return facts.NVML{}, err
 	}
 	answer, err := parseAnswer(raw)
-	if err == nil && answer.Error == "" && file != "" {
-		keepAnswer(file, raw)
+	if err == nil && answer.Error == "" && name != "" {
+		_ = opt.Answers.KeepAnswer(name, raw) // where it cannot be kept it is asked for again
 	}
 	return answer, err
 }
@@ -149,11 +149,11 @@ func (p *prober) visibleDevices() (setting string, set bool) {
 	return setting, setting != "" || slices.Contains(os.Environ(), variable+"=")
 }
 
-// answerFile returns where the answer is kept that holds for this boot, this driver and what of the GPUs this job may use; empty
-// where nothing is kept. Jobs of one setting may be given other GPUs by their cgroups.
-func (p *prober) answerFile(opt Options, driver string) string {
+// answerName is the name of the answer that holds for this boot, this driver and the GPUs that this job may use; empty where
+// nothing is kept. The cgroup is part of it: two jobs with the same variables may be given different GPUs by their cgroups.
+func (p *prober) answerName(opt Options, driver string) string {
 	boot := p.line("proc/sys/kernel/random/boot_id")
-	if opt.CacheDir == "" || boot == "" {
+	if opt.Answers == nil || boot == "" {
 		return ""
 	}
 	cgroup, err := readFile(p.fsys, "proc/self/cgroup", maxSmall)
@@ -162,44 +162,5 @@ func (p *prober) answerFile(opt Options, driver string) string {
 	}
 	setting, set := p.visibleDevices()
 	key := fmt.Sprintf("%d %q", facts.SchemaVersion, []any{boot, driver, setting, set, p.env("CUDA_DEVICE_ORDER"), p.env("LD_LIBRARY_PATH"), cgroup, opt.Helper})
-	return filepath.Join(opt.CacheDir, fmt.Sprintf("gpu-%x.json", sha256.Sum256([]byte(key))))
-}
-
-func readAnswer(file string) (facts.NVML, error) {
-	if file == "" {
-		return facts.NVML{}, os.ErrNotExist
-	}
-	dir, name := filepath.Split(file)
-	raw, err := readFile(os.DirFS(dir), name, maxAnswer)
-	if err != nil {
-		return facts.NVML{}, err
-	}
-	return parseAnswer([]byte(raw))
-}
-
-// keepAnswer writes an answer, and removes those of old jobs. A cache that cannot be written only means asking again.
-func keepAnswer(file string, raw []byte) {
-	dir := filepath.Dir(file)
-	if os.MkdirAll(dir, 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(dir, "gpu-*.tmp")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(raw)
-	if errors.Join(err, f.Close()) != nil || os.Rename(f.Name(), file) != nil {
-		_ = os.Remove(f.Name()) // what is left of it is removed with the old ones
-		return
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && strings.HasPrefix(e.Name(), "gpu-") && time.Since(info.ModTime()) > answerAge {
-			_ = os.Remove(filepath.Join(dir, e.Name())) // the next run tries again
-		}
-	}
+	return fmt.Sprintf("gpu-%x.json", sha256.Sum256([]byte(key)))
 }

@@ -19,11 +19,17 @@ import (
 
 // Options says how to probe. The zero value asks this machine.
 type Options struct {
-	Root     string              // directory that holds /proc, /sys … of a recorded node; empty for this machine
-	Labels   []string            // words that the site gave the node
-	Helper   string              // path of hpc3-gpu; empty: next to the executable, or in ../libexec/hpc3
-	Env      func(string) string // environment, of which visible GPUs and places of MPI are read; nil: empty
-	CacheDir string              // where answers of the helper are kept; empty: nowhere
+	Root    string              // directory that holds /proc, /sys … of a recorded node; empty for this machine
+	Labels  []string            // words that the site gave the node
+	Helper  string              // path of hpc3-gpu; empty: next to the executable, or in ../libexec/hpc3
+	Env     func(string) string // environment, of which visible GPUs and places of MPI are read; nil: empty
+	Answers Answers             // where those of the helper are kept; nil: nowhere
+}
+
+// Answers keeps what took time to find out. A name is a single path element and says all that its answer depends on.
+type Answers interface {
+	Answer(name string) []byte // nil for none
+	KeepAnswer(name string, raw []byte) error
 }
 
 // Node returns the facts of a node. What could not be asked stands in Unknown; an error is returned only where nothing can be told of

@@ -61,7 +61,8 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 	c := &collector{s: s, root: root, opt: opt, now: time.Now()}
 	c.temporaries()
 	if !opt.DryRun {
-		s.forget(root)
+		s.forget(root, dirWords, wordAge)
+		s.forget(root, dirAnswers, answerAge)
 	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err

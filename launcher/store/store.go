@@ -10,6 +10,8 @@
 //	DIR/refs/HEX.json                            pins, named by the SHA-256 of the reference
 //	DIR/tmp                                      files being written
 //	DIR/locks                                    a file per SIF that is being made
+//	DIR/words                                    what processes tell one another
+//	DIR/answers                                  what was found out about a node
 package store
 
 import (
@@ -34,13 +36,14 @@ const FormatVersion = 3
 
 // The rooms of the directory.
 const (
-	dirSIF    = "sif"
-	dirBlobs  = "blobs"
-	dirLayers = "blobs/layers"
-	dirRefs   = "refs"
-	dirTmp    = "tmp"
-	dirLocks  = "locks"
-	dirWords  = "words"
+	dirSIF     = "sif"
+	dirBlobs   = "blobs"
+	dirLayers  = "blobs/layers"
+	dirRefs    = "refs"
+	dirTmp     = "tmp"
+	dirLocks   = "locks"
+	dirWords   = "words"
+	dirAnswers = "answers"
 )
 
 // Store is a cache directory. Its methods may be called concurrently.
@@ -98,8 +101,10 @@ func (s *Store) root(create bool) (*os.Root, error) {
 	if s.open != nil {
 		return s.open, nil
 	}
+	made := false
 	if create {
-		if err := s.makeDir(); err != nil {
+		var err error
+		if made, err = s.makeDir(); err != nil {
 			return nil, cacheFault(s.dir, "making the cache", err)
 		}
 	}
@@ -112,6 +117,11 @@ func (s *Store) root(create bool) (*os.Root, error) {
 	}
 	if err := s.checkOwner(root); err != nil {
 		return nil, errors.Join(err, root.Close())
+	}
+	if made && s.opt.Shared {
+		if err := root.Chmod(".", publicDir); err != nil { // whatever the umask
+			return nil, cacheFault(s.dir, "making the cache", errors.Join(err, root.Close()))
+		}
 	}
 	s.open = root
 	return root, nil

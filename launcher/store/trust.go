@@ -92,20 +92,17 @@ func (s *Store) distrust(info fs.FileInfo) string {
 
 func (s *Store) trusted(info fs.FileInfo) bool { return s.distrust(info) == "" }
 
-// makeDir makes the directory itself. One that is there keeps its mode.
-func (s *Store) makeDir() error {
+// makeDir makes the directory itself, and tells whether it did. An existing directory keeps its mode.
+func (s *Store) makeDir() (made bool, err error) {
 	if _, err := os.Stat(s.dir); err == nil {
-		return nil
+		return false, nil
 	}
-	if err := os.MkdirAll(s.dir, privateDir); err != nil || !s.opt.Shared {
-		return err
-	}
-	return os.Chmod(s.dir, publicDir) // whatever the umask
+	return true, os.MkdirAll(s.dir, privateDir)
 }
 
 // makeRoom makes a directory below the root. Where others read, they can enter it, whatever the umask.
 func (s *Store) makeRoom(root *os.Root, room string) error {
-	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords}, room) {
+	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords, dirAnswers}, room) {
 		return err
 	}
 	for ; room != "."; room = path.Dir(room) {

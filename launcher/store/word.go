@@ -122,24 +122,24 @@ func (s *Store) First(words string) (bool, error) {
 	return true, f.Close()
 }
 
-// words opens the room for another word. One in sweepWords clears it of old ones, so that it needs no collection.
+// words opens the room for another word. One in sweepEvery clears it of old ones, so that it needs no collection.
 func (s *Store) words() (*os.Root, error) {
 	root, err := s.ready(dirTmp, dirWords)
-	if err == nil && mathrand.IntN(sweepWords) == 0 {
-		s.forget(root)
+	if err == nil && mathrand.IntN(sweepEvery) == 0 {
+		s.forget(root, dirWords, wordAge)
 	}
 	return root, err
 }
 
-const sweepWords = 32
+const sweepEvery = 32
 
-// forget removes old words.
-func (s *Store) forget(root *os.Root) {
-	entries, err := s.entries(root, dirWords)
+// forget removes the files of a room that are older than age.
+func (s *Store) forget(root *os.Root, room string, age time.Duration) {
+	entries, err := s.entries(root, room)
 	for _, e := range entries {
 		info, infoErr := e.Info()
-		if err == nil && infoErr == nil && time.Since(info.ModTime()) > wordAge {
-			_ = root.Remove(path.Join(dirWords, e.Name()))
+		if err == nil && infoErr == nil && time.Since(info.ModTime()) > age {
+			_ = root.Remove(path.Join(room, e.Name()))
 		}
 	}
 }
