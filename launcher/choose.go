@@ -104,7 +104,7 @@ func (r *Road) Nodes(ctx context.Context) ([]facts.Node, error) {
 		node, err := r.Node(ctx)
 		return []facts.Node{node}, err
 	}
-	nodes, err := ReadNodes(r.Option.NodesFile)
+	nodes, err := ReadNodes(ctx, r.Option.NodesFile)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -34,7 +36,8 @@ func ReadNode(name string, r io.Reader) (facts.Node, error) {
 }
 
 // ReadNodes reads the nodes of a job: a file with one or more of those objects, one after another or in a list, or a directory of such files.
-func ReadNodes(path string) ([]facts.Node, error) {
+// A file may be a pipe.
+func ReadNodes(ctx context.Context, path string) ([]facts.Node, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, badNode(path, "cannot be read: %w", bare(err))
@@ -47,7 +50,7 @@ func ReadNodes(path string) ([]facts.Node, error) {
 	}
 	var nodes []facts.Node
 	for _, file := range files {
-		f, err := os.Open(file)
+		f, err := outside.Stream(ctx, file)
 		if err != nil {
 			return nil, badNode(file, "cannot be read: %w", bare(err))
 		}

@@ -46,7 +46,7 @@ func TestReadNodes(t *testing.T) {
 		{"of a later version", write("later", `{"schemaVersion":9,"os":"linux","arch":"amd64","cpu":{"target":"zen"}}`), "schema version 9", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			nodes, err := ReadNodes(tt.path)
+			nodes, err := ReadNodes(t.Context(), tt.path)
 			if tt.bad {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("ReadNodes() = %v, want an error with %q", err, tt.want)

@@ -86,7 +86,7 @@ func (r *Road) pullForNodes(ctx context.Context, image string) error {
 		_, err := r.Pull(ctx, image, "", true)
 		return err
 	}
-	nodes, err := ReadNodes(r.Option.NodesFile)
+	nodes, err := ReadNodes(ctx, r.Option.NodesFile)
 	if err != nil {
 		return err
 	}

@@ -41,12 +41,12 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 		p.env = func(string) string { return "" }
 	}
 	if opt.Root != "" {
-		root, err := os.OpenRoot(opt.Root)
+		root, err := openRecorded(opt.Root)
 		if err != nil {
 			return facts.Node{}, err
 		}
 		defer func() { _ = root.Close() }() // it was only read from
-		p.fsys, p.recorded = root.FS(), true
+		p.fsys, p.recorded = recorded{root.FS()}, true
 		p.env = func(string) string { return "" } // this machine's says nothing of another
 	}
 	if err := p.cpu(); err != nil {

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -32,38 +33,30 @@ func main() {
 		os.Exit(status)
 	}
 	start := time.Now()
-	ctx, stop := interruptible()
-	status := walk(ctx, start, os.Args, os.Stdout, os.Stderr)
+	said := lastWord{stderr: os.Stderr}
+	ctx, stop := interrupt.Context(said.say, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	status := walk(ctx, &said, start, os.Args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-// interruptible returns a context that SIGINT, SIGTERM, SIGHUP and SIGQUIT end, so that nothing half-made stays. A signal that the caller
-// has the process ignore (nohup, a background job of a script) stays ignored, for the command as well.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	go func() {
-		if s, ok := (<-signals).(syscall.Signal); ok {
-			cancel(interrupted{s})
-		}
-	}()
-	return ctx, func() { signal.Stop(signals) }
+// lastWord is what a walk that a signal ended says, once: at the end of the walk, or where that does not come.
+type lastWord struct {
+	once   sync.Once
+	stderr io.Writer
 }
 
-// interrupted is why a walk ended early.
-type interrupted struct{ signal syscall.Signal }
-
-func (i interrupted) Error() string { return i.signal.String() }
+// say returns the exit status.
+func (l *lastWord) say(why interrupt.SignalError) int {
+	l.once.Do(func() {
+		fmt.Fprintf(l.stderr, "%s: error[%s]: %s before the command started\n", name, fault.Engine, why)
+	})
+	return 128 + int(why.Signal)
+}
 
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
-func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io.Writer) int {
-	w := &walker{ctx: ctx, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
+func walk(ctx context.Context, said *lastWord, start time.Time, args []string, stdout, stderr io.Writer) int {
+	w := &walker{ctx: ctx, said: said, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
 	t, isTask, err := ociTask(args)
 	if !isTask {
 		t, isTask, err = task.Find(os.Getenv, args)
@@ -75,10 +68,9 @@ func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io
 	} else {
 		err = w.app().RunContext(ctx, args)
 	}
-	var why interrupted
+	var why interrupt.SignalError
 	if errors.As(context.Cause(ctx), &why) {
-		fmt.Fprintf(stderr, "%s: error[%s]: %s before the command started\n", name, fault.Engine, why)
-		return 128 + int(why.signal)
+		return said.say(why)
 	}
 	if err != nil {
 		if isTask && w.toldByAnother(err) {
@@ -91,6 +83,7 @@ func walk(ctx context.Context, start time.Time, args []string, stdout, stderr io
 
 type walker struct {
 	ctx            context.Context //nolint:containedctx // one walk, one context
+	said           *lastWord
 	clock          *launcher.Clock
 	teller         *progress.Teller
 	stdout, stderr io.Writer

@@ -5,8 +5,12 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
+
+// maxEnvFile bounds the environment of a job: what the kernel gives a program is bounded by 6 MiB (3/4 of _STK_LIM).
+const maxEnvFile = 6 << 20
 
 // ociTask reads the words by which Slurm itself starts a task through hpc3-run, as RunTimeRun of its oci.conf says it:
 //
@@ -21,7 +25,7 @@ func ociTask(args []string) (t task.Task, is bool, err error) {
 		return task.Task{}, true, fault.New(fault.Usage, "this is no call that oci.conf makes").
 			Hint(`RunTimeRun="%s oci --env-file=%%e '%%b' -- %%@", and CreateEnvFile=null`, args[0])
 	}
-	raw, err := os.ReadFile(strings.TrimPrefix(args[2], "--env-file="))
+	raw, err := outside.Read(strings.TrimPrefix(args[2], "--env-file="), maxEnvFile)
 	if err != nil {
 		return task.Task{}, true, fault.New(fault.Config, "reading the job's environment: %w", err).Hint("oci.conf needs CreateEnvFile=null")
 	}

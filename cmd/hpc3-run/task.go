@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/task"
@@ -48,12 +49,12 @@ func (w *walker) startTask(t task.Task) error {
 	}
 	road.Parent = os.Getppid() // slurmstepd
 	if road.Parent == 1 {      // it has ended; the plugin sees to that, where it is
-		return interrupted{syscall.SIGKILL}
+		return interrupt.SignalError{Signal: syscall.SIGKILL}
 	}
 	ctx, cancel := context.WithCancelCause(w.ctx)
 	defer cancel(nil)
 	w.ctx = ctx
-	go orphaned(road.Parent, cancel)
+	go w.orphaned(road.Parent, cancel)
 	image := t.Image
 	if t.Digest != "" {
 		image += "@" + t.Digest
@@ -72,11 +73,11 @@ func (w *walker) startTask(t task.Task) error {
 }
 
 // orphaned ends the walk where slurmstepd is killed: nobody else would.
-func orphaned(parent int, cancel context.CancelCauseFunc) {
+func (w *walker) orphaned(parent int, cancel context.CancelCauseFunc) {
 	for os.Getppid() == parent {
 		time.Sleep(time.Second)
 	}
-	cancel(interrupted{syscall.SIGKILL})
+	interrupt.End(cancel, interrupt.SignalError{Signal: syscall.SIGKILL}, nil, w.said.say)
 }
 
 // everywhere are the faults that every task of a step has: they are told by the first one that can be told from the others, by the cache, or

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // maxIndexFile bounds what --index reads; the parser's own limit is lower.
@@ -60,7 +60,7 @@ func (t *tool) explain(c *cli.Context) error {
 func (t *tool) read(file string) ([]byte, error) {
 	in := t.stdin
 	if file != "-" {
-		f, err := os.Open(file)
+		f, err := outside.Stream(t.ctx, file)
 		if err != nil {
 			return nil, cannotRead("the index", file, err)
 		}

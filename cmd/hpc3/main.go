@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -32,7 +32,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(func(interrupt.SignalError) int { return interrupted(os.Stderr) }, syscall.SIGINT, syscall.SIGTERM)
 	status := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -51,8 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, errNo):
 		return statusNo
 	case ctx.Err() != nil:
-		fmt.Fprintf(stderr, "%s: error[%s]: interrupted\n", name, fault.Engine)
-		return statusUnknown
+		return interrupted(stderr)
 	case class == fault.Usage:
 		fault.Print(stderr, name, err, fault.Usage)
 		return statusUsage
@@ -63,6 +62,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fault.Print(stderr, name, err, fault.Engine)
 		return statusUnknown
 	}
+}
+
+func interrupted(stderr io.Writer) int {
+	fmt.Fprintf(stderr, "%s: error[%s]: interrupted\n", name, fault.Engine)
+	return statusUnknown
 }
 
 // tool is one call of hpc3.

@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -149,7 +149,7 @@ func (t *tool) node(file string) (facts.Node, error) {
 	if file == "-" {
 		return launcher.ReadNode("-", t.stdin)
 	}
-	f, err := os.Open(file)
+	f, err := outside.Stream(t.ctx, file)
 	if err != nil {
 		return facts.Node{}, cannotRead("the node file", file, err)
 	}

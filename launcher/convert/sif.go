@@ -16,6 +16,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // The names of our objects in a SIF, beside its partition.
@@ -100,27 +101,33 @@ const maxObject = oci.MaxDocument
 
 // Inspect reads what a SIF holds. It reads the headers and our objects, not the file system.
 func Inspect(path string) (Contents, error) {
-	f, err := os.Open(path)
+	f, err := outside.Open(path)
 	if err != nil {
-		var perr *fs.PathError
-		if errors.As(err, &perr) {
-			err = perr.Err
-		}
-		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
+		return Contents{}, cannotOpen(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
 	}
-	if !info.Mode().IsRegular() {
-		return Contents{}, fault.New(fault.Reference, "%s is no SIF: it is no regular file", path).Hint("an unpacked directory can not be run; name an image")
-	}
 	c, err := inspect(f, info.Size())
 	if err != nil {
 		return Contents{}, fault.New(fault.Reference, "%s is no SIF that can be run: %w", path, err).Hint("make or fetch it anew")
 	}
 	return c, nil
+}
+
+// cannotOpen says why a file is not even opened.
+func cannotOpen(path string, err error) error {
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	e := fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
+	if errors.As(err, &outside.KindError{}) {
+		return e.Hint("an unpacked directory cannot be run; name an image")
+	}
+	return e
 }
 
 var errShort = errors.New("the file is cut short")

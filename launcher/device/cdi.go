@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,9 +12,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"tags.cncf.io/container-device-interface/specs-go"
+
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 const nvidiaKind = "nvidia.com/gpu"
+
+// maxSpec bounds a CDI specification: that of a node with 16 GPUs, each also split in 7, has some 200 KiB.
+const maxSpec = 16 << 20
 
 // cdi adds GPUs as a CDI specification of the node says, and tells whether one does. What stands in /var/run/cdi wins.
 func (a *Ask) cdi(f *Found, words []string) bool {
@@ -43,7 +47,7 @@ func readSpec(file string) (*specs.Spec, error) {
 	default:
 		return nil, nil //nolint:nilnil // neither a specification nor an error
 	}
-	raw, err := os.ReadFile(file)
+	raw, err := outside.Read(file, maxSpec)
 	if err != nil {
 		return nil, err
 	}
@@ -171,11 +175,15 @@ func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 
 // soname is the name that programs ask the loader for; "" where it has none.
 func (a *Ask) soname(file string) string {
-	lib, err := elf.Open(a.at(file))
+	f, err := outside.Open(a.at(file))
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = lib.Close() }() // it was only read from
+	defer f.Close()
+	lib, err := elf.NewFile(f)
+	if err != nil {
+		return ""
+	}
 	names, err := lib.DynString(elf.DT_SONAME)
 	if err != nil || len(names) == 0 {
 		return ""

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/probe"
 )
 
@@ -98,7 +99,7 @@ func (a *Ask) libraryDirs() []string {
 func (a *Ask) foresee(f *Found, what string, files []string, libc Libc) bool {
 	worst, name := libc.Minor, ""
 	for _, file := range files {
-		r, err := os.Open(a.at(file))
+		r, err := outside.Open(a.at(file))
 		if err != nil {
 			continue
 		}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // Client is what belongs to Slurm's client on a node beside its programs, where the site lets containers have it. The munge socket is
@@ -115,9 +117,14 @@ func (n *needed) add(files ...string) {
 			continue
 		}
 		n.checked[file] = true
-		f, err := elf.Open(n.ask.at(file))
+		opened, err := outside.Open(n.ask.at(file))
 		if err != nil {
-			continue // a script, or not there
+			continue // it is not there
+		}
+		f, err := elf.NewFile(opened)
+		if err != nil {
+			_ = opened.Close() // it was only read from
+			continue           // a script
 		}
 		sonames, _ := f.ImportedLibraries() // a file that says nothing needs nothing
 		var places []string
@@ -127,7 +134,7 @@ func (n *needed) add(files ...string) {
 				places = append(places, filepath.SplitList(strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file)).Replace(p))...)
 			}
 		}
-		_ = f.Close() // it was only read from
+		_ = opened.Close() // it was only read from
 		n.files = append(n.files, file)
 		for _, soname := range sonames {
 			if !isLibrary(soname, ofGlibc) {

@@ -6,19 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // maxAuthFile bounds a file with credentials; those of people with dozens of registries have some KiB.
@@ -119,22 +117,9 @@ type authEntry struct {
 
 func readAuthFile(p authPath) (authFile, error) {
 	var file authFile
-	f, err := os.OpenFile(p.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO does not hang
-	if err != nil {
+	raw, err := outside.Read(p.path, maxAuthFile)
+	if err != nil || len(raw) == 0 { // an empty one is taken as docker takes it
 		return file, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && p.path != os.DevNull {
-		return file, errors.Join(err, errors.New("it is not a regular file"))
-	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxAuthFile+1))
-	switch {
-	case err != nil:
-		return file, err
-	case len(raw) > maxAuthFile:
-		return file, fmt.Errorf("it has more than %d bytes", maxAuthFile)
-	case len(raw) == 0: // as docker takes it
-		return file, nil
 	}
 	return parseAuthFile(raw)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // files are what a local image is made of: a directory, or a tar file of one.
@@ -29,14 +30,11 @@ type files interface {
 type directory string
 
 func (d directory) open(name string) (io.ReadCloser, int64, error) {
-	f, err := os.Open(filepath.Join(string(d), filepath.FromSlash(name)))
+	f, err := outside.Open(filepath.Join(string(d), filepath.FromSlash(name)))
 	if err != nil {
 		return nil, 0, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrInvalid
-	}
 	if err != nil {
 		_ = f.Close() // opened for reading
 		return nil, 0, err
@@ -59,7 +57,7 @@ type section struct{ offset, size int64 }
 const maxArchiveEntries = 1 << 20
 
 func openArchive(ref oci.Reference) (*archive, error) {
-	f, err := os.Open(ref.Path)
+	f, err := outside.Open(ref.Path)
 	if err != nil {
 		return nil, localError(ref, err)
 	}

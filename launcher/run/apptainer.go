@@ -17,6 +17,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // execApptainer becomes "apptainer exec", which becomes the command.
@@ -246,7 +247,7 @@ func (p *Plan) unpacks() bool {
 }
 
 func isScript(file string) bool {
-	f, err := os.Open(file)
+	f, err := outside.Open(file)
 	if err != nil {
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 	"github.com/hpc3-project/hpc3/probe"
 )
@@ -41,7 +42,7 @@ func (i image) shell() string {
 
 // look finds the shells of an image, and which of the wanted locales it lacks.
 func look(sif string, offset int64, locales []string) (image, error) {
-	f, err := os.Open(sif)
+	f, err := outside.Open(sif)
 	if err != nil {
 		return image{}, fault.New(fault.Engine, "opening the image: %w", err)
 	}

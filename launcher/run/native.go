@@ -15,6 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // selfExe is how the program executes itself: the file may have been replaced since it was started.
@@ -40,7 +41,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
 	}
-	sif, err := os.Open(p.SIF)
+	sif, err := outside.Open(p.SIF)
 	if err != nil {
 		return fault.New(fault.Engine, "opening the image: %w", err)
 	}

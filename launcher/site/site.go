@@ -5,10 +5,7 @@ package site
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // DefaultFile is where the site file stands unless HPC3_CONFIG names another.
@@ -127,20 +125,12 @@ func (s Site) check() error {
 
 // decode reads a file strictly into v. The error names file and line.
 func decode(file string, v any) (found bool, err error) {
-	f, err := os.Open(file)
+	raw, err := outside.Read(file, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, unreadable(file, err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return false, unreadable(file, err)
-	}
-	if len(raw) > maxFile {
-		return false, unreadable(file, fmt.Errorf("it is larger than %d bytes", maxFile))
 	}
 	d := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {

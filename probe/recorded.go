@@ -1,0 +1,39 @@
+package probe
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// openRecorded opens the directory of a recorded node, and nothing else: to open a FIFO would wait for its writer.
+func openRecorded(dir string) (*os.Root, error) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(dir)
+}
+
+// recorded is the files of a recorded node. Where one should be, a copy may have put a FIFO or a device, which is not opened.
+type recorded struct{ fs.FS }
+
+func (r recorded) Open(name string) (fs.File, error) {
+	if info, err := fs.Stat(r.FS, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("it is neither a file nor a directory")}
+	}
+	return r.FS.Open(name)
+}
+
+// ReadLink returns where a symlink points.
+func (r recorded) ReadLink(name string) (string, error) { return fs.ReadLink(r.FS, name) }
+
+// Lstat looks at the symlink itself.
+func (r recorded) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(r.FS, name) }
+
+// Stat looks at what a name leads to, without opening it.
+func (r recorded) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
