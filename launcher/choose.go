@@ -49,6 +49,9 @@ func (c *Choice) Entry() (oci.Entry, bool) { return c.entry, c.Result.Chosen >= 
 // Choose reads the index and picks the entry for this node. Where nothing fits, or --variant asks for what cannot run, the
 // error is of class nomatch, and the choice with its reasons comes beside it.
 func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
+	if r.Site.PassedBy != "" {
+		r.note("HPC3_CONFIG is passed by, since jobs follow the site's file: %s", r.Site.PassedBy)
+	}
 	ref, err := oci.ParseReference(image)
 	if err != nil {
 		return nil, err

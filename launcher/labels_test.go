@@ -22,7 +22,7 @@ func roadOf(t *testing.T, conf, file string, env ...string) *Road {
 			t.Fatal(err)
 		}
 	}
-	s, err := site.Load(filepath.Join(dir, "hpc3.toml"), true)
+	s, err := site.LoadNamed(filepath.Join(dir, "hpc3.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}

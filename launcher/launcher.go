@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
@@ -29,6 +28,7 @@ type Host struct {
 	Name    string // host name
 
 	Terminal bool // standard input and error are a terminal
+	Plugin   bool // the Slurm plugin handles the job, and the settings are those of the site
 }
 
 // ThisHost is this process, in an environment. Whether it has a terminal only its caller can say.
@@ -78,33 +78,6 @@ type Road struct {
 	server  *run.Server // started ahead; nil for none
 	sparing bool        // no copies of layers are made: there is no room for them
 	copies  copies
-}
-
-// Settings reads the site's file, the user's file and the environment, and lays the command line over them.
-func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
-	file, byName := site.DefaultFile, false
-	if named := h.Getenv("HPC3_CONFIG"); named != "" {
-		file, byName = named, true
-	}
-	s, err := site.Load(file, byName)
-	if err != nil {
-		return site.Site{}, option.Run{}, err
-	}
-	var user option.Settings
-	if dir := xdg(h, "XDG_CONFIG_HOME", ".config"); dir != "" {
-		if user, err = site.LoadUser(filepath.Join(dir, "hpc3", "hpc3.toml")); err != nil {
-			return site.Site{}, option.Run{}, err
-		}
-	}
-	env, err := option.FromEnvironment(h.Getenv)
-	if err != nil {
-		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err)
-	}
-	run, err := s.Resolve(user, env, line)
-	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {
-		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).Hint("it is one of the container: -w /data/run")
-	}
-	return s, run, err
 }
 
 // xdg returns the directory of an XDG variable, by default DIR in the home; "" where there is no home.

@@ -364,6 +364,7 @@ var settingsRows = []slurmRow{
 	{name: "prefix", text: `srun --container=$IMAGE --hpc3-env=A=1 sh -c 'echo $A'; srun --container=$IMAGE --container-env=A=1 true`, stdout: "1", status: 255, stderr: "unrecognized option"},
 	{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},
 	{name: "unreachable for a batch job", text: `HPC3_CONFIG=/lab/site.toml sbatch --container=127.0.0.1:9/a/b:1 --wrap=hello; squeue -h`, stderr: "(?s)sbatch: error: hpc3: reading 127.0.0.1:9.*connection refused"},
+	{name: "a site file of the user's own", text: `printf 'container_workdir = "/srv"\n' >own.toml; HPC3_CONFIG=$PWD/own.toml srun --container=$IMAGE pwd`, stdout: "/home/tester", stderr: "hpc3: HPC3_CONFIG is passed by, since jobs follow the site's file: /home/tester/own.toml"},
 	{name: "pull_at", text: `export HPC3_CONFIG=/lab/site.toml HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -H -J held --container=$IMAGE hello & for i in $(seq 50); do find $HPC3_CACHEDIR -name '*.sif' | grep -q . && break; sleep 0.2; done; find $HPC3_CACHEDIR -name '*.sif' | wc -l; scancel -n held; wait`, stdout: "[1-9]", stderr: "before the job is submitted"},
 }
 

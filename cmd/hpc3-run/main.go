@@ -87,7 +87,8 @@ type walker struct {
 	clock          *launcher.Clock
 	teller         *progress.Teller
 	stdout, stderr io.Writer
-	task           *launcher.Road // of a task of a step, once it is known
+	plugin         bool           // this is a task of a step
+	task           *launcher.Road // of that, once it is known
 	version        given
 	given          map[string]*given // the options, by name
 }
@@ -121,7 +122,7 @@ func (w *walker) action(c *cli.Context) error {
 // road gathers the settings and the process as it is.
 func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 	host := launcher.ThisHost(os.Environ())
-	host.Terminal = isTerminal(0) && isTerminal(2)
+	host.Terminal, host.Plugin = isTerminal(0) && isTerminal(2), w.plugin
 	site, opt, err := launcher.Settings(host, line)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ func (w *walker) startTask(t task.Task) error {
 	if err != nil {
 		return fault.New(fault.Usage, "%w", err)
 	}
+	w.plugin = true
 	road, err := w.road(line)
 	if err != nil {
 		return err

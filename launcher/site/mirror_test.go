@@ -9,7 +9,7 @@ import (
 )
 
 func TestMirrorsOf(t *testing.T) {
-	s, err := site.Load(write(t, `
+	s, err := site.LoadNamed(write(t, `
 [[mirror]]
 registry = "*"
 mirrors = ["ALL.example.org"]
@@ -17,7 +17,7 @@ mirrors = ["ALL.example.org"]
 registry = "docker.io"
 mirrors = ["http://cache.cluster:5000/", "https://[::1]:5000", "mirror.example.org/proxy/docker"]
 fallback = false
-`), true)
+`))
 	if err != nil {
 		t.Fatal(err)
 	}

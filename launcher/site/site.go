@@ -4,7 +4,10 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"reflect"
 	"slices"
@@ -55,7 +58,11 @@ type Site struct {
 	SlurmClient      bool            `toml:"slurm_client"`   // containers of Slurm's jobs have its client
 	Unreachable      string          `toml:"unreachable"`    // a registry, when such a job is submitted: "warn" (default) or "error"
 
-	File string `toml:"-"` // where it was read; "" where there is none
+	File     string `toml:"-"` // where it was read; "" where there is none
+	Own      bool   `toml:"-"` // it is the caller's, and not root's
+	PassedBy string `toml:"-"` // the file that HPC3_CONFIG names and that does not count; "" for none
+
+	lockedIn map[string]string // keys that another file locks, and that file
 }
 
 // Host gives words to the nodes whose name matches one of its patterns.
@@ -65,27 +72,32 @@ type Host struct {
 	Features []Feature `toml:"platform-features"`
 }
 
-// Load reads a site file. A file that does not exist is a site that decided nothing, unless it was asked for by name.
-func Load(file string, byName bool) (Site, error) {
+// Load reads a site file, which only root may have written. A file that does not exist is a site that decided nothing.
+func Load(file string) (Site, error) { return load(file, rootOnly) }
+
+// LoadNamed reads a site file that the caller names, which may be the caller's own. It must exist.
+func LoadNamed(file string) (Site, error) {
+	s, err := load(file, orCaller)
+	if err == nil && s.File == "" {
+		err = fault.New(fault.Config, "reading the site file %s: no such file", file).Hint("HPC3_CONFIG names it; correct or unset it")
+	}
+	return s, err
+}
+
+func load(file string, who writers) (Site, error) {
 	var s Site
-	found, err := decode(file, &s)
-	if err != nil {
+	found, own, err := decode(file, who, &s)
+	if err != nil || !found {
 		return Site{}, err
 	}
-	if !found {
-		if byName {
-			return Site{}, fault.New(fault.Config, "reading the site file %s: no such file", file).Hint("HPC3_CONFIG names it; correct or unset it")
-		}
-		return Site{}, nil
-	}
-	s.File = file
+	s.File, s.Own = file, own
 	return s, s.check()
 }
 
 // LoadUser reads a user's file. One that does not exist says nothing.
 func LoadUser(file string) (option.Settings, error) {
 	var s option.Settings
-	_, err := decode(file, &s)
+	_, _, err := decode(file, ownFile, &s)
 	return s, err
 }
 
@@ -123,20 +135,31 @@ func (s Site) check() error {
 	return s.checkWords()
 }
 
-// decode reads a file strictly into v. The error names file and line.
-func decode(file string, v any) (found bool, err error) {
-	raw, err := outside.Read(file, maxFile)
+// decode reads a file strictly into v, and tells whether it is there and the caller's own. The error names file and line.
+func decode(file string, who writers, v any) (found, own bool, err error) {
+	f, err := outside.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, unreadable(file, err)
+		return false, false, unreadable(file, err)
+	}
+	defer f.Close()
+	if own, err = checkWriters(file, f, who); err != nil {
+		return false, false, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(raw) > maxFile {
+		err = fmt.Errorf("it is larger than %d bytes", maxFile)
+	}
+	if err != nil {
+		return false, false, unreadable(file, err)
 	}
 	d := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return false, explain(file, err)
+		return false, false, explain(file, err)
 	}
-	return true, nil
+	return true, own, nil
 }
 
 func unreadable(file string, err error) error {
@@ -178,12 +201,11 @@ func (s Site) LabelsOf(hostname string) []string {
 // Resolve lays the user's sources over the site's, the weakest first. A source that sets a locked key to another
 // value than the site's is refused: what a user asked for must not silently be something else.
 func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
-	for _, key := range s.Locked {
-		ours := field(s.Settings, key)
+	for _, key := range s.locked() {
+		ours := field(&s.Settings, key)
 		for _, u := range user {
-			theirs := field(u, key)
-			if !theirs.IsNil() && !reflect.DeepEqual(theirs.Interface(), ours.Interface()) {
-				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, s.File).
+			if theirs := field(&u, key); !theirs.IsNil() && !same(ours, theirs) {
+				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, cmp.Or(s.lockedIn[key], s.File)).
 					Hint("leave out --%s, its variable and its line in your own hpc3.toml", strings.ReplaceAll(key, "_", "-"))
 			}
 		}
@@ -191,11 +213,20 @@ func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
 	return option.Merge(append([]option.Settings{s.Settings}, user...)...), nil
 }
 
-// field returns the field of s with this TOML key; every field of Settings is a pointer or a slice, so nil is "not said".
-func field(s option.Settings, key string) reflect.Value {
-	i := slices.Index(keys(), key)
-	return reflect.ValueOf(s).Field(i)
+// locked returns all keys that are locked, here or by a stronger file, in the order of the settings.
+func (s Site) locked() []string {
+	return slices.DeleteFunc(keys(), func(key string) bool {
+		return !slices.Contains(s.Locked, key) && s.lockedIn[key] == ""
+	})
 }
+
+// field returns the field of s with this TOML key; every field of Settings is a pointer or a slice, so nil is "not said".
+func field(s *option.Settings, key string) reflect.Value {
+	i := slices.Index(keys(), key)
+	return reflect.ValueOf(s).Elem().Field(i)
+}
+
+func same(a, b reflect.Value) bool { return reflect.DeepEqual(a.Interface(), b.Interface()) }
 
 // keys returns the TOML keys of Settings in the order of its fields.
 func keys() []string {

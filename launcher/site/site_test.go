@@ -57,7 +57,7 @@ func TestLoadFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := site.Load(write(t, tt.text), true)
+			_, err := site.LoadNamed(write(t, tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("Load(%q) = %v, want %q", tt.text, err, tt.want)
 			}
@@ -69,7 +69,7 @@ func TestLoadFaults(t *testing.T) {
 }
 
 func TestCaches(t *testing.T) {
-	s, err := site.Load(write(t, "[[cache]]\ndir = \"/sw/hpc3\"\nowners = [\"root\", \"4242\"]\n[[cache]]\ndir = \"/scratch/hpc3\"\nwrite = true\n"), true)
+	s, err := site.LoadNamed(write(t, "[[cache]]\ndir = \"/sw/hpc3\"\nowners = [\"root\", \"4242\"]\n[[cache]]\ndir = \"/scratch/hpc3\"\nwrite = true\n"))
 	want := []site.Cache{{Dir: "/sw/hpc3", Owners: []site.Owner{{UID: 0}, {UID: 4242}}}, {Dir: "/scratch/hpc3", Write: true}}
 	if diff := cmp.Diff(want, s.Caches); diff != "" || err != nil {
 		t.Errorf("Load: %v; caches differ (-want +got):\n%s", err, diff)
@@ -78,10 +78,10 @@ func TestCaches(t *testing.T) {
 
 func TestLoadAbsent(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "none.toml")
-	if _, err := site.Load(absent, false); err != nil {
+	if _, err := site.Load(absent); err != nil {
 		t.Errorf("Load of an absent default = %v, want none", err)
 	}
-	if _, err := site.Load(absent, true); err == nil {
+	if _, err := site.LoadNamed(absent); err == nil {
 		t.Error("Load of an absent file that was named gave no error")
 	}
 }
@@ -93,7 +93,7 @@ func TestUserFileCannotSetSiteKeys(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	s, err := site.Load(write(t, "engine = \"native\"\ncontainer_mounts = [\"/scratch\"]\nlocked = [\"engine\"]\n"), true)
+	s, err := site.LoadNamed(write(t, "engine = \"native\"\ncontainer_mounts = [\"/scratch\"]\nlocked = [\"engine\"]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestLabelsOf(t *testing.T) {
 }
 
 func TestSlurmLabels(t *testing.T) {
-	s, err := site.Load(write(t, "[words]\nib_hdr = \"infiniband\"\n7xx3 = \"Zen3\"\nnogpu = \"\"\nA100 = \"big\"\nmix = \"lower\"\nMIX = \"upper\"\nmilan = \"\"\n"), true)
+	s, err := site.LoadNamed(write(t, "[words]\nib_hdr = \"infiniband\"\n7xx3 = \"Zen3\"\nnogpu = \"\"\nA100 = \"big\"\nmix = \"lower\"\nMIX = \"upper\"\nmilan = \"\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSlurmLabelsAreTokens(t *testing.T) {
 
 func TestReadsSlurm(t *testing.T) {
 	for text, want := range map[string]bool{"": true, "slurm_features = true\n": true, "slurm_features = false\n": false} {
-		s, err := site.Load(write(t, text), true)
+		s, err := site.LoadNamed(write(t, text))
 		if err != nil || s.ReadsSlurm() != want {
 			t.Errorf("ReadsSlurm of %q = %v, %v, want %v", text, s.ReadsSlurm(), err, want)
 		}
@@ -183,7 +183,7 @@ func TestReadsSlurm(t *testing.T) {
 }
 
 func TestFeaturesOf(t *testing.T) {
-	s, err := site.Load(write(t, `platform-features = ["rack_b"]
+	s, err := site.LoadNamed(write(t, `platform-features = ["rack_b"]
 [[host]]
 match = ["gpu*"]
 platform-features = ["nv-compute-9-0", "-efa"]
@@ -193,7 +193,7 @@ labels = ["a"]
 [[host]]
 match = ["gpu7"]
 platform-features = ["zen3"]
-`), true)
+`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,7 @@ func read(request string) (asked, error) {
 		}
 	}
 	a.host = launcher.ThisHost(environ)
+	a.host.Plugin = true
 	return a, nil
 }
 
@@ -107,6 +108,9 @@ func (a *asked) settle(words *answer) error {
 	site, opt, err := launcher.Settings(a.host, line)
 	if err != nil {
 		return err
+	}
+	if site.PassedBy != "" {
+		words.say("note", "HPC3_CONFIG is passed by, since jobs follow the site's file: "+site.PassedBy)
 	}
 	if len(options) > 0 {
 		variable, err := task.OptionsVariable(options)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,9 @@ func TestSubmit(t *testing.T) {
 		{"another version's word", []string{"image=" + image, "colour=red"}, []string{"error the plugin and its library are of different versions"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if slices.Contains(tt.request, site) && os.Getuid() != 0 {
+				t.Skip("the plugin takes a site file of root's only")
+			}
 			request := append([]string{"env=HOME=" + dir, "env=HPC3_CONFIG="}, tt.request...)
 			answer := submit(strings.Join(request, "\x00") + "\x00")
 			var got []string

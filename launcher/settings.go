@@ -1,0 +1,54 @@
+package launcher
+
+import (
+	"path/filepath"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/site"
+)
+
+// Settings reads the site's file, the user's file and the environment, and lays the command line over them.
+func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
+	s, err := siteOf(h)
+	if err != nil {
+		return site.Site{}, option.Run{}, err
+	}
+	var user option.Settings
+	if dir := xdg(h, "XDG_CONFIG_HOME", ".config"); dir != "" {
+		if user, err = site.LoadUser(filepath.Join(dir, "hpc3", "hpc3.toml")); err != nil {
+			return site.Site{}, option.Run{}, err
+		}
+	}
+	env, err := option.FromEnvironment(h.Getenv)
+	if err != nil {
+		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err)
+	}
+	run, err := s.Resolve(user, env, line)
+	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {
+		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).Hint("it is one of the container: -w /data/run")
+	}
+	return s, run, err
+}
+
+// siteOf reads the site file or the one that HPC3_CONFIG names. What the site locks stays locked in the other. In a job that the
+// Slurm plugin handles, the file that the caller names counts only where there is no site file, and only if it is root's.
+func siteOf(h Host) (site.Site, error) {
+	decided, err := site.Load(site.DefaultFile)
+	named := h.Getenv("HPC3_CONFIG")
+	if err != nil || named == "" {
+		return decided, err
+	}
+	if h.Plugin && decided.File != "" {
+		decided.PassedBy = named
+		return decided, nil
+	}
+	s, err := site.LoadNamed(named)
+	if err != nil {
+		return site.Site{}, err
+	}
+	if h.Plugin && s.Own {
+		return site.Site{PassedBy: named}, nil
+	}
+	return s.Under(decided)
+}
