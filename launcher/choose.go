@@ -156,6 +156,10 @@ func (r *Road) readIndex(ctx context.Context, c *Choice) error {
 		return err
 	}
 	if err := r.parseIndex(ctx, c, raw, mediaType); err != nil {
+		var none notImageError
+		if errors.As(err, &none) { // which it stays: among tags it would be asked for at each start
+			return errors.Join(err, r.remember(c.key, raw, mediaType))
+		}
 		return err
 	}
 	r.Clock.Done("index", c.Reference.String())
@@ -245,11 +249,14 @@ func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType 
 	if err != nil {
 		return err
 	}
+	if kind := artifact(manifest); kind != "" {
+		return noImage(c.Reference.String(), kind)
+	}
 	config, err := r.blob(ctx, c, manifest.Config)
 	if err != nil {
 		return err
 	}
-	parsed, err := oci.ParseConfig(config)
+	parsed, err := asImage(c.Reference.String(), manifest, config)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -161,6 +162,12 @@ func (r *Road) document(ctx context.Context, c *Choice) (raw []byte, manifest oc
 	if manifest, err = oci.ParseManifest(raw); err != nil {
 		return nil, oci.Manifest{}, nil, err
 	}
-	config, err = r.blob(ctx, c, manifest.Config)
+	which := fmt.Sprintf("entry %d of %s", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
+	if kind := artifact(manifest); kind != "" {
+		return nil, oci.Manifest{}, nil, noImage(which, kind)
+	}
+	if config, err = r.blob(ctx, c, manifest.Config); err == nil {
+		_, err = asImage(which, manifest, config)
+	}
 	return raw, manifest, config, err
 }

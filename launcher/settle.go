@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,14 @@ import (
 func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 	for {
 		path, raw, err := r.own(ctx, c)
+		var none notImageError
+		if errors.As(err, &none) && r.Option.Variant == "" {
+			r.passOver(c, none.why)
+			if r.next(ctx, c) != nil {
+				return "", err // there is no other: what this one is says more
+			}
+			continue
+		}
 		if err != nil {
 			return "", err
 		}
@@ -28,13 +37,30 @@ func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 		if err != nil || fits {
 			return path, err
 		}
-		if err := r.resolve(ctx, c); err != nil { // the next may be a tag that was not looked at
+		if err := r.next(ctx, c); err != nil {
 			return "", err
 		}
-		if err := r.pick(ctx, c); err != nil {
-			return "", c.nameTags(err)
-		}
 	}
+}
+
+// next chooses again, after an entry was marked.
+func (r *Road) next(ctx context.Context, c *Choice) error {
+	if err := r.resolve(ctx, c); err != nil { // the next may be a tag that was not looked at
+		return err
+	}
+	if err := r.pick(ctx, c); err != nil {
+		return c.nameTags(err)
+	}
+	return nil
+}
+
+// passOver marks the chosen entry, so that the next choice is another one.
+func (r *Road) passOver(c *Choice, why string) {
+	at := c.Result.Chosen
+	r.note("entry %d of %s is passed over: %s", c.Index.Entries[at].Position, c.Reference, why)
+	c.Index.Entries = slices.Clone(c.Index.Entries)
+	entry := &c.Index.Entries[at]
+	entry.Faults = append(slices.Clone(entry.Faults), why)
 }
 
 // own returns the SIF of the chosen image, where the cache has it, and the image's config.
@@ -83,9 +109,6 @@ func (r *Road) accept(c *Choice, config oci.Config) (bool, error) {
 	case r.Option.Variant != "":
 		return false, fault.New(fault.NoMatch, "%s cannot run on %s: %s", which, describe(c.Nodes, r.Option.Platform), why).Hint("--force runs it all the same")
 	}
-	r.note("%s is passed over: %s", which, why)
-	c.Index.Entries = slices.Clone(c.Index.Entries)
-	entry := &c.Index.Entries[at]
-	entry.Faults = append(slices.Clone(entry.Faults), why)
+	r.passOver(c, why)
 	return false, nil
 }

@@ -144,8 +144,8 @@ func TestChooseByTag(t *testing.T) {
 			tags: map[string]string{"1": "linux/amd64", "1_debug": "linux/amd64", "2_zen3": "linux/amd64"},
 		},
 		{
-			name: "a config without a platform", want: "1_zen2", wants: "linux/amd64:zen2", asked: []string{"1", "1_zen2"},
-			tags: map[string]string{"1_zen2": "//"},
+			name: "a config without a platform is none of an image", want: "1", wants: "linux/amd64", asked: []string{"1", "1_zen2"},
+			tags: map[string]string{"1": "linux/amd64", "1_zen2": "//"},
 		},
 		{
 			name: "by its position", opt: option.Run{Variant: "1"}, want: "1_zen", wants: "linux/amd64:zen", asked: []string{"1", "1_zen"},

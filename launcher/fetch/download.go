@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -175,7 +178,14 @@ func (d *download) explain(err error) error {
 	if d.ctx.Err() == nil && ended(err) {
 		return io.ErrUnexpectedEOF
 	}
-	return d.r.explain(d.ctx, "reading "+d.desc.Digest+" from "+d.r.ref.Registry, err)
+	doing := "reading " + d.desc.Digest + " from " + d.r.ref.Registry
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && strings.HasPrefix(d.path, "manifests/") {
+		return fault.New(fault.Registry, "%s: the index of %s names this entry, and the registry has it no more (status 404%s)", doing, d.r.ref, words(answer)).
+			Hint("push the image again with all its platforms: somebody deleted this one").
+			Hint("--variant takes another entry: hpc3 explain %s", d.r.ref)
+	}
+	return d.r.explain(d.ctx, doing, err)
 }
 
 func (d *download) Close() error {

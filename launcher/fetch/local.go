@@ -276,7 +276,11 @@ func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.New(fault.Registry, "reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
 	}
-	return localError(ref, err)
+	var perr *fs.PathError
+	if errors.As(err, &perr) {
+		err = perr.Err
+	}
+	return fault.New(fault.Registry, "reading %s of %s: %w", d.Digest, ref, err).Hint("make %s readable, or copy the image anew", ref.Path)
 }
 
 // untilDone makes a reader fail when its context has ended.

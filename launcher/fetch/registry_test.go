@@ -526,3 +526,24 @@ func TestCancelledLayerFails(t *testing.T) {
 		t.Errorf("reading after the context ended = %v", err)
 	}
 }
+
+// An entry of an index that the registry has deleted is no wrong name.
+func TestDeletedEntry(t *testing.T) {
+	h := serve(t)
+	h.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if gone := strings.HasPrefix(r.URL.Path, "/v2/app/manifests/sha256:"); gone {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	}
+	src := h.open(t, "app:1", fetch.Options{})
+	_, err := src.Blob(t.Context(), descriptor(manifest, oci.MediaTypeManifest))
+	wantFault(t, err, fault.Registry, "names this entry, and the registry has it no more (status 404)")
+	_, hints, _ := fault.Of(err, "")
+	if len(hints) != 2 || !strings.Contains(hints[1], "hpc3 explain "+strings.TrimPrefix(h.URL, "http://")+"/app:1") {
+		t.Errorf("hints %q", hints)
+	}
+	_, _, err = h.open(t, "app@"+oci.DigestOf(manifest), fetch.Options{}).Root(t.Context())
+	wantFault(t, err, fault.Reference, "no such image")
+}

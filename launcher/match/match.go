@@ -115,7 +115,7 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 		j.refuse(refusal{kindEntry, "cannot be used: " + f})
 	}
 	if e.Platform == nil && !alone {
-		j.refuse(refusal{kindOS, "states no platform, and is not the only image of the index"})
+		j.refuse(refusal{kindOS, stateless(e) + ", and is not the only image of the index"})
 		return j
 	}
 	if len(c.hosts) == 0 {
@@ -125,6 +125,14 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	j.target = c.targetOf(e, j.demands)
 	c.hold(&j)
 	return j
+}
+
+// stateless says of an entry that it states no platform; what is in an index within the index would have to be read.
+func stateless(e *oci.Entry) string {
+	if e.IsIndex() {
+		return "is an index itself, states no platform"
+	}
+	return "states no platform"
 }
 
 // hold holds an entry against each node. A reason that is the same on all is given once, others name their node.

@@ -252,6 +252,7 @@ func TestOddEntries(t *testing.T) {
 	broken := with(func(e *oci.Entry) { e.Platform = amd64; e.Faults = []string{"has no digest"} })
 	plain := with(func(e *oci.Entry) { e.Platform = amd64 })
 	nested := with(func(e *oci.Entry) { e.MediaType = oci.MediaTypeIndex; e.Platform = amd64 })
+	inside := with(func(e *oci.Entry) { e.MediaType = oci.MediaTypeIndex })
 	tests := []struct {
 		name    string
 		entries []oci.Entry
@@ -270,6 +271,7 @@ func TestOddEntries(t *testing.T) {
 		{"the same image twice", []oci.Entry{plain, plain}, 0, "the first of 2 alike"},
 		{"only attestations", []oci.Entry{attestation}, -1, "attestation"},
 		{"nothing", nil, -1, ""},
+		{"an index inside, without a platform", []oci.Entry{inside, plain}, 1, "is an index itself, states no platform, and is not the only image of the index"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -302,6 +304,45 @@ func TestWhyNothingFits(t *testing.T) {
 		r := Best([]facts.Node{node(t, tt.node)}, entriesOf(t, tt.platforms...), Policy{})
 		if diff := cmp.Diff(tt.want, r.Why); r.Chosen != -1 || diff != "" {
 			t.Errorf("%q on %s (-want +got):\n%s", tt.platforms, tt.node, diff)
+		}
+	}
+}
+
+// An entry that might fit, were it usable, is what the message is about.
+func TestWhyNothingFitsNamesWhatIsOdd(t *testing.T) {
+	entry := func(position int, arch, mediaType string, faults ...string) oci.Entry {
+		e := oci.Entry{Position: position, Faults: faults, Descriptor: oci.Descriptor{MediaType: mediaType, Digest: "sha256:" + strings.Repeat("0", 64)}}
+		if arch != "" {
+			e.Platform = &oci.Platform{OS: "linux", Architecture: arch}
+		}
+		return e
+	}
+	const image, index = oci.MediaTypeManifest, oci.MediaTypeIndex
+	for _, tt := range []struct {
+		name    string
+		entries []oci.Entry
+		want    string
+	}{
+		{"alone", []oci.Entry{entry(0, "amd64", image, `"x" is no digest`)}, `no entry of the index can be used: entry 0 cannot be used: "x" is no digest`},
+		{
+			"beside another architecture",
+			[]oci.Entry{entry(0, "arm64", image), entry(1, "amd64", image, `"x" is no digest`)},
+			`no image for linux/amd64 that can be used: entry 1 cannot be used: "x" is no digest; the others are for linux/arm64`,
+		},
+		{
+			"an index inside",
+			[]oci.Entry{entry(0, "arm64", image), entry(1, "", index)},
+			"no image for linux/amd64 that can be used: entry 1 is an index itself, states no platform, and is not the only image of the index; the others are for linux/arm64",
+		},
+		{
+			"of another architecture itself",
+			[]oci.Entry{entry(0, "arm64", image, "has no digest")},
+			"no image for linux/amd64, only for linux/arm64; its author would have to add one",
+		},
+	} {
+		r := Best([]facts.Node{{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}}}, tt.entries, Policy{})
+		if diff := cmp.Diff(tt.want, r.Why); r.Chosen != -1 || diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 func (c *chooser) whyNone(judged []judgement) string {
 	images, platforms := 0, []string(nil)
 	nearest := -1
+	var odd *judgement // the first that might fit, were it usable
 	for i := range judged {
 		j := &judged[i]
 		if j.aside != "" {
@@ -17,7 +18,13 @@ func (c *chooser) whyNone(judged []judgement) string {
 		}
 		images++
 		if j.refusedFor(kindOS, kindEntry) {
-			if p := j.entry.Platform; p != nil && !slices.Contains(platforms, p.OS+"/"+p.Architecture) {
+			p := j.entry.Platform
+			switch {
+			case p == nil || p.Architecture == "" || !j.refusedFor(kindOS):
+				if odd == nil {
+					odd = j
+				}
+			case !slices.Contains(platforms, p.OS+"/"+p.Architecture):
 				platforms = append(platforms, p.OS+"/"+p.Architecture)
 			}
 			continue
@@ -31,6 +38,8 @@ func (c *chooser) whyNone(judged []judgement) string {
 		return "no node was given to choose for"
 	case images == 0:
 		return "the index holds no image"
+	case nearest < 0 && len(platforms) > 0 && odd != nil:
+		return fmt.Sprintf("no image for %s that can be used: %s %s; the others are for %s", c.platforms(), place(odd), odd.refusals[0].reason, some(platforms))
 	case nearest < 0 && len(platforms) > 0:
 		return fmt.Sprintf("no image for %s, only for %s; its author would have to add one", c.platforms(), some(platforms))
 	case nearest < 0:
