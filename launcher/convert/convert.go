@@ -101,14 +101,21 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 		return 0, err
 	}
 	defer fsw.Close()
-	flat := newFlattener(fsw)
-	if err := flat.layers(p.ctx, p.img.Layers, p.config.DiffIDs); err != nil {
+	flat := newFlattener(fsw, p.img.Layers, p.config.DiffIDs)
+	if err := flat.layers(p.ctx); err != nil {
 		return 0, err
 	}
-	if err := addSingularity(flat, fsw, p.config, p.created().Unix()); err != nil {
+	tree, err := merge(flat)
+	if err != nil {
 		return 0, err
 	}
-	size, err := fsw.Finish(flat.tree())
+	if err := addSingularity(tree, fsw, p.config, p.created().Unix()); err != nil {
+		return 0, err
+	}
+	if err := flat.again(p.ctx, tree.missing()); err != nil {
+		return 0, err
+	}
+	size, err := fsw.FinishTree(tree, 0)
 	p.sums = fsw.Sums()
 	return size, err
 }

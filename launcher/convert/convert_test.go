@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -239,6 +240,25 @@ func TestFlatten(t *testing.T) {
 		{"a hard link to a file that a higher layer replaces", [][]string{{"a=1", "b=>a"}, {"a=2"}}, []string{"a=2", "b=1"}},
 		{"a hard link to a file that a higher layer removes", [][]string{{"a=1", "b=>a", "c=>b"}, {".wh.a="}}, []string{"b=1", "c=>b"}},
 		{"a hard link to a link", [][]string{{"a=1"}, {"b=>a"}, {"c=>b"}}, []string{"a=1", "b=>a", "c=>a"}},
+		{"through a symlink and by the real path, in one layer", [][]string{{"usr/", "usr/lib/", "lib->usr/lib"}, {"lib/x=1", "usr/lib/x=2"}}, []string{"lib->usr/lib", "usr/", "usr/lib/", "usr/lib/x=2"}},
+		{"the same, the other way round", [][]string{{"usr/", "usr/lib/", "lib->usr/lib"}, {"usr/lib/x=2", "lib/x=1"}}, []string{"lib->usr/lib", "usr/", "usr/lib/", "usr/lib/x=1"}},
+		{"a whiteout through a symlink behind the real file", [][]string{{"usr/lib/x=0", "lib->usr/lib"}, {"usr/lib/x=1", "lib/.wh.x="}}, []string{"lib->usr/lib", "usr/", "usr/lib/", "usr/lib/x=1"}},
+		{"through a symlink that a higher layer replaces by a directory", [][]string{{"usr/lib/a=0", "lib->usr/lib"}, {"lib/x=1"}, {"lib/", "lib/x=2"}}, []string{"lib/", "lib/x=2", "usr/", "usr/lib/", "usr/lib/a=0", "usr/lib/x=1"}},
+		{"through a symlink that a higher layer leads elsewhere", [][]string{{"p/a=0", "q/a=0", "lib->p"}, {"lib/x=1"}, {"lib->q"}, {"lib/y=3"}}, []string{"lib->q", "p/", "p/a=0", "p/x=1", "q/", "q/a=0", "q/y=3"}},
+		{"through a symlink that a higher layer takes away", [][]string{{"p/a=0", "lib->p"}, {"lib/x=1"}, {".wh.lib="}}, []string{"p/", "p/a=0", "p/x=1"}},
+		{"through a symlink whose target a higher layer replaces", [][]string{{"p/a=0", "lib->p"}, {"lib/x=1"}, {"p=2"}}, []string{"lib->p", "p=2"}},
+		{"through a symlink, the last part of which is one", [][]string{{"p/a=0", "p/s->a", "lib->p"}, {"lib/s=1"}}, []string{"lib->p", "p/", "p/a=0", "p/s=1"}},
+		{"a hard link to a file that the same layer then replaces", [][]string{{"a=1"}, {"b=>a", "a=2"}}, []string{"a=2", "b=1"}},
+		{"a hard link to a file that the same layer then takes away", [][]string{{"a=1"}, {"b=>a", ".wh.a="}}, []string{"b=1"}},
+		{"a hard link to a file that the same layer has replaced", [][]string{{"a=1"}, {"a=2", "b=>a"}}, []string{"a=2", "b=>a"}},
+		{"a hard link that replaces a link of the same file", [][]string{{"a=1", "b=>a"}, {"a=2", "b=>a"}}, []string{"a=2", "b=>a"}},
+		{"a hard link before its file", [][]string{{"b=>a", "c=>b", "a=1"}}, []string{"a=1", "b=>a", "c=>a"}},
+		{"a hard link before its file, of which a lower layer has another", [][]string{{"a=1"}, {"b=>a", "a=2", "c=>a"}}, []string{"a=2", "b=1", "c=>a"}},
+		{"a hard link to a symlink", [][]string{{"a=1", "s->a"}, {"b=>s", "s->c"}}, []string{"a=1", "b->a", "s->c"}},
+		{"hard links into a directory that a higher layer removes", [][]string{{"c/", "c/a=1", "c/b=2", "x=>c/a", "y=>c/b"}, {".wh.c="}}, []string{"x=1", "y=2"}},
+		{"a hard link over a directory", [][]string{{"a=1", "d/", "d/x=1"}, {"d=>a"}}, []string{"a=1", "d=>a"}},
+		{"a whiteout and a directory that comes again below it", [][]string{{"a/", "a/b/", "a/b/c=1", "a/d=1"}, {"a/b/", "a/b/e=2", ".wh.a="}}, []string{"a/", "a/b/", "a/b/e=2"}},
+		{"an empty directory that a whiteout leaves", [][]string{{"a/b/c=1"}, {"a/b/.wh.c="}}, []string{"a/", "a/b/"}},
 		{"aufs marks", [][]string{{".wh..wh.plnk/", ".wh..wh.aufs=", "a=1"}}, []string{"a=1"}},
 		{"odd names", [][]string{{"with blank=1", "ü=2", "new\nline=3"}}, []string{"new\nline=3", "with blank=1", "ü=2"}},
 		{"an empty layer", [][]string{{"a=1"}, {}}, []string{"a=1"}},
@@ -553,11 +573,78 @@ func randomLayer(rng *rand.Rand, have map[string]bool) []string {
 	return entries
 }
 
+// Layers that go through symlinks, link and replace as they like: the tree is umoci's wherever it can unpack them.
+func TestSameTreeAsUmociThroughLinks(t *testing.T) {
+	needOracles(t)
+	compared := 0
+	for seed := range uint64(120) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		layers := [][]byte{layerTar(t, "a/", "a/b/", "a/b/c=base", "b/", "b/c=base", "c->a", "d->/a/b", "e=base", "f=>e", "a/e=>e")}
+		var said [][]string
+		for range 1 + rng.IntN(4) {
+			entries := wildLayer(rng)
+			said, layers = append(said, entries), append(layers, layerTar(t, entries...))
+		}
+		img := image(t, nil, layers...)
+		root, err := umociMay(t, img)
+		if err != nil {
+			continue // a path below a file, or a link to nothing
+		}
+		compared++
+		path, err := sif(t, img, convert.Options{})
+		if err != nil {
+			t.Errorf("%d: layers %q: %v", seed, said, err)
+			continue
+		}
+		if diff := cmp.Diff(listTree(t, root), theirs(tree(t, path))); diff != "" {
+			t.Errorf("%d: layers %q differ from umoci's (-umoci +ours):\n%s", seed, said, diff)
+		}
+	}
+	if compared < 40 {
+		t.Errorf("umoci unpacked %d images only", compared)
+	}
+}
+
+// wildLayer makes a layer of entries of any kind at any of few paths.
+func wildLayer(rng *rand.Rand) []string {
+	dirs := []string{"", "a/", "a/b/", "b/", "c/", "d/", "c/b/", "d/../", "g/", "a/g/"}
+	path := func() string { return dirs[rng.IntN(len(dirs))] + string(rune('a'+rng.IntN(7))) }
+	files := []string{"e", "f", "a/e", "a/b/c", "b/c", "c/e", "d/c"}
+	split := func(p string) (dir, name string) {
+		return p[:strings.LastIndex(p, "/")+1], p[strings.LastIndex(p, "/")+1:]
+	}
+	var entries []string
+	for range 1 + rng.IntN(4) {
+		p := path()
+		dir, name := split(p)
+		switch rng.IntN(8) {
+		case 0:
+			entries = append(entries, dir+".wh."+name+"=")
+		case 1:
+			entries = append(entries, dir+".wh..wh..opq=")
+		case 2:
+			entries = append(entries, p+"/")
+		case 3:
+			entries = append(entries, p+"->"+[]string{"/", "", "../"}[rng.IntN(3)]+path())
+		case 4, 5:
+			entries = append(entries, p+"=>"+files[rng.IntN(len(files))])
+		default:
+			entries = append(entries, fmt.Sprintf("%s=%d", p, rng.IntN(1000)))
+		}
+	}
+	return entries
+}
+
 // umociTree unpacks an image by umoci and lists it as theirs does.
 func umociTree(t *testing.T, img convert.Image) []string {
 	t.Helper()
-	root := umociUnpack(t, img)
+	return listTree(t, umociUnpack(t, img))
+}
+
+func listTree(t *testing.T, root string) []string {
+	t.Helper()
 	lines := []string{}
+	first := map[uint64]string{}
 	err := filepath.Walk(root, func(path string, info os.FileInfo, err error) error {
 		if err != nil || path == root {
 			return err
@@ -580,7 +667,13 @@ func umociTree(t *testing.T, img convert.Image) []string {
 			if err != nil {
 				return err
 			}
-			rel += "=" + string(raw)
+			at := info.Sys().(*syscall.Stat_t).Ino
+			if first[at] == "" {
+				first[at] = rel
+				rel += "=" + string(raw)
+			} else {
+				rel += "=>" + first[at]
+			}
 		}
 		lines = append(lines, rel)
 		return nil

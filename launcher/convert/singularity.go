@@ -26,12 +26,13 @@ const (
 )
 
 // addSingularity adds what makes the image a SIF's in Apptainer's eyes.
-func addSingularity(f *flattener, w *squashfs.Writer, config oci.Config, mtime int64) error {
+func addSingularity(m *merger, w *squashfs.Writer, config oci.Config, mtime int64) error {
 	labels, err := json.MarshalIndent(nonNil(config.Labels), "", "\t")
 	if err != nil {
 		return err
 	}
-	s := &scripts{f: f, w: w, mtime: mtime}
+	m.layer++
+	s := &scripts{m: m, w: w, mtime: mtime}
 	for _, file := range []struct {
 		path string
 		mode uint32
@@ -57,26 +58,21 @@ func addSingularity(f *flattener, w *squashfs.Writer, config oci.Config, mtime i
 		"singularity": ".singularity.d/runscript", ".run": ".singularity.d/actions/run", ".exec": ".singularity.d/actions/exec",
 		".shell": ".singularity.d/actions/shell", ".test": ".singularity.d/actions/test", "environment": ".singularity.d/env/90-environment.sh",
 	} {
-		n := s.at(name)
-		n.children = nil
-		n.set(topLayer, w.Symlink(s.meta(0o777), target), "", "")
+		s.put(name, note{inode: w.Symlink(s.meta(0o777), target), what: isSymlink})
 	}
 	for _, dir := range []string{".singularity.d/libs", "dev", "proc", "sys", "root", "home", "tmp", "var/tmp", "etc"} {
 		s.dir(dir)
 	}
 	for _, file := range []string{"etc/hosts", "etc/resolv.conf"} {
-		if n := s.at(file); !n.explicit {
+		if !s.has(file) {
 			s.file(file, 0o644, "")
 		}
 	}
 	return s.err
 }
 
-// topLayer is the number of what lies over every layer of an image.
-const topLayer = 1 << 30
-
 type scripts struct {
-	f     *flattener
+	m     *merger
 	w     *squashfs.Writer
 	mtime int64
 	err   error
@@ -84,42 +80,52 @@ type scripts struct {
 
 func (s *scripts) meta(mode uint32) squashfs.Meta { return squashfs.Meta{Mode: mode, ModTime: s.mtime} }
 
-// at returns the node at a path; the image's own symlinks on the way are followed (/var -> /private/var).
-func (s *scripts) at(path string) *node {
-	parts := strings.Split(path, "/")
-	parent, err := s.f.follow(parts[:len(parts)-1], 0)
-	if err != nil {
-		// A file stands where a directory must: it is replaced.
-		parent = s.f.root.child(parts[0])
-		*parent = node{layer: topLayer}
-		for _, part := range parts[1 : len(parts)-1] {
-			parent = parent.child(part)
-		}
+func (s *scripts) fail(err error) {
+	if s.err == nil {
+		s.err = err
 	}
-	return parent.child(parts[len(parts)-1])
+}
+
+// at returns a path as a real one; the image's own symlinks on the way are followed (/var -> /private/var). Those that lead in a circle
+// give way to a directory.
+func (s *scripts) at(path string) uint32 {
+	parts := strings.Split(path, "/")
+	last := len(parts) - 1
+	dir, err := s.m.follow(parts[:last])
+	if err != nil {
+		s.m.remove(s.m.f.paths.walk(parts[:1]))
+		dir = s.m.f.paths.walk(parts[:last])
+	}
+	return s.m.f.paths.child(dir, parts[last])
+}
+
+func (s *scripts) has(path string) bool { return s.m.what(s.at(path)) != isNothing }
+
+// put puts something at a path, in place of whatever the image has there. The directories above it are made; files that stand for
+// them go.
+func (s *scripts) put(path string, n note) {
+	at := s.at(path)
+	s.fail(s.m.mkdir(s.m.f.paths.parent(at)))
+	s.m.remove(at)
+	s.m.put(at, s.m.f.notes.add(n)+1)
 }
 
 func (s *scripts) file(path string, mode uint32, text string) {
 	inode, err := s.w.File(s.meta(mode), int64(len(text)), strings.NewReader(text))
-	if err != nil && s.err == nil {
-		s.err = err
-	}
-	n := s.at(path)
-	n.children = nil
-	n.set(topLayer, inode, "", "")
+	s.fail(err)
+	s.put(path, note{inode: inode, what: isFile})
 }
 
 // dir makes a directory, unless the image has something there.
 func (s *scripts) dir(path string) {
-	n := s.at(path)
-	if n.explicit || !n.isDir() || len(n.children) > 0 {
+	if s.has(path) {
 		return
 	}
 	mode := uint32(0o755)
 	if strings.HasSuffix(path, "tmp") {
 		mode = 0o1777
 	}
-	n.meta, n.explicit, n.layer = s.meta(mode), true, topLayer
+	s.put(path, note{inode: s.w.Directory(s.meta(mode)), what: isDir})
 }
 
 // quote returns s as one word of a shell, whatever it holds.

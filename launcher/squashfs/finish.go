@@ -5,30 +5,41 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // finisher writes the tables.
 type finisher struct {
 	w      *Writer
+	tree   Tree
 	inodes metaWriter
 	dirs   metaWriter
-	ids    idTable
-	xattrs xattrWriter
-	refs   []Ref // by inode number, from 1
+	refs   []Ref // by inode number, from 1; noRef for what is not written yet
 	number uint32
 }
+
+const noRef = Ref(math.MaxUint64)
 
 // padTo is what the file system is padded to, as devices demand.
 const padTo = 4096
 
-// Finish writes everything but the files' content, which is written, and returns the size of the file system, padded
-// to 4096 bytes. It does not change root but for what belongs to the package.
-func (w *Writer) Finish(root *Dir) (int64, error) {
+// FinishTree writes everything but the files' content, which is written, and returns the size of the file system, padded
+// to 4096 bytes. The tree's root is a directory.
+func (w *Writer) FinishTree(tree Tree, root uint32) (int64, error) {
 	if w.finished {
 		return 0, errors.New("the file system is finished already")
 	}
 	w.finished = true
-	if err := root.check("", 0); err != nil {
+	if w.err != nil {
+		return 0, w.err
+	}
+	top := tree.Inode(root)
+	if top == nil || top.kind != typeDir {
+		return 0, errors.New("the root is no directory")
+	}
+	f := &finisher{w: w, tree: tree, inodes: metaWriter{c: w.c}, dirs: metaWriter{c: w.c}, number: 1}
+	top.number, top.nlink = 1, 1
+	if err := f.enumerate(root, 0); err != nil {
 		return 0, err
 	}
 	if err := w.flushFragment(); err != nil {
@@ -38,36 +49,27 @@ func (w *Writer) Finish(root *Dir) (int64, error) {
 	if w.pipe.err != nil {
 		return 0, w.pipe.err
 	}
-	c, err := newCompressor(w.opt)
-	if err != nil {
-		return 0, err
-	}
-	f := &finisher{w: w, inodes: metaWriter{c: c}, dirs: metaWriter{c: c}, ids: idTable{index: map[uint32]uint16{}}}
-	f.xattrs = xattrWriter{values: metaWriter{c: c}, ids: metaWriter{c: c}, known: map[string]uint32{}}
-	return f.finish(root, c)
+	w.known = nil // the tables need the memory
+	return f.finish(root)
 }
 
-func (f *finisher) finish(root *Dir, c compressor) (int64, error) {
-	f.number = 1
-	root.number = 1
-	f.enumerate(root)
-	f.refs = make([]Ref, f.number)
-	rootRef, err := f.dir(root, f.number+1)
-	if err != nil {
+func (f *finisher) finish(root uint32) (int64, error) {
+	f.refs = slices.Repeat([]Ref{noRef}, int(f.number))
+	if err := f.dir(root, f.number+1); err != nil {
 		return 0, err
 	}
 	sb := superblock{
 		Magic: magic, Inodes: f.number, ModTime: f.w.opt.ModTime, BlockSize: uint32(f.w.opt.BlockSize),
 		Fragments: f.w.frags, Compression: f.w.opt.Compression, BlockLog: uint16(bits.TrailingZeros(uint(f.w.opt.BlockSize))),
-		Flags: flagExportable | flagDuplicates, IDs: uint16(len(f.ids.ids)), Major: 4, Root: rootRef,
+		Flags: flagExportable | flagDuplicates, IDs: uint16(len(f.w.ids.ids)), Major: 4, Root: f.refs[0],
 	}
 	if f.w.opt.Compression == LZ4 {
 		sb.Flags |= flagCompressorOptions
 	}
-	if f.xattrs.count == 0 {
+	if f.w.xattrs.count == 0 {
 		sb.Flags |= flagNoXattrs
 	}
-	if err := f.tables(&sb, c); err != nil {
+	if err := f.tables(&sb, f.w.c); err != nil {
 		return 0, err
 	}
 	return f.superblock(&sb)
@@ -100,13 +102,13 @@ func (f *finisher) tables(sb *superblock, c compressor) (err error) {
 	if sb.ExportTable, err = f.w.writeTable(&exports); err != nil {
 		return err
 	}
-	for _, id := range f.ids.ids {
+	for _, id := range f.w.ids.ids {
 		ids.add(id)
 	}
 	if sb.IDTable, err = f.w.writeTable(&ids); err != nil {
 		return err
 	}
-	sb.XattrTable, err = f.w.writeXattrs(&f.xattrs)
+	sb.XattrTable, err = f.w.writeXattrs(&f.w.xattrs)
 	return err
 }
 
@@ -126,147 +128,104 @@ func (f *finisher) superblock(sb *superblock) (int64, error) {
 	return size, out.w.Truncate(out.base + size)
 }
 
-// enumerate numbers the inodes below d, those of one directory in a row, which keeps listings short.
-func (f *finisher) enumerate(d *Dir) {
-	names := d.names()
-	for _, name := range names {
-		switch n := d.Entries[name].(type) {
-		case *Dir:
-			f.number++
-			n.number = f.number
-		case *Inode:
-			if n.nlink++; n.nlink == 1 {
-				f.number++
-				n.number = f.number
-			}
-		}
-	}
-	for _, name := range names {
-		if sub, ok := d.Entries[name].(*Dir); ok {
-			f.enumerate(sub)
-		}
-	}
-}
-
 // dir writes what is in a directory, its listing and its inode.
-func (f *finisher) dir(d *Dir, parent uint32) (Ref, error) {
-	entries := make([]listed, 0, len(d.Entries))
+func (f *finisher) dir(name, parent uint32) error {
+	d := f.tree.Inode(name)
+	names := f.children(name)
 	nlink := uint32(2)
-	for _, name := range d.names() {
-		e := listed{name: name}
-		var err error
-		switch n := d.Entries[name].(type) {
-		case *Dir:
-			nlink++
-			e.kind, e.number = typeDir, n.number
-			e.ref, err = f.dir(n, d.number)
-		case *Inode:
-			e.kind, e.number = n.kind, n.number
-			e.ref, err = f.inode(n)
+	for _, name := range names {
+		n := f.tree.Inode(name)
+		if n.kind != typeDir {
+			f.inode(n)
+			continue
 		}
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", name, err)
+		nlink++
+		if err := f.dir(name, d.number); err != nil {
+			return fmt.Errorf("%s: %w", f.tree.Name(name), err)
 		}
-		entries = append(entries, e)
 	}
-	l := f.list(entries)
-	head, err := f.head(d.Meta, typeDir, d.number)
-	if err != nil {
-		return 0, err
+	l := f.list(names)
+	if len(l.index) > math.MaxUint16 || l.size > math.MaxUint32 {
+		return errors.New("the directory is too large for the format")
 	}
-	xattr := f.xattrs.number(d.Xattrs)
-	ref := f.inodes.ref()
-	f.refs[d.number-1] = ref
-	if xattr == noXattr && l.size <= math.MaxUint16 && len(l.index) == 0 {
-		f.inodes.add(head)
+	f.refs[d.number-1] = f.inodes.ref()
+	if d.xattr == noXattr && l.size <= math.MaxUint16 && len(l.index) == 0 {
+		f.inodes.add(d.head(0))
 		f.inodes.add(struct {
 			Start, Nlink uint32
 			Size, Offset uint16
 			Parent       uint32
 		}{l.chunk, nlink, uint16(l.size), l.offset, parent})
-		return ref, nil
+		return nil
 	}
-	if len(l.index) > math.MaxUint16 || l.size > math.MaxUint32 {
-		return 0, errors.New("the directory is too large for the format")
-	}
-	head.Type += typeExtended
-	f.inodes.add(head)
+	f.inodes.add(d.head(typeExtended))
 	f.inodes.add(struct {
 		Nlink, Size, Start, Parent uint32
 		Indexes, Offset            uint16
 		Xattr                      uint32
-	}{nlink, uint32(l.size), l.chunk, parent, uint16(len(l.index)), l.offset, xattr})
+	}{nlink, uint32(l.size), l.chunk, parent, uint16(len(l.index)), l.offset, d.xattr})
 	for _, i := range l.index {
 		f.inodes.add(struct{ At, Chunk, Size uint32 }{i.at, i.chunk, uint32(len(i.name) - 1)})
 		_, _ = f.inodes.Write([]byte(i.name)) // never fails
 	}
-	return ref, nil
+	return nil
 }
 
-func (f *finisher) head(m Meta, kind uint16, number uint32) (inodeHead, error) {
-	uid, ok := f.ids.number(m.UID)
-	gid, ok2 := f.ids.number(m.GID)
-	if !ok || !ok2 {
-		return inodeHead{}, fmt.Errorf("there are more than %d user and group ids", maxIDs)
-	}
-	return inodeHead{
-		Type: kind, Mode: uint16(m.Mode & 0o7777), UID: uid, GID: gid, Number: number,
-		ModTime: uint32(max(0, min(m.ModTime, math.MaxUint32))),
-	}, nil
+func (n *Inode) head(extended uint16) inodeHead {
+	return inodeHead{Type: n.kind + extended, Mode: n.mode, UID: n.uid, GID: n.gid, ModTime: n.mtime, Number: n.number}
 }
 
 // inode writes an inode that is no directory, once.
-func (f *finisher) inode(n *Inode) (Ref, error) {
-	if n.done {
-		return n.ref, nil
+func (f *finisher) inode(n *Inode) {
+	if f.refs[n.number-1] != noRef {
+		return
 	}
-	head, err := f.head(n.Meta, n.kind, n.number)
-	if err != nil {
-		return 0, err
-	}
-	n.ref, n.done = f.inodes.ref(), true
-	f.refs[n.number-1] = n.ref
-	xattr := f.xattrs.number(n.Xattrs)
-	extended := xattr != noXattr
+	f.refs[n.number-1] = f.inodes.ref()
 	if n.kind == typeFile {
-		f.file(n, head, xattr, extended || n.nlink > 1 || n.sparse > 0 || n.size > math.MaxUint32 || n.start > math.MaxUint32)
-		return n.ref, nil
+		f.file(n)
+		return
 	}
-	if extended {
-		head.Type += typeExtended
+	extended := uint16(0)
+	if n.xattr != noXattr {
+		extended = typeExtended
 	}
-	f.inodes.add(head)
+	f.inodes.add(n.head(extended))
 	f.inodes.add(n.nlink)
 	switch n.kind {
 	case typeSymlink:
-		f.inodes.add(uint32(len(n.target)))
-		_, _ = f.inodes.Write([]byte(n.target)) // never fails
+		f.inodes.add(uint32(n.size))
+		_, _ = f.inodes.Write(f.w.targets.at(n.place, int(n.size))) // never fails
 	case typeBlock, typeChar:
-		f.inodes.add(n.major<<8 | n.minor&0xff | n.minor&0xfff00<<12) // the kernel's new_encode_dev
+		major, minor := n.words()
+		f.inodes.add(major<<8 | minor&0xff | minor&0xfff00<<12) // the kernel's new_encode_dev
 	}
-	if extended {
-		f.inodes.add(xattr)
+	if extended != 0 {
+		f.inodes.add(n.xattr)
 	}
-	return n.ref, nil
 }
 
-func (f *finisher) file(n *Inode, head inodeHead, xattr uint32, extended bool) {
-	start := n.start
-	if len(n.blocks) == 0 {
-		start = 0
+func (f *finisher) file(n *Inode) {
+	var all blockList
+	start, fragment, offset := uint64(0), uint32(noFragment), uint32(0)
+	if n.blocks != nil {
+		all, start = *n.blocks, n.place
+	} else if n.size > 0 {
+		fragment, offset = n.words()
 	}
-	if extended {
-		head.Type += typeExtended
-		f.inodes.add(head)
+	if n.xattr != noXattr || n.nlink > 1 || all.sparse > 0 || n.size > math.MaxUint32 || start > math.MaxUint32 {
+		f.inodes.add(n.head(typeExtended))
 		f.inodes.add(struct {
 			Start, Size, Sparse            uint64
 			Nlink, Fragment, Offset, Xattr uint32
-		}{uint64(start), uint64(n.size), uint64(n.sparse), n.nlink, n.fragment, n.offset, xattr})
+		}{start, uint64(n.size), uint64(all.sparse), n.nlink, fragment, offset, n.xattr})
 	} else {
-		f.inodes.add(head)
-		f.inodes.add(struct{ Start, Fragment, Offset, Size uint32 }{uint32(start), n.fragment, n.offset, uint32(n.size)})
+		f.inodes.add(n.head(0))
+		f.inodes.add(struct{ Start, Fragment, Offset, Size uint32 }{uint32(start), fragment, offset, uint32(n.size)})
 	}
-	if len(n.blocks) > 0 {
-		f.inodes.add(n.blocks)
+	for words := all.words; len(words) > 0; words = words[min(len(words), wordsAtOnce):] {
+		f.inodes.add(words[:min(len(words), wordsAtOnce)])
 	}
 }
+
+// wordsAtOnce is how much of a file's list of blocks is encoded at a time.
+const wordsAtOnce = 4096

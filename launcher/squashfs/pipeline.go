@@ -1,6 +1,7 @@
 package squashfs
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -20,6 +21,7 @@ type pipeline struct {
 	closeOnce sync.Once
 	failed    chan struct{} // closed at the first error
 	err       error
+	first     bool // the next block is a file's first
 
 	// Only the goroutine that writes uses these, until it has ended.
 	start     int64     // of the file being written
@@ -110,20 +112,8 @@ func (t *task) pack(c compressor) {
 	}
 }
 
-func allZero(b []byte) bool {
-	for len(b) >= 8 {
-		if binary.LittleEndian.Uint64(b) != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+// allZero compares b with itself, a byte further on: the machine has instructions for that.
+func allZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 func (p *pipeline) writeAll() {
 	for t := range p.order {
@@ -157,40 +147,67 @@ func (p *pipeline) give(t *task) error {
 	return nil
 }
 
+// begin begins a file of blocks.
+func (p *pipeline) begin() { p.first = true }
+
+// step is what a block of a file does when its turn has come.
+func (p *pipeline) step(do func(t *task) error) func(t *task) error {
+	if !p.first {
+		return do
+	}
+	p.first = false
+	return func(t *task) error {
+		p.start = p.out.at
+		p.sum.Reset()
+		return do(t)
+	}
+}
+
 // block writes the next block of a file.
-func (p *pipeline) block(in *Inode, t *task, first bool) error {
+func (p *pipeline) block(in *Inode, t *task) error {
 	t.sum = true
-	t.apply = func(t *task) error {
-		if first {
-			p.start = p.out.at
-			p.sum.Reset()
-		}
-		in.blocks = append(in.blocks, t.word)
-		var word [4]byte
-		binary.LittleEndian.PutUint32(word[:], t.word)
-		p.sum.Write(word[:])
+	t.apply = p.step(func(t *task) error {
+		p.word(in, t.word)
 		if t.hole {
-			in.sparse += int64(len(t.raw))
+			in.blocks.sparse += int64(len(t.raw))
 			return nil
 		}
 		p.sum.Write(t.digest[:])
 		return p.out.writeSummed(t.packed, t.check)
-	}
+	})
 	return p.give(t)
+}
+
+// hole adds a hole of so many bytes, which are whole blocks, to a file.
+func (p *pipeline) hole(in *Inode, size int64) error {
+	return p.give(&task{apply: p.step(func(*task) error {
+		for range size / int64(p.blockSize) {
+			p.word(in, 0)
+		}
+		in.blocks.sparse += size
+		return nil
+	})})
+}
+
+func (p *pipeline) word(in *Inode, word uint32) {
+	in.blocks.words = append(in.blocks.words, word)
+	var raw [4]byte
+	binary.LittleEndian.PutUint32(raw[:], word)
+	p.sum.Write(raw[:])
 }
 
 // end looks whether a file with the same content was written before; if so the one just written is taken back. A large
 // file costs its compression twice then, and never memory.
 func (p *pipeline) end(in *Inode) error {
 	return p.give(&task{apply: func(*task) error {
-		in.start = p.start
+		in.place = uint64(p.start)
 		key := content{in.size, [sha256.Size]byte(p.sum.Sum(nil))}
 		same, ok := p.large[key]
 		if !ok {
 			p.large[key] = in
 			return nil
 		}
-		in.start, in.blocks, in.sparse = same.start, same.blocks, same.sparse
+		in.place, in.blocks = same.place, same.blocks
 		return p.out.takeBack(p.start)
 	}})
 }

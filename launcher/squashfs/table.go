@@ -1,6 +1,9 @@
 package squashfs
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // metaWriter packs a table into metadata chunks, in memory: the tables of a million inodes are some ten megabytes.
 type metaWriter struct {
@@ -84,15 +87,15 @@ type idTable struct {
 // maxIDs is what the superblock's counter holds.
 const maxIDs = 65535
 
-func (t *idTable) number(id uint32) (uint16, bool) {
+func (t *idTable) number(id uint32) (uint16, error) {
 	if n, ok := t.index[id]; ok {
-		return n, true
+		return n, nil
 	}
 	if len(t.ids) == maxIDs {
-		return 0, false
+		return 0, fmt.Errorf("there are more than %d user and group ids", maxIDs)
 	}
 	n := uint16(len(t.ids))
 	t.ids = append(t.ids, id)
 	t.index[id] = n
-	return n, true
+	return n, nil
 }

@@ -1,6 +1,8 @@
 package squashfs
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -14,37 +16,43 @@ type Meta struct {
 	Xattrs  []Xattr // user.*, trusted.* and security.*; the format cannot hold others (system.*), which are left out
 }
 
-// Node is a directory or another inode, what a name can stand for.
+// Tree is the names that a Writer is to write. Its owner numbers them as he likes, so that it may hold millions in little memory.
+type Tree interface {
+	Children(name uint32) []uint32 // of a directory, in any order; the slice is the caller's
+	Name(name uint32) []byte       // good until the next call
+	Inode(name uint32) *Inode      // always the same; a directory's belongs to one name, others to any number
+}
+
+// Node is a directory or another inode, what a name can stand for in a tree of Dirs.
 type Node interface{ node() }
 
-// Dir is a directory. Its entries may be changed until Finish is called. It can stand in one place of a tree only.
+// Dir is a directory, for trees that are small or written by hand. It can stand in one place of a tree only.
 type Dir struct {
 	Meta
 	Entries map[string]Node
-
-	checked bool
-	number  uint32
 }
 
-// Inode is anything but a directory, made by a Writer. Under several names it is a file with hard links.
+// Inode is what names stand for, made by a Writer. One that is no directory is a file with hard links under several names. There are as
+// many as an image has files, and what is not of every one stands elsewhere: an Inode has 48 bytes.
 type Inode struct {
-	Meta
-
-	kind     uint16 // of the basic types
-	target   string
-	major    uint32
-	minor    uint32
-	size     int64
-	sparse   int64
-	start    int64 // of the first block, from the start of the file system
-	blocks   []uint32
-	fragment uint32
-	offset   uint32
+	mode  uint16
+	kind  uint16 // of the basic types
+	uid   uint16 // numbers of the Writer's ids
+	gid   uint16
+	mtime uint32
+	xattr uint32
 
 	number uint32
 	nlink  uint32
-	ref    Ref
-	done   bool // it stands in the inode table
+	size   int64
+	place  uint64     // files: of the first block, or of the tail; symlinks: of the target in the Writer's text; devices: their numbers
+	blocks *blockList // of a file of a block or more
+}
+
+// blockList is a file's, which files of the same content share.
+type blockList struct {
+	words  []uint32
+	sparse int64 // bytes of holes
 }
 
 func (*Dir) node()   {}
@@ -70,65 +78,119 @@ const (
 	maxMinor  = 1<<20 - 1
 )
 
-// check refuses what the format cannot hold or Linux not use.
-func (d *Dir) check(path string, depth int) error {
-	if d.checked {
-		return fmt.Errorf("the directory %q stands in two places", path)
+// twoWords puts two numbers into an inode's place.
+func twoWords(high, low uint32) uint64 { return uint64(high)<<32 | uint64(low) }
+
+func (n *Inode) words() (high, low uint32) { return uint32(n.place >> 32), uint32(n.place) }
+
+// Finish writes a tree of Dirs, as FinishTree does any.
+func (w *Writer) Finish(root *Dir) (int64, error) {
+	t := &dirTree{w: w, known: map[*Dir]bool{}}
+	top, err := t.add("", root, 0)
+	if err != nil {
+		return 0, err
 	}
-	d.checked = true
-	if depth > maxDepth {
-		return fmt.Errorf("%.80q… is more than %d directories deep", path, maxDepth)
-	}
-	if err := checkXattrs(d.Xattrs); err != nil {
-		return fmt.Errorf("%q: %w", path, err)
-	}
-	for name, n := range d.Entries {
-		at := path + "/" + name
-		if len(name) > maxName || !validName([]byte(name)) {
-			return fmt.Errorf("%q is no name for a file", at)
-		}
-		if err := checkNode(n, at, depth); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.FinishTree(t, top)
 }
 
-func checkNode(n Node, path string, depth int) error {
+// dirTree is the Tree of Dirs.
+type dirTree struct {
+	w     *Writer
+	known map[*Dir]bool
+	names []dirName
+}
+
+type dirName struct {
+	name     string
+	inode    *Inode
+	children []uint32
+}
+
+func (t *dirTree) add(name string, n Node, depth int) (uint32, error) {
+	at := uint32(len(t.names))
 	switch n := n.(type) {
-	case *Dir:
-		if n != nil {
-			return n.check(path, depth+1)
-		}
 	case *Inode:
 		if n != nil {
-			return n.check(path)
+			t.names = append(t.names, dirName{name: name, inode: n})
+			return at, nil
+		}
+	case *Dir:
+		if n != nil {
+			return at, t.addDir(name, n, depth)
 		}
 	}
-	return fmt.Errorf("%q stands for nothing", path)
+	return 0, fmt.Errorf("%q stands for nothing", name)
 }
 
-func (n *Inode) check(path string) error {
-	switch {
-	case n.kind == typeSymlink && (n.target == "" || len(n.target) > maxTarget):
-		return fmt.Errorf("the symlink %q has a target of %d bytes", path, len(n.target))
-	case n.major > maxMajor || n.minor > maxMinor:
-		return fmt.Errorf("the device %q has the numbers %d, %d", path, n.major, n.minor)
-	case n.kind == typeDir || modeOf(n.kind) == 0:
-		return fmt.Errorf("%q is of no type", path)
+func (t *dirTree) addDir(name string, d *Dir, depth int) error {
+	if t.known[d] || depth > maxDepth {
+		return fmt.Errorf("the directory %q stands in two places, or too deep", name)
 	}
-	if err := checkXattrs(n.Xattrs); err != nil {
-		return fmt.Errorf("%q: %w", path, err)
+	t.known[d] = true
+	at := len(t.names)
+	t.names = append(t.names, dirName{name: name, inode: t.w.Directory(d.Meta)})
+	for _, name := range d.sorted() {
+		child, err := t.add(name, d.Entries[name], depth+1)
+		if err != nil {
+			return err
+		}
+		t.names[at].children = append(t.names[at].children, child)
 	}
 	return nil
 }
 
-// names returns the names in d in the order of their bytes, as listings must be.
-func (d *Dir) names() []string {
+// sorted returns the names in d in an order that does not change.
+func (d *Dir) sorted() []string {
 	names := make([]string, 0, len(d.Entries))
 	for name := range d.Entries {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
+}
+
+func (t *dirTree) Children(name uint32) []uint32 { return slices.Clone(t.names[name].children) }
+func (t *dirTree) Name(name uint32) []byte       { return []byte(t.names[name].name) }
+func (t *dirTree) Inode(name uint32) *Inode      { return t.names[name].inode }
+
+// children returns the names in a directory in the order of their bytes, as listings must be.
+func (f *finisher) children(dir uint32) []uint32 {
+	names := f.tree.Children(dir)
+	slices.SortFunc(names, func(a, b uint32) int { return bytes.Compare(f.tree.Name(a), f.tree.Name(b)) })
+	return names
+}
+
+// enumerate numbers the inodes below a directory, those of one directory in a row, which keeps listings short. It refuses what the format
+// cannot hold or Linux not use.
+func (f *finisher) enumerate(dir uint32, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("a path is more than %d directories deep", maxDepth)
+	}
+	names := f.children(dir)
+	for i, name := range names {
+		b, n := f.tree.Name(name), f.tree.Inode(name)
+		switch {
+		case len(b) > maxName || !validName(b):
+			return fmt.Errorf("%q is no name for a file", b)
+		case n == nil:
+			return fmt.Errorf("%q stands for nothing", b)
+		case i > 0 && bytes.Equal(f.tree.Name(names[i-1]), b):
+			return fmt.Errorf("%q is there twice", b)
+		}
+		if n.nlink++; n.nlink == 1 {
+			f.number++
+			n.number = f.number
+		} else if n.kind == typeDir {
+			return errors.New("a directory stands in two places")
+		}
+	}
+	for _, name := range names {
+		if f.tree.Inode(name).kind != typeDir {
+			continue
+		}
+		if err := f.enumerate(name, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -96,7 +96,15 @@ func TestReadErrorsAreReturned(t *testing.T) {
 
 // A tree that the format cannot hold, or Linux not use, is refused.
 func TestBadTreesAreRefused(t *testing.T) {
-	xattrs := func(x ...squashfs.Xattr) squashfs.Node { return &squashfs.Dir{Meta: squashfs.Meta{Xattrs: x}} }
+	type made func(w *squashfs.Writer) squashfs.Node
+	of := func(n squashfs.Node) made { return func(*squashfs.Writer) squashfs.Node { return n } }
+	xattrs := func(x ...squashfs.Xattr) made { return of(&squashfs.Dir{Meta: squashfs.Meta{Xattrs: x}}) }
+	special := func(typ squashfs.SpecialType, major, minor uint32) made {
+		return func(w *squashfs.Writer) squashfs.Node { return w.Special(squashfs.Meta{}, typ, major, minor) }
+	}
+	symlink := func(target string) made {
+		return func(w *squashfs.Writer) squashfs.Node { return w.Symlink(squashfs.Meta{}, target) }
+	}
 	long := bytes.Repeat([]byte("v"), 1<<16)
 	deep := &squashfs.Dir{}
 	for range 3000 {
@@ -104,17 +112,11 @@ func TestBadTreesAreRefused(t *testing.T) {
 	}
 	loop := &squashfs.Dir{Entries: map[string]squashfs.Node{}}
 	loop.Entries["again"] = loop
-	w, err := squashfs.NewWriter(&writeSeeker{}, squashfs.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	var none squashfs.Meta
-	fifo := w.Special(none, squashfs.Fifo, 0, 0)
+	fifo := special(squashfs.Fifo, 0, 0)
 	for _, test := range []struct {
 		name string
 		file string
-		node squashfs.Node
+		node made
 	}{
 		{"empty name", "", fifo},
 		{"dot", ".", fifo},
@@ -122,16 +124,16 @@ func TestBadTreesAreRefused(t *testing.T) {
 		{"slash", "a/b", fifo},
 		{"NUL", "a\x00", fifo},
 		{"long name", strings.Repeat("n", 257), fifo},
-		{"nothing", "a", nil},
-		{"no inode", "a", (*squashfs.Inode)(nil)},
-		{"no directory", "a", (*squashfs.Dir)(nil)},
-		{"empty target", "a", w.Symlink(none, "")},
-		{"long target", "a", w.Symlink(none, strings.Repeat("t", 4096))},
-		{"wide major", "a", w.Special(none, squashfs.CharDevice, 4096, 0)},
-		{"wide minor", "a", w.Special(none, squashfs.BlockDevice, 0, 1<<20)},
-		{"no type", "a", w.Special(none, 9, 0, 0)},
-		{"depth", "a", deep},
-		{"loop", "a", loop},
+		{"nothing", "a", of(nil)},
+		{"no inode", "a", of((*squashfs.Inode)(nil))},
+		{"no directory", "a", of((*squashfs.Dir)(nil))},
+		{"empty target", "a", symlink("")},
+		{"long target", "a", symlink(strings.Repeat("t", 4096))},
+		{"wide major", "a", special(squashfs.CharDevice, 4096, 0)},
+		{"wide minor", "a", special(squashfs.BlockDevice, 0, 1<<20)},
+		{"no type", "a", special(9, 0, 0)},
+		{"depth", "a", of(deep)},
+		{"loop", "a", of(loop)},
 		{"xattr name", "a", xattrs(squashfs.Xattr{Name: "user." + strings.Repeat("n", 251)})},
 		{"xattr NUL", "a", xattrs(squashfs.Xattr{Name: "user.a\x00b"})},
 		{"xattr value", "a", xattrs(squashfs.Xattr{Name: "user.a", Value: append(long, 'v')})},
@@ -143,7 +145,7 @@ func TestBadTreesAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			if _, err := w.Finish(&squashfs.Dir{Entries: map[string]squashfs.Node{test.file: test.node}}); err == nil {
+			if _, err := w.Finish(&squashfs.Dir{Entries: map[string]squashfs.Node{test.file: test.node(w)}}); err == nil {
 				t.Errorf("Finish took %q", test.file)
 			}
 		})

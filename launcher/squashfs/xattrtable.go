@@ -1,6 +1,7 @@
 package squashfs
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -12,12 +13,26 @@ type xattrWriter struct {
 	values metaWriter
 	ids    metaWriter
 	count  uint32
-	known  map[string]uint32
+	bytes  int // of all sets
+	known  map[[sha256.Size]byte]uint32
 }
+
+// MaxXattrs bounds the bytes of all sets of extended attributes of a file system, each counted once, with xattrCost for what it takes
+// beside. They are in memory until the end, and so is what they are compressed to.
+const (
+	MaxXattrs = 64 << 20
+	xattrCost = 128
+)
 
 // number returns the number of a set, noXattr for one that is empty. Attributes outside of the name spaces that the format
 // knows (system.*) are left out.
-func (x *xattrWriter) number(set []Xattr) uint32 {
+func (x *xattrWriter) number(set []Xattr) (uint32, error) {
+	if len(set) == 0 {
+		return noXattr, nil
+	}
+	if err := checkXattrs(set); err != nil {
+		return 0, err
+	}
 	set = slices.SortedFunc(slices.Values(set), func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
 	var raw []byte
 	n, size := uint32(0), uint32(0)
@@ -35,10 +50,14 @@ func (x *xattrWriter) number(set []Xattr) uint32 {
 		size += uint32(len(a.Name)) + 1 // what listxattr returns for it
 	}
 	if n == 0 {
-		return noXattr
+		return noXattr, nil
 	}
-	if id, ok := x.known[string(raw)]; ok {
-		return id
+	sum := sha256.Sum256(raw)
+	if id, ok := x.known[sum]; ok {
+		return id, nil
+	}
+	if x.bytes += len(raw) + xattrCost; x.bytes > MaxXattrs {
+		return 0, fmt.Errorf("the extended attributes take more than %d MiB, each set counted once", MaxXattrs>>20)
 	}
 	ref := x.values.ref()
 	_, _ = x.values.Write(raw) // never fails
@@ -46,9 +65,9 @@ func (x *xattrWriter) number(set []Xattr) uint32 {
 		Ref         Ref
 		Count, Size uint32
 	}{ref, n, size})
-	x.known[string(raw)] = x.count
+	x.known[sum] = x.count
 	x.count++
-	return x.count - 1
+	return x.count - 1, nil
 }
 
 // splitXattr returns the number of a name's name space and what is behind it.
@@ -63,9 +82,6 @@ func splitXattr(name string) (prefix uint16, rest string, ok bool) {
 
 // checkXattrs refuses what Linux could not show.
 func checkXattrs(set []Xattr) error {
-	if len(set) == 0 {
-		return nil
-	}
 	names, all := 0, 0
 	known := make(map[string]bool, len(set))
 	for _, x := range set {

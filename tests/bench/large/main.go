@@ -1,10 +1,9 @@
-// Command large writes an OCI layout of one image with 8 GiB of files, for measuring what a conversion takes of memory: large DIR. One layer has a file
-// of zeros, one of a text that repeats late, and one with a hole of noise in it; the other has many small files. It costs some seconds: the large
-// files are made of a piece that is compressed once, since a gzip stream may be put together of members.
+// Command large writes an OCI layout of one image that is large in some way, for measuring what a conversion takes: large DIR [KIND]. A layer costs some
+// seconds at most: large files are made of a piece that is compressed once, since a gzip stream may be put together of members. The kinds are in
+// kinds.go.
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,38 +11,39 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"math/rand/v2"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-const (
-	piece      = 32 << 20
-	smallFiles = 150_000
-	smallSize  = 6 << 10
-)
-
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: large DIR")
+	kind := "files"
+	if len(os.Args) == 3 {
+		kind = os.Args[2]
+	}
+	layers := kinds()[kind]
+	if len(os.Args) < 2 || len(os.Args) > 3 || layers == nil {
+		fmt.Fprintf(os.Stderr, "usage: large DIR [%s]\n", strings.Join(slices.Sorted(maps.Keys(kinds())), "|"))
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(os.Args[1], layers); err != nil {
 		fmt.Fprintln(os.Stderr, "large:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string) error {
+func run(dir string, fills []func(*layer) error) error {
 	blobs := filepath.Join(dir, "blobs", "sha256")
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
 	}
 	var layers []descriptor
 	var diffIDs []string
-	for _, fill := range []func(*layer) error{largeFiles, manyFiles} {
+	for _, fill := range fills {
 		d, diffID, err := write(blobs, fill)
 		if err != nil {
 			return err
@@ -61,6 +61,7 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
+	manifest.Annotations = map[string]string{"org.opencontainers.image.ref.name": "t"}
 	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []descriptor{manifest}})
 	if err != nil {
 		return err
@@ -70,9 +71,10 @@ func run(dir string) error {
 }
 
 type descriptor struct {
-	MediaType string `json:"mediaType"`
-	Digest    string `json:"digest"`
-	Size      int64  `json:"size"`
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 func document(blobs, mediaType string, v any) (descriptor, error) {
@@ -81,7 +83,7 @@ func document(blobs, mediaType string, v any) (descriptor, error) {
 		return descriptor{}, err
 	}
 	sum := sha256.Sum256(raw)
-	d := descriptor{mediaType, "sha256:" + hex.EncodeToString(sum[:]), int64(len(raw))}
+	d := descriptor{MediaType: mediaType, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(raw))}
 	return d, os.WriteFile(filepath.Join(blobs, hex.EncodeToString(sum[:])), raw, 0o644)
 }
 
@@ -108,7 +110,7 @@ func write(blobs string, fill func(*layer) error) (descriptor, string, error) {
 		return descriptor{}, "", err
 	}
 	sum := hex.EncodeToString(l.packed.Sum(nil))
-	d := descriptor{"application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + sum, l.size}
+	d := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: "sha256:" + sum, Size: l.size}
 	return d, "sha256:" + hex.EncodeToString(l.content.Sum(nil)), os.Rename(f.Name(), filepath.Join(blobs, sum))
 }
 
@@ -150,44 +152,4 @@ func (l *layer) repeat(b []byte, n int) error {
 	}
 	l.gz.Reset(writer(l.raw))
 	return nil
-}
-
-func largeFiles(l *layer) error {
-	text, noisy := make([]byte, 0, piece), make([]byte, piece)
-	rnd := rand.New(rand.NewPCG(1, 1))
-	for len(text) < piece-64 {
-		text = fmt.Appendf(text, "%08x step %d energy %d\n", rnd.Uint32(), len(text), rnd.IntN(1000))
-	}
-	text = text[:piece]
-	for i := range piece / 8 {
-		noisy[i] = byte(rnd.Uint32())
-	}
-	for _, f := range []struct {
-		name  string
-		bytes []byte
-		times int
-	}{{"zeros", make([]byte, piece), 128}, {"text", text, 68}, {"noisy", noisy, 40}} {
-		if err := tar.NewWriter(l).WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.bytes)) * int64(f.times), Typeflag: tar.TypeReg}); err != nil {
-			return err
-		}
-		if err := l.repeat(f.bytes, f.times); err != nil { // a multiple of 512: no padding
-			return err
-		}
-	}
-	return tar.NewWriter(l).Close()
-}
-
-func manyFiles(l *layer) error {
-	t := tar.NewWriter(l)
-	for i := range smallFiles {
-		b := bytes.Repeat(fmt.Appendf(nil, "small file %d\n", i), smallSize/16)[:smallSize*2/3]
-		h := tar.Header{Name: fmt.Sprintf("small/%03d/%d", i%1000, i), Mode: 0o644, Size: int64(len(b)), Typeflag: tar.TypeReg}
-		if err := t.WriteHeader(&h); err != nil {
-			return err
-		}
-		if _, err := t.Write(b); err != nil {
-			return err
-		}
-	}
-	return t.Close()
 }

@@ -1,0 +1,50 @@
+package convert
+
+import (
+	"path"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// refuse is an error of a layer that holds what none should.
+func refuse(format string, args ...any) error {
+	return fault.New(fault.Registry, format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
+}
+
+// Bounds of a path: how many parts it may have, where the kernel's own limit is 4096 bytes for the whole, and the length of each (NAME_MAX).
+const (
+	maxDepth = 2048
+	maxName  = 255
+)
+
+// clean returns the parts of a path in a layer: relative to the root, also where it begins with a slash, as old archives' do. A path
+// that leads out of the root is refused: no build makes one.
+func clean(name string) ([]string, error) {
+	relative := path.Clean(strings.TrimLeft(name, "/"))
+	if relative == ".." || strings.HasPrefix(relative, "../") {
+		return nil, refuse("the path %.80q leads out of the image's root", name)
+	}
+	name = path.Clean("/" + name)[1:]
+	if name == "" {
+		return nil, nil
+	}
+	return checked(name)
+}
+
+// checked returns the parts of a path, if they can be names.
+func checked(name string) ([]string, error) {
+	if strings.ContainsRune(name, 0) {
+		return nil, refuse("the path %.80q holds a NUL byte", name)
+	}
+	parts := strings.Split(name, "/")
+	if len(parts) > maxDepth {
+		return nil, refuse("a path is %d directories deep", len(parts))
+	}
+	for _, part := range parts {
+		if len(part) > maxName {
+			return nil, refuse("a name of %d bytes, the limit is %d", len(part), maxName)
+		}
+	}
+	return parts, nil
+}
