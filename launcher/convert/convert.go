@@ -7,8 +7,8 @@
 //
 // Files keep the numeric owners and the modes of the image; who reads the SIF decides what they mean. Both of hpc3's engines, and
 // Apptainer, show all files as the caller's, since a user namespace knows no other owner. Devices are kept as the image has them;
-// engines mount the SIF so that none can be opened, and bind the node's /dev. Of extended attributes user.* and security.capability are
-// kept; times are whole seconds from 1970 to 2106, as SquashFS has them.
+// engines mount the SIF so that none can be opened, and bind the node's /dev. A character device 0:0, which overlay would take for a file
+// that is gone, is an empty file. Of extended attributes user.* but for user.overlay.*, and security.capability, are kept; times are whole seconds from 1970 to 2106, as SquashFS has them.
 //
 // The tree gets what Apptainer puts into its own SIFs: /.singularity.d with the image's environment, labels and start scripts, links to
 // them from the root, and the directories that binds need. A file of the image at one of these paths is replaced.

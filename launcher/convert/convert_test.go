@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -280,6 +281,29 @@ func TestFlatten(t *testing.T) {
 	}
 }
 
+// A character device 0:0 is a whiteout to overlay, so that it would be listed and could not be found.
+func TestDeviceThatIsAWhiteoutToOverlay(t *testing.T) {
+	raw := archive(t, tar.Header{Name: "none", Typeflag: tar.TypeChar, Mode: 0o640, Uid: 5}, tar.Header{Name: "block", Typeflag: tar.TypeBlock}, tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
+		tar.Header{Name: "link", Typeflag: tar.TypeLink, Linkname: "none"})
+	path, err := sif(t, image(t, nil, raw), convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := convert.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := inSIF(t, path, c)
+	for name, want := range map[string]uint32{"none": unix.S_IFREG | 0o640, "block": unix.S_IFBLK, "null": unix.S_IFCHR} {
+		if got[name].Mode != want {
+			t.Errorf("%s has the mode %o, want %o", name, got[name].Mode, want)
+		}
+	}
+	if got["none"].UID != 5 || got["none"].Size != 0 || got["none"].Link != "link" {
+		t.Errorf("the device 0:0 became %+v", got["none"])
+	}
+}
+
 func TestFaults(t *testing.T) {
 	good := layerTar(t, "a=1", "b/", "b/c=2")
 	tests := []struct {
@@ -403,6 +427,75 @@ func TestZstdAndPlainLayers(t *testing.T) {
 		if diff := cmp.Diff([]string{"a=1"}, theirs(tree(t, path))); diff != "" {
 			t.Errorf("differs (-want +got):\n%s", diff)
 		}
+	}
+}
+
+// windowed compresses by zstd, and says of the frame that its window is of so many bytes, a power of two.
+func windowed(t testing.TB, raw []byte, window int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	enc, err := zstd.NewWriter(&b, zstd.WithWindowSize(1<<10), zstd.WithEncoderConcurrency(1))
+	if err == nil {
+		_, err = enc.Write(raw)
+	}
+	if err = errors.Join(err, enc.Flush(), enc.Close()); err != nil {
+		t.Fatal(err)
+	}
+	blob := b.Bytes()
+	if blob[4]&0x20 != 0 || blob[5] != 0 {
+		t.Fatalf("a frame that begins with %x has no window", blob[:6])
+	}
+	blob[5] = byte(bits.TrailingZeros(uint(window))-10) << 3
+	return blob
+}
+
+// zstd has frames that say nothing of the content, and windows that take memory.
+func TestZstdFrames(t *testing.T) {
+	raw := layerTar(t, "a=1", "b="+strings.Repeat("2", 5000))
+	plain := windowed(t, raw, 1<<20)
+	skip := func(size int) []byte {
+		return append([]byte{0x5e, 0x2a, 0x4d, 0x18, byte(size), byte(size >> 8), 0, 0}, make([]byte, size)...)
+	}
+	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	huge := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0}                   // an empty frame with a window of 1 GiB
+	sole := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0} // one segment of 4 GiB
+	tests := []struct {
+		name string
+		blob []byte
+		want string // of the error
+	}{
+		{"a skippable frame first", join(skip(4), plain), ""},
+		{"an empty one, and a long one", join(skip(0), skip(60_000), plain), ""},
+		{"between frames and at the end", join(windowed(t, raw[:700], 1<<20), skip(12), windowed(t, raw[700:], 1<<20), skip(12)), ""},
+		{"a window of 256 MiB", windowed(t, raw, 256<<20), ""},
+		{"a window of 512 MiB", windowed(t, raw, 512<<20), ""},
+		{"a window of 1 GiB", huge, "a zstd window of 1024 MiB, the limit is 512 MiB"},
+		{"a segment of 4 GiB", sole, "a zstd window of 4096 MiB, the limit is 512 MiB"},
+		{"a window of 1 GiB in a later frame", join(plain, huge), "inflating: window size exceeded"},
+		{"a skippable frame that is cut short", skip(60_000)[:100], "a skippable frame of 60000 bytes"},
+		{"a skippable frame in front of garbage", join(skip(4), []byte("garbage")), "no tar archive"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			img := image(t, nil, raw, layerTar(t, "c=1"), raw) // beside others of its kind
+			for _, i := range []int{0, 2} {
+				img.Layers[i].Open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tt.blob)), nil }
+			}
+			path, err := sif(t, img, convert.Options{})
+			if tt.want != "" {
+				class, hints, _ := fault.Of(err, "")
+				if err == nil || class != fault.Registry || !strings.Contains(err.Error(), tt.want) || strings.Contains(tt.want, "window") && !strings.Contains(fmt.Sprint(hints), "--long=29") {
+					t.Errorf("SIF = %v of class %q with hints %q, want %q of class registry", err, class, hints, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"a=1", "b=" + strings.Repeat("2", 5000), "c=1"}, theirs(tree(t, path))); diff != "" {
+				t.Errorf("differs (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -172,7 +172,7 @@ func corpus(t testing.TB) map[string][]blob {
 		)},
 		"xattrs": {
 			one(file("u", "x").xattr("user.a", "1").xattr("user.bin", "\xff\xfe\x01").xattr("user.empty.not", strings.Repeat("v", 2000)), file("cap", "x").mode(0o755).xattr("security.capability", capability), dir("d", 0o755).xattr("user.d", "dir"), file("same", "y").xattr("user.a", "1"), hard("hard", "u"),
-				file("others", "x").xattr("trusted.t", "1").xattr("system.posix_acl_access", acl).xattr("user.kept", "1")),
+				dir("opaque", 0o755).xattr("user.overlay.opaque", "x").xattr("user.own", "1"), file("opaque/gone", "").xattr("user.overlay.whiteout", "y"), file("others", "x").xattr("trusted.t", "1").xattr("system.posix_acl_access", acl).xattr("user.kept", "1")),
 			one(dir("d", 0o755), file("same", "z").xattr("user.a", "2")),
 			one(file("d/f", "1")),
 		},

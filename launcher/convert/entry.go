@@ -31,7 +31,12 @@ func (f *flattener) file(h *tar.Header, data io.Reader) (*squashfs.Inode, error)
 	return inode, nil
 }
 
-func (f *flattener) special(h *tar.Header) *squashfs.Inode {
+// special gives the writer a device or fifo. The device 0:0, which no driver has, would be a whiteout to overlay, under which every engine
+// lays the image: it becomes an empty file, as an unprivileged unpacking makes of it.
+func (f *flattener) special(h *tar.Header) (*squashfs.Inode, error) {
+	if h.Typeflag == tar.TypeChar && h.Devmajor == 0 && h.Devminor == 0 {
+		return f.w.File(meta(h), 0, strings.NewReader(""))
+	}
 	kind := squashfs.Fifo
 	switch h.Typeflag {
 	case tar.TypeChar:
@@ -41,7 +46,7 @@ func (f *flattener) special(h *tar.Header) *squashfs.Inode {
 	default:
 		h.Devmajor, h.Devminor = 0, 0 // archives may hold anything there
 	}
-	return f.w.Special(meta(h), kind, uint32(h.Devmajor), uint32(h.Devminor))
+	return f.w.Special(meta(h), kind, uint32(h.Devmajor), uint32(h.Devminor)), nil
 }
 
 // Bounds of Linux: of a symlink's target (PATH_MAX), of an owner (the last number stands for none), and of a device's numbers, which
@@ -76,9 +81,15 @@ func meta(h *tar.Header) squashfs.Meta {
 	const prefix = "SCHILY.xattr."
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, prefix)
-		if ok && (strings.HasPrefix(name, "user.") || name == "security.capability") {
+		if ok && keptXattr(name) {
 			m.Xattrs = append(m.Xattrs, squashfs.Xattr{Name: name, Value: []byte(value)})
 		}
 	}
 	return m
+}
+
+// keptXattr tells whether an attribute is the image's own. Those of user.overlay.* are words to an overlay that has unpacked the image
+// somewhere, and would be obeyed by that of the engine: files would be hidden, or shown in another place.
+func keptXattr(name string) bool {
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") || name == "security.capability"
 }

@@ -79,13 +79,14 @@ func (f *flattener) layers(ctx context.Context) error {
 	for i := len(f.source) - 1; i >= 0; i-- {
 		current := next
 		if current == nil {
-			current = openStream(ctx, f.source[i])
+			current = openStream(ctx, f.source[i], nil)
 		}
 		if i > 0 {
-			next = openStream(ctx, f.source[i-1])
+			next = openStream(ctx, f.source[i-1], current)
 		}
 		f.bounds[i].first = f.notes.count
 		err := f.read(ctx, i, current, func(h *tar.Header, data io.Reader) error { return f.entry(int32(i+1), h, data) })
+		close(current.over)
 		if err != nil {
 			return err
 		}
@@ -235,7 +236,11 @@ func (f *flattener) thing(at uint32, wanted bool, h *tar.Header, data io.Reader)
 		}
 		f.note(at, f.paths.walk(to), nil)
 	case h.Typeflag == tar.TypeFifo || h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock:
-		f.note(at, isSpecial, f.special(h))
+		inode, err := f.special(h)
+		if err != nil {
+			return err
+		}
+		f.note(at, isSpecial, inode)
 	default:
 		return refuse("an entry of unknown type %q", h.Typeflag)
 	}
@@ -263,7 +268,7 @@ func (f *flattener) readAgain(ctx context.Context, layer int, missing map[uint32
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := f.bounds[layer].first
-	return f.read(ctx, layer, openStream(ctx, f.source[layer]), func(h *tar.Header, data io.Reader) error {
+	return f.read(ctx, layer, openStream(ctx, f.source[layer], nil), func(h *tar.Header, data io.Reader) error {
 		at := n
 		n++
 		switch {

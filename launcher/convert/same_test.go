@@ -76,9 +76,9 @@ func linked(nodes map[string]node) map[string]node {
 
 // keptXattr tells whether a SIF has an attribute of an image. Others, which umoci sets, are left out on purpose: trusted.* is for the
 // machine's administrator, and overlay's own marks are of it; system.* (access lists) the format cannot hold, nor do SIFs of others;
-// security.selinux and its kin are the host's.
+// security.selinux and its kin are the host's; user.overlay.* would be obeyed by the overlay of an engine.
 func keptXattr(name string) bool {
-	return strings.HasPrefix(name, "user.") || name == "security.capability"
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") || name == "security.capability"
 }
 
 // onDisk reads a tree by lstat, lgetxattr and readlink. Directories that no layer has an entry for get the clock's time from umoci, and

@@ -22,6 +22,7 @@ type stream struct {
 	content *relay
 	rest    []byte
 	sum     hash.Hash
+	over    chan struct{} // closed when nobody reads it any more
 }
 
 // Chunks are large enough that handing them over costs nothing, and few enough that a layer ahead costs 2 MiB.
@@ -31,12 +32,24 @@ const (
 	chunkCount   = 4
 )
 
-// openStream begins to read a layer. Cancelling the context ends it.
-func openStream(ctx context.Context, l Layer) *stream {
-	return &stream{sum: sha256.New(), content: newRelay(ctx, contentChunk, chunkCount, func(ctx context.Context) (io.ReadCloser, error) {
+// openStream begins to read a layer. Cancelling the context ends it. A layer that takes much memory waits until the one before it is over;
+// nil is for none.
+func openStream(ctx context.Context, l Layer, before *stream) *stream {
+	wait := func(ctx context.Context) error {
+		if before == nil {
+			return nil
+		}
+		select {
+		case <-before.over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return &stream{sum: sha256.New(), over: make(chan struct{}), content: newRelay(ctx, contentChunk, chunkCount, func(ctx context.Context) (io.ReadCloser, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		blob := newRelay(ctx, blobChunk, chunkCount, l.Open)
-		r, done, err := inflate(blob, l.MediaType)
+		r, done, err := inflate(blob, l.MediaType, func() error { return wait(ctx) })
 		if err != nil {
 			cancel()
 			return nil, err
@@ -75,13 +88,21 @@ func damaged(err error) error {
 	if class, _, _ := fault.Of(err, ""); class != "" || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fault.New(fault.Registry, "inflating: %w", err).Hint("the layer is damaged where it is stored; ask whoever published it")
+	e := fault.New(fault.Registry, "inflating: %w", err)
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		e = windowHint(e)
+	}
+	return e.Hint("the layer is damaged where it is stored; ask whoever published it")
 }
 
-// inflate returns the content of a blob. What the bytes say counts: images with a wrong media type are about.
-func inflate(blob io.Reader, mediaType string) (io.Reader, func(), error) {
+// inflate returns the content of a blob. What the bytes say counts: images with a wrong media type are about. It waits before it takes
+// much memory.
+func inflate(blob io.Reader, mediaType string, wait func() error) (io.Reader, func(), error) {
 	b := bufio.NewReader(blob) // for the first look; long reads go through it
-	head, err := b.Peek(6)
+	if err := skipFrames(b); err != nil {
+		return nil, nil, damaged(err)
+	}
+	head, err := b.Peek(zstd.HeaderMaxSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
@@ -93,7 +114,7 @@ func inflate(blob io.Reader, mediaType string) (io.Reader, func(), error) {
 		}
 		return z, func() {}, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := unzstd(b, head, wait)
 		if err != nil {
 			return nil, nil, damaged(err)
 		}

@@ -106,6 +106,7 @@ func (l *lab) images(show string) error {
 		"opt/app/bin/plain": text("#!/bin/sh\n"), "usr/bin/plain2": text("#!/bin/sh\n"), "usr/bin/badscript": program("#!/no/such/interpreter\n"), "usr/bin/wrongarch": program("\x7fELF\x02\x01\x01\x00garbage"),
 		"bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "sbin": link("usr/bin"), "var/run": link("/run"), "run/keep": text(""),
 		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"), "dev/null": null(), "srv/null": null(),
+		"srv/left/over": {mode: 0o644, gone: true},
 	}
 	for _, p := range []string{"cat", "ls", "env", "id", "whoami", "sleep", "stat", "touch", "mkdir", "rm", "mv", "ln", "readlink", "grep", "stty", "dd", "tr", "chmod", "unshare", "mount", "umount"} {
 		tools["usr/bin/"+p] = host("")
@@ -128,6 +129,7 @@ type file struct {
 	content, from, target string
 	mode                  uint32
 	copied, device        bool
+	gone                  bool // by attributes that an overlay has left in the image
 	owner                 uint32
 	xattr, twin           string // the value of user.hpc3, and a second name in the same directory
 }
@@ -208,6 +210,9 @@ func (t tree) write(path string) (err error) {
 			}
 			dir = dir.Entries[name].(*squashfs.Dir)
 		}
+		if entry.gone {
+			dir.Xattrs = []squashfs.Xattr{{Name: "user.overlay.opaque", Value: []byte("x")}}
+		}
 		node, err := entry.add(w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -231,6 +236,9 @@ func (f file) add(w *squashfs.Writer) (squashfs.Node, error) {
 	m := squashfs.Meta{Mode: f.mode, UID: f.owner, GID: f.owner}
 	if f.xattr != "" {
 		m.Xattrs = []squashfs.Xattr{{Name: "user.hpc3", Value: []byte(f.xattr)}}
+	}
+	if f.gone {
+		m.Xattrs = []squashfs.Xattr{{Name: "user.overlay.whiteout", Value: []byte("y")}}
 	}
 	if f.target != "" {
 		return w.Symlink(m, f.target), nil

@@ -34,7 +34,9 @@ func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 	if err := st.mountImage(from, user, a); err != nil {
 		return err
 	}
-	if err := overlay(user, workdir(from.mark)); err != nil {
+	// With attributes of its own in the user name space an overlay obeys those that the image has there. Only a container that is written
+	// to needs them.
+	if err := overlay(user && st.Writable, workdir(from.mark)); err != nil {
 		return fault.New(fault.Engine, "laying a layer over the image: %w", err).Hint("the kernel must be 5.11 or newer for this; or use --engine apptainer")
 	}
 	// Before the binds: one of them may put a file of the node there.
@@ -161,12 +163,12 @@ func (st *stage) mountFUSE(sock int, user bool) error {
 	return nil
 }
 
-func overlay(user bool, scratch string) error {
+func overlay(userxattr bool, scratch string) error {
 	if err := os.Mkdir(scratch, 0o755); err != nil {
 		return err
 	}
 	options := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + scratch
-	if user {
+	if userxattr {
 		options += ",userxattr"
 	}
 	return unix.Mount("overlay", merged, "overlay", unix.MS_NOSUID|unix.MS_NODEV, options)

@@ -132,6 +132,18 @@ func TestDevicesOfTheImage(t *testing.T) {
 	}
 }
 
+// What attributes of user.overlay.* say in an image is nothing to the engine's own overlay: the file is there. (As root, squashfuse_ll gives
+// them out as those of trusted.overlay.*. A SIF that hpc3 has made has none.)
+func TestOverlayAttributesOfTheImage(t *testing.T) {
+	l := need(t)
+	for _, who := range callers {
+		got := l.run(t, start{who: who, plan: config(run.Plan{SquashFS: option.BuiltIn}), command: []string{"sh", "-c", "ls /srv/left; cat /srv/left/over && echo read"}})
+		if got.stdout != "over\nread\n" {
+			t.Errorf("%s: %q; stderr %s", who.name, got.stdout, got.stderr)
+		}
+	}
+}
+
 func TestReadOnlyAndWritable(t *testing.T) {
 	l := need(t)
 	script := "exec 2>/dev/null; echo x >/etc/new && cat /etc/new; echo y >>/etc/profile && grep y$ /etc/profile; rm -r /opt/app && ls /opt; mkdir /opt/app && ls /opt/app; mv /run/keep /run/kept && ls /run; cat /secret >/dev/null && echo read"

@@ -1,0 +1,63 @@
+package convert
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// A decoder of zstd holds as much of the content as its frame says, the window: 8 MiB or less by default, and up to 2 GiB by zstd's --long. A
+// layer with more than largeWindow is not read beside another.
+const (
+	maxWindow   = 512 << 20
+	largeWindow = 32 << 20
+)
+
+// skipFrames goes over the frames that a blob may begin with and that say nothing of its content, as pzstd writes one.
+func skipFrames(b *bufio.Reader) error {
+	const head = 8
+	for {
+		raw, err := b.Peek(head)
+		if err != nil || binary.LittleEndian.Uint32(raw)&^0xf != 0x184d2a50 {
+			if errors.Is(err, io.EOF) {
+				err = nil // what follows tells
+			}
+			return err
+		}
+		size := int64(binary.LittleEndian.Uint32(raw[4:]))
+		if _, err := io.CopyN(io.Discard, b, head+size); err != nil {
+			return fmt.Errorf("a skippable frame of %d bytes: %w", size, err)
+		}
+	}
+}
+
+// unzstd returns the content of what begins with a frame's head.
+func unzstd(b io.Reader, head []byte, wait func() error) (*zstd.Decoder, error) {
+	var first zstd.Header
+	if err := first.Decode(head); err != nil {
+		return nil, err
+	}
+	window := first.WindowSize
+	if first.SingleSegment {
+		window = first.FrameContentSize
+	}
+	if window > maxWindow {
+		return nil, windowHint(fault.New(fault.Registry, "the layer is compressed with a zstd window of %d MiB, the limit is %d MiB", (window+1<<20-1)>>20, maxWindow>>20))
+	}
+	if window > largeWindow {
+		if err := wait(); err != nil {
+			return nil, err
+		}
+	}
+	return zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+}
+
+func windowHint(e *fault.Error) *fault.Error {
+	return e.Hint("the zstd window may be of %d MiB, for the memory that it takes: compress with --long=29 or less", maxWindow>>20)
+}
