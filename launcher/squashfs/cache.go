@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// block is something read and inflated. It is shared: nobody changes its bytes.
+// block is a metadata chunk that was read and inflated. It is shared: nobody changes its bytes.
 type block struct {
 	data []byte
-	next uint64 // of a metadata chunk: where the next one begins
+	next uint64 // where the next one begins
 }
 
 // blockOverhead is what keeping a block costs beside its bytes, so that many tiny ones are bounded too.
@@ -16,7 +16,7 @@ const blockOverhead = 256
 
 func (b block) cost() int { return cap(b.data) + blockOverhead }
 
-// cache keeps the blocks used last, up to a number of bytes, and lets one reader inflate what several ask for at once.
+// cache keeps the metadata chunks used last, up to a number of bytes, and lets one reader inflate what several ask for at once.
 type cache struct {
 	mu      sync.Mutex
 	limit   int
@@ -82,4 +82,14 @@ func (c *cache) shrink() {
 func (c *cache) drop(e *list.Element) {
 	c.order.Remove(e)
 	delete(c.entries, e.Value.(*cached).key)
+}
+
+// forget throws everything out that is not being read.
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := c.limit
+	c.limit = -1
+	c.shrink()
+	c.limit = limit
 }

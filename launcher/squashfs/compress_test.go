@@ -60,10 +60,10 @@ func TestCompressorsForget(t *testing.T) {
 				if want == nil {
 					continue // it is stored
 				}
-				if back, err := inflate(got, len(b)); err != nil || !bytes.Equal(back, b) {
+				if back, err := inflate(room(len(b)), got, len(b)); err != nil || !bytes.Equal(back, b) {
 					t.Fatalf("block %d does not inflate to itself: %v", i, err)
 				}
-				if _, err := inflate(got, len(b)-1); err == nil {
+				if _, err := inflate(room(len(b)-1), got, len(b)-1); err == nil {
 					t.Fatalf("block %d of %d bytes inflates to one byte less", i, len(b))
 				}
 			}
@@ -91,15 +91,15 @@ func asXZ(t testing.TB, b []byte, dictionary int) []byte {
 func TestInflateXZ(t *testing.T) {
 	for i, b := range blocks()[:20] {
 		packed := asXZ(t, b, 1<<17)
-		if got, err := inflateXZ(packed, len(b)); err != nil || !bytes.Equal(got, b) {
+		if got, err := inflateXZ(room(len(b)), packed, len(b)); err != nil || !bytes.Equal(got, b) {
 			t.Fatalf("block %d does not inflate to itself: %v", i, err)
 		}
-		if _, err := inflateXZ(packed, len(b)-1); err == nil && len(b) > 1 {
+		if _, err := inflateXZ(room(len(b)-1), packed, len(b)-1); err == nil && len(b) > 1 {
 			t.Errorf("block %d of %d bytes inflates to one byte less", i, len(b))
 		}
 		damaged := bytes.Clone(packed)
 		damaged[len(damaged)/2] ^= 4
-		if got, err := inflateXZ(damaged, len(b)); err == nil && !bytes.Equal(got, b) {
+		if got, err := inflateXZ(room(len(b)), damaged, len(b)); err == nil && !bytes.Equal(got, b) {
 			t.Errorf("block %d inflates to something else when it is damaged", i)
 		}
 	}
@@ -111,7 +111,7 @@ func TestXZDictionaryIsBounded(t *testing.T) {
 	packed[16] = 40 // of the block's header: the size of the dictionary
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := inflateXZ(packed, 8192); err != nil {
+	if _, err := inflateXZ(room(8192), packed, 8192); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -137,9 +137,11 @@ func FuzzInflate(f *testing.F) {
 			return
 		}
 		for _, limit := range []int{metadataSize, 128 << 10} {
-			if out, err := inflate(src, limit); err == nil && len(out) > limit {
+			if out, err := inflate(room(limit), src, limit); err == nil && len(out) > limit {
 				t.Errorf("%d bytes inflate to %d, beyond the limit of %d", len(src), len(out), limit)
 			}
 		}
 	})
 }
+
+func room(limit int) []byte { return make([]byte, 0, limit+inflateSpare) }

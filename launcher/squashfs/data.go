@@ -11,7 +11,8 @@ type File struct {
 	f     *FS
 	in    *inode
 	full  int64  // blocks that are not in a fragment
-	marks []mark // at every blocksPerMark-th block
+	every int64  // blocks
+	marks []mark // at every so many blocks
 }
 
 // mark is a place in a file's list of size words, and of the data block whose word stands there. A few of them find any
@@ -22,7 +23,11 @@ type mark struct {
 	data  uint64
 }
 
-const blocksPerMark = 1024
+// Marks are at every 1024 blocks, or at fewer in a file of more than 2^20 blocks, whatever its size is said to be.
+const (
+	blocksPerMark = 1024
+	maxMarks      = 1024
+)
 
 // OpenFile returns the content of a regular file.
 func (f *FS) OpenFile(ref Ref) (*File, error) {
@@ -38,7 +43,10 @@ func (f *FS) OpenFile(ref Ref) (*File, error) {
 	if in.fragment == noFragment && in.Size%bs != 0 {
 		file.full++
 	}
-	return file, file.walk()
+	file.every = max(blocksPerMark, (file.full+maxMarks-1)/maxMarks)
+	err = file.walk()
+	file.in.behind = cursor{} // it holds a metadata chunk
+	return file, err
 }
 
 // walk goes through the list of size words and sets the marks. Most files end before the second. The list is as long as
@@ -47,8 +55,8 @@ func (file *File) walk() error {
 	c := file.in.behind
 	file.marks = append(file.marks, mark{c.at, c.off, file.in.start})
 	data := file.in.start
-	for i := int64(blocksPerMark); i < file.full; i += blocksPerMark {
-		size, err := skipWords(&c, blocksPerMark)
+	for i := file.every; i < file.full; i += file.every {
+		size, err := skipWords(&c, file.every)
 		if err != nil {
 			return err
 		}
@@ -59,22 +67,28 @@ func (file *File) walk() error {
 }
 
 // skipWords returns the size of the next n data blocks together.
-func skipWords(c *cursor, n int) (size uint64, err error) {
-	raw, err := c.take(4 * n)
-	for ; len(raw) > 0; raw = raw[4:] {
-		size += uint64(binary.LittleEndian.Uint32(raw) &^ storedBlock)
+func skipWords(c *cursor, n int64) (size uint64, err error) {
+	for n > 0 {
+		raw, err := c.take(4 * int(min(n, blocksPerMark)))
+		if err != nil {
+			return 0, err
+		}
+		n -= int64(len(raw) / 4)
+		for ; len(raw) > 0; raw = raw[4:] {
+			size += uint64(binary.LittleEndian.Uint32(raw) &^ storedBlock)
+		}
 	}
-	return size, err
+	return size, nil
 }
 
 // locate returns the place and the size word of a block.
 func (file *File) locate(i int64) (at uint64, word uint32, err error) {
-	m := file.marks[i/blocksPerMark]
+	m := file.marks[i/file.every]
 	c, err := file.f.cursor(m.chunk, 0, m.off)
 	if err != nil {
 		return 0, 0, err
 	}
-	size, err := skipWords(&c, int(i%blocksPerMark))
+	size, err := skipWords(&c, i%file.every)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -90,25 +104,14 @@ func (file *File) Size() int64 { return file.in.Size }
 
 // ReadAt is as io.ReaderAt says.
 func (file *File) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, syscall.EINVAL
+	v, err := file.View(off, len(p))
+	if err != nil {
+		return 0, err
 	}
+	defer v.Release()
 	done := 0
-	for bs := int64(file.f.sb.BlockSize); done < len(p) && off < file.in.Size; {
-		i := off / bs
-		size := min(bs, file.in.Size-i*bs)
-		data, err := file.block(i, int(size))
-		if err != nil {
-			return done, err
-		}
-		want := p[done:min(len(p), done+int(size-off%bs))]
-		if data == nil {
-			clear(want)
-		} else {
-			copy(want, data[off%bs:])
-		}
-		done += len(want)
-		off += int64(len(want))
+	for _, part := range v.Parts {
+		done += copy(p[done:], part)
 	}
 	if done < len(p) {
 		return done, io.EOF
@@ -116,56 +119,120 @@ func (file *File) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// block returns the content of a block of size bytes, nil for a hole.
-func (file *File) block(i int64, size int) ([]byte, error) {
+// View is a part of a file's content where it lies in memory.
+type View struct {
+	Parts [][]byte // nobody may change them
+
+	blocks *blockCache
+	held   []*held
+}
+
+// Release lets go of the parts, which must not be looked at any more.
+func (v *View) Release() {
+	for _, b := range v.held {
+		v.blocks.release(b)
+	}
+	v.held = nil
+}
+
+// View returns n bytes of the content from a place on, or fewer where it ends. The caller must release them.
+func (file *File) View(off int64, n int) (*View, error) {
+	if off < 0 {
+		return nil, syscall.EINVAL
+	}
+	v := &View{blocks: file.f.data}
+	bs := int64(file.f.sb.BlockSize)
+	for end := min(file.in.Size, off+int64(n)); off < end; {
+		i := off / bs
+		size := min(bs, file.in.Size-i*bs)
+		want := min(size-off%bs, end-off)
+		data, b, err := file.block(i, int(size))
+		if err != nil {
+			v.Release()
+			return nil, err
+		}
+		if b != nil {
+			v.held = append(v.held, b)
+			v.Parts = append(v.Parts, data[off%bs:][:want])
+		} else {
+			v.addZeros(int(want))
+		}
+		off += want
+	}
+	return v, nil
+}
+
+// zeros is what holes are read as.
+var zeros [16 << 10]byte //nolint:gochecknoglobals // constant, and too large to make for each hole
+
+func (v *View) addZeros(n int) {
+	for n > 0 {
+		part := zeros[:min(n, len(zeros))]
+		v.Parts = append(v.Parts, part)
+		n -= len(part)
+	}
+}
+
+// block returns the content of a block of size bytes and what holds it; nothing for a hole.
+func (file *File) block(i int64, size int) ([]byte, *held, error) {
 	if i >= file.full {
 		return file.tail(size)
 	}
 	at, word, err := file.locate(i)
 	if err != nil || word == 0 {
-		return nil, err
+		return nil, nil, err
 	}
-	data, err := file.f.dataBlock(at, word)
-	if err == nil && len(data) != size {
-		return nil, corrupt("a block of %d bytes instead of %d", len(data), size)
+	b, err := file.f.dataBlock(at, word)
+	if err != nil {
+		return nil, nil, err
 	}
-	return data, err
+	if len(b.data) != size {
+		defer file.f.data.release(b)
+		return nil, nil, corrupt("a block of %d bytes instead of %d", len(b.data), size)
+	}
+	return b.data, b, nil
 }
 
 // tail returns what a file keeps in a fragment block.
-func (file *File) tail(size int) ([]byte, error) {
+func (file *File) tail(size int) ([]byte, *held, error) {
 	f, in := file.f, file.in
 	if in.fragment >= f.sb.Fragments {
-		return nil, corrupt("fragment %d of %d", in.fragment, f.sb.Fragments)
+		return nil, nil, corrupt("fragment %d of %d", in.fragment, f.sb.Fragments)
 	}
-	b, err := f.item(f.sb.FragmentTable, in.fragment, fragmentSize)
+	item, err := f.item(f.sb.FragmentTable, in.fragment, fragmentSize)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	data, err := f.dataBlock(b.u64(), b.u32())
+	b, err := f.dataBlock(item.u64(), item.u32())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if in.offset > len(data) || size > len(data)-in.offset {
-		return nil, corrupt("a tail beyond its fragment")
+	if in.offset > len(b.data) || size > len(b.data)-in.offset {
+		defer f.data.release(b)
+		return nil, nil, corrupt("a tail beyond its fragment")
 	}
-	return data[in.offset : in.offset+size], nil
+	return b.data[in.offset : in.offset+size], b, nil
 }
 
-// dataBlock returns a data block or fragment block.
-func (f *FS) dataBlock(at uint64, word uint32) ([]byte, error) {
-	b, err := f.data.get(at, func() (block, error) {
+// dataBlock returns a data block or fragment block, which must be released.
+func (f *FS) dataBlock(at uint64, word uint32) (*held, error) {
+	return f.data.get(at, func(buf []byte) ([]byte, error) {
+		const what = "a data block"
 		size := word &^ storedBlock
 		if size == 0 || size > f.sb.BlockSize || !f.inside(at, uint64(size)) {
-			return block{}, corrupt("a data block of %d bytes at %d", size, at)
+			return nil, corrupt("a data block of %d bytes at %d", size, at)
 		}
-		raw, err := f.readPiece(at, int(size), true, "a data block")
-		if err == nil && word&storedBlock == 0 {
-			raw, err = f.inflate(raw, int(f.sb.BlockSize))
+		if word&storedBlock != 0 {
+			return f.readPiece(at, int(size), true, buf, what)
 		}
-		return block{data: raw}, err
+		packed := f.packed.Get().(*[]byte)
+		defer f.packed.Put(packed)
+		raw, err := f.readPiece(at, int(size), true, *packed, what)
+		if err != nil {
+			return nil, err
+		}
+		return f.inflate(buf, raw, int(f.sb.BlockSize))
 	})
-	return b.data, err
 }
 
 // ReadAt reads from a regular file, as io.ReaderAt says.

@@ -19,22 +19,55 @@ const maxEntries = 4 << 20
 
 // ReadDir returns the names in a directory in the order they are stored, which is that of their bytes; "." and ".." are not stored.
 func (f *FS) ReadDir(dir Ref) ([]DirEntry, error) {
-	_, l, err := f.openDir(dir)
+	l, err := f.List(dir)
 	if err != nil {
 		return nil, err
 	}
 	var entries []DirEntry
-	for l.more() {
-		e, err := l.next()
-		if err != nil {
-			return nil, err
+	for {
+		e, ok, err := l.Next()
+		if err != nil || !ok {
+			return entries, err
 		}
 		if len(entries) == maxEntries {
 			return nil, corrupt("a directory of more than %d names", maxEntries)
 		}
-		entries = append(entries, DirEntry{Name: string(e.name), Ref: e.ref, Type: e.mode, Inode: e.number})
+		entries = append(entries, e)
 	}
-	return entries, nil
+}
+
+// Listing is a place in a directory. A copy of it reads on by itself; it keeps a metadata chunk, whatever the size of the directory.
+type Listing struct{ l lister }
+
+// List returns the beginning of a directory, whose names Next returns in the order of ReadDir.
+func (f *FS) List(dir Ref) (Listing, error) {
+	_, l, err := f.openDir(dir)
+	if err != nil {
+		return Listing{}, err
+	}
+	return Listing{*l}, nil
+}
+
+// Next returns the next name; ok is false behind the last.
+func (l *Listing) Next() (e DirEntry, ok bool, err error) {
+	if !l.l.more() {
+		return DirEntry{}, false, nil
+	}
+	s, err := l.l.next()
+	if err != nil {
+		return DirEntry{}, false, err
+	}
+	return DirEntry{Name: string(s.name), Ref: s.ref, Type: s.mode, Inode: s.number}, true, nil
+}
+
+// Skip goes past n names, or to the end.
+func (l *Listing) Skip(n uint64) error {
+	for ; n > 0 && l.l.more(); n-- {
+		if _, err := l.l.next(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Lookup returns the inode that a name in a directory stands for. The error wraps fs.ErrNotExist where there is none.

@@ -3,7 +3,7 @@ package squashfs
 import "encoding/binary"
 
 // ShrinkCaches lets f keep no more than n bytes of each kind.
-func (f *FS) ShrinkCaches(n int) { f.meta, f.data = newCache(n), newCache(n) }
+func (f *FS) ShrinkCaches(n int) { f.Limit(n, n) }
 
 // Exported looks an inode up by its number, as an NFS server does.
 func (f *FS) Exported(number uint32) (Ref, error) {

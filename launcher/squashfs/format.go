@@ -76,6 +76,9 @@ func modeOf(basic uint16) uint32 {
 // ErrCorrupt is wrapped by every error that says the bytes are no SquashFS, or a damaged one.
 var ErrCorrupt = errors.New("damaged SquashFS")
 
+// ErrRead is wrapped by every error of reading the file, beside the error of the system.
+var ErrRead = errors.New("reading")
+
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }

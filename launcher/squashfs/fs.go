@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // FS is a file system open for reading. Its methods may be called concurrently. It trusts nothing that it reads: a damaged or
@@ -15,17 +16,21 @@ type FS struct {
 	sums    *Sums // nil: it has none
 	sb      superblock
 	inflate inflater
-	meta    *cache // metadata chunks by their place in the file
-	data    *cache // data blocks and fragments by their place in the file
+	meta    *cache      // metadata chunks by their place in the file
+	data    *blockCache // data blocks and fragments by their place in the file
+	packed  sync.Pool   // of *[]byte: room for a block as it is stored
+
+	damage atomic.Pointer[error] // the first that the checksums showed
 
 	ids    func() ([]uint32, error)
 	xattrs func() (xattrTable, error)
 }
 
-// Sizes of the caches, in bytes. Metadata of a whole system image is about 4 MiB uncompressed.
+// Sizes of the caches, in bytes. The kernel keeps what it has read, so that they need to hold little more than what is being read:
+// neighbours of a file in its fragment block, the other half of a block, the inodes of a directory.
 const (
-	metaCacheSize = 8 << 20
-	dataCacheSize = 32 << 20
+	metaCacheSize = 2 << 20
+	dataCacheSize = 6 << 20
 )
 
 // Open reads the superblock of a file system that begins at the start of r. Everything else is read when it is asked for.
@@ -34,7 +39,7 @@ func Open(r io.ReaderAt) (*FS, error) { return OpenChecked(r, nil) }
 // OpenChecked is Open for a file system with checksums: each piece is held against its own whenever it is read from r, and one that differs
 // gives an error that wraps ErrCorrupt. A nil table is none.
 func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
-	f := &FS{r: r, sums: sums, meta: newCache(metaCacheSize), data: newCache(dataCacheSize)}
+	f := &FS{r: r, sums: sums, meta: newCache(metaCacheSize)}
 	raw, err := f.read(0, superblockSize, "the superblock")
 	if err != nil {
 		return nil, err
@@ -46,7 +51,7 @@ func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
 		return nil, err
 	}
 	// Once its last byte is known to be there, Used bounds every size and place.
-	if _, err := f.load(f.sb.Used-1, 1, "its last byte"); err != nil {
+	if _, err := f.load(f.sb.Used-1, 1, nil, "its last byte"); err != nil {
 		return nil, err
 	}
 	if sums != nil && sums.end != f.sb.Used {
@@ -55,9 +60,22 @@ func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
 	if f.inflate, err = newInflater(f.sb.Compression); err != nil {
 		return nil, err
 	}
+	f.packed.New = func() any { b := make([]byte, f.sb.BlockSize); return &b }
+	f.data = newBlockCache(dataCacheSize, int(f.sb.BlockSize)+inflateSpare)
 	f.ids = sync.OnceValues(f.readIDs)
 	f.xattrs = sync.OnceValues(f.readXattrTable)
 	return f, nil
+}
+
+// Limit sets the sizes of the caches, in bytes. It is called before anything is read.
+func (f *FS) Limit(meta, data int) {
+	f.meta, f.data = newCache(meta), newBlockCache(data, int(f.sb.BlockSize)+inflateSpare)
+}
+
+// Forget empties the caches.
+func (f *FS) Forget() {
+	f.meta.forget()
+	f.data.forget()
 }
 
 // Size returns the number of bytes that the file system uses.
@@ -75,54 +93,72 @@ func (f *FS) Root() Ref { return f.sb.Root }
 // read reads n bytes of one piece of the file, which callers bound.
 func (f *FS) read(at uint64, n int, what string) ([]byte, error) {
 	if f.sums == nil {
-		return f.load(at, n, what)
+		return f.load(at, n, nil, what)
 	}
 	start, p, ok := f.sums.find(at)
 	skip := at - start
 	if !ok || uint64(n) > uint64(p.size)-skip {
-		return nil, noPiece(at, what)
+		return nil, f.noPiece(at, what)
 	}
-	raw, err := f.loadPiece(start, p, what)
+	raw, err := f.loadPiece(start, p, nil, what)
 	if err != nil {
 		return nil, err
 	}
 	return raw[skip:][:n], nil
 }
 
-// readPiece reads a piece that begins at a place and has n bytes, or any number up to n where exact is false.
-func (f *FS) readPiece(at uint64, n int, exact bool, what string) ([]byte, error) {
+// readPiece reads a piece that begins at a place and has n bytes, or any number up to n where exact is false. It is read into buf, where
+// that has room.
+func (f *FS) readPiece(at uint64, n int, exact bool, buf []byte, what string) ([]byte, error) {
 	if f.sums == nil {
-		return f.load(at, n, what)
+		return f.load(at, n, buf, what)
 	}
 	start, p, ok := f.sums.find(at)
 	if !ok || start != at || p.size > uint32(n) || exact && p.size != uint32(n) {
-		return nil, noPiece(at, what)
+		return nil, f.noPiece(at, what)
 	}
-	return f.loadPiece(at, p, what)
+	return f.loadPiece(at, p, buf, what)
 }
 
-func noPiece(at uint64, what string) error {
-	return corrupt("by its checksums, %s is not where it should be, at %d", what, at)
+func (f *FS) noPiece(at uint64, what string) error {
+	return f.damaged(corrupt("by its checksums, %s is not where it should be, at %d", what, at))
 }
 
-func (f *FS) loadPiece(at uint64, p sum, what string) ([]byte, error) {
-	raw, err := f.load(at, int(p.size), what)
+// damaged notes an error that tells of damage.
+func (f *FS) damaged(err error) error {
+	f.damage.CompareAndSwap(nil, &err)
+	return err
+}
+
+// Damage is the first damage that was met since the file system was opened, nil for none. Only checksums can tell it from what an image says.
+func (f *FS) Damage() error {
+	if err := f.damage.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (f *FS) loadPiece(at uint64, p sum, buf []byte, what string) ([]byte, error) {
+	raw, err := f.load(at, int(p.size), buf, what)
 	if err == nil && castagnoli(raw) != p.crc {
-		return nil, corrupt("%s at %d has a wrong checksum", what, at)
+		return nil, f.damaged(corrupt("%s at %d has a wrong checksum", what, at))
 	}
 	return raw, err
 }
 
-// load reads n bytes as they are.
-func (f *FS) load(at uint64, n int, what string) ([]byte, error) {
-	raw := make([]byte, n)
+// load reads n bytes as they are, into buf where that has room.
+func (f *FS) load(at uint64, n int, buf []byte, what string) ([]byte, error) {
+	if n > cap(buf) {
+		buf = make([]byte, n)
+	}
+	raw := buf[:n]
 	switch got, err := f.r.ReadAt(raw, int64(at)); {
 	case got == n:
 		return raw, nil // an error with all the bytes is the end of the file behind them
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, corrupt("the file is cut short: it ends before %s", what)
 	default:
-		return nil, fmt.Errorf("reading %s: %w", what, err)
+		return nil, fmt.Errorf("%w %s: %w", ErrRead, what, err)
 	}
 }
 

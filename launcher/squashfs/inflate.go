@@ -12,8 +12,12 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// inflater inflates a block; it may be used concurrently. The result is at most limit bytes.
-type inflater func(src []byte, limit int) ([]byte, error)
+// inflater inflates a block into dst, which is empty and has room for limit bytes and some to spare; it may be used concurrently. The
+// result is at most limit bytes.
+type inflater func(dst, src []byte, limit int) ([]byte, error)
+
+// inflateSpare is the room behind a block that lets zstd copy in whole words.
+const inflateSpare = 16
 
 func newInflater(c Compression) (inflater, error) {
 	var inflate inflater
@@ -29,13 +33,10 @@ func newInflater(c Compression) (inflater, error) {
 	default:
 		return nil, fmt.Errorf("SquashFS compressed with %s is not supported (zstd, gzip, lz4 and xz are)", c)
 	}
-	return func(src []byte, limit int) ([]byte, error) {
-		out, err := inflate(src, limit)
+	return func(dst, src []byte, limit int) ([]byte, error) {
+		out, err := inflate(dst, src, limit)
 		if err != nil {
 			return nil, fmt.Errorf("%w: inflating a block: %w", ErrCorrupt, err)
-		}
-		if len(out) < cap(out)/2 {
-			out = bytes.Clone(out) // what is kept should cost what it holds
 		}
 		return out, nil
 	}, nil
@@ -46,7 +47,7 @@ var errTooLong = errors.New("it is longer than a block")
 // zstdPool keeps decoders, since making one costs more than inflating a block.
 type zstdPool struct{ pool sync.Pool }
 
-func (z *zstdPool) inflate(src []byte, limit int) ([]byte, error) {
+func (z *zstdPool) inflate(dst, src []byte, limit int) ([]byte, error) {
 	d, _ := z.pool.Get().(*zstd.Decoder)
 	if d == nil {
 		var err error
@@ -57,8 +58,7 @@ func (z *zstdPool) inflate(src []byte, limit int) ([]byte, error) {
 		}
 	}
 	defer z.pool.Put(d)
-	const spare = 16 // lets the library copy in whole words
-	out, err := d.DecodeAll(src, make([]byte, 0, limit+spare))
+	out, err := d.DecodeAll(src, dst[:0:limit+inflateSpare])
 	if err == nil && len(out) > limit {
 		err = errTooLong
 	}
@@ -67,7 +67,7 @@ func (z *zstdPool) inflate(src []byte, limit int) ([]byte, error) {
 
 type zlibPool struct{ pool sync.Pool }
 
-func (z *zlibPool) inflate(src []byte, limit int) ([]byte, error) {
+func (z *zlibPool) inflate(dst, src []byte, limit int) ([]byte, error) {
 	r, _ := z.pool.Get().(io.ReadCloser)
 	in := bytes.NewReader(src)
 	if r == nil {
@@ -78,28 +78,26 @@ func (z *zlibPool) inflate(src []byte, limit int) ([]byte, error) {
 	} else if err := r.(zlib.Resetter).Reset(in, nil); err != nil {
 		return nil, err
 	}
-	out, err := readBounded(r, limit)
+	out, err := readBounded(r, dst[:limit])
 	if err == nil {
 		z.pool.Put(r)
 	}
 	return out, err
 }
 
-func inflateLZ4(src []byte, limit int) ([]byte, error) {
-	out := make([]byte, limit)
-	n, err := lz4.UncompressBlock(src, out)
+func inflateLZ4(dst, src []byte, limit int) ([]byte, error) {
+	n, err := lz4.UncompressBlock(src, dst[:limit])
 	if err != nil {
 		return nil, err
 	}
-	return out[:n], nil
+	return dst[:n], nil
 }
 
-// readBounded reads to the end of r.
-func readBounded(r io.Reader, limit int) ([]byte, error) {
-	out := make([]byte, limit)
+// readBounded reads to the end of r, which must fit into out.
+func readBounded(r io.Reader, out []byte) ([]byte, error) {
 	n, err := io.ReadFull(r, out)
 	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n < limit:
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n < len(out):
 		return out[:n], nil
 	case err != nil:
 		return nil, err

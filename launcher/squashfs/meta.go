@@ -16,7 +16,7 @@ func (f *FS) readChunk(at uint64) (block, error) {
 	if !f.inside(at, head) {
 		return block{}, corrupt("metadata at %d is outside of it", at)
 	}
-	raw, err := f.readPiece(at, int(min(head+metadataSize, f.sb.Used-at)), false, what) // its size is in there
+	raw, err := f.readPiece(at, int(min(head+metadataSize, f.sb.Used-at)), false, nil, what) // its size is in there
 	if err != nil {
 		return block{}, err
 	}
@@ -27,8 +27,9 @@ func (f *FS) readChunk(at uint64) (block, error) {
 	}
 	data := raw[head : head+size]
 	if word&storedMetadata == 0 {
-		data, err = f.inflate(data, metadataSize)
-	} else {
+		data, err = f.inflate(make([]byte, 0, metadataSize+inflateSpare), data, metadataSize)
+	}
+	if len(data) < cap(data)/2 {
 		data = bytes.Clone(data) // what is kept should cost what it holds
 	}
 	if err == nil && len(data) == 0 {

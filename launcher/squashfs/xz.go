@@ -15,7 +15,7 @@ var errXZ = errors.New("it is no xz stream")
 // inflateXZ inflates a stream of one block, what mksquashfs writes and the kernel reads. The container is parsed here, and only
 // LZMA2 left to the library: the library would make a dictionary as large as a header says, up to 4 GiB.
 // The format: https://tukaani.org/xz/xz-file-format.txt, sections 2.1.1 and 3.
-func inflateXZ(src []byte, limit int) ([]byte, error) {
+func inflateXZ(dst, src []byte, limit int) ([]byte, error) {
 	const streamHeader = 12
 	if len(src) < streamHeader+4 || !bytes.HasPrefix(src, []byte{0xfd, '7', 'z', 'X', 'Z', 0, 0}) {
 		return nil, errXZ
@@ -33,7 +33,7 @@ func inflateXZ(src []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := readBounded(r, limit)
+	out, err := readBounded(r, dst[:limit])
 	if err != nil || check == 0 {
 		return out, err
 	}
