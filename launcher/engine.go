@@ -20,7 +20,7 @@ func (r *Road) Begin(ctx context.Context) (end func()) {
 	if err != nil || engine != option.Native || r.Option.Share && run.MayJoin(r.Host.Getenv) {
 		return func() {} // an error comes again, where it is told
 	}
-	server, err := run.StartServer()
+	server, err := run.StartServer(r.Host.Getenv)
 	if err != nil {
 		return func() {} // as well
 	}

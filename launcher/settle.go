@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -63,17 +62,27 @@ func (r *Road) passOver(c *Choice, why string) {
 	entry.Faults = append(slices.Clone(entry.Faults), why)
 }
 
+// maxDamaged bounds in how many caches a SIF may be damaged.
+const maxDamaged = 8
+
 // own returns the SIF of the chosen image, where the cache has it, and the image's config.
 func (r *Road) own(ctx context.Context, c *Choice) (sif string, config []byte, err error) {
-	path, err := r.cachedSIF(c.entry.Digest, c.arch())
-	if err != nil {
-		return "", nil, err
-	}
-	if path != "" {
-		contents, err := convert.Inspect(path)
+	for range maxDamaged {
+		path, err := r.cachedSIF(c.entry.Digest, c.arch())
+		if err != nil {
+			return "", nil, err
+		}
+		if path == "" {
+			break
+		}
+		contents, err := inspectCached(path)
+		if damaged(err) && r.putAside(c, path, err) {
+			continue
+		}
 		if !vanished(path, err) {
 			return path, contents.Config, err
 		}
+		break
 	}
 	_, _, config, err = r.document(ctx, c)
 	return "", config, err

@@ -62,7 +62,8 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	origin := provenance(c, contents)
 	r.tellSite(ctx, origin, engine)
 	return Start{Plan: run.Plan{
-		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Config: config, HasConfig: has,
+		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset,
+		Sums: run.Checksums(contents.Sums), Aside: r.aside(c, sif), Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, ShareNS: r.Option.ShareAsked, Parent: r.Parent,

@@ -137,7 +137,8 @@ func (r *Road) cachedBlob(digest string) ([]byte, error) {
 	return nil, err
 }
 
-// cachedSIF returns the path of a SIF, of the site's caches first; empty where there is none.
+// cachedSIF returns the path of a SIF, of the site's caches first; empty where there is none. One that a start of the caller's has found damaged
+// is passed over.
 func (r *Road) cachedSIF(digest, arch string) (string, error) {
 	own, err := r.Store()
 	if err != nil {
@@ -147,7 +148,7 @@ func (r *Road) cachedSIF(digest, arch string) (string, error) {
 		if t.store == nil {
 			continue
 		}
-		if path, ok, err := t.store.SIF(digest, arch); err == nil && ok {
+		if path, ok, err := t.store.SIF(digest, arch); err == nil && ok && !own.Damaged(path) {
 			return path, nil
 		}
 	}

@@ -99,6 +99,9 @@ func identity(digest string) string {
 // maxObject bounds a JSON object of a SIF; a registry sends no larger config.
 const maxObject = oci.MaxDocument
 
+// ErrNotSIF is wrapped by the error about a file that is not, or no longer, a SIF that can be run.
+var ErrNotSIF = errors.New("no SIF that can be run")
+
 // Inspect reads what a SIF holds. It reads the headers and our objects, not the file system.
 func Inspect(path string) (Contents, error) {
 	f, err := outside.Open(path)
@@ -112,7 +115,7 @@ func Inspect(path string) (Contents, error) {
 	}
 	c, err := inspect(f, info.Size())
 	if err != nil {
-		return Contents{}, fault.New(fault.Reference, "%s is no SIF that can be run: %w", path, err).Hint("make or fetch it anew")
+		return Contents{}, fault.New(fault.Reference, "%s is %w: %w", path, ErrNotSIF, err).Hint("make or fetch it anew")
 	}
 	return c, nil
 }

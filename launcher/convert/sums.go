@@ -40,7 +40,7 @@ func (s *objectSum) UnmarshalBinary(note []byte) error {
 	return nil
 }
 
-var errObjectSum = errors.New("has a wrong checksum")
+var errObjectSum = errors.New("its checksum is wrong")
 
 // check holds an object against what its descriptor notes of it, if anything.
 func check(d sif.Descriptor, data []byte) error {

@@ -2,7 +2,6 @@ package run
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -27,9 +26,15 @@ type imageFS struct {
 	img      *squashfs.FS
 	uid, gid int // what every file belongs to; negative: the image's own
 
-	files    recent[*squashfs.File]
-	listings recent[[]squashfs.DirEntry] // the kernel reads them in parts
+	files     recent[*squashfs.File]
+	positions positions
+	reads     chan struct{} // one for each read at a time
+	memory    frugal
+	damage    *damage
 }
+
+// maxFiles is how many files are kept that were read, of 25 KB at most each, and mostly of 1 KB.
+const maxFiles = 512
 
 // recent keeps what was made for some nodes, so that it is not made for every question. Which one goes when it is full does not matter: a file
 // costs as little as a look-up to make.
@@ -62,12 +67,29 @@ func (r *recent[V]) get(node uint64, fresh func() (V, error)) (V, error) {
 	return v, nil
 }
 
-func newImageFS(img *squashfs.FS, uid, gid int) *imageFS {
-	return &imageFS{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), img: img, uid: uid, gid: gid,
-		files:    recent[*squashfs.File]{limit: 1024, made: map[uint64]*squashfs.File{}},
-		listings: recent[[]squashfs.DirEntry]{limit: 16, made: map[uint64][]squashfs.DirEntry{}},
+func (r *recent[V]) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.made)
+}
+
+// newImageFS returns a server of an image that keeps to its memory.
+func newImageFS(img *squashfs.FS, uid, gid int, m memory, d *damage) *imageFS {
+	img.Limit(m.meta, m.data)
+	i := &imageFS{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), img: img, uid: uid, gid: gid, damage: d,
+		files: recent[*squashfs.File]{limit: maxFiles, made: map[uint64]*squashfs.File{}},
+		reads: make(chan struct{}, max(2, min(m.requests, m.data/int(2*img.BlockSize())))),
 	}
+	i.memory.after, i.memory.forget = idleAfter, i.forget
+	return i
+}
+
+// forget gives back what can be made again.
+func (i *imageFS) forget() {
+	i.img.Forget()
+	i.files.forget()
+	i.positions.forget()
 }
 
 func (i *imageFS) String() string { return "hpc3" }
@@ -86,16 +108,19 @@ func (i *imageFS) node(ref squashfs.Ref) uint64 {
 	return uint64(ref) + 2
 }
 
-func status(err error) fuse.Status {
+// status is what the kernel is told of an error. One that is the image's fault, or its file system's, is told in words as well.
+func (i *imageFS) status(err error) fuse.Status {
+	i.memory.use()
 	var errno unix.Errno
 	switch {
 	case err == nil:
 		return fuse.OK
 	case errors.Is(err, fs.ErrNotExist):
 		return fuse.ENOENT
-	case errors.As(err, &errno):
+	case errors.As(err, &errno) && !errors.Is(err, squashfs.ErrRead):
 		return fuse.Status(errno)
 	}
+	i.damage.found(err)
 	return fuse.EIO
 }
 
@@ -132,13 +157,13 @@ func (i *imageFS) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string, 
 	if err == nil {
 		err = i.entry(ref, out)
 	}
-	return status(err)
+	return i.status(err)
 }
 
 func (i *imageFS) GetAttr(_ <-chan struct{}, input *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	a, err := i.img.Stat(i.ref(input.NodeId))
 	if err != nil {
-		return status(err)
+		return i.status(err)
 	}
 	out.SetTimeout(forever)
 	i.attr(a, &out.Attr)
@@ -147,7 +172,7 @@ func (i *imageFS) GetAttr(_ <-chan struct{}, input *fuse.GetAttrIn, out *fuse.At
 
 func (i *imageFS) Readlink(_ <-chan struct{}, header *fuse.InHeader) ([]byte, fuse.Status) {
 	target, err := i.img.Readlink(i.ref(header.NodeId))
-	return []byte(target), status(err)
+	return []byte(target), i.status(err)
 }
 
 // Open tells the kernel that it need not ask, now and from now on: it keeps what it has read.
@@ -157,15 +182,59 @@ func (i *imageFS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status
 func (i *imageFS) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
 
 func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	i.reads <- struct{}{}
+	v, err := i.view(input, len(buf))
+	if err != nil {
+		<-i.reads
+		return nil, i.status(err)
+	}
+	r := &readResult{v, i.reads}
+	if r.Size() == 0 { // go-fuse would not say when it is done
+		r.Done()
+		return fuse.ReadResultData(nil), i.status(nil)
+	}
+	return r, i.status(nil)
+}
+
+func (i *imageFS) view(input *fuse.ReadIn, n int) (*squashfs.View, error) {
 	f, err := i.files.get(input.NodeId, func() (*squashfs.File, error) { return i.img.OpenFile(i.ref(input.NodeId)) })
 	if err != nil {
-		return nil, status(err)
+		return nil, err
 	}
-	n, err := f.ReadAt(buf, int64(input.Offset))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, status(err)
+	return f.View(int64(input.Offset), n)
+}
+
+// readResult is an answer that goes to the kernel from where it lies in the cache.
+type readResult struct {
+	view  *squashfs.View
+	reads chan struct{}
+}
+
+// Slices are the parts of the answer, which one system call writes.
+func (r *readResult) Slices() ([][]byte, fuse.Status) { return r.view.Parts, fuse.OK }
+
+// Size is the length of the answer.
+func (r *readResult) Size() int {
+	n := 0
+	for _, part := range r.view.Parts {
+		n += len(part)
 	}
-	return fuse.ReadResultData(buf[:n]), fuse.OK
+	return n
+}
+
+// Bytes is the answer in one piece.
+func (r *readResult) Bytes(buf []byte) ([]byte, fuse.Status) {
+	buf = buf[:0]
+	for _, part := range r.view.Parts {
+		buf = append(buf, part...)
+	}
+	return buf, fuse.OK
+}
+
+// Done is called once the answer is written.
+func (r *readResult) Done() {
+	r.view.Release()
+	<-r.reads
 }
 
 // OpenDir answers, unlike Open: before Linux 5.1 the kernel would take ENOSYS for an error.
@@ -175,37 +244,19 @@ func (i *imageFS) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) 
 }
 
 func (i *imageFS) ReadDir(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
+	return i.status(i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
 		return out.AddDirEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off}), nil
-	})
+	}))
 }
 
 func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
+	return i.status(i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
 		entry := out.AddDirLookupEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off})
 		if entry == nil {
 			return false, nil
 		}
 		return true, i.entry(e.Ref, entry)
-	})
-}
-
-// list gives the rest of a listing to add, which says whether there was room. "." and ".." are the kernel's business.
-func (i *imageFS) list(input *fuse.ReadIn, add func(squashfs.DirEntry, uint64) (bool, error)) fuse.Status {
-	entries, err := i.listings.get(input.NodeId, func() ([]squashfs.DirEntry, error) { return i.img.ReadDir(i.ref(input.NodeId)) })
-	if err != nil {
-		return status(err)
-	}
-	for at := input.Offset; at < uint64(len(entries)); at++ {
-		room, err := add(entries[at], at+1)
-		if err != nil {
-			return status(err)
-		}
-		if !room {
-			break
-		}
-	}
-	return fuse.OK
+	}))
 }
 
 func (i *imageFS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
@@ -222,7 +273,7 @@ func (i *imageFS) GetXAttr(_ <-chan struct{}, header *fuse.InHeader, name string
 	}
 	xattrs, err := i.img.Xattrs(i.ref(header.NodeId))
 	if err != nil {
-		return 0, status(err)
+		return 0, i.status(err)
 	}
 	for _, x := range xattrs {
 		if x.Name != name {
@@ -244,7 +295,7 @@ func copyOrLen(dest, value []byte) int {
 func (i *imageFS) ListXAttr(_ <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
 	xattrs, err := i.img.Xattrs(i.ref(header.NodeId))
 	if err != nil {
-		return 0, status(err)
+		return 0, i.status(err)
 	}
 	var names []byte
 	for _, x := range xattrs {

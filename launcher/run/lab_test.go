@@ -225,6 +225,9 @@ func (t tree) write(path string) (err error) {
 	if _, err = w.Finish(top); err != nil {
 		return err
 	}
+	if _, err := f.Write(w.Sums()); err != nil { // behind it
+		return err
+	}
 	return f.Chmod(0o644)
 }
 

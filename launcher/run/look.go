@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -24,6 +23,7 @@ import (
 type image struct {
 	known bool
 	fs    *squashfs.FS // open until exec
+	file  *os.File     // of fs
 	bash  string       // "" = none
 	sh    string
 	lacks []string // of the locales that were asked for
@@ -41,18 +41,20 @@ func (i image) shell() string {
 }
 
 // look finds the shells of an image, and which of the wanted locales it lacks.
-func look(sif string, offset int64, locales []string) (image, error) {
-	f, err := outside.Open(sif)
+func (p *Plan) look() (image, error) {
+	f, err := outside.Open(p.SIF)
 	if err != nil {
 		return image{}, fault.New(fault.Engine, "opening the image: %w", err)
 	}
-	img, err := squashfs.Open(io.NewSectionReader(f, offset, math.MaxInt64-offset))
+	img, err := openImage(f, p.PartitionOffset, p.Sums)
 	if err != nil {
-		f.Close()
-		return image{}, fault.New(fault.Engine, "opening the image in %s: %w", sif, err).
-			Hint("if it is a SIF of hpc3's cache, remove the file and run again; else make it anew")
+		defer f.Close()
+		if p.Aside.Name == "" {
+			return image{}, fault.New(fault.Engine, "opening the image in %s: %w", p.SIF, err).Hint("make or fetch it anew")
+		}
+		return image{}, damagedImage(p.SIF, f, p.Aside, err)
 	}
-	found := image{known: true, fs: img, lacks: lackedLocales(img, locales)}
+	found := image{known: true, fs: img, file: f, lacks: lackedLocales(img, localesOf(p.HostEnv))}
 	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
 		if found.bash == "" && executable(img, path) {
 			found.bash = path
@@ -62,6 +64,14 @@ func look(sif string, offset int64, locales []string) (image, error) {
 		found.sh = "/bin/sh"
 	}
 	return found, nil
+}
+
+// checkImage is the error about an image whose checksums have shown damage while it was looked into.
+func (p *Plan) checkImage(img image) error {
+	if img.fs == nil || img.fs.Damage() == nil {
+		return nil
+	}
+	return damagedImage(p.SIF, img.file, p.Aside, img.fs.Damage())
 }
 
 // has tells whether the image has something at a path.

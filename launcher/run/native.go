@@ -33,6 +33,9 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 		return err
 	}
 	st := p.stage(ctx, img, words)
+	if err := p.checkImage(img); err != nil {
+		return err
+	}
 	if st.FileSize, err = withoutFileLimit(); err != nil {
 		return fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
 	}
@@ -269,7 +272,7 @@ func within(path, dir string) bool {
 func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount int) (*Server, error) {
 	if server == nil {
 		var err error
-		if server, err = StartServer(); err != nil {
+		if server, err = StartServer(p.getenv); err != nil {
 			return nil, err
 		}
 	}
@@ -278,7 +281,9 @@ func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount
 		// The lock is of the open file, which the server gets. Where there are no locks, the server's word must do.
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
-	what := service{offset: p.PartitionOffset, cached: p.Cached, kernel: mount >= 0}
+	what := service{
+		file: p.SIF, offset: p.PartitionOffset, sums: p.Sums, aside: p.Aside, prefix: p.ErrorPrefix, cached: p.Cached, kernel: mount >= 0,
+	}
 	if !what.kernel {
 		what.squashfuse = r.squashfuse
 	}

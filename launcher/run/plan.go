@@ -17,12 +17,14 @@ package run
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
 // The engines and entrypoint modes of a Plan are those of package option.
@@ -32,6 +34,8 @@ type Plan struct {
 	SIF             string     // absolute path
 	Cached          bool       // the SIF is one of a cache, which may be cleared while it runs
 	PartitionOffset int64      // of the SquashFS in it, in bytes
+	Sums            Checksums  // of the SquashFS
+	Aside           Aside      // what becomes of the SIF where it is damaged
 	Config          oci.Config // of the image, where HasConfig
 	HasConfig       bool       // false: a SIF that hpc3 did not make, with its environment in scripts
 	Engine          option.Engine
@@ -71,9 +75,9 @@ func (p *Plan) note(text string) {
 
 // Exec makes this process the command. It returns only with an error. The native engine takes the server that was started ahead, if not nil.
 func Exec(ctx context.Context, p Plan, server *Server) error {
-	img, err := look(p.SIF, p.PartitionOffset, localesOf(p.HostEnv))
+	img, err := p.look()
 	if err != nil {
-		if p.Engine == option.Native {
+		if p.Engine == option.Native || p.Cached && errors.Is(err, squashfs.ErrCorrupt) {
 			return err
 		}
 		p.note("looking into the image: " + err.Error())
@@ -91,6 +95,9 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
 	}
 	words, err := p.words(img)
+	if damaged := p.checkImage(img); damaged != nil {
+		return damaged
+	}
 	if err != nil {
 		return err
 	}

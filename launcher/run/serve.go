@@ -3,12 +3,10 @@ package run
 import (
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,8 +14,6 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
-
-	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
 // serverSocket is the one descriptor that the server is started with.
@@ -28,7 +24,11 @@ const serverProcessors = 8
 
 // What the file server is told at its socket, first of all: with the SIF, and the socket where other tasks may come in, if they may.
 type service struct {
+	file       string // path of the SIF
 	offset     int64  // of the SquashFS in the SIF
+	sums       Checksums
+	aside      Aside
+	prefix     string // of messages
 	cached     bool   // the SIF is one of a cache
 	kernel     bool   // the kernel reads it
 	squashfuse string // the program that serves it; "": we do
@@ -36,7 +36,13 @@ type service struct {
 
 func (s service) pack() ([]byte, error) {
 	var p packer
+	p.text(s.file)
 	p.number(int(s.offset))
+	p.number(int(s.sums.Offset))
+	p.number(int(s.sums.Size))
+	p.text(s.aside.Name)
+	p.text(s.aside.Mark)
+	p.text(s.prefix)
 	p.flag(s.cached)
 	p.flag(s.kernel)
 	p.text(s.squashfuse)
@@ -45,7 +51,10 @@ func (s service) pack() ([]byte, error) {
 
 func unpackService(raw string) (service, error) {
 	u := unpacker{rest: raw}
-	s := service{offset: int64(u.number()), cached: u.flag(), kernel: u.flag(), squashfuse: u.text()}
+	s := service{
+		file: u.text(), offset: int64(u.number()), sums: Checksums{int64(u.number()), int64(u.number())}, aside: Aside{u.text(), u.text()}, prefix: u.text(),
+		cached: u.flag(), kernel: u.flag(), squashfuse: u.text(),
+	}
 	if u.bad || u.rest != "" {
 		return service{}, errors.New("the service is damaged")
 	}
@@ -59,8 +68,8 @@ const usedEvery = 20 * time.Minute
 type Server struct{ sock, maker int }
 
 // StartServer starts both ahead of their work: that takes as long as all else a start does, and can be done meanwhile. They end with this process,
-// or when the Server is closed, unless they have been told.
-func StartServer() (*Server, error) {
+// or when the Server is closed, unless they have been told. The environment says which processors are the job's.
+func StartServer(getenv func(string) string) (*Server, error) {
 	if entryResult == entryNotRun {
 		return nil, noEntry()
 	}
@@ -79,13 +88,11 @@ func StartServer() (*Server, error) {
 	if canMount() {
 		spaces = wordMount
 	}
-	process, err := startBeside([]string{nameServe, spaces}, []string{
-		"GOMAXPROCS=" + strconv.Itoa(min(runtime.NumCPU(), serverProcessors)),
-		// A command that reads little ends before garbage is worth collecting. The caches take at most 40 MiB.
-		"GOGC=400", "GOMEMLIMIT=96MiB",
-		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
-		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
-	}, theirs, makers)
+	var process *os.Process
+	err = onCPUs(getenv, func(cpus int) (err error) {
+		process, err = startBeside([]string{nameServe, spaces}, serverEnv(cpus), theirs, makers)
+		return err
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -97,6 +104,16 @@ func StartServer() (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+func serverEnv(cpus int) []string {
+	return []string{
+		"GOMAXPROCS=" + strconv.Itoa(min(cpus, serverProcessors)),
+		// A command that reads little ends before garbage is worth collecting.
+		"GOGC=400", "GOMEMLIMIT=" + strconv.Itoa(roomy.total),
+		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
+		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
+	}
 }
 
 // startBeside starts a stage of this program that holds nothing of the caller's. Its descriptors are the files, from 3 on.
@@ -170,10 +187,17 @@ func serve() error {
 	if what.cached {
 		go sayUsed(sif, time.NewTicker(usedEvery).C)
 	}
+	leader, err := unix.GetsockoptUcred(serverSocket, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return err
+	}
+	t := &tasks{leader: int(leader.Pid)}
 	answer := func() {
+		listener := -1
 		if len(fds) > 1 {
-			go answerTasks(fds[1], serverSocket)
+			listener = fds[1]
 		}
+		go t.follow(listener, serverSocket)
 	}
 	if what.kernel {
 		answer()
@@ -188,22 +212,28 @@ func serve() error {
 		}
 	}
 	answer()
-	return serveOurselves(sif, what.offset, fd, uid, gid)
+	return what.serve(sif, fd, uid, gid, t)
 }
 
-func serveOurselves(sif *os.File, offset int64, fd, uid, gid int) error {
-	img, err := squashfs.Open(io.NewSectionReader(sif, offset, math.MaxInt64-offset))
+func (s service) serve(sif *os.File, fd, uid, gid int, t *tasks) error {
+	d := &damage{file: s.file, sif: sif, aside: s.aside, prefix: s.prefix, whose: t.one}
+	img, err := openImage(sif, s.offset, s.sums)
 	if err != nil {
+		d.found(err)
 		return err
 	}
-	server, err := fuse.NewServer(newImageFS(img, uid, gid), "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
-		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: 64, IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
+	m := serverMemory(memoryLimit())
+	debug.SetMemoryLimit(int64(m.total))
+	fsys := newImageFS(img, uid, gid, m, d)
+	server, err := fuse.NewServer(fsys, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
+		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: m.requests, IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
 		DisableSplice: true,             // what is sent lies in memory
 		DisableXAttrs: !img.HasXattrs(), // the kernel then asks once and never again; an overlay would ask for each directory and file
 	})
 	if err != nil {
 		return err
 	}
+	fsys.memory.use() // what the start left goes back, too
 	server.Serve()
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,13 +49,16 @@ func sayComplete(sock, mount int, mark string) {
 	}
 }
 
-// answerTasks answers at the listening socket once leader's container is complete, which it says at sock. Where it ends before that, so does
-// this program, as its mount is gone, and those who wait see their connections closed.
-func answerTasks(listener, sock int) {
-	leader, err := unix.GetsockoptUcred(sock, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return
-	}
+// tasks are the processes of a container, as far as the file server knows them.
+type tasks struct {
+	mu       sync.Mutex
+	complete *sharer // as it was when the container was complete; nil before
+	leader   int     // the process for which the container is made
+}
+
+// follow waits until leader's container is complete, which it says at sock, and then answers other tasks at the listening socket, if there is one. Where
+// the container ends before that, so does this program, as its mount is gone, and those who wait see their connections closed.
+func (t *tasks) follow(listener, sock int) {
 	text, _, err := receiveFDs(sock)
 	if err != nil {
 		return
@@ -64,8 +68,12 @@ func answerTasks(listener, sock int) {
 	if err != nil {
 		return
 	}
-	s := &sharer{inode: inode, mark: []byte(",workdir=" + workdir(mark)), task: int(leader.Pid)}
-	for {
+	s := &sharer{inode: inode, mark: []byte(",workdir=" + workdir(mark)), task: t.leader}
+	first := *s
+	t.mu.Lock()
+	t.complete = &first
+	t.mu.Unlock()
+	for listener >= 0 {
 		conn, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
 			continue
@@ -76,6 +84,18 @@ func answerTasks(listener, sock int) {
 		s.answer(conn)
 		_ = unix.Close(conn)
 	}
+}
+
+// one returns a process of the container: the one for which it was made, or any where that has ended.
+func (t *tasks) one() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.complete == nil {
+		return t.leader
+	}
+	_, fds := t.complete.find()
+	closeAll(fds)
+	return t.complete.task
 }
 
 func namespaceOf(pid int, kind string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + kind }
@@ -156,9 +176,12 @@ func closeAll(fds []int) {
 	}
 }
 
+// maxMessage bounds a text between our own processes: some paths and numbers.
+const maxMessage = 5 * unix.PathMax
+
 // receiveFDs receives a text and what descriptors come with it, three at most.
 func receiveFDs(sock int) (text string, fds []int, err error) {
-	raw, oob := make([]byte, unix.PathMax+64), make([]byte, unix.CmsgSpace(3*4))
+	raw, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(3*4))
 	n, oobn, _, _, err := unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
 		n, oobn, _, _, err = unix.Recvmsg(sock, raw, oob, unix.MSG_CMSG_CLOEXEC)

@@ -98,6 +98,9 @@ func parseSIFName(name string) (size int64, sum string, ok bool) {
 // whole says why a file is not the SIF that its name promises, as far as can be told without reading it; empty if it is.
 func (s *Store) whole(root *os.Root, name string) (info fs.FileInfo, why string) {
 	size, _, ok := parseSIFName(name)
+	if strings.HasSuffix(name, damagedSuffix) {
+		return nil, "it was found damaged by a start, and set aside"
+	}
 	if !ok {
 		return nil, "its name is not that of a SIF"
 	}

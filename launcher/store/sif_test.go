@@ -376,3 +376,35 @@ func TestFirst(t *testing.T) {
 		t.Errorf("left are the words %q, want all but %s", left, old)
 	}
 }
+
+// A SIF that was set aside counts as absent, and goes when the image is made anew; so does one of another's cache that is marked.
+func TestDamagedSIF(t *testing.T) {
+	s := open(t, t.TempDir())
+	write := func(f *os.File) error { _, err := f.WriteString("image"); return err }
+	file, err := s.CreateSIF(t.Context(), testDigest, "amd64", write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, t.TempDir())
+	if mark := other.DamageMark(file); mark == "" || other.Damaged(file) {
+		t.Errorf("the mark %q is there before it is made", mark)
+	} else if err := errors.Join(os.MkdirAll(filepath.Dir(mark), 0o700), os.WriteFile(mark, nil, 0o600)); err != nil || !other.Damaged(file) {
+		t.Errorf("the mark %q is not heeded (%v)", mark, err)
+	}
+	aside := Aside(file)
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.SIF(testDigest, "amd64"); ok || err != nil {
+		t.Errorf("what was set aside is found: %v", err)
+	}
+	if again, err := s.CreateSIF(t.Context(), testDigest, "amd64", write); err != nil || again != file {
+		t.Errorf("made anew: %q, %v", again, err)
+	}
+	if _, err := os.Stat(aside); err == nil {
+		t.Error("what was set aside stays when the image is made anew")
+	}
+	if other.Damaged(file) {
+		t.Error("the mark counts for the new file")
+	}
+}

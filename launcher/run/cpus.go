@@ -1,0 +1,118 @@
+package run
+
+import (
+	"math/big"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The file server serves all tasks of a step on its node, and is started by the first that comes. Where that is bound to some of the job's
+// processors, as Slurm and the launchers of MPI bind ranks, the server would run on those alone, where this very rank computes.
+
+// serverCPUs returns the processors that the server may have, nil for those of this process. every are all that the kernel would give to it.
+func serverCPUs(getenv func(string) string, own unix.CPUSet, every func() *unix.CPUSet, parent func() *unix.CPUSet) *unix.CPUSet {
+	given, err := strconv.Atoi(getenv("SLURM_CPUS_ON_NODE"))
+	if err == nil {
+		if own.Count() >= given {
+			return nil
+		}
+		if all := every(); holds(all, own) && all.Count() <= given { // Slurm's cgroup leaves only those of the job
+			return all
+		}
+		all := boundTo(getenv("SLURM_CPU_BIND_TYPE"), getenv("SLURM_CPU_BIND_LIST"))
+		if holds(all, own) && all.Count() <= given {
+			return all
+		}
+		return nil
+	}
+	if MPIJob(getenv) == "" {
+		return nil
+	}
+	if all := parent(); holds(all, own) { // of the daemon that has bound its ranks
+		return all
+	}
+	return nil
+}
+
+// holds tells whether a set is one and holds another.
+func holds(all *unix.CPUSet, part unix.CPUSet) bool {
+	if all == nil {
+		return false
+	}
+	for i, word := range part {
+		if word&^all[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// boundTo returns the processors to which Slurm binds the tasks of a step on this node; nil where it does not say.
+func boundTo(kind, list string) *unix.CPUSet {
+	var set unix.CPUSet
+	for word := range strings.SplitSeq(list, ",") {
+		switch strings.TrimSuffix(kind, ":") {
+		case "mask_cpu":
+			mask, ok := new(big.Int).SetString(strings.TrimPrefix(word, "0x"), 16)
+			if !ok {
+				return nil
+			}
+			for n := range mask.BitLen() {
+				if mask.Bit(n) != 0 {
+					set.Set(n)
+				}
+			}
+		case "map_cpu":
+			n, err := strconv.ParseUint(word, 0, 16)
+			if err != nil {
+				return nil
+			}
+			set.Set(int(n))
+		default:
+			return nil
+		}
+	}
+	return &set
+}
+
+// onCPUs calls start where what it starts runs on the processors of the job, of which there are n.
+func onCPUs(getenv func(string) string, start func(n int) error) error {
+	var own unix.CPUSet
+	if getenv("SLURM_CPUS_ON_NODE") == "" && MPIJob(getenv) == "" || unix.SchedGetaffinity(0, &own) != nil {
+		return start(runtime.NumCPU())
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this function
+		n := runtime.NumCPU()
+		if set := serverCPUs(getenv, own, unbound, parentCPUs); set != nil && unix.SchedSetaffinity(0, set) == nil {
+			n = set.Count()
+		} else {
+			_ = unix.SchedSetaffinity(0, &own) // unbound has changed it
+		}
+		done <- start(n)
+	}()
+	return <-done
+}
+
+// unbound returns the processors that this thread could have: the kernel takes those out that its cgroup has not. It has them afterwards.
+func unbound() *unix.CPUSet {
+	var every, left unix.CPUSet
+	every.Fill()
+	if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {
+		return nil
+	}
+	return &left
+}
+
+func parentCPUs() *unix.CPUSet {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(os.Getppid(), &set) != nil {
+		return nil
+	}
+	return &set
+}

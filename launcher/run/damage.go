@@ -1,0 +1,159 @@
+package run
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+// Checksums says where a SIF holds those of its file system. The zero value: it has none.
+type Checksums struct{ Offset, Size int64 }
+
+// Aside is what is done with a file of a cache that turns out to be damaged. The zero value is for files of no cache.
+type Aside struct {
+	Name string // the path that it gets, so that no start finds it any more
+	Mark string // where it may not be renamed: the file that is made instead, which this user's starts look at
+}
+
+// maxSums bounds a table of checksums: it is that of a file system of some terabytes.
+const maxSums = 1 << 30
+
+// openImage opens the SquashFS in a SIF.
+func openImage(sif *os.File, offset int64, sums Checksums) (*squashfs.FS, error) {
+	in := fileFrom{sif, offset}
+	if sums.Size <= 0 {
+		return squashfs.Open(in)
+	}
+	if sums.Size > maxSums {
+		return nil, errors.New("its checksums are too many")
+	}
+	raw := make([]byte, sums.Size)
+	if _, err := sif.ReadAt(raw, sums.Offset); err != nil {
+		return nil, err
+	}
+	table, err := squashfs.ParseSums(raw)
+	if err != nil {
+		return nil, err
+	}
+	return squashfs.OpenChecked(in, table)
+}
+
+// fileFrom is a file from an offset on.
+type fileFrom struct {
+	f  *os.File
+	at int64
+}
+
+func (r fileFrom) ReadAt(p []byte, off int64) (int, error) { return r.f.ReadAt(p, r.at+off) }
+
+// Put sets a damaged file of a cache aside: gone tells whether the caller's next start finds it no more, and hint what is to be done. A file that has
+// come in its place meanwhile is left alone.
+func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
+	var open, there unix.Stat_t
+	err := unix.Fstat(int(sif.Fd()), &open)
+	if err == nil {
+		err = unix.Lstat(file, &there)
+	}
+	if err != nil || open.Ino != there.Ino || open.Dev != there.Dev {
+		return "it is replaced already: start again", true
+	}
+	if os.Rename(file, a.Name) == nil {
+		return "it is set aside as " + filepath.Base(a.Name) + ": start again, and the image is made anew", true
+	}
+	if a.Mark == "" {
+		return "remove it, and the next start makes the image anew", false
+	}
+	const tell = "tell who keeps this cache: hpc3 cache verify --repair"
+	if os.MkdirAll(filepath.Dir(a.Mark), 0o700) != nil || os.WriteFile(a.Mark, []byte(file+"\n"), 0o600) != nil {
+		return "you may not replace it; " + tell, false
+	}
+	return "you may not replace it, and your next start passes it over; " + tell, true
+}
+
+// damagedImage is the error about an image that cannot be read. One of a cache is set aside, unless the fault is its file system's.
+func damagedImage(file string, sif *os.File, aside Aside, err error) *fault.Error {
+	switch {
+	case errors.Is(err, squashfs.ErrRead):
+		return fault.New(fault.Engine, "reading the image in %s: %w", file, err).Hint("see whether its file system works")
+	case aside.Name == "":
+		return fault.New(fault.Engine, "the image in %s cannot be read: %w", file, err).Hint("make or fetch it anew")
+	}
+	hint, _ := aside.Put(file, sif)
+	return fault.New(fault.Cache, "the image in %s cannot be read: %w", file, err).Hint("%s", hint)
+}
+
+// damage is what the file server does when it cannot read its image: the command's user is told once, and the file set aside.
+type damage struct {
+	once   sync.Once
+	file   string
+	sif    *os.File
+	aside  Aside
+	prefix string           // of messages
+	whose  func() (pid int) // a process of the container, or about to be in it
+}
+
+// found is called for every error that is not one of a question.
+func (d *damage) found(err error) {
+	d.once.Do(func() {
+		e := damagedImage(d.file, d.sif, d.aside, err)
+		var text bytes.Buffer
+		fault.Print(&text, d.prefix, e, fault.Engine)
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			tell(d.whose(), text.Bytes())
+		}()
+		// Whoever reads the image waits as long, and is there to be told.
+		select {
+		case <-told:
+		case <-time.After(tellLimit):
+		}
+	})
+}
+
+// tellLimit is how long a message to the command's standard error may wait for room.
+const tellLimit = time.Second
+
+// tell writes to the standard error of a process. The server holds no descriptor of the caller's, as his pipes would stay open with it.
+func tell(pid int, text []byte) {
+	fd, err := standardError(pid)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	room := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	end := time.Now().Add(tellLimit)
+	for {
+		left := time.Until(end)
+		n, err := unix.Poll(room, int(max(0, left.Milliseconds())))
+		if errors.Is(err, unix.EINTR) && left > 0 {
+			continue
+		}
+		if n == 1 && room[0].Revents&unix.POLLOUT != 0 {
+			_, _ = unix.Write(fd, text) // nobody else can be told
+		}
+		return
+	}
+}
+
+// standardError opens the standard error of another process of the same user: the very one where the kernel gives it, else by its name, which is
+// enough for terminals, pipes and files.
+func standardError(pid int) (int, error) {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err == nil {
+		defer unix.Close(process)
+		if fd, err := unix.PidfdGetfd(process, 2, 0); err == nil {
+			return fd, nil
+		}
+	}
+	return unix.Open("/proc/"+strconv.Itoa(pid)+"/fd/2", unix.O_WRONLY|unix.O_APPEND|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+}
