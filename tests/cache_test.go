@@ -43,10 +43,10 @@ func pushShared(host string) error {
 	return nil
 }
 
-// damage changes a byte in the middle of files: "damage GLOB".
+// damage changes a byte of files, in their middle if no other is said: "damage GLOB [OFFSET]".
 func damage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: damage GLOB")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: damage GLOB [OFFSET]")
 	}
 	files, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -58,7 +58,12 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		raw, err := os.ReadFile(file)
 		ts.Check(err)
-		raw[len(raw)/2] ^= 1
+		at := len(raw) / 2
+		if len(args) == 2 {
+			at, err = strconv.Atoi(args[1])
+			ts.Check(err)
+		}
+		raw[at] ^= 1
 		ts.Check(os.Chmod(file, 0o600))
 		ts.Check(os.WriteFile(file, raw, 0o600))
 		ts.Check(os.Chmod(file, info.Mode()))

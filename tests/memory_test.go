@@ -75,3 +75,30 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallStep: a step that may have little memory reads the whole image through hpc3's own file server, and nothing of it is killed.
+func TestSmallStep(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := newLab(t)
+	p := persons[0]
+	group := memoryGroup(t, 60<<20)
+	if _, stderr, status := l.run(p, "native", l.image, "true"); status != 0 { // converts the image, without a limit
+		t.Fatalf("hpc3-run true: status %d\n%s", status, stderr)
+	}
+	const read = `for n in 1 2 3 4; do find /usr /opt /etc -type f -exec cat {} + >/dev/null 2>&1 & done; wait; echo done`
+	cmd := l.command(p, "native", "hpc3-run", "-q", "--squashfs", "builtin", l.image, "sh", "-c", read)
+	cmd.Args = slices.Concat([]string{"sh", "-c", `echo $$ >"$0/cgroup.procs"; exec "$@"`, group}, cmd.Args)
+	cmd.Path = "/bin/sh"
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "done\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	waitFor(t, "every process of the job to end", func() bool {
+		left, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+		return err == nil && len(left) == 0
+	})
+	if events, err := os.ReadFile(filepath.Join(group, "memory.events")); err == nil && !strings.Contains(string(events), "oom_kill 0\n") {
+		t.Errorf("something was killed:\n%s", events)
+	}
+}
