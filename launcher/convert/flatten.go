@@ -124,12 +124,14 @@ func oddType(mediaType string) string {
 }
 
 func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data io.Reader) error) error {
-	entries := tar.NewReader(r)
+	a := &archive{r: r}
+	entries := tar.NewReader(a)
 	last := "" // the entry before: a header that cannot be read has no name
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		a.next()
 		h, err := entries.Next()
 		if errors.Is(err, io.EOF) {
 			_, err := io.Copy(io.Discard, r) // what follows the archive belongs to the digest
@@ -139,7 +141,7 @@ func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data 
 			return fmt.Errorf("behind %.80q: %w", last, tarError(err))
 		}
 		last = h.Name
-		if err := entry(h, entries); err != nil {
+		if err := entry(h, a.data(h, entries)); err != nil {
 			return fmt.Errorf("%.80q: %w", h.Name, err)
 		}
 	}
