@@ -47,6 +47,11 @@ var mpiRows = []mpiRow{
 	// The node's mpirun is of the suite, 4.1, 5.0 or 6.0; it has srun start its daemon on each node.
 	{name: "the node's mpirun", program: "mpirun", nodes: 2, text: openMPIApart + `PATH=$PATH:/lab/bin ` + ranksOn(2, "salloc -Q") +
 		`mpirun hpc3-run -q --container-entrypoint none oci:/lab/mpi ranks-openmpi`},
+	// On two nodes it has srun start its daemon on each, and that is the image's: so the ranks are in the job's image.
+	{name: "the node's mpirun in a job with an image", program: "orted", nodes: 2, text: openMPIApart + ranksOn(2, "salloc -Q --container=oci:/lab/mpi") +
+		`mpirun ranks-openmpi`},
+	{name: "the image's own mpirun in one step", nodes: 1, text: `srun -N1 -n1 -w n1 ` + inContainer + `mpirun -n 2 ranks-openmpi`},
+	{name: "the image's own mpirun in one step by PMIx", plugin: "pmix", nodes: 1, text: `srun --mpi=pmix -N1 -n1 -w n1 ` + inContainer + `mpirun -n 2 ranks-openmpi`},
 	{name: "the node's Open MPI is elsewhere", plugin: "pmix", nodes: 1, text: `OPAL_PREFIX=/no/such ` +
 		ranksOn(1, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
 	{name: "Open MPI, a container for each rank", plugin: "pmix", nodes: 1, apart: true, text: ranksOn(1, "srun --mpi=pmix") +

@@ -17,7 +17,7 @@ var oldRows = []slurmRow{
 	{name: "SBATCH_CONTAINER is empty", text: `SBATCH_CONTAINER= sbatch --wrap=hello`, status: 1, stderr: `sbatch: error: hpc3: --container needs an image`},
 	{name: "--container is empty", text: `srun --container= hello`, status: 255, stderr: `srun: error: hpc3: --container needs an image`},
 	{name: "refused before an allocation", text: `last() { scontrol show jobs -o | wc -l; }; before=$(last); srun --container=Not/A/Name hello; srun --container=$IMAGE --container-mounts=a:b:c:d hello; [ "$(last)" = "$before" ] && echo none`, stdout: "none", stderr: "(?s)Not/A/Name.*a:b:c:d"},
-	{name: "--multi-prog", text: `printf '0 hello\n' >multi; srun -n1 -w n3 --multi-prog --container=$IMAGE multi`, status: 1, stderr: `srun: error: hpc3: --multi-prog: in a container it needs Slurm 23.11`},
+	{name: "--multi-prog for a component", text: `printf '0 hello\n' >multi; srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --multi-prog --container=$IMAGE multi`, status: 1, stderr: `srun: error: hpc3: --multi-prog: with a container, a component of a heterogeneous step needs Slurm 23.11`},
 	{name: "a node without the plugin, and --export=NONE", text: `srun -w n3 --export=NONE --container=$IMAGE sh -c 'echo "$0" $SLURMD_NODENAME; hello' 'a b'`, stdout: "a b n3\nhello from /opt/app"},
 	{name: "a batch job with a node without the plugin", text: job + `printf '#!/bin/bash\nsrun hello\n' | job -N2 -w n1,n3 --container=$IMAGE`, stdout: "hello from /opt/app\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "the status of the task that fails", text: `srun -n2 -N2 -w n1,n2 --container=$IMAGE sh -c 'exit $((SLURM_PROCID * 3))'`, status: 3, stderr: "n2: task 1: Exited with exit code 3"},
@@ -32,7 +32,8 @@ func TestSlurmOld(t *testing.T) {
 	needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
 	t.Parallel() // it waits more than it works
 	c := newCluster(t, oldSuite, "", nil)
-	c.rows(t, append(oldRows, slurmRows...))
+	c.rows(t, append(append(oldRows, submitRows...), slurmRows...))
+	t.Run("replaced", c.replaced)
 	t.Run("ranks", c.ranks)
 	t.Run("lives", c.lives)
 }

@@ -23,6 +23,7 @@ IMAGE is a name in a registry (qnib/gromacs:2021.5, host:port/name:tag@sha256:..
 oci-archive:FILE, docker-archive:FILE, or a SIF (sif:FILE, or a path that ends in .sif).
 
 Container:
+      --no-container                        run COMMAND on the host, without looking at IMAGE
   -B, --container-mounts SRC[:DST[:OPTS]]   bind a file or directory; OPTS are joined by +: ro rw nosuid nodev noexec
   -w, --container-workdir DIR               working directory (default: the current one, else the image's)
   -e, --container-env NAME[=VALUE]          set a variable, or pass the caller's
@@ -66,7 +67,7 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 
 // switches are the options without a value.
 var switches = []string{ //nolint:gochecknoglobals // a constant list
-	"container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
+	"no-container", "container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
 	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "time",
 	"quiet", "verbose", "debug",
 }

@@ -113,6 +113,9 @@ func (w *walker) action(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if road.Option.Host {
+		return onHost(command)
+	}
 	if road.Option.DryRun {
 		return w.dryRun(road, image, command)
 	}

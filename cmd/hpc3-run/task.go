@@ -36,7 +36,10 @@ func (w *walker) startTask(t task.Task) error {
 			}
 		}
 	}
-	if len(t.Command) > 0 && filepath.Base(t.Command[0]) == batchScript {
+	if t.Image == task.NoImage {
+		return onHost(t.Command)
+	}
+	if len(t.Command) > 0 && (t.Copied || filepath.Base(t.Command[0]) == batchScript) {
 		t.Options = append(t.Options, task.Option{"container-mounts", t.Command[0] + ":" + t.Command[0] + ":ro"})
 	}
 	line, err := task.Settings(t.Options)

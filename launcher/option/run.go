@@ -4,6 +4,7 @@ import "slices"
 
 // Run is what holds for one run after all sources of settings are merged.
 type Run struct {
+	Host       bool // the command runs on the host, without a container
 	Mounts     []Mount
 	Env        []EnvVar
 	Workdir    string // "" = the caller's where it exists, else the image's
@@ -49,6 +50,9 @@ func Merge(sources ...Settings) Run {
 		}
 		for _, v := range s.Env {
 			r.Env = replace(r.Env, v, func(old EnvVar) bool { return old.Name == v.Name })
+		}
+		if s.Container != nil {
+			r.Host = !*s.Container
 		}
 		set(&r.Workdir, s.Workdir)
 		choose(&r.Entrypoint, s.Entrypoint)

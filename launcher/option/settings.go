@@ -101,6 +101,7 @@ func (m *Mount) UnmarshalText(b []byte) error {
 // Settings is what one source of settings says: the command line, the environment, the user's file or the site's.
 // A nil field says nothing. The TOML names are the keys of both files.
 type Settings struct {
+	Container  *bool               `toml:"container"`
 	Mounts     []Mount             `toml:"container_mounts"`
 	Env        []EnvVar            `toml:"container_env"`
 	Workdir    *string             `toml:"container_workdir"`
@@ -132,7 +133,7 @@ type Settings struct {
 
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
-	"container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
+	"no-container", "container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
 	"container-readonly", "container-mount-home", "no-container-mount-home", "keep-privs", "container-share", "no-container-share",
 	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
@@ -181,6 +182,7 @@ func (s *Settings) Set(name, value string) error {
 
 func (s *Settings) setBool(name, value string) error {
 	to := map[string]**bool{
+		"no-container":       &s.Container,
 		"container-writable": &s.Writable, "container-readonly": &s.Writable,
 		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
 		"keep-privs": &s.KeepPrivs, "container-share": &s.Share, "no-container-share": &s.Share,

@@ -67,6 +67,12 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 			env.complete(e)
 		}
 	}
+	if p.ownMPI(img, env.values["PATH"]) {
+		p.note("an mpirun of the image starts its ranks in this step; set for it, unless they are: " + strings.Join(inOneStep, " "))
+		for _, e := range inOneStep {
+			env.complete(e)
+		}
+	}
 	return env
 }
 

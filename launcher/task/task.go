@@ -12,14 +12,22 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// The variables. The first is Slurm's own; the plugin's C part knows it, the second and the last.
+// The variables. The first is Slurm's own; all but the third and the fourth are the plugin's C part's as well.
 const (
 	Image     = "SLURM_CONTAINER"       // as the user wrote it
 	command   = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
 	options   = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
 	pin       = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
-	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone
+	copied    = "SLURM_HPC3_BCAST"      // "1": the command is a file that Slurm has copied to the node
+	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone, and so is the next
+	launcher  = "SLURM_HPC3_LAUNCHER"
 )
+
+// NoImage is the image of a step that runs on the host. An image of that name is docker.io/library/none.
+const NoImage = "none"
+
+// interactive is the number of the step that is the shell of "salloc" without a command.
+const interactive = "4294967290"
 
 // Option is an option of hpc3-run, without the dashes, and its value.
 type Option [2]string
@@ -30,6 +38,7 @@ type Task struct {
 	Command []string // what to run in it
 	Options []Option // what was asked for with the job or step
 	Digest  string   // of the index; "" where it is not settled
+	Copied  bool     // the command is a file that Slurm has copied to the node, which the image does not have
 }
 
 // Find tells whether the plugin has put hpc3-run before a task's command, and what the task is. args are those of the process.
@@ -40,10 +49,17 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	}
 	t := Task{Image: getenv(Image)}
 	if first, ok := strings.CutPrefix(word, "="); ok {
+		t.Copied = getenv(copied) != ""
+		if t.Copied && strings.HasSuffix(first, "/") { // Slurm names the file in a directory by itself
+			first += fmt.Sprintf("slurm_bcast_%s.%s_%s", getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"), getenv("SLURMD_NODENAME"))
+		}
 		t.Command = []string{first}
 	}
 	if len(args) > 0 {
 		t.Command = append(t.Command, args[1:]...)
+	}
+	if len(t.Command) == 1 && t.Command[0] == getenv("SHELL") && getenv("SLURM_STEP_ID") == interactive {
+		t.Command = nil // the image's own shell: it may lack the caller's
 	}
 	var err error
 	if t.Options, err = Options(getenv); err != nil {
@@ -54,7 +70,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 }
 
 // Own are the variables that are for hpc3-run and not for its command. What a step inside of the job is to inherit is for both.
-var Own = []string{command, multiProg} //nolint:gochecknoglobals // a constant list
+var Own = []string{command, copied, multiProg, launcher} //nolint:gochecknoglobals // a constant list
 
 // Options reads the options that a job was submitted with.
 func Options(getenv func(string) string) ([]Option, error) {

@@ -1,0 +1,144 @@
+/* In srun, before the tasks start: hpc3-run takes the command's place.
+ *
+ * So a node that lacks this plugin still runs the step in its container, or fails for want of hpc3-run, but never runs it on the host. srun
+ * resolves, replaces and frees words of its argv before and after this hook (LaunchParameters=test_exec, SLURM_TEST_EXEC, --bcast): that is why the
+ * words put there are srun's own memory, why --bcast is settled here, and why a node looks again (node.c). */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "face.h"
+
+/* own returns a copy of a word in memory that Slurm may free. */
+static char *own(const char *word)
+{
+	char *(*copy)(const char *) = (char *(*)(const char *))dlsym(RTLD_DEFAULT, "slurm_xstrdup");
+
+	if (copy == NULL)
+		slurm_error("hpc3: this srun lacks slurm_xstrdup, without which its command cannot be changed");
+	return copy == NULL || word == NULL ? NULL : copy(word);
+}
+
+/* command_line reads the words that this process was started with, each with a NUL behind it; NULL where that fails. */
+static char *command_line(size_t *length)
+{
+	char *words = NULL, *larger;
+	size_t room = 0;
+	ssize_t n = 1;
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+
+	*length = 0;
+	while (fd >= 0 && n > 0) {
+		if (*length == room) {
+			room = 2 * room + 4096;
+			larger = realloc(words, room);
+			if (larger == NULL)
+				break;
+			words = larger;
+		}
+		n = read(fd, words + *length, room - *length);
+		*length += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return words;
+}
+
+/* typed returns the command as it was typed, where srun has looked for it on this machine and put the path of what it found there into argv[0]: the
+ * image has a PATH of its own. */
+static const char *typed(int argc, char **argv)
+{
+	size_t length, suffix, resolved = strlen(argv[0]);
+	char *words = command_line(&length);
+	const char *word = words == NULL ? NULL : words + length;
+
+	for (; argc > 0 && word != NULL; argc--) {
+		const char *before = word == words ? NULL : memrchr(words, '\0', (size_t)(word - 1 - words));
+
+		word = word == words ? NULL : before == NULL ? words : before + 1;
+	}
+	suffix = word == NULL ? 0 : strlen(word);
+	if (suffix == 0 || *word == '/' || suffix >= resolved || argv[0][resolved - suffix - 1] != '/' ||
+	    strcmp(argv[0] + resolved - suffix, word) != 0)
+		return argv[0];
+	return word; /* kept */
+}
+
+/* take_bcast settles "srun --bcast": it returns the file's path on the nodes, and has srun forget the option, whose last step since 24.11 is to put
+ * that path into argv[0], over what is put there here. Before, it is in argv[0] already. NULL where that does not work. */
+static const char *take_bcast(char **argv)
+{
+	const char *path = hpc3_slurm_option("bcast");
+
+	if (path == NULL || *path != '/')
+		path = argv[0];
+	if (*path != '/' || !hpc3_slurm_forget("bcast") || setenv(V_BCAST, "1", 1) != 0) {
+		slurm_error(
+			"hpc3: --bcast does not go with a container in this Slurm; copy the program with sbcast, or put it into a shared directory");
+		return NULL;
+	}
+	return path;
+}
+
+/* put_launcher sets argv[n] to word, and the variables that tell the nodes what has become of the command. */
+static int put_launcher(char **argv, int n, const char *word, const char *task)
+{
+	char *copy = own(word);
+
+	if (copy == NULL || task == NULL || setenv(V_TASK, task, 1) != 0 || setenv(V_LAUNCHER, hpc3_conf.launcher, 1) != 0) {
+		slurm_error("hpc3: putting hpc3-run before the command: out of memory");
+		return -1;
+	}
+	argv[n] = copy;
+	return 0;
+}
+
+/* before_command changes the one command of a step. */
+static int before_command(int argc, char **argv)
+{
+	const char *command = hpc3_slurm_option_set("bcast") ? take_bcast(argv) : typed(argc, argv);
+	char *task = NULL;
+	int status;
+
+	if (command == NULL)
+		return -1;
+	if (asprintf(&task, "=%s", command) < 0)
+		task = NULL;
+	status = put_launcher(argv, 0, hpc3_conf.launcher, task);
+	free(task);
+	return status;
+}
+
+/* before_commands changes each command of --multi-prog: argv[1] is the text of its file. */
+static int before_commands(char **argv)
+{
+	char *text = hpc3_multiprog_with(argv[1], hpc3_conf.launcher);
+	int status = text == NULL ? -1 : put_launcher(argv, 1, text, "+");
+
+	free(text);
+	return status;
+}
+
+/* The commands of a heterogeneous step, of which only the first is shown here, are changed by the nodes. */
+int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
+{
+	int argc = 0;
+	char **argv = NULL;
+
+	(void)ac;
+	(void)av;
+	if (getenv(V_IMAGE) == NULL || hpc3_components() > 1)
+		return 0;
+	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1) {
+		slurm_error("hpc3: srun does not show its command");
+		return -1;
+	}
+	if (getenv(V_MULTI_PROG) == NULL)
+		return before_command(argc, argv);
+	return argc < 2 ? -1 : before_commands(argv);
+}

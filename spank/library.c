@@ -1,0 +1,209 @@
+/* libhpc3spank.so, which looks at what is submitted. It is Go. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "face.h"
+
+#define LIBRARY "libhpc3spank.so"
+
+/* What it is told, and what it answers: words with a NUL behind each. The answer is to be freed. */
+typedef char *(*submit_fn)(const char *request, size_t length, size_t *answer_length);
+
+static struct {
+	char *words;
+	size_t length;
+} request;
+
+static int add_word(const char *kind, const char *text)
+{
+	size_t n = strlen(kind) + strlen(text) + 1;
+	char *words = realloc(request.words, request.length + n);
+
+	if (words == NULL)
+		return -1;
+	request.words = words;
+	stpcpy(stpcpy(words + request.length, kind), text);
+	request.length += n;
+	return 0;
+}
+
+static submit_fn load(void)
+{
+	char path[PATH_MAX];
+	Dl_info here;
+	const char *slash;
+	void *library;
+	submit_fn submit;
+
+	if (hpc3_conf.library != NULL) {
+		snprintf(path, sizeof path, "%s", hpc3_conf.library);
+	} else if (dladdr(&hpc3_conf, &here) != 0 && (slash = strrchr(here.dli_fname, '/')) != NULL) {
+		snprintf(path, sizeof path, "%.*s/%s", (int)(slash - here.dli_fname), here.dli_fname, LIBRARY);
+	} else {
+		snprintf(path, sizeof path, "%s", LIBRARY);
+	}
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (library == NULL) {
+		slurm_error("hpc3: %s", dlerror());
+		return NULL;
+	}
+	submit = (submit_fn)dlsym(library, "hpc3_submit");
+	if (submit == NULL)
+		slurm_error("hpc3: %s", dlerror());
+	return submit;
+}
+
+/* obey does what the library answers. */
+static int obey(const char *answer, size_t length)
+{
+	int status = 0;
+
+	for (const char *word = answer; word < answer + length; word += strlen(word) + 1) {
+		const char *text = strchr(word, ' ');
+		char *name, *value;
+
+		if (text == NULL)
+			return -1;
+		text++;
+		if (strncmp(word, "set ", 4) == 0 && (name = strdup(text)) != NULL && (value = strchr(name, '=')) != NULL) {
+			*value++ = '\0';
+			if (setenv(name, value, 1) != 0)
+				status = -1;
+			free(name);
+		} else if (strncmp(word, "unset ", 6) == 0) {
+			unsetenv(text);
+		} else if (strncmp(word, "note ", 5) == 0) {
+			slurm_info("hpc3: %s", text);
+		} else {
+			slurm_error("hpc3: %s", text);
+			status = -1;
+		}
+	}
+	return status;
+}
+
+/* The address space that the library needs beside what the process has, in bytes: measured when it was built, see tests/tools/build-plugin. */
+#ifndef HPC3_GO_SPACE
+#define HPC3_GO_SPACE (1UL << 30)
+#endif
+
+/* space_used is the address space of this process, in bytes. */
+static unsigned long space_used(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%lu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages * (unsigned long)sysconf(_SC_PAGESIZE);
+}
+
+/* no_space tells, and says, that the address space is limited to less than Go needs, which would end this process, not return. */
+static bool no_space(void)
+{
+	struct rlimit space;
+	unsigned long used, need = HPC3_GO_SPACE;
+
+	if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY)
+		return false;
+	used = space_used();
+	if (space.rlim_cur >= used && space.rlim_cur - used >= need)
+		return false;
+	slurm_info("hpc3: the image is not looked at now, but on the nodes: the address space is limited to %lu MB (ulimit -v), and looking needs "
+		   "%lu MB",
+		   (unsigned long)(space.rlim_cur >> 20), (used + need) >> 20);
+	return true;
+}
+
+static void put_json(FILE *out, const char *text, size_t n)
+{
+	fputc('"', out);
+	for (; n > 0; n--, text++) {
+		if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\')
+			fprintf(out, "\\u%04x", (unsigned)(unsigned char)*text);
+		else
+			fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+/* options_unasked carries the options to the nodes as the library does, a list of [NAME, VALUE] behind the job's own; of an option given twice the
+ * later counts there. */
+static int options_unasked(void)
+{
+	const char *of_the_job = getenv(V_OPTIONS);
+	char *list = NULL;
+	size_t size = 0, kept = of_the_job == NULL ? 0 : strlen(of_the_job);
+	FILE *out;
+	int status;
+
+	if (hpc3_given() == 0)
+		return 0;
+	out = open_memstream(&list, &size);
+	if (out == NULL)
+		return -1;
+	if (kept > 2) /* less its last bracket */
+		fprintf(out, "%.*s", (int)(kept - 1), of_the_job);
+	for (int i = 0; i < hpc3_given(); i++) {
+		const char *name = hpc3_option(i), *value = strchr(name, '=') + 1;
+
+		fputs(i > 0 || kept > 2 ? ",[" : "[[", out);
+		put_json(out, name, (size_t)(value - 1 - name));
+		fputc(',', out);
+		put_json(out, value, strlen(value));
+		fputc(']', out);
+	}
+	fputc(']', out);
+	status = fclose(out) != 0 ? -1 : setenv(V_OPTIONS, list, 1);
+	free(list);
+	return status;
+}
+
+static int gather(const char *image, const char *inherited)
+{
+	int status = add_word("image=", image);
+
+	if (status == 0 && inherited != NULL)
+		status = add_word("inherited=", inherited);
+	for (int i = 0; status == 0 && i < hpc3_given(); i++)
+		status = add_word("option=", hpc3_option(i));
+	for (char **e = environ; status == 0 && *e != NULL; e++)
+		status = add_word("env=", *e);
+	return status;
+}
+
+/* hpc3_ask has the library look at what was asked for, with the limits put back that Go changes for itself: they are the job's. */
+int hpc3_ask(const char *image, const char *inherited)
+{
+	struct rlimit files;
+	submit_fn submit;
+	char *answer = NULL;
+	size_t length = 0;
+	int status;
+
+	if (no_space()) {
+		if (inherited == NULL || strcmp(image, inherited) != 0)
+			unsetenv(V_PIN);
+		return options_unasked();
+	}
+	if (gather(image, inherited) != 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return -1;
+	submit = load();
+	if (submit != NULL)
+		answer = submit(request.words, request.length, &length);
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (answer == NULL)
+		return -1;
+	status = obey(answer, length);
+	free(answer);
+	return status;
+}

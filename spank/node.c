@@ -1,0 +1,120 @@
+/* On a node, in slurmstepd: a task of a step with an image starts as hpc3-run. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "face.h"
+
+#define WORD (PATH_MAX * 4)
+
+/* die ends a task that must not run on the host. */
+static void die(const char *what, const char *why)
+{
+	slurm_error("hpc3: %s: %s", what, why);
+	_exit(126);
+}
+
+static bool job_variable(spank_t spank, const char *name, char *value, int size)
+{
+	spank_err_t err = spank_getenv(spank, name, value, size);
+
+	if (err == ESPANK_NOSPACE)
+		die(name, "it is too long");
+	return err == ESPANK_SUCCESS && *value != '\0';
+}
+
+static void set_task(spank_t spank, const char *value)
+{
+	if (spank_setenv(spank, V_TASK, value, 1) != ESPANK_SUCCESS)
+		die("setting " V_TASK, "out of memory");
+}
+
+/* end_with_slurmstepd has the kernel kill the task where slurmstepd is killed, as nobody else would. hpc3-run does so for the command, but it cannot
+ * tell who its parent was. A parent outside of the task's PID namespace has the number 0. */
+static void end_with_slurmstepd(void)
+{
+	pid_t parent;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		die("PR_SET_PDEATHSIG", strerror(errno));
+	parent = getppid();
+	if (parent != hpc3_slurmstepd() && parent != 0)
+		die("slurmstepd", "it has ended");
+}
+
+/* srun_did_it tells whether srun has put hpc3-run before the command, and it is there still: the variables alone prove nothing, since srun may have
+ * replaced its words afterwards, and a variable may be left over from another step. */
+static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
+{
+	char task[WORD], launcher[PATH_MAX];
+
+	if (!job_variable(spank, V_TASK, task, sizeof task))
+		return false;
+	if (!job_variable(spank, V_LAUNCHER, launcher, sizeof launcher))
+		snprintf(launcher, sizeof launcher, "%s", hpc3_conf.launcher);
+	if (multi_prog)
+		return *task == '+' && argc > 1 && hpc3_multiprog_without(argv[1], launcher) == 0;
+	return *task == '=' && strcmp(argv[0], launcher) == 0;
+}
+
+/* replace puts hpc3-run into the command's place, where Slurm cannot put it before. The task has the job's own array, of which only the words can be
+ * changed, and which --multi-prog does not use. */
+static void replace(spank_t spank, bool multi_prog, char **argv)
+{
+	char *task = NULL;
+
+	if (multi_prog)
+		die("--multi-prog", "srun has not put hpc3-run before its commands, and a node cannot before Slurm 23.11");
+	if (asprintf(&task, "=%s", argv[0]) < 0)
+		die("changing the command", "out of memory");
+	set_task(spank, task);
+	free(task);
+	argv[0] = strdup(hpc3_conf.launcher); /* nobody frees it: what comes next is execve */
+	if (argv[0] == NULL)
+		die("changing the command", "out of memory");
+}
+
+/* slurm_spank_task_init runs in the task's process, as the user, before its prolog and limits: everything that Slurm does after it holds for
+ * hpc3-run, and so for the command. A failure ends the task and nothing else. */
+int slurm_spank_task_init(spank_t spank, int ac, char **av)
+{
+	char image[PATH_MAX * 2], word[WORD];
+	const char *before[] = {NULL};
+	uint32_t step = 0;
+	int argc = 0;
+	char **argv = NULL;
+	bool multi_prog;
+
+	if (!job_variable(spank, V_IMAGE, image, sizeof image) || strcmp(image, NO_IMAGE) == 0)
+		return 0;
+	if (spank_get_item(spank, S_JOB_STEPID, &step) != ESPANK_SUCCESS || step == SLURM_EXTERN_CONT)
+		return 0;
+	if (hpc3_configure(ac, av) != 0)
+		die("plugstack.conf", "it is wrong");
+	if (step == SLURM_BATCH_SCRIPT && !hpc3_conf.batch_in_container)
+		return 0;
+	end_with_slurmstepd();
+	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1)
+		die("reading the command", "Slurm does not show it");
+	multi_prog = step != SLURM_BATCH_SCRIPT && job_variable(spank, V_MULTI_PROG, word, sizeof word);
+	if (step != SLURM_BATCH_SCRIPT && srun_did_it(spank, multi_prog, argc, argv))
+		return 0;
+	if (access(hpc3_conf.launcher, X_OK) != 0)
+		die(hpc3_conf.launcher, strerror(errno));
+	if (spank_prepend_task_argv == NULL) {
+		replace(spank, multi_prog, argv);
+		return 0;
+	}
+	before[0] = hpc3_conf.launcher;
+	set_task(spank, "+");
+	if (spank_prepend_task_argv(spank, 1, before) != ESPANK_SUCCESS)
+		die("changing the command", "Slurm refuses it");
+	return 0;
+}

@@ -1,0 +1,130 @@
+/* Relative paths, and those that begin with "~/", mean what they mean where srun, sbatch or salloc is called: a job's script changes its directory,
+ * and a step inherits what its job was given. So they are made absolute here. What is a path is said by hpc3-run(1). */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "face.h"
+
+/* start returns where a relative path begins, by the name that the caller has for it; NULL where that cannot be told. To be freed. */
+static char *start(const char *path)
+{
+	const char *home = getenv("HOME");
+
+	if (strncmp(path, "~/", 2) != 0)
+		return get_current_dir_name();
+	return home != NULL && *home == '/' ? strdup(home) : NULL;
+}
+
+/* absolute makes prefix and the path of length n an absolute one, unless it is. without are signs that the place may not have in its name, since they
+ * would be read as the end of the path. */
+static char *absolute(const char *prefix, const char *path, size_t n, const char *without)
+{
+	char *result = NULL, *dir = NULL;
+	size_t skip = strncmp(path, "~/", 2) == 0 ? 2 : 0;
+
+	if (n == 0 || *path == '/')
+		return asprintf(&result, "%s%.*s", prefix, (int)n, path) < 0 ? NULL : result;
+	while (n - skip > 2 && strncmp(path + skip, "./", 2) == 0)
+		skip += 2;
+	dir = start(path);
+	if (dir == NULL)
+		slurm_error("hpc3: %.*s: the directory that this begins in is not known: write it with a / first", (int)n, path);
+	else if (strpbrk(dir, without) != NULL)
+		slurm_error("hpc3: %.*s: it lies in %s, whose name would be read as more than a path: use another name for it", (int)n, path, dir);
+	else if (asprintf(&result, "%s%s/%.*s", prefix, strcmp(dir, "/") == 0 ? "" : dir, (int)(n - skip), path + skip) < 0)
+		result = NULL;
+	free(dir);
+	return result;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+char *hpc3_absolute_image(const char *image)
+{
+	static const char *const transports[] = {"oci:", "oci-archive:", "docker-archive:", "sif:"};
+
+	for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
+		size_t n = strlen(transports[i]);
+
+		if (strncmp(image, transports[i], n) == 0)
+			return absolute(transports[i], image + n, strlen(image + n), strcmp(transports[i], "sif:") == 0 ? "" : ":");
+	}
+	if (ends_in(image, ".sif") && strstr(image, "://") == NULL)
+		return absolute("", image, strlen(image), "");
+	return strdup(image);
+}
+
+char *hpc3_absolute_path(const char *path)
+{
+	return absolute("", path, strlen(path), "");
+}
+
+/* relative tells whether a part of a list of mounts begins with a path that is to be made absolute. A part without a colon is a word of the mount
+ * before it, or a mistake, which is told later; "tmpfs" is no path. */
+static bool relative(const char *part, size_t n)
+{
+	if (n > 1 && strncmp(part, "~/", 2) == 0)
+		return true;
+	return n > 0 && *part != '/' && *part != ':' && memchr(part, ':', n) != NULL && strncmp(part, "tmpfs:", 6) != 0;
+}
+
+char *hpc3_absolute_mounts(const char *list)
+{
+	char *result = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&result, &size);
+	bool good = out != NULL;
+
+	while (good) {
+		size_t n = strcspn(list, ",");
+		char *part = relative(list, n) ? absolute("", list, n, ":,") : strndup(list, n);
+
+		good = part != NULL && fputs(part, out) >= 0 && (list[n] == '\0' || fputc(',', out) != EOF);
+		free(part);
+		if (list[n] == '\0')
+			break;
+		list += n + 1;
+	}
+	if (out != NULL)
+		good = fclose(out) == 0 && good;
+	if (!good) {
+		free(result);
+		result = NULL;
+	}
+	return result;
+}
+
+static int set_absolute(const char *name, char *(*absolute_of)(const char *))
+{
+	const char *value = getenv(name);
+	char *better;
+	int status;
+
+	if (value == NULL || *value == '\0')
+		return 0;
+	better = absolute_of(value);
+	status = better == NULL ? -1 : strcmp(better, value) == 0 ? 0 : setenv(name, better, 1);
+	free(better);
+	return status;
+}
+
+int hpc3_absolute_variables(bool all)
+{
+	static const char *const paths[] = {"HPC3_AUTHFILE", "HPC3_NODES_FILE", "HPC3_CONFIG", "HPC3_CACHEDIR", "HPC3_CONTAINER_ENV_FILE"};
+	static const char *const others[] = {"REGISTRY_AUTH_FILE", "DOCKER_CONFIG"};
+	int status = set_absolute("HPC3_CONTAINER_MOUNTS", hpc3_absolute_mounts);
+
+	for (size_t i = 0; status == 0 && i < sizeof paths / sizeof *paths; i++)
+		status = set_absolute(paths[i], hpc3_absolute_path);
+	for (size_t i = 0; status == 0 && all && i < sizeof others / sizeof *others; i++)
+		status = set_absolute(others[i], hpc3_absolute_path);
+	return status;
+}

@@ -1,0 +1,224 @@
+/* In srun, sbatch and salloc, around the reading of their options: which image a job or step has. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "face.h"
+
+/* What Slurm before 21.08 takes for our --container. */
+#define V_GIVEN "SLURM_SPANK__SLURM_SPANK_OPTION_hpc3_container"
+
+static char *inherited; /* SLURM_CONTAINER as it was found */
+static int components;  /* of a heterogeneous step */
+static bool multi_prog; /* one of them has a command for each task */
+
+int hpc3_components(void)
+{
+	return components;
+}
+
+/* forget_options takes away what Slurm itself keeps of a job's options in its environment. It would give them to every srun, sbatch and salloc inside
+ * of the job as if they had been typed; ours do that in a variable of their own, for steps alone. */
+static void forget_options(void)
+{
+	static const char kept[] = "_SLURM_SPANK_OPTION_hpc3_";
+
+	for (char **e = environ; *e != NULL;) {
+		const char *end = strchr(*e, '=');
+		const char *found = strstr(*e, kept);
+		char name[256];
+
+		if (end == NULL || found == NULL || found > end || (size_t)(end - *e) >= sizeof name) {
+			e++;
+			continue;
+		}
+		memcpy(name, *e, (size_t)(end - *e));
+		name[end - *e] = '\0';
+		unsetenv(name);
+		e = environ; /* it has moved */
+	}
+}
+
+/* container_variable is what reads SBATCH_CONTAINER and SALLOC_CONTAINER where Slurm has no --container. It hands them on as what Slurm reads for a
+ * plugin's option, in the right moment: after "#SBATCH" and before the command line. */
+static int container_variable(void)
+{
+	const char *image = NULL;
+
+	if (hpc3_slurm_has_container())
+		return 0;
+	if (dlsym(RTLD_DEFAULT, "sbopt") != NULL)
+		image = getenv("SBATCH_CONTAINER");
+	else if (dlsym(RTLD_DEFAULT, "saopt") != NULL)
+		image = getenv("SALLOC_CONTAINER");
+	return image == NULL ? 0 : setenv(V_GIVEN, image, 1);
+}
+
+int hpc3_before_options(void)
+{
+	/* --container sets the variable only where it is not set, so a step's image would be hidden by the job's. It is put back below. */
+	const char *image = getenv(V_IMAGE);
+
+	if (image != NULL && (inherited = strdup(image)) == NULL)
+		return -1;
+	unsetenv(V_IMAGE);
+	forget_options();
+	return container_variable();
+}
+
+/* All components of "srun A : B" are submitted by one process with one environment. */
+static int next_component(const char *image)
+{
+	static char *first;
+	static int first_options;
+
+	multi_prog |= hpc3_slurm_option_set("multi-prog");
+	if (components++ == 0) {
+		first = image == NULL ? NULL : strdup(image);
+		first_options = hpc3_given();
+		return 0;
+	}
+	if (strcmp(first == NULL ? "" : first, image == NULL ? "" : image) != 0 || first_options != hpc3_given()) {
+		slurm_error(
+			"hpc3: the components of a heterogeneous step share one image and its options, here %s and %s: start them as separate steps",
+			first == NULL ? "none" : first, image == NULL ? "none" : image);
+		return -1;
+	}
+	if (image != NULL && hpc3_slurm_option_set("bcast")) {
+		slurm_error("hpc3: --bcast: the components of a heterogeneous step cannot have it with a container: start them as separate steps");
+		return -1;
+	}
+	if (image != NULL && multi_prog && spank_prepend_task_argv == NULL) {
+		slurm_error("hpc3: --multi-prog: with a container, a component of a heterogeneous step needs Slurm 23.11 or later: start them as "
+			    "separate steps");
+		return -1;
+	}
+	return 0;
+}
+
+/* typed_image is the image that was asked for here, and not by the job that this runs in; NULL for none. */
+static const char *typed_image(void)
+{
+	const char *image = hpc3_image_option();
+
+	if (image != NULL)
+		return image;
+	if (components > 0 && hpc3_slurm_has_container())
+		return hpc3_slurm_option("container"); /* the variable is the first component's */
+	return components > 0 ? NULL : getenv(V_IMAGE);
+}
+
+static bool yes(const char *value)
+{
+	return value != NULL && (strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0 || strcasecmp(value, "t") == 0 ||
+				 strcasecmp(value, "yes") == 0 || strcasecmp(value, "on") == 0 || strcasecmp(value, "y") == 0);
+}
+
+/* by_variable tells whether an image is asked for by the environment, which gives way to an option. */
+static bool by_variable(const char *image)
+{
+	const char *variable = getenv(dlsym(RTLD_DEFAULT, "sbopt") != NULL ? "SBATCH_CONTAINER" : "SALLOC_CONTAINER");
+
+	return spank_context() == S_CTX_ALLOCATOR && variable != NULL && strcmp(variable, image) == 0;
+}
+
+/* wanted_image is the image to run in, as it is to be called on the nodes. It returns -1 for a mistake, which it has told. */
+static int wanted_image(char **image)
+{
+	const char *typed = typed_image(), *found = typed;
+
+	*image = NULL;
+	if (hpc3_no_container() && typed != NULL && strcmp(typed, NO_IMAGE) != 0 && !by_variable(typed)) {
+		slurm_error("hpc3: both --no-container and the image %s are given: leave one out", typed);
+		return -1;
+	}
+	if (hpc3_no_container() || (typed == NULL && yes(getenv("HPC3_NO_CONTAINER"))))
+		found = NO_IMAGE;
+	else if (typed == NULL)
+		found = inherited;
+	if (found == NULL)
+		return 0;
+	*image = hpc3_absolute_image(found);
+	return *image == NULL ? -1 : 0;
+}
+
+/* on_the_host leaves a job or step without an image, and what is started in it as well. */
+static int on_the_host(void)
+{
+	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN};
+
+	if (hpc3_given() > 0) {
+		slurm_error("hpc3: options of a container are given, and --container=none or --no-container: leave one out");
+		return -1;
+	}
+	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+		unsetenv(variables[i]);
+	if (hpc3_slurm_has_container())
+		hpc3_slurm_forget("container");
+	return 0;
+}
+
+/* in_a_container has the library look at what was asked for. */
+static int in_a_container(const char *image)
+{
+	if (*image == '\0') {
+		slurm_error("hpc3: --container needs an image, for instance qnib/gromacs:2021.5");
+		return -1;
+	}
+	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0)
+		return -1;
+	return multi_prog ? setenv(V_MULTI_PROG, "1", 1) : 0;
+}
+
+/* settle sets the job's variables, once for all components. */
+static int settle(const char *image)
+{
+	static const char *const of_a_step[] = {V_TASK, V_LAUNCHER, V_MULTI_PROG, V_BCAST};
+
+	for (size_t i = 0; i < sizeof of_a_step / sizeof *of_a_step; i++)
+		unsetenv(of_a_step[i]);
+	if (image != NULL && strcmp(image, NO_IMAGE) == 0)
+		return on_the_host();
+	if (image != NULL)
+		return in_a_container(image);
+	if (hpc3_given() > 0) {
+		slurm_error("hpc3: options of a container are given, and no image: add --container=IMAGE");
+		return -1;
+	}
+	return hpc3_absolute_variables(false);
+}
+
+int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
+{
+	char *image;
+	int status;
+
+	(void)spank;
+	(void)ac;
+	(void)av;
+	if (!hpc3_submits())
+		return 0;
+	unsetenv(V_GIVEN); /* it has been read */
+	if (spank_context() == S_CTX_ALLOCATOR) {
+		/* A job that is submitted from inside of another is not of the other's image, unless it says so. */
+		unsetenv(V_OPTIONS);
+		unsetenv(V_PIN);
+		free(inherited);
+		inherited = NULL;
+	}
+	if (wanted_image(&image) != 0)
+		return -1;
+	status = next_component(image);
+	/* Slurm would take the step for one of its own containers: since 24.11 its PMIx has no directory then and fails, and slurmd notes the want of
+	 * oci.conf for every step. */
+	if (spank_context() == S_CTX_LOCAL && hpc3_slurm_has_container())
+		hpc3_slurm_forget("container");
+	if (status == 0 && components == 1)
+		status = settle(image);
+	free(image);
+	return status;
+}

@@ -1,0 +1,109 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// where is a program that says whether it runs in a container, in a file called prog.
+const where = `printf '#!/bin/sh\necho "$1 in ${HPC3_VARIANT-the host}"\n' >prog; chmod +x prog; `
+
+// lay puts the layout of the image into the home, and makes another directory.
+const lay = `[ -e lay ] || cp -r /lab/layout lay; mkdir -p other; `
+
+// submitRows are about what srun, sbatch and salloc do themselves before a task starts.
+var submitRows = []slurmRow{
+	// Slurm replaces, resolves and frees words of the command.
+	{name: "--bcast", text: where + `srun --bcast=/tmp/copied.$$ --container=$IMAGE ./prog it`, stdout: "it in linux/amd64"},
+	{name: "--bcast to a directory", text: where + `srun -N2 -w n1,n2 --bcast --container=$IMAGE ./prog it`, stdout: "it in linux/amd64\nit in linux/amd64"},
+	{name: "--bcast to a place that no container has", text: where + `srun -N1 -w n1 --bcast=/run/slurm/tmp/n1/copied --container=$IMAGE ./prog it`, stdout: "it in linux/amd64"},
+	{name: "--bcast, a node without the plugin", text: where + `srun -w n3 --bcast=/tmp/copied3.$$ --container=$IMAGE ./prog it`, stdout: "it in linux/amd64"},
+	{name: "--bcast of a program that is not there", text: `srun --bcast=/tmp/none --container=$IMAGE hello`, status: 1, stderr: `Can not execute hello`},
+	{name: "--bcast for components", text: where + `srun -n1 -w n1 --bcast=/tmp/a --container=$IMAGE ./prog : -n1 -w n2 --bcast=/tmp/b --container=$IMAGE ./prog`, status: 1, stderr: `hpc3: --bcast: the components`},
+	{name: "--bcast in an allocation", text: where + `salloc -Q -N2 -w n1,n2 --container=$IMAGE srun --bcast=/tmp/copied.$$ ./prog it`, stdout: "it in linux/amd64\nit in linux/amd64"},
+	{name: "SLURM_TEST_EXEC", text: `SLURM_TEST_EXEC=1 srun -N2 -w n1,n3 --container=$IMAGE sh -c 'echo $0 in $HPC3_VARIANT'`, stdout: "sh in linux/amd64\nsh in linux/amd64"},
+	{name: "SLURM_TEST_EXEC takes the image's program", text: `mkdir -p mine; printf '#!/bin/sh\necho the host\n' >mine/hello; chmod +x mine/hello; PATH=$HOME/mine:$PATH SLURM_TEST_EXEC=1 srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
+	{name: "SLURM_TEST_EXEC of a program that only the image has", text: `SLURM_TEST_EXEC=1 srun --container=$IMAGE hello`, status: 1, stderr: `Can not execute hello`},
+	{name: "commands for each task, on nodes with and without the plugin", text: where + `printf '# ranks\n0 hello\n1-2 %s/prog \\\n it%%t\n' $HOME >multi; srun -n3 -N3 --multi-prog --container=$IMAGE multi`, stdout: "hello from /opt/app\nit1 in linux/amd64\nit2 in linux/amd64"},
+	{name: "PMI2 spawns", text: spawn + `srun --mpi=pmi2 -n1 -w n1 --container=$IMAGE bash spawn.sh >/dev/null; cat child.out`, stdout: "child in linux/amd64"},
+
+	// Relative paths mean what they mean where they are written.
+	{name: "a relative image", text: lay + `srun --container=oci:lay sh -c 'echo $HPC3_IMAGE_REF'`, stdout: "oci:/home/tester/lay"},
+	{name: "a relative image, --chdir", text: lay + `srun --chdir=$HOME/other --container=oci:./lay sh -c 'pwd; echo $HPC3_IMAGE_REF'`, stdout: "/home/tester/other\noci:/home/tester/lay"},
+	{name: "a relative image, not the other of that name", text: lay + job + `mkdir -p other/lay; printf '#!/bin/bash\ncd other; srun sh -c "echo \\$HPC3_IMAGE_REF"; srun --container=oci:../lay sh -c "echo \\$HPC3_IMAGE_REF"\n' | job --container=oci:lay`, stdout: "oci:/home/tester/lay\noci:/home/tester/other/../lay\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "#SBATCH with ~/ and relative binds", text: lay + job + `mkdir -p bound; echo seen >bound/file; printf '#!/bin/bash\n#SBATCH --container=oci:~/lay\n#SBATCH --container-mounts=bound:/m,~/bound:/n\ncd other; srun cat /m/file /n/file\n' | job`, stdout: "seen\nseen\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "SBATCH_CONTAINER is relative", text: lay + job + `export SBATCH_CONTAINER=oci:lay; printf '#!/bin/bash\ncd other; srun hello\n' | job --chdir=/tmp`, stdout: "hello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "variables that name files", text: lay + job + `mkdir -p bound; echo seen >bound/file; echo '{}' >auth.json; export HPC3_CONTAINER_MOUNTS=bound:/m HPC3_AUTHFILE=auth.json REGISTRY_AUTH_FILE='~/auth.json'; printf '#!/bin/bash\ncd other; srun sh -c "cat /m/file; echo \\$HPC3_AUTHFILE; echo \\$REGISTRY_AUTH_FILE"\n' | job --container=oci:lay`, stdout: "/home/tester/auth.json\n/home/tester/auth.json\nseen\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "variables that name files, and the image comes later", text: lay + job + `mkdir -p bound; echo seen >bound/file; export HPC3_CONTAINER_MOUNTS=bound:/m; printf '#!/bin/bash\ncd other; srun --container=oci:../lay cat /m/file\n' | job`, stdout: "seen\nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "salloc with a relative image and bind", text: lay + `mkdir -p bound; echo seen >bound/file; salloc -Q -n1 --container=oci:lay --container-mounts=bound:/m sh -c 'cd other; srun cat /m/file'`, stdout: "seen"},
+	{name: "SLURM_CONTAINER is relative", text: lay + `SLURM_CONTAINER=oci:lay srun --chdir=/tmp hello`, stdout: "hello from /opt/app"},
+
+	// A step without the job's container.
+	{name: "--container=none", text: `salloc -Q -n1 --container=$IMAGE --container-env=A=1 sh -c 'srun hello; srun --container=none sh -c "hello 2>/dev/null || echo host; env | grep -c -e SLURM_CONTAINER -e SLURM_HPC3"'`, stdout: "0\nhello from /opt/app\nhost", status: 1},
+	{name: "--no-container", text: `salloc -Q -n1 --container=$IMAGE sh -c 'srun --no-container sh -c "hello 2>/dev/null || echo host"'`, stdout: "host"},
+	{name: "HPC3_NO_CONTAINER", text: `salloc -Q -n1 --container=$IMAGE sh -c 'export HPC3_NO_CONTAINER=1; srun sh -c "hello 2>/dev/null || echo host"; srun --container=$IMAGE hello'`, stdout: "hello from /opt/app\nhost"},
+	{name: "--hpc3-image=none", text: `SLURM_CONTAINER=$IMAGE srun --hpc3-image=none sh -c "hello 2>/dev/null || echo host"`, stdout: "host"},
+	{name: "an image that is called none", text: `srun --container=docker://127.0.0.1:9/library/none hello`, status: 125, stderr: `127\.0\.0\.1:9/library/none`},
+	{name: "both an image and none", text: `srun --container=$IMAGE --no-container hello`, status: 1, stderr: `hpc3: both --no-container and the image .* are given`},
+	{name: "options and none", text: `srun --container=none --container-writable hello`, status: 1, stderr: `hpc3: options of a container are given, and --container=none`},
+	{name: "sbatch --no-container", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun sh -c "hello 2>/dev/null || echo host"\n' | job --no-container`, stdout: "host\nstate JobState=COMPLETED ExitCode=0:0 "},
+
+	// Go needs more address space than it may have.
+	{name: "little address space", text: `ulimit -Sv 1200000; srun --container=$IMAGE --container-env='A=a"b\c' sh -c 'hello; echo $A'`, stdout: "a\"b\\\\c\nhello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 1171 MB \(ulimit -v\), and looking needs \d+ MB\n\z`},
+	{name: "hardly any address space", text: `ulimit -Sv 500000; srun --container=$IMAGE true; [ $? != 2 ] && echo no crash`, stdout: "no crash", stderr: `srun: hpc3: the image is not looked at now, but on the nodes`},
+	{name: "little address space for a batch job", text: lay + job + `ulimit -Sv 1200000; printf '#!/bin/bash\nulimit -Sv unlimited; cd other; srun --container-env=B=2 sh -c "hello; echo \\$A \\$B"\n' | job --container=oci:lay --container-env=A=1`, stdout: "1 2\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 ", stderr: `sbatch: hpc3: the image is not looked at now`},
+
+	{name: "salloc without a command", text: `printf 'hello; shopt login_shell; exit 3\n' | script -qec "salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o -e '^hello from.*' -e '^login_shell.*on'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app\nlogin_shell.*on"},
+	{name: "salloc without a command, the image lacks the shell", text: `printf 'hello; exit 3\n' | script -qec "env SHELL=/no/such salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o '^hello from.*'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app"},
+}
+
+// spawn makes a rank that has Slurm start another, in the words of PMI that MPI_Comm_spawn sends.
+const spawn = `rm -f child.out; cat >spawn.sh <<'END'
+say() { printf "$@" >&$PMI_FD; }
+say 'cmd=init pmi_version=1 pmi_subversion=1\n'; read -r -u $PMI_FD _
+say 'mcmd=spawn\nnprocs=1\nexecname=bash\ntotspawns=1\nspawnssofar=1\narg1=%s/child.sh\nargcnt=1\npreput_num=0\ninfo_num=0\nendcmd\n' "$HOME"
+read -r -t 20 -u $PMI_FD _
+for i in $(seq 100); do [ -s child.out ] && break; sleep 0.1; done
+say 'cmd=finalize\n'; read -r -t 5 -u $PMI_FD _
+END
+cat >child.sh <<'END'
+echo "child in ${HPC3_VARIANT-the host}" >~/child.out
+printf 'cmd=init pmi_version=1 pmi_subversion=1\n' >&$PMI_FD; read -r -t 5 -u $PMI_FD _
+printf 'cmd=finalize\n' >&$PMI_FD; read -r -t 5 -u $PMI_FD _
+END
+`
+
+// replaceSource is a plugin of srun that replaces the command after ours has seen it, as Slurm itself does for --bcast.
+const replaceSource = `#include <slurm/slurm.h>
+#include <slurm/spank.h>
+SPANK_PLUGIN(replace, 1)
+int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
+{
+	static char hello[] = "hello";
+	int argc = 0;
+	char **argv = 0;
+
+	(void)ac;
+	(void)av;
+	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) == ESPANK_SUCCESS && argc > 0)
+		argv[0] = hello;
+	return 0;
+}
+`
+
+// replaced has srun's command replaced after hpc3-run was put into its place: a node runs what stands there in the container all the same.
+func (c *cluster) replaced(t *testing.T) {
+	source := filepath.Join(c.work, "replace.c")
+	if err := os.WriteFile(source, []byte(replaceSource), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-I"+c.headers(t, c.suite), "-o", filepath.Join(c.work, "replace.so"), source).CombinedOutput(); err != nil {
+		t.Fatalf("compiling: %v\n%s", err, out)
+	}
+	c.check(t, slurmRow{
+		text:   ownStack + `stack launcher=/lab/bin/hpc3-run; echo required /lab/replace.so >>plug.conf; srun -N2 -w n1,n2 --container=$IMAGE sh -c 'exit 9'`,
+		stdout: "hello from /opt/app\nhello from /opt/app",
+	})
+}
