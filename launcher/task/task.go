@@ -26,8 +26,8 @@ const (
 // NoImage is the image of a step that runs on the host. An image of that name is docker.io/library/none.
 const NoImage = "none"
 
-// interactive is the number of the step that is the shell of "salloc" without a command.
-const interactive = "4294967290"
+// interactive are the numbers of the step that is the shell of "salloc" without a command: Slurm 26.05 writes it with a sign.
+var interactive = []string{"4294967290", "-6"} //nolint:gochecknoglobals // a constant list
 
 // Option is an option of hpc3-run, without the dashes, and its value.
 type Option [2]string
@@ -58,7 +58,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	if len(args) > 0 {
 		t.Command = append(t.Command, args[1:]...)
 	}
-	if len(t.Command) == 1 && t.Command[0] == getenv("SHELL") && getenv("SLURM_STEP_ID") == interactive {
+	if len(t.Command) == 1 && t.Command[0] == getenv("SHELL") && slices.Contains(interactive, getenv("SLURM_STEP_ID")) {
 		t.Command = nil // the image's own shell: it may lack the caller's
 	}
 	var err error

@@ -52,6 +52,32 @@ func TestFind(t *testing.T) {
 			}
 		})
 	}
+	for _, tt := range []struct {
+		name string
+		env  environment
+		want []string
+		file bool
+	}{
+		{"a file that Slurm has copied", environment{"SLURM_HPC3_TASK": "=/tmp/prog", "SLURM_HPC3_BCAST": "1"}, []string{"/tmp/prog", "-v"}, true},
+		{
+			"a file that Slurm has named itself", environment{"SLURM_HPC3_TASK": "=/tmp/", "SLURM_HPC3_BCAST": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURMD_NODENAME": "n1"},
+			[]string{"/tmp/slurm_bcast_7.0_n1", "-v"}, true,
+		},
+		{"a directory", environment{"SLURM_HPC3_TASK": "=/tmp/"}, []string{"/tmp/", "-v"}, false},
+		{"the node has put hpc3-run there", environment{"SLURM_HPC3_TASK": "+", "SLURM_HPC3_BCAST": "1"}, []string{"-v"}, false},
+	} {
+		tt.env[task.Image] = "a/b:1"
+		got, _, err := task.Find(tt.env.get, []string{"hpc3-run", "-v"})
+		if diff := cmp.Diff(tt.want, got.Command); err != nil || diff != "" || got.Copied != tt.file {
+			t.Errorf("Find of %s: %v, copied: %t, (-want +got):\n%s", tt.name, err, got.Copied, diff)
+		}
+	}
+	for _, step := range []string{"4294967290", "-6", "0"} {
+		env := environment{task.Image: "a/b:1", "SLURM_HPC3_TASK": "=/bin/zsh", "SHELL": "/bin/zsh", "SLURM_STEP_ID": step}
+		if got, _, err := task.Find(env.get, []string{"hpc3-run"}); err != nil || (got.Command == nil) != (step != "0") {
+			t.Errorf("Find of a shell in step %s = %q, %v", step, got.Command, err)
+		}
+	}
 	if _, is, err := task.Find(environment{task.Image: "a", "SLURM_HPC3_TASK": "+", "SLURM_HPC3_OPTIONS": "[["}.get, nil); !is || err == nil || !strings.Contains(err.Error(), "SLURM_HPC3_OPTIONS") {
 		t.Errorf("Find of damaged options = %v, %v, want an error that names the variable", is, err)
 	}
