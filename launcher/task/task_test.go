@@ -59,10 +59,7 @@ func TestFind(t *testing.T) {
 		file bool
 	}{
 		{"a file that Slurm has copied", environment{"SLURM_HPC3_TASK": "=/tmp/prog", "SLURM_HPC3_BCAST": "1"}, []string{"/tmp/prog", "-v"}, true},
-		{
-			"a file that Slurm has named itself", environment{"SLURM_HPC3_TASK": "=/tmp/", "SLURM_HPC3_BCAST": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURMD_NODENAME": "n1"},
-			[]string{"/tmp/slurm_bcast_7.0_n1", "-v"}, true,
-		},
+		{"a file that Slurm has named itself", environment{"SLURM_HPC3_TASK": "=/tmp/", "SLURM_HPC3_BCAST": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURMD_NODENAME": "n1"}, []string{"/tmp/slurm_bcast_7.0_n1", "-v"}, true},
 		{"a directory", environment{"SLURM_HPC3_TASK": "=/tmp/"}, []string{"/tmp/", "-v"}, false},
 		{"the node has put hpc3-run there", environment{"SLURM_HPC3_TASK": "+", "SLURM_HPC3_BCAST": "1"}, []string{"-v"}, false},
 	} {
