@@ -56,6 +56,9 @@ int hpc3_components(void); /* of the step; more than 1 for a heterogeneous one *
 /* library.c */
 int hpc3_ask(const char *image, const char *inherited);
 
+/* limits.c */
+bool hpc3_room_for_go(void); /* false is told */
+
 /* path.c: what names files, made absolute; to be freed. NULL and -1 are mistakes, which are told. */
 char *hpc3_absolute_image(const char *image);
 char *hpc3_absolute_path(const char *path);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "face.h"
 
@@ -88,42 +87,6 @@ static int obey(const char *answer, size_t length)
 	return status;
 }
 
-/* The address space that the library needs beside what the process has, in bytes: measured when it was built, see tests/tools/build-plugin. */
-#ifndef HPC3_GO_SPACE
-#define HPC3_GO_SPACE (1UL << 30)
-#endif
-
-/* space_used is the address space of this process, in bytes. */
-static unsigned long space_used(void)
-{
-	FILE *file = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
-
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%lu", &pages) != 1)
-		pages = 0;
-	fclose(file);
-	return pages * (unsigned long)sysconf(_SC_PAGESIZE);
-}
-
-/* no_space tells, and says, that the address space is limited to less than Go needs, which would end this process, not return. */
-static bool no_space(void)
-{
-	struct rlimit space;
-	unsigned long used, need = HPC3_GO_SPACE;
-
-	if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY)
-		return false;
-	used = space_used();
-	if (space.rlim_cur >= used && space.rlim_cur - used >= need)
-		return false;
-	slurm_info("hpc3: the image is not looked at now, but on the nodes: the address space is limited to %lu MB (ulimit -v), and looking needs "
-		   "%lu MB",
-		   (unsigned long)(space.rlim_cur >> 20), (used + need) >> 20);
-	return true;
-}
-
 static void put_json(FILE *out, const char *text, size_t n)
 {
 	fputc('"', out);
@@ -190,7 +153,7 @@ int hpc3_ask(const char *image, const char *inherited)
 	size_t length = 0;
 	int status;
 
-	if (no_space()) {
+	if (!hpc3_room_for_go()) {
 		if (inherited == NULL || strcmp(image, inherited) != 0)
 			unsetenv(V_PIN);
 		return options_unasked();

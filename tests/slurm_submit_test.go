@@ -26,6 +26,7 @@ var submitRows = []slurmRow{
 	{name: "SLURM_TEST_EXEC", text: `SLURM_TEST_EXEC=1 srun -N2 -w n1,n3 --container=$IMAGE sh -c 'echo $0 in $HPC3_VARIANT'`, stdout: "sh in linux/amd64\nsh in linux/amd64"},
 	{name: "SLURM_TEST_EXEC takes the image's program", text: `mkdir -p mine; printf '#!/bin/sh\necho the host\n' >mine/hello; chmod +x mine/hello; PATH=$HOME/mine:$PATH SLURM_TEST_EXEC=1 srun --container=$IMAGE hello`, stdout: "hello from /opt/app"},
 	{name: "SLURM_TEST_EXEC of a program that only the image has", text: `SLURM_TEST_EXEC=1 srun --container=$IMAGE hello`, status: 1, stderr: `Can not execute hello`},
+	{name: "LaunchParameters=test_exec", text: ownStack + `stack launcher=/lab/bin/hpc3-run; sed -i s/^LaunchParameters=.*/LaunchParameters=test_exec/ own.conf; srun --container=$IMAGE sh -c 'echo $0; hello'`, stdout: "hello from /opt/app\nsh"},
 	{name: "commands for each task, on nodes with and without the plugin", text: where + `printf '# ranks\n0 hello\n1-2 %s/prog \\\nit%%t\n' $HOME >multi; srun -n3 -N3 --multi-prog --container=$IMAGE multi`, stdout: "hello from /opt/app\nit1 in linux/amd64\nit2 in linux/amd64"},
 	{name: "PMI2 spawns", text: spawn + `srun --mpi=pmi2 -n1 -w n1 --container=$IMAGE bash spawn.sh >/dev/null; cat child.out`, stdout: "child in linux/amd64"},
 
@@ -54,6 +55,8 @@ var submitRows = []slurmRow{
 	{name: "little address space", text: `ulimit -Sv 1700000; srun --container=$IMAGE --container-env='A=a"b\d' sh -c 'hello; echo $A'`, stdout: "a\"b\\\\d\nhello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 1660 MB \(ulimit -v\), and looking needs \d+ MB\n\z`},
 	{name: "hardly any address space", text: `ulimit -Sv 500000; srun --container=$IMAGE true 2>&1 | head -n 1`, stdout: `srun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 488 MB.*`},
 	{name: "little address space for a batch job", text: lay + job + `ulimit -Sv 1700000; printf '#!/bin/bash\nulimit -Sv unlimited; cd other; srun --container-env=B=2 sh -c "hello; echo \\$A \\$B"\n' | job --container=oci:lay --container-env=A=1`, stdout: "1 2\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 ", stderr: `sbatch: hpc3: the image is not looked at now`},
+
+	{name: "hardly any descriptors", text: `ulimit -Sn 16; srun --container=$IMAGE hello`, stdout: "hello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: too few descriptors are left for looking \(ulimit -n\)\n\z`},
 
 	{name: "salloc without a command", text: `printf 'hello; shopt login_shell; exit 3\n' | script -qec "salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o -e 'hello from.*' -e 'login_shell.*on' | sort -u; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app\nlogin_shell.*on"},
 	{name: "salloc without a command, the image lacks the shell", text: `printf 'hello; exit 3\n' | script -qec "env SHELL=/no/such salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o 'hello from.*'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app"},
