@@ -89,8 +89,8 @@ func touch(f *FS) error {
 func TestUnknownCompressors(t *testing.T) {
 	image := claim(typeFifo, uint32(1))
 	for c, want := range map[byte]string{
-		3: "SquashFS compressed with lzo is not supported (zstd, gzip, lz4 and xz are)",
-		9: "SquashFS compressed with compressor 9 is not supported (zstd, gzip, lz4 and xz are)",
+		2: "SquashFS compressed with lzma is not supported (zstd, gzip, lz4, xz and lzo are)",
+		9: "SquashFS compressed with compressor 9 is not supported (zstd, gzip, lz4, xz and lzo are)",
 	} {
 		image[20] = c
 		if _, err := Open(bytes.NewReader(image)); err == nil || err.Error() != want {

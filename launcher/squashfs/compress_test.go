@@ -131,6 +131,7 @@ func FuzzInflate(f *testing.F) {
 		f.Add(uint16(c), w.compress(nil, text))
 	}
 	f.Add(uint16(XZ), asXZ(f, text, 4096))
+	f.Add(uint16(LZO), asLZO(text))
 	f.Fuzz(func(t *testing.T, c uint16, src []byte) {
 		inflate, err := newInflater(Compression(c))
 		if err != nil {

@@ -13,6 +13,7 @@ type Compression uint16
 // The compressors of the format that are known here; the zero value means Zstd to a writer.
 const (
 	Gzip Compression = 1
+	LZO  Compression = 3 // read only
 	XZ   Compression = 4 // read only
 	LZ4  Compression = 5
 	Zstd Compression = 6

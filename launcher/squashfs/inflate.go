@@ -30,8 +30,10 @@ func newInflater(c Compression) (inflater, error) {
 		inflate = inflateLZ4
 	case XZ:
 		inflate = inflateXZ
+	case LZO:
+		inflate = inflateLZO
 	default:
-		return nil, fmt.Errorf("SquashFS compressed with %s is not supported (zstd, gzip, lz4 and xz are)", c)
+		return nil, fmt.Errorf("SquashFS compressed with %s is not supported (zstd, gzip, lz4, xz and lzo are)", c)
 	}
 	return func(dst, src []byte, limit int) ([]byte, error) {
 		out, err := inflate(dst, src, limit)
