@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,15 +53,64 @@ func readSpec(file string) (*specs.Spec, error) {
 		return nil, err
 	}
 	// The types carry JSON's names only.
-	var any map[string]any
-	if err := yaml.Unmarshal(raw, &any); err != nil {
+	var document map[string]any
+	if err := yaml.Unmarshal(raw, &document); err != nil {
 		return nil, err
 	}
-	if raw, err = json.Marshal(any); err != nil {
+	if raw, err = json.Marshal(asTyped(document, reflect.TypeFor[specs.Spec]())); err != nil {
 		return nil, err
 	}
 	spec := &specs.Spec{}
 	return spec, json.Unmarshal(raw, spec)
+}
+
+// asTyped returns what YAML holds in the form of a type: a number or a boolean where a text is wanted is the text that was written, as the
+// CDI library takes it. "name: 0" is a GPU's name without quotes.
+func asTyped(v any, t reflect.Type) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		typed := make(map[string]any, len(v))
+		for key, value := range v {
+			typed[key] = asTyped(value, memberType(t, key))
+		}
+		return typed
+	case map[any]any: // some key is no text
+		typed := make(map[string]any, len(v))
+		for key, value := range v {
+			typed[fmt.Sprint(key)] = asTyped(value, memberType(t, fmt.Sprint(key)))
+		}
+		return typed
+	case []any:
+		if t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		typed := make([]any, len(v))
+		for i, value := range v {
+			typed[i] = asTyped(value, t)
+		}
+		return typed
+	case int, int64, uint64, float64, bool:
+		if t.Kind() == reflect.String {
+			return fmt.Sprint(v)
+		}
+	}
+	return v
+}
+
+// memberType is the type of a member of a struct, by its name in JSON, or of a map's values.
+func memberType(t reflect.Type, key string) reflect.Type {
+	if t.Kind() == reflect.Map {
+		return t.Elem()
+	}
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name == key {
+			return t.Field(i).Type
+		}
+	}
+	return reflect.TypeFor[any]()
 }
 
 // apply adds what the specification says of all its devices and of those that the words name; false where it has none of them.

@@ -282,3 +282,28 @@ func TestGlibcClash(t *testing.T) {
 		t.Errorf("musl: warnings %q", f.Warnings)
 	}
 }
+
+// What YAML takes for a number is the name that was written. A specification that is no file is passed over at once.
+func TestSpecificationWithNumbers(t *testing.T) {
+	files := gpuNode()
+	files["etc/cdi/nvidia.yaml"] = `cdiVersion: 0.6
+kind: nvidia.com/gpu
+annotations: {1: 2}
+devices:
+- name: 0
+  containerEdits: {deviceNodes: [{path: /dev/nvidia1, major: 195}], env: [A=1]}
+- name: 1
+  containerEdits: {deviceNodes: [{path: /dev/nvidia0}]}
+`
+	root := node(t, files)
+	if err := unix.Mkfifo(filepath.Join(root, "etc/cdi/a.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := look(root, map[string]string{"NVIDIA_VISIBLE_DEVICES": "0"})
+	if diff := cmp.Diff([]string{"/dev/nvidia1"}, f.targets("/dev/nvidia")); diff != "" {
+		t.Errorf("devices differ (-want +got):\n%s", diff)
+	}
+	if got := strings.Join(f.Warnings, "\n"); !strings.Contains(got, "a.yaml, which describes devices: open ") || !strings.Contains(got, "it is a named pipe") || strings.Contains(got, "nvidia.yaml") {
+		t.Errorf("warnings %q", got)
+	}
+}
