@@ -224,7 +224,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
 		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
 		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version,
-		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText,
+		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText, Scratch: func() (*os.File, error) { return r.scratch(c.Reference) },
 	})
 	if err != nil {
 		return nil, err
@@ -232,6 +232,16 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	c.source = src
 	r.sources = append(r.sources, src)
 	return src, nil
+}
+
+// scratch is for an archive that is compressed as a whole. It can be as large as an image, for which the cache has room.
+func (r *Road) scratch(ref oci.Reference) (*os.File, error) {
+	s, err := r.Store()
+	if err != nil {
+		return nil, err
+	}
+	r.waiting("unpacking " + ref.Path + ", which is compressed as a whole")
+	return s.Scratch()
 }
 
 // parseIndex reads raw as an index, or, for an image without one, as the manifest of its only entry.

@@ -26,7 +26,7 @@ var plan = map[string][]string{
 	"launcher/slurm":    {},
 	"launcher/task":     {"launcher/option"},
 	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
-	"launcher/fetch":    {"launcher/oci", "launcher/fault", "launcher/outside"},
+	"launcher/fetch":    {"launcher/oci", "launcher/fault", "launcher/outside", "launcher/gunzip"},
 	"launcher/squashfs": {},
 	"launcher/gunzip":   {},
 	"launcher/convert":  {"launcher/oci", "launcher/gunzip", "launcher/squashfs", "launcher/fault", "launcher/outside"},

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -29,8 +27,8 @@ type savedImage struct {
 	Layers   []string
 }
 
-func openDockerArchive(ref oci.Reference, opt Options) (Source, error) {
-	a, err := openArchive(ref)
+func openDockerArchive(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
+	a, err := openArchive(ctx, ref, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -105,18 +103,23 @@ func (d *dockerArchive) broken(format string, args ...any) error {
 func (d *dockerArchive) pick(saved []savedImage) (savedImage, error) {
 	var tags []string
 	for _, s := range saved {
-		if d.ref.Tag != "" && slices.ContainsFunc(s.RepoTags, func(t string) bool { return t == d.ref.Tag || strings.HasSuffix(t, ":"+d.ref.Tag) }) {
-			return s, nil
-		}
 		tags = append(tags, s.RepoTags...)
 	}
+	position, byPosition := positionOf(d.ref.Tag)
+	found := named(d.ref.Tag, len(saved), func(i int) []string { return saved[i].RepoTags })
 	switch {
 	case len(saved) == 0:
 		return savedImage{}, d.broken("it holds no image")
+	case byPosition && position < len(saved):
+		return saved[position], nil
+	case len(found) == 1:
+		return saved[found[0]], nil
+	case len(found) > 1:
+		return savedImage{}, fault.New(fault.Reference, "opening %s: it names %d images", d.ref, len(found)).Hint("name one in full, as docker-archive:FILE:NAME:TAG: %s", listNames(tags, len(saved)))
 	case d.ref.Tag != "":
 		return savedImage{}, fault.New(fault.Reference, "opening %s: it holds no image with this tag", d.ref).Hint("it holds %s", listNames(tags, len(saved)))
 	case len(saved) > 1:
-		return savedImage{}, fault.New(fault.Reference, "opening %s: it holds several images", d.ref).Hint("name one by its tag, as docker-archive:FILE:TAG: %s", listNames(tags, len(saved)))
+		return savedImage{}, fault.New(fault.Reference, "opening %s: it holds several images", d.ref).Hint("name one, as docker-archive:FILE:NAME:TAG or by its position, docker-archive:FILE:@0: %s", listNames(tags, len(saved)))
 	}
 	return saved[0], nil
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/x509"
 	"io"
+	"os"
 	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -23,7 +24,7 @@ type Options struct {
 	HomeDir   string                     // where ~/.docker/config.json is looked for; none if empty
 	PlainHTTP func(registry string) bool // registries without TLS beside those of the loopback interface; nil for none
 	UserAgent string                     // "hpc3/1.0"; sent to registries
-	TempDir   string                     // where a compressed archive is unpacked, into a file without a name; if empty it is refused
+	Scratch   func() (*os.File, error)   // makes an empty file that is gone when it is closed, for a compressed archive; nil refuses these
 	RootCAs   *x509.CertPool             // nil for the system's
 	Timing    Timing
 
@@ -72,7 +73,7 @@ type Source interface {
 
 // Open returns the source of a reference, of any transport but sif. A registry is not spoken to before it is asked for
 // something; what lies in the file system is opened.
-func Open(_ context.Context, ref oci.Reference, opt Options) (Source, error) {
+func Open(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
 	opt.Timing = opt.Timing.withDefaults()
 	if opt.Env == nil {
 		opt.Env = func(string) string { return "" }
@@ -89,9 +90,9 @@ func Open(_ context.Context, ref oci.Reference, opt Options) (Source, error) {
 	case oci.Layout:
 		return openLayout(ref, opt)
 	case oci.LayoutArchive:
-		return openLayoutArchive(ref, opt)
+		return openLayoutArchive(ctx, ref, opt)
 	case oci.DockerArchive:
-		return openDockerArchive(ref, opt)
+		return openDockerArchive(ctx, ref, opt)
 	}
 	return nil, fault.New(fault.Reference, "fetching %s: there is nothing to fetch by transport %q", ref, ref.Transport)
 }

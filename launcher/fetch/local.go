@@ -1,15 +1,11 @@
 package fetch
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,87 +40,6 @@ func (d directory) open(name string) (io.ReadCloser, int64, error) {
 
 func (directory) Close() error { return nil }
 
-// archive is files in a tar file, found by a table of where they stand: nothing is unpacked.
-type archive struct {
-	f     *os.File
-	at    map[string]section
-	links map[string]string // symlinks, of old docker archives
-}
-
-type section struct{ offset, size int64 }
-
-// maxArchiveEntries bounds the table: an archive of one image has some files for each layer.
-const maxArchiveEntries = 1 << 20
-
-func openArchive(ref oci.Reference) (*archive, error) {
-	f, err := outside.Open(ref.Path)
-	if err != nil {
-		return nil, localError(ref, err)
-	}
-	a := &archive{f: f, at: map[string]section{}, links: map[string]string{}}
-	if err := a.scan(); err != nil {
-		_ = f.Close() // opened for reading
-		return nil, fault.New(fault.Registry, "reading %s: %w", ref, err).Hint("it is damaged or was not written to the end; copy or save it anew")
-	}
-	return a, nil
-}
-
-func (a *archive) scan() error {
-	head := make([]byte, 4)
-	if _, err := a.f.ReadAt(head, 0); err == nil && (bytes.HasPrefix(head, []byte{0x1f, 0x8b}) || bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd})) {
-		return errors.New("the archive is compressed as a whole; unpack it first (gunzip, unzstd)")
-	}
-	for r := tar.NewReader(a.f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			if len(a.at) == 0 {
-				return errors.New("it is no tar archive, or an empty one")
-			}
-			return nil
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return errors.New("it is cut short")
-		}
-		if err != nil {
-			return err
-		}
-		if len(a.at) > maxArchiveEntries {
-			return fmt.Errorf("it holds more than %d files", maxArchiveEntries)
-		}
-		name := path.Clean("/" + h.Name)
-		switch h.Typeflag {
-		case tar.TypeSymlink, tar.TypeLink:
-			target := h.Linkname
-			if h.Typeflag == tar.TypeSymlink {
-				target = path.Join(path.Dir(name), target)
-			}
-			a.links[name] = path.Clean("/" + target)
-		case tar.TypeReg:
-			offset, err := a.f.Seek(0, io.SeekCurrent) // the reader keeps no bytes back
-			if err != nil {
-				return err
-			}
-			a.at[name] = section{offset, h.Size}
-		}
-	}
-}
-
-func (a *archive) open(name string) (io.ReadCloser, int64, error) {
-	name = path.Clean("/" + name)
-	for range 10 { // links to links
-		if target, ok := a.links[name]; ok {
-			name = target
-		}
-	}
-	s, ok := a.at[name]
-	if !ok {
-		return nil, 0, fs.ErrNotExist
-	}
-	return io.NopCloser(io.NewSectionReader(a.f, s.offset, s.size)), s.size, nil
-}
-
-func (a *archive) Close() error { return a.f.Close() }
-
 func localError(ref oci.Reference, err error) error {
 	var perr *fs.PathError
 	if errors.As(err, &perr) {
@@ -144,8 +59,8 @@ func openLayout(ref oci.Reference, opt Options) (Source, error) {
 	return newLayout(ref, opt, directory(ref.Path))
 }
 
-func openLayoutArchive(ref oci.Reference, opt Options) (Source, error) {
-	a, err := openArchive(ref)
+func openLayoutArchive(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
+	a, err := openArchive(ctx, ref, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -210,16 +125,12 @@ func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 		return nil, err
 	}
 	var names []string
-	var found []oci.Descriptor
 	for _, e := range index.Entries {
-		name := e.Annotations[refName]
-		if name != "" {
+		if name := e.Annotations[refName]; name != "" {
 			names = append(names, name)
 		}
-		if l.ref.Digest != "" && e.Digest == l.ref.Digest || l.ref.Digest == "" && l.ref.Tag != "" && (name == l.ref.Tag || strings.HasSuffix(name, ":"+l.ref.Tag)) {
-			found = append(found, e.Descriptor)
-		}
 	}
+	found := l.found(index)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	switch {
@@ -237,6 +148,26 @@ func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 		return nil, fault.New(fault.Reference, "opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
 	}
 	return nil, nil
+}
+
+// found returns what the reference asks for by a digest, a position or a name.
+func (l *layout) found(index oci.Index) (found []oci.Descriptor) {
+	position, byPosition := positionOf(l.ref.Tag)
+	switch {
+	case l.ref.Digest != "":
+		for _, e := range index.Entries {
+			if e.Digest == l.ref.Digest {
+				found = append(found, e.Descriptor)
+			}
+		}
+		return found
+	case byPosition && position < len(index.Entries):
+		return []oci.Descriptor{index.Entries[position].Descriptor}
+	}
+	for _, i := range named(l.ref.Tag, len(index.Entries), func(i int) []string { return []string{index.Entries[i].Annotations[refName]} }) {
+		found = append(found, index.Entries[i].Descriptor)
+	}
+	return found
 }
 
 func listNames(names []string, n int) string {

@@ -94,6 +94,11 @@ func readAll(t *testing.T, reference string) error {
 		return err
 	}
 	defer src.Close()
+	return readSource(t, src, reference)
+}
+
+func readSource(t *testing.T, src fetch.Source, reference string) error {
+	t.Helper()
 	raw, mediaType, err := src.Root(t.Context())
 	if err != nil {
 		return err
@@ -210,7 +215,11 @@ func dockerFiles(t *testing.T) map[string][]byte {
 
 func TestDockerArchives(t *testing.T) {
 	file := writeTar(t, dockerFiles(t), map[string]string{"b/layer.tar": "../a/layer.tar"})
-	for tag, text := range map[string]string{":1": "", ":2": "", ":3": "", ":4": "no image with this tag", "": "several images"} {
+	for tag, text := range map[string]string{
+		":1": "", ":2": "", ":3": "", ":4": "no image with this tag", "": "several images",
+		":example.org/app:1": "", ":other:3": "", ":docker.io/library/other:3": "", ":example.org/other:3": "no image with this tag",
+		":@0": "", ":@1": "", ":@2": "no image with this tag", ":@01": "no image with this tag",
+	} {
 		err := readAll(t, "docker-archive:"+file+tag)
 		if text == "" && err != nil {
 			t.Errorf("%q: %v", tag, err)
@@ -241,6 +250,39 @@ func TestCutArchives(t *testing.T) {
 			class, hints, _ := fault.Of(err, "")
 			if err == nil || class != fault.Registry && class != fault.Reference || len(hints) == 0 {
 				t.Fatalf("%s cut at %d of %d: %v of class %q, hints %q", transport, size, len(raw), err, class, hints)
+			}
+		}
+	}
+}
+
+// skopeo writes names in full, whatever it was told, and users say again what they told it.
+func TestNamesOfArchives(t *testing.T) {
+	saved := mustJSON([]map[string]any{
+		{"Config": "config.json", "RepoTags": []string{"docker.io/x/y:1"}, "Layers": []string{"a/layer.tar"}},
+		{"Config": "config.json", "RepoTags": []string{"docker.io/z/y:1", "docker.io/library/debian:latest"}, "Layers": []string{"a/layer.tar"}},
+	})
+	file := writeTar(t, map[string][]byte{"manifest.json": saved, "config.json": config, "a/layer.tar": layer}, nil)
+	for tag, text := range map[string]string{
+		"x/y:1": "", "docker.io/x/y:1": "", "z/y:1": "", "debian:latest": "", "debian": "no image with this tag", "1": "it names 2 images", "y:1": "no image with this tag",
+		"quay.io/x/y:1": "no image with this tag", "@1": "", "latest": "",
+	} {
+		err := readAll(t, "docker-archive:"+file+":"+tag)
+		if text == "" && err != nil {
+			t.Errorf("%q: %v", tag, err)
+		}
+		if text != "" {
+			wantFault(t, err, fault.Reference, text)
+		}
+	}
+	two := layoutFiles(t, "docker.io/x/y:1", "z")
+	for tag, text := range map[string]string{"x/y:1": "", "z": "", "@0": "", "@1": "", "@2": "no such image"} {
+		for _, name := range []string{"oci:" + writeDir(t, two), "oci-archive:" + writeTar(t, two, nil)} {
+			err := readAll(t, name+":"+tag)
+			if text == "" && err != nil {
+				t.Errorf("%q: %v", tag, err)
+			}
+			if text != "" {
+				wantFault(t, err, fault.Reference, text)
 			}
 		}
 	}

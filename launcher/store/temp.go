@@ -44,6 +44,22 @@ func (s *Store) temp(root *os.Root, key string) (*os.File, string, error) {
 	return f, name, err
 }
 
+// Scratch makes an empty file without a name, which is gone when it is closed.
+func (s *Store) Scratch() (*os.File, error) {
+	root, err := s.ready(dirTmp)
+	if err != nil {
+		return nil, err
+	}
+	f, name, err := s.temp(root, small)
+	if err != nil {
+		return nil, cacheFault(s.dir, "making a file", err)
+	}
+	if err := root.Remove(name); err != nil {
+		return nil, errors.Join(cacheFault(s.dir, "making a file", err), f.Close())
+	}
+	return f, nil
+}
+
 // sweep removes temporary files whose writers are dead. The caller holds the lock of key.
 func (s *Store) sweep(root *os.Root, key string, held *lock) {
 	dir, err := root.Open(dirTmp)
