@@ -223,7 +223,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	mirrors, fallback := r.mirrors(c.Reference.Registry)
 	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
 		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
-		PlainHTTP: r.plainHTTP, UserAgent: "hpc3/" + r.Version,
+		PlainHTTP: r.plainHTTP, TokenServers: r.Site.TokenServers, UserAgent: "hpc3/" + r.Version,
 		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText, Scratch: func() (*os.File, error) { return r.scratch(c.Reference) },
 	})
 	if err != nil {

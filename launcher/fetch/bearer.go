@@ -1,27 +1,26 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"net/http"
-	"regexp"
 	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // bearer sends a token with every request to the registry, and to it only. All requests of a session share the token; when it has
 // expired, the first that sees so gets another and the others wait for that. go-containerregistry's own lets each ask for one, and asks
 // without a scope where the registry's challenge names none.
 type bearer struct {
-	inner     http.RoundTripper
-	reg       name.Registry
-	challenge *transport.Challenge
+	inner  http.RoundTripper
+	reg    name.Registry
+	server *tokenServer // nil where the token is fixed
 
 	mu     sync.Mutex
-	auth   authn.Authenticator
+	auth   authn.AuthConfig // empty for nobody
 	scopes []string
 	token  string
 	fixed  bool // the user's own token: there is no other to be had
@@ -30,16 +29,20 @@ type bearer struct {
 
 // exchange gets a token. The caller holds mu, or is alone.
 func (b *bearer) exchange(ctx context.Context) error {
-	got, err := transport.Exchange(ctx, b.reg, b.auth, b.inner, b.scopes, b.challenge)
+	var got tokenAnswer
+	err := error(nil)
+	if b.auth.IdentityToken != "" {
+		got, err = b.server.refresh(ctx, b.auth.IdentityToken, b.scopes)
+	}
+	if b.auth.IdentityToken == "" || isMissing(err) { // not all servers know OAuth 2
+		got, err = b.server.get(ctx, b.auth.Username, b.auth.Password, b.scopes)
+	}
 	if err != nil {
 		return err
 	}
-	b.token, b.worked = got.Token, false
-	if got.AccessToken != "" { // some registries answer so
-		b.token = got.AccessToken
-	}
+	b.token, b.worked = cmp.Or(got.AccessToken, got.Token), false
 	if got.RefreshToken != "" {
-		b.auth = authn.FromConfig(authn.AuthConfig{IdentityToken: got.RefreshToken})
+		b.auth = authn.AuthConfig{IdentityToken: got.RefreshToken}
 	}
 	return nil
 }
@@ -97,10 +100,5 @@ func (b *bearer) renew(ctx context.Context, refused, scope string) (string, erro
 
 // scopeOf returns the scope that a challenge asks for; empty if it names none.
 func scopeOf(h http.Header) string {
-	for _, field := range h.Values("WWW-Authenticate") {
-		if found := regexp.MustCompile(`(?i)[ ,]scope="([^"]*)"`).FindStringSubmatch(field); found != nil {
-			return found[1]
-		}
-	}
-	return ""
+	return best(challenges(h)).params["scope"]
 }

@@ -47,6 +47,14 @@ func newBody(resp *http.Response, cancel context.CancelFunc, stall time.Duration
 	}
 }
 
+// asBody returns the body of an answer that came through steady, which what follows redirects may have wrapped.
+func asBody(resp *http.Response, stall time.Duration) *body {
+	if b, ok := resp.Body.(*body); ok {
+		return b
+	}
+	return newBody(resp, func() {}, stall)
+}
+
 func (b *body) Read(p []byte) (int, error) {
 	start := time.Now()
 	timer := time.AfterFunc(b.left, b.cancel)

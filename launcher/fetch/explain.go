@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,7 +26,9 @@ func (r *registry) explain(ctx context.Context, doing string, err error) error {
 	if errors.As(err, &known) { // without the request that http wraps around it
 		return known
 	}
-	if ended := ctx.Err(); ended != nil {
+	if ended := ctx.Err(); ended != nil && errors.Is(context.Cause(ctx), errSlow) {
+		err = errSlow
+	} else if ended != nil {
 		return fault.New(fault.Network, "%s: %w", doing, ended)
 	}
 	var answer *transport.Error
@@ -159,10 +162,13 @@ func (r *registry) explainNetwork(doing string, err error) error {
 		return network(short(alert.Error()), "the registry and this node agree on no way to encrypt")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return network(connection(err, host)+": connection refused", "see whether the registry runs, and whether its port is right")
-	case errors.Is(err, errStalled), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errStalled), errors.Is(err, errSlow), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return network(connection(err, host)+" does not answer in time", "see whether this node reaches the registry: a compute node may need a proxy (HTTPS_PROXY) or a mirror")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), ended(err):
 		return network(connection(err, host)+" closed the connection", "try again; if it stays so, ask who runs the registry")
+	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "header list"): // net/http's two ways to say so
+		return fault.New(fault.Registry, "%s: %w", doing, reasonError{fmt.Sprintf("the header of %s's answer has more than %d bytes", host, maxHeader), err}).
+			Hint("see whether %s is a container registry; something on the way to it may add to each answer", host)
 	case errors.As(err, &refused):
 		return fault.New(fault.Registry, "%s: %w", doing, refused).Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
 	}

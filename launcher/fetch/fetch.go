@@ -19,14 +19,15 @@ import (
 
 // Options says how to reach a registry. The zero value works for public images.
 type Options struct {
-	AuthFile  string                     // --authfile: looked into before all other files with credentials
-	Env       func(name string) string   // the user's environment, as os.Getenv; nil is an empty one
-	HomeDir   string                     // where ~/.docker/config.json is looked for; none if empty
-	PlainHTTP func(registry string) bool // registries without TLS beside those of the loopback interface; nil for none
-	UserAgent string                     // "hpc3/1.0"; sent to registries
-	Scratch   func() (*os.File, error)   // makes an empty file that is gone when it is closed, for a compressed archive; nil refuses these
-	RootCAs   *x509.CertPool             // nil for the system's
-	Timing    Timing
+	AuthFile     string                     // --authfile: looked into before all other files with credentials
+	Env          func(name string) string   // the user's environment, as os.Getenv; nil is an empty one
+	HomeDir      string                     // where ~/.docker/config.json is looked for; none if empty
+	TokenServers []string                   // HOST[:PORT] of token servers with private addresses that a registry may send to; the site's own
+	PlainHTTP    func(registry string) bool // registries without TLS beside those of the loopback interface; nil for none
+	UserAgent    string                     // "hpc3/1.0"; sent to registries
+	Scratch      func() (*os.File, error)   // makes an empty file that is gone when it is closed, for a compressed archive; nil refuses these
+	RootCAs      *x509.CertPool             // nil for the system's
+	Timing       Timing
 
 	Mirrors    []Mirror          // asked in order, before the registry itself
 	NoFallback bool              // the registry itself is not asked, if there are mirrors
@@ -36,6 +37,7 @@ type Options struct {
 // Timing bounds every wait. The zero value of each field is its default.
 type Timing struct {
 	Connect    time.Duration // for a connection, and again for its TLS handshake; 15 s
+	Document   time.Duration // for a manifest, an index, a config or a whole list of tags, tries and all; 5 min
 	Stall      time.Duration // for the header of an answer, and for each 16 KiB of its body; 60 s
 	Backoff    time.Duration // the first pause before a second try, doubled each time; 500 ms
 	RetryAfter time.Duration // the longest pause that a registry may ask for; 60 s
@@ -50,6 +52,7 @@ func (t Timing) withDefaults() Timing {
 		}
 	}
 	set(&t.Connect, 15*time.Second)
+	set(&t.Document, 5*time.Minute)
 	set(&t.Stall, time.Minute)
 	set(&t.Backoff, 500*time.Millisecond)
 	set(&t.RetryAfter, time.Minute)

@@ -33,8 +33,9 @@ func (m Mirror) String() string {
 // A mirror is there to be quick: where it is not, another place is asked. These bound the waits for one; a second try is for a
 // body that broke off only.
 const (
-	mirrorConnect = 5 * time.Second
-	mirrorStall   = 20 * time.Second
+	mirrorConnect  = 5 * time.Second
+	mirrorStall    = 20 * time.Second
+	mirrorDocument = 100 * time.Second
 )
 
 // Elsewhere tells whether layers may be had better from another place, after a conversion found them to be of no use. Mirrors that gave
@@ -96,6 +97,7 @@ func newMirror(mirror Mirror, ref oci.Reference, opt Options, last bool) (*place
 	if !last {
 		opt.Timing.Connect = min(opt.Timing.Connect, mirrorConnect)
 		opt.Timing.Stall = min(opt.Timing.Stall, mirrorStall)
+		opt.Timing.Document = min(opt.Timing.Document, mirrorDocument)
 		opt.Timing.Pauses = 2 * opt.Timing.Backoff
 	}
 	theirs := at.as(ref)

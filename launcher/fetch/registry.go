@@ -83,6 +83,8 @@ func (r *registry) root(ctx context.Context, ref oci.Reference) (raw []byte, med
 
 // document returns a document of unknown size, at most one byte more than allowed, and the header that came with it.
 func (r *registry) document(ctx context.Context, path string) (raw []byte, header http.Header, err error) {
+	ctx, cancel := r.hurry(ctx)
+	defer cancel()
 	for try := 1; ; try++ {
 		b, err := r.get(ctx, path, 0)
 		if err != nil {
@@ -107,6 +109,8 @@ func (r *registry) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
+	ctx, cancel := r.hurry(ctx)
+	defer cancel()
 	return whole(d, func() (io.ReadCloser, error) { return r.download(ctx, d) })
 }
 
@@ -154,11 +158,9 @@ func (r *registry) get(ctx context.Context, path string, from int64) (*body, err
 }
 
 func (r *registry) ask(ctx context.Context, s *session, path string, from int64) (*body, error) {
-	ctx, cancel := context.WithCancel(ctx)
 	to := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository, r.named(path))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	if strings.HasPrefix(path, "manifests/") {
@@ -169,15 +171,12 @@ func (r *registry) ask(ctx context.Context, s *session, path string, from int64)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	b := newBody(resp, cancel, r.opt.Timing.Stall)
-	resp.Body = b // the text of an error may stall as well
-	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
-		return nil, errors.Join(err, b.Close())
+	if err := checkStatus(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		return nil, errors.Join(err, resp.Body.Close())
 	}
-	return b, nil
+	return asBody(resp, r.opt.Timing.Stall), nil
 }
 
 // named tells a mirror of which registry the image is, as containerd does: one that mirrors several needs to know.
@@ -236,19 +235,20 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tr http.RoundTripper = &guard{inner: r.base, host: reg.RegistryStr(), scheme: scheme}
+	var tr http.RoundTripper = &steady{inner: r.base, stall: r.opt.Timing.Stall}
+	tr = &guard{inner: tr, host: reg.RegistryStr(), scheme: scheme, plain: func(u *url.URL) bool { return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host) }}
 	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
-	challenge, err := transport.Ping(ctx, reg, tr)
+	wanted, err := ping(ctx, reg, scheme, tr)
 	if err != nil {
 		return nil, err
 	}
-	if challenge.Scheme != "" {
-		if tr, err = r.login(ctx, reg, tr, challenge); err != nil {
+	if wanted.scheme != "" {
+		if tr, err = r.login(ctx, reg, scheme, tr, wanted); err != nil {
 			return nil, err
 		}
 	}
 	s := newSession(reg, scheme, tr)
-	if challenge.Scheme == "" {
+	if wanted.scheme == "" {
 		s.open = tr
 	}
 	return s, nil
@@ -266,7 +266,7 @@ func (r *registry) relogin(ctx context.Context, old *session) (*session, error) 
 	if r.session != old {
 		return r.session, nil
 	}
-	tr, err := r.login(ctx, old.reg, old.open, &transport.Challenge{Scheme: "basic"})
+	tr, err := r.login(ctx, old.reg, old.scheme, old.open, challenge{scheme: "basic"})
 	if err != nil || r.auth.from == "" {
 		return nil, err
 	}
@@ -275,24 +275,27 @@ func (r *registry) relogin(ctx context.Context, old *session) (*session, error) 
 }
 
 // login answers a challenge. Credentials are looked for now, and not earlier: a helper may be slow or ask for a PIN.
-func (r *registry) login(ctx context.Context, reg name.Registry, tr http.RoundTripper, challenge *transport.Challenge) (http.RoundTripper, error) {
+func (r *registry) login(ctx context.Context, reg name.Registry, scheme string, tr http.RoundTripper, wanted challenge) (http.RoundTripper, error) {
 	found, err := r.chain().lookup(ctx, r.ref.Registry, r.ref.Repository)
 	if err != nil {
 		return nil, err
 	}
 	r.auth = &found
 	r.secret = r.secret || found.from != ""
-	auth := authn.Anonymous
-	if found.from != "" {
-		auth = authn.FromConfig(found.AuthConfig)
+	if wanted.scheme != "bearer" {
+		auth := authn.Anonymous
+		if found.from != "" {
+			auth = authn.FromConfig(found.AuthConfig)
+		}
+		return transport.FromToken(reg, auth, tr, &transport.Challenge{Scheme: wanted.scheme}, &transport.Token{})
 	}
-	if !strings.EqualFold(challenge.Scheme, "bearer") {
-		return transport.FromToken(reg, auth, tr, challenge, &transport.Token{})
-	}
-	b := &bearer{inner: tr, reg: reg, challenge: challenge, auth: auth, token: found.RegistryToken, fixed: found.RegistryToken != ""}
+	b := &bearer{inner: tr, reg: reg, auth: found.AuthConfig, token: found.RegistryToken, fixed: found.RegistryToken != ""}
 	b.scopes = []string{"repository:" + r.ref.Repository + ":" + transport.PullScope}
 	if b.fixed {
 		return b, nil
+	}
+	if b.server, err = r.newTokenServer(wanted, reg.RegistryStr(), scheme, tr); err != nil {
+		return nil, err
 	}
 	return b, b.exchange(ctx)
 }

@@ -53,6 +53,8 @@ func (r *registry) tags(ctx context.Context) ([]string, error) {
 		return nil, fault.New(fault.Reference, "%q is no registry", r.ref.Registry)
 	}
 	l := listing{r: r, host: reg.RegistryStr(), doing: fmt.Sprintf("listing the tags of %s/%s", r.ref.Registry, r.ref.Repository), known: map[string]bool{}}
+	ctx, cancel := r.hurry(ctx)
+	defer cancel()
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ const (
 	networkTries  = 2       // requests in all, where the network fails
 	maxRedirects  = 5       // docker's registries redirect a blob once
 	maxHeader     = 1 << 16 // bytes of an answer's header; Go's own limit is 10 MiB
-	maxErrorBytes = 1 << 16 // bytes read of an answer that is thrown away, so that its connection can be used again
+	maxErrorBytes = 1 << 15 // bytes read of the text of an error, and of what is thrown away so that its connection can be used again
 )
 
 // httpTransport makes connections with the bounds of opt. Proxies are taken from the environment, as everywhere.
@@ -46,8 +47,9 @@ func httpTransport(opt Options) *http.Transport {
 // redirects, challenges or a guess at the scheme.
 type guard struct {
 	inner  http.RoundTripper
-	host   string // the registry
-	scheme string // the only one to speak to it
+	host   string              // the registry
+	scheme string              // the only one to speak to it
+	plain  func(*url.URL) bool // another host that may be asked without encryption; nil for none
 }
 
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -55,7 +57,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.URL.Host == g.host && req.URL.Scheme != g.scheme:
 		return nil, refusedError{req.URL.Host, "is not asked by " + req.URL.Scheme}
-	case req.URL.Host != g.host && plain && (g.scheme != "http" || !isLoopback(req.URL.Host)):
+	case req.URL.Host != g.host && plain && (g.scheme != "http" || !isLoopback(req.URL.Host)) && (g.plain == nil || !g.plain(req.URL)):
 		return nil, refusedError{req.URL.Host, "would be asked without encryption"}
 	}
 	return g.inner.RoundTrip(req)
@@ -104,7 +106,7 @@ func (t *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		if resp != nil {
-			_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBytes))
+			_ = brief(resp.Body)
 			_ = resp.Body.Close()
 		}
 		if err := pause(req.Context(), wait); err != nil {

@@ -63,6 +63,16 @@ func (s Site) MirrorsOf(registry string) (mirrors []Endpoint, fallback bool) {
 	return mirrors, fallback
 }
 
+func (s Site) checkTokenServers() error {
+	for _, host := range s.TokenServers {
+		if !isHost(host) || host != strings.ToLower(host) {
+			return fault.New(fault.Config, "%s: token_servers: %q is not a HOST[:PORT] in lower case", s.File, host).
+				Hint(`an example: token_servers = ["10.1.0.8:5001", "auth.cluster"]; one without TLS stands in plain_http as well`)
+		}
+	}
+	return nil
+}
+
 func (s Site) checkMirrors() error {
 	known := map[string]bool{}
 	for _, m := range s.Mirrors {

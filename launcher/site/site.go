@@ -47,6 +47,7 @@ type Site struct {
 	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
 	Caches           []Cache         `toml:"cache"`             // looked into before it, in this order
 	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
+	TokenServers     []string        `toml:"token_servers"`     // HOST[:PORT]; registries may send for a token to these, though their addresses be private
 	Mirrors          []Mirror        `toml:"mirror"`            // registries that are asked by way of others
 	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
 	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
@@ -129,7 +130,7 @@ func (s Site) check() error {
 			}
 		}
 	}
-	if err := errors.Join(s.checkMirrors(), s.checkCaches()); err != nil {
+	if err := errors.Join(s.checkMirrors(), s.checkTokenServers(), s.checkCaches()); err != nil {
 		return err
 	}
 	return s.checkWords()

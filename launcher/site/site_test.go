@@ -46,6 +46,7 @@ func TestLoadFaults(t *testing.T) {
 		{"mirror with a path that leaves", "[[mirror]]\nregistry = \"*\"\nmirrors = [\"a/../b\"]\n", `is not that of a repository`},
 		{"mirror of nothing", "[[mirror]]\nmirrors = [\"a\"]\n", `mirror: "" is no registry`},
 		{"mirror of another name", "[[mirror]]\nregistry = \"index.docker.io\"\nmirrors = [\"a\"]\n", `is called "docker.io" here`},
+		{"token server with a scheme", "token_servers = [\"https://a\"]\n", `token_servers: "https://a" is not a HOST[:PORT] in lower case`},
 		{"no mirror", "[[mirror]]\nregistry = \"docker.io\"\nfallback = false\n", `mirror: none is named for docker.io`},
 		{"mirrors twice", strings.Repeat("[[mirror]]\nregistry = \"a\"\nmirrors = [\"b\"]\n", 2), `mirror: there are two tables for a`},
 		{"relative cache", "[[cache]]\ndir = \"sw\"\n", `cache: dir: "sw" is not an absolute path`},
