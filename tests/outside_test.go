@@ -185,11 +185,11 @@ func termEnds(t *testing.T, d door, file, dir string) {
 	}
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
-		t.Fatalf("%q still waits 10 s after SIGTERM", cmd.Args)
+		t.Fatalf("%q still waits a minute after SIGTERM", cmd.Args)
 	}
-	if took := time.Since(sent); took > 5*time.Second { // a second, were the machine not busy with the other tests
+	if took := time.Since(sent); took > 30*time.Second { // a second, were the machine not busy with the other tests
 		t.Errorf("%q ends %v after SIGTERM", cmd.Args, took)
 	}
 	want := map[string]int{"hpc3-run": 128 + int(syscall.SIGTERM), "hpc3": 3}[d.program]
