@@ -75,14 +75,15 @@ func (f *flattener) layers(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	distinct, same := f.distinct()
 	var next *stream
-	for i := len(f.source) - 1; i >= 0; i-- {
+	for turn, i := range distinct {
 		current := next
 		if current == nil {
 			current = openStream(ctx, f.source[i], nil)
 		}
-		if i > 0 {
-			next = openStream(ctx, f.source[i-1], current)
+		if turn+1 < len(distinct) {
+			next = openStream(ctx, f.source[distinct[turn+1]], current)
 		}
 		f.bounds[i].first = f.notes.count
 		err := f.read(ctx, i, current, func(h *tar.Header, data io.Reader) error { return f.entry(int32(i+1), h, data) })
@@ -93,6 +94,41 @@ func (f *flattener) layers(ctx context.Context) error {
 		f.bounds[i].end = f.notes.count
 	}
 	f.sieve = nil // the tree needs the memory
+	return f.repeat(same)
+}
+
+// distinct returns the layers to be read, the topmost first, and for each other one the layer above it that it repeats. Nobody reads a
+// layer twice: what its entries say is played again.
+func (f *flattener) distinct() (layers []int, same map[int]int) {
+	same = map[int]int{}
+	seen := map[string]int{}
+	for i := len(f.source) - 1; i >= 0; i-- {
+		if above, again := seen[f.source[i].Digest]; again {
+			same[i] = above
+			continue
+		}
+		seen[f.source[i].Digest] = i
+		layers = append(layers, i)
+	}
+	return layers, same
+}
+
+// repeat gives layers the notes of those that they repeat.
+func (f *flattener) repeat(same map[int]int) error {
+	all := int64(f.notes.count)
+	for i := range f.source {
+		above, again := same[i]
+		if !again {
+			continue
+		}
+		if len(f.diffIDs) > 0 && f.diffIDs[i] != f.diffIDs[above] {
+			return f.inLayer(i, refuse("the image's config has two digests for the content of one layer"))
+		}
+		f.bounds[i] = f.bounds[above]
+		if all += int64(f.bounds[i].end - f.bounds[i].first); all > maxInodes {
+			return refuse("the image has more than %d files", maxInodes)
+		}
+	}
 	return nil
 }
 
@@ -251,8 +287,13 @@ func (f *flattener) thing(at uint32, wanted bool, h *tar.Header, data io.Reader)
 
 // again reads the files that are in the tree but were passed over, each layer at most once more.
 func (f *flattener) again(ctx context.Context, missing map[uint32]bool) error {
+	done := map[layerNotes]bool{} // of layers that others repeat
 	for layer, b := range f.bounds {
 		wanted := false
+		if done[b] {
+			continue
+		}
+		done[b] = true
 		for n := b.first; n < b.end && !wanted; n++ {
 			wanted = missing[n]
 		}
