@@ -142,7 +142,6 @@ func (r *registry) explainNetwork(doing string, err error) error {
 	host := r.ref.Registry
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var refused refusedError
 	var timeout net.Error
@@ -156,7 +155,7 @@ func (r *registry) explainNetwork(doing string, err error) error {
 		return network("the name "+dns.Name+" could not be looked up", "see whether this node reaches its name server")
 	case errors.As(err, &cert):
 		return network(short(cert.Err.Error()), "if the registry has a certificate of the site's own, add its issuer to the system's certificates, or name it in SSL_CERT_FILE")
-	case errors.As(err, &record), strings.Contains(err.Error(), "gave HTTP response to HTTPS"):
+	case withoutTLS(err):
 		return network(host+" speaks no TLS", "if that is meant so, the site lists it under plain_http in hpc3.toml")
 	case errors.As(err, &alert):
 		return network(short(alert.Error()), "the registry and this node agree on no way to encrypt")
@@ -178,6 +177,12 @@ func (r *registry) explainNetwork(doing string, err error) error {
 	}
 	return fault.New(fault.Registry, "%s: %w", doing, reasonError{short(bare(err).Error()), err}).
 		Hint("see whether %s is a container registry", host)
+}
+
+// withoutTLS tells whether a server that was asked by https speaks none.
+func withoutTLS(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) || strings.Contains(err.Error(), "gave HTTP response to HTTPS")
 }
 
 // reasonError is an error in our words: those of http hold URLs, and several lines.

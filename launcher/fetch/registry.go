@@ -16,6 +16,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // registry is an image in a registry, spoken to as the OCI distribution specification says. go-containerregistry does the
@@ -198,12 +199,16 @@ func (r *registry) connect(ctx context.Context) (*session, error) {
 	if r.session != nil {
 		return r.session, nil
 	}
-	var err error
+	var first, err error
 	for _, scheme := range r.schemes() {
 		r.session, err = r.begin(ctx, scheme)
 		if err == nil || !wantsTLS(err) {
 			break
 		}
+		first = err
+	}
+	if first != nil && err != nil && withoutTLS(err) {
+		err = first // it was asked in the right way at first
 	}
 	return r.session, err
 }
@@ -230,6 +235,22 @@ func wantsTLS(err error) bool {
 	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "malformed HTTP")
 }
 
+// checkCertificates refuses a file of certificates that cannot be read without waiting for it, before the library opens it by that name.
+func (r *registry) checkCertificates() error {
+	file := r.opt.Env("SSL_CERT_FILE")
+	if file == "" || r.opt.RootCAs != nil {
+		return nil
+	}
+	f, err := outside.Open(file)
+	if errors.As(err, &outside.KindError{}) {
+		return fault.New(fault.Config, "reading certificates: %w", err).Hint("SSL_CERT_FILE names this file: correct or unset it")
+	}
+	if err == nil {
+		_ = f.Close() // it was only looked at
+	}
+	return nil // the library does without what is not there
+}
+
 func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	reg, err := name.NewRegistry(r.ref.Registry, name.Insecure) // the guard sees to security
 	if err != nil {
@@ -238,6 +259,9 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	var tr http.RoundTripper = &steady{inner: r.base, stall: r.opt.Timing.Stall}
 	tr = &guard{inner: tr, host: reg.RegistryStr(), scheme: scheme, plain: func(u *url.URL) bool { return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host) }}
 	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
+	if err := r.checkCertificates(); err != nil && scheme == "https" {
+		return nil, err
+	}
 	wanted, err := ping(ctx, reg, scheme, tr)
 	if err != nil {
 		return nil, err

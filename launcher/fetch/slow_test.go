@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +176,7 @@ func TestWordsOfTheFirstContact(t *testing.T) {
 		text   string
 	}{
 		{"404", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, fault.Registry, "does not answer as a registry does (status 404)"},
+		{"400", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) }, fault.Registry, "does not want to (status 400)"},
 		{"a large header", func(w http.ResponseWriter) { w.Header().Set("X", strings.Repeat("x", 70_000)) }, fault.Registry, "answer has more than 65536 bytes"},
 		{"no realm", func(w http.ResponseWriter) {
 			w.Header().Set("WWW-Authenticate", `Bearer service="x"`)
@@ -224,4 +226,18 @@ func TestIdentityToken(t *testing.T) {
 			t.Errorf("the token server was asked by %q, want %s", asked, want)
 		}
 	}
+}
+
+// A name for certificates that leads to a FIFO is refused by that name.
+func TestCertificatesInFIFO(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := oci.ParseReference("registry.example.org/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = open(t, ref, fetch.Options{Env: func(name string) string { return map[string]string{"SSL_CERT_FILE": fifo}[name] }}).Root(t.Context())
+	wantFault(t, err, fault.Config, "it is a named pipe")
 }
