@@ -1,15 +1,25 @@
 package tests
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // door is a way by which a name from outside reaches hpc3-run or hpc3.
@@ -225,4 +235,40 @@ func mountDead(t *testing.T, dir string) error {
 		}
 	})
 	return nil
+}
+
+// An image may have a FIFO where its user database should be, which the native engine reads.
+func TestFIFOInImage(t *testing.T) {
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	needs(t, "native", err == nil, "/dev/fuse cannot be opened")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"etc/passwd", "etc/group"} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: file, Typeflag: tar.TypeFifo, Mode: 0o644}), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := smallImage(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, "")
+		if err == nil {
+			img, err = mutate.AppendLayers(img, layer)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "layout")
+		if _, err := layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(filepath.Join(binDir, "hpc3-run"), "-q", "oci:"+dir, "true")
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "HPC3_CONFIG=", "HPC3_ENGINE=native"}
+		if out, status := ended(t, cmd, time.Minute); status != 125 || !strings.Contains(out, "the image's /"+file+": it is a named pipe") {
+			t.Errorf("%s: status %d\n%s", file, status, out)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // Directories of the scaffold, a file system in memory that is the root while the container's is put together.
@@ -183,13 +184,19 @@ func (st *stage) writeAccounts() error {
 	return rewrite("/etc/group", func(old []byte) []byte { return withGroups(old, st.Groups) })
 }
 
+// maxAccounts bounds the user database of an image, which is held in memory: one of 100,000 users has some 8 MiB.
+const maxAccounts = 64 << 20
+
 func rewrite(file string, with func([]byte) []byte) error {
 	rel, err := follow(file)
 	if err != nil {
 		return err
 	}
 	at := merged + rel
-	old, err := os.ReadFile(at)
+	old, err := outside.Read(at, maxAccounts) // the image may have a FIFO there
+	if kind := (outside.KindError{}); errors.As(err, &kind) {
+		return fault.New(fault.Engine, "the image's %s: %w", file, kind).Hint("make the image again with a regular file there, or none")
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
