@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/store"
 )
 
-// aside settles what becomes of the SIF of a choice where it turns out to be damaged. Only those of a cache can be made anew.
+// aside settles what becomes of the SIF of a choice where it turns out to be damaged. Only those of
+// a cache can be made anew.
 func (r *Road) aside(c *Choice, sif string) run.Aside {
 	if c.Reference.Transport == oci.SIF {
 		return run.Aside{}
@@ -35,7 +36,8 @@ func inspectCached(sif string) (convert.Contents, error) {
 	return c, err
 }
 
-// damaged tells whether an error says that a SIF is not what was written, rather than that it could not be read.
+// damaged tells whether an error says that a SIF is not what was written, rather than that it could
+// not be read.
 func damaged(err error) bool {
 	return errors.Is(err, convert.ErrNotSIF) && !errors.As(err, new(syscall.Errno))
 }

@@ -47,8 +47,8 @@ func damageData(t *testing.T, sif string) {
 	}
 }
 
-// TestDamagedCache: with hpc3's own file server the command is told of a damaged SIF, and the next start makes it anew; with the others
-// hpc3 cache verify finds it.
+// TestDamagedCache: with hpc3's own file server the command is told of a damaged SIF, and the next
+// start makes it anew; with the others hpc3 cache verify finds it.
 func TestDamagedCache(t *testing.T) {
 	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

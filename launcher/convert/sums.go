@@ -10,11 +10,13 @@ import (
 	"github.com/sylabs/sif/v2/pkg/sif"
 )
 
-// Checksums of a SIF, since neither SIF nor SquashFS has any that are looked at when a file is read. Those of the file system are an object of
-// its own, behind the partition, as package squashfs writes them. That of each JSON object stands in its descriptor, where the format has
+// Checksums of a SIF, since neither SIF nor SquashFS has any that are looked at when a file is
+// read. Those of the file system are an object of its own, behind the partition, as package
+// squashfs writes them. That of each JSON object stands in its descriptor, where the format has
 // room for what an application wants to note. Programs that do not know them pass them by.
 
-// crcMark begins what is noted in a descriptor, to tell it from another application's note, or none.
+// crcMark begins what is noted in a descriptor, to tell it from another application's note, or
+// none.
 const crcMark = "hpc3crc1"
 
 // objectSum is the CRC32C of an object.
@@ -72,7 +74,8 @@ type Part struct{ Offset, Size int64 }
 
 // sumsIn finds the checksums of the file system.
 func sumsIn(img *sif.FileImage, size int64) (Part, error) {
-	d, err := img.GetDescriptor(sif.WithDataType(sif.DataGeneric), func(d sif.Descriptor) (bool, error) { return d.Name() == nameSums, nil })
+	named := func(d sif.Descriptor) (bool, error) { return d.Name() == nameSums, nil }
+	d, err := img.GetDescriptor(sif.WithDataType(sif.DataGeneric), named)
 	if errors.Is(err, sif.ErrObjectNotFound) || errors.Is(err, sif.ErrNoObjects) {
 		return Part{}, nil
 	}

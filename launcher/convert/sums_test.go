@@ -43,7 +43,8 @@ func TestChecksumsOfSIF(t *testing.T) {
 	}
 }
 
-// Whatever bit of the image's config or provenance is wrong, the SIF is refused: the config settles what is run and in which environment.
+// Whatever bit of the image's config or provenance is wrong, the SIF is refused: the config settles
+// what is run and in which environment.
 func TestInspectDamaged(t *testing.T) {
 	path, err := sif(t, image(t, map[string]any{"Env": []string{"A=b"}}, layerTar(t, "a=1")), convert.Options{})
 	if err != nil {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"math/big"
+	"math/bits"
 	"os"
 	"runtime"
 	"strconv"
@@ -10,30 +11,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The file server serves all tasks of a step on its node, and is started by the first that comes. Where that is bound to some of the job's
-// processors, as Slurm and the launchers of MPI bind ranks, the server would run on those alone, where this very rank computes.
+// The file server serves all tasks of a step on its node, and is started by the first that comes.
+// Where that is bound to some of the job's processors, as Slurm and the launchers of MPI bind
+// ranks, the server would run on those alone, where this very rank computes.
 
-// serverCPUs returns the processors that the server may have, nil for those of this process. every are all that the kernel would give to it.
-func serverCPUs(getenv func(string) string, own unix.CPUSet, every func() *unix.CPUSet, parent func() *unix.CPUSet) *unix.CPUSet {
+// serverCPUs returns the processors that the server may have, nil for those of this process. every
+// are all that the kernel would give to it: with Slurm's cgroup, those of the job. parent are those
+// of the process above, which for a rank is the daemon that has bound it.
+func serverCPUs(
+	getenv func(string) string, own unix.CPUSet, every, parent func() *unix.CPUSet,
+) *unix.CPUSet {
+	var sources []func() *unix.CPUSet
 	given, err := strconv.Atoi(getenv("SLURM_CPUS_ON_NODE"))
-	if err == nil {
-		if own.Count() >= given {
-			return nil
-		}
-		if all := every(); holds(all, own) && all.Count() <= given { // Slurm's cgroup leaves only those of the job
+	switch {
+	case err != nil:
+		given = len(own) * bits.UintSize
+	case own.Count() >= given:
+		return nil
+	default:
+		sources = append(sources, every, func() *unix.CPUSet {
+			return boundTo(getenv("SLURM_CPU_BIND_TYPE"), getenv("SLURM_CPU_BIND_LIST"))
+		})
+	}
+	if MPIJob(getenv) != "" {
+		sources = append(sources, parent)
+	}
+	for _, set := range sources {
+		if all := set(); holds(all, own) && all.Count() <= given {
 			return all
 		}
-		all := boundTo(getenv("SLURM_CPU_BIND_TYPE"), getenv("SLURM_CPU_BIND_LIST"))
-		if holds(all, own) && all.Count() <= given {
-			return all
-		}
-		return nil
-	}
-	if MPIJob(getenv) == "" {
-		return nil
-	}
-	if all := parent(); holds(all, own) { // of the daemon that has bound its ranks
-		return all
 	}
 	return nil
 }
@@ -51,7 +57,8 @@ func holds(all *unix.CPUSet, part unix.CPUSet) bool {
 	return true
 }
 
-// boundTo returns the processors to which Slurm binds the tasks of a step on this node; nil where it does not say.
+// boundTo returns the processors to which Slurm binds the tasks of a step on this node; nil where
+// it does not say.
 func boundTo(kind, list string) *unix.CPUSet {
 	var set unix.CPUSet
 	for word := range strings.SplitSeq(list, ",") {
@@ -99,7 +106,8 @@ func onCPUs(getenv func(string) string, start func(n int) error) error {
 	return <-done
 }
 
-// unbound returns the processors that this thread could have: the kernel takes those out that its cgroup has not. It has them afterwards.
+// unbound returns the processors that this thread could have: the kernel takes those out that its
+// cgroup has not. It has them afterwards.
 func unbound() *unix.CPUSet {
 	var every, left unix.CPUSet
 	every.Fill()

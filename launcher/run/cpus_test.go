@@ -34,6 +34,8 @@ func TestServerCPUs(t *testing.T) {
 		{"ranks by threads", []string{"SLURM_CPUS_ON_NODE=2", "SLURM_CPU_BIND_TYPE=ldoms", "SLURM_CPU_BIND_LIST="}, cpus(1), cpus(0, 1, 2, 3), nil, nil},
 		{"mpirun", []string{"PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), cpus(0, 1), cpus(0, 1)},
 		{"mpirun, a parent that is bound otherwise", []string{"PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), cpus(0), nil},
+		{"mpirun in a job without cgroups", []string{"SLURM_CPUS_ON_NODE=2", "PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), cpus(0, 1), cpus(0, 1)},
+		{"Slurm's PMIx without cgroups", []string{"SLURM_CPUS_ON_NODE=2", "PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), cpus(0, 1, 2, 3), nil},
 		{"mpirun, no parent", []string{"PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), nil, nil},
 	} {
 		getenv := func(name string) string { return lookup(tt.env, name) }

@@ -18,23 +18,22 @@ import (
 // Checksums says where a SIF holds those of its file system. The zero value: it has none.
 type Checksums struct{ Offset, Size int64 }
 
-// Aside is what is done with a file of a cache that turns out to be damaged. The zero value is for files of no cache.
+// Aside is what is done with a file of a cache that turns out to be damaged. The zero value is for
+// files of no cache.
 type Aside struct {
 	Name string // the path that it gets, so that no start finds it any more
-	Mark string // where it may not be renamed: the file that is made instead, which this user's starts look at
+	Mark string // where it may not be renamed: a file that is made for this user's starts to see
 }
 
-// maxSums bounds a table of checksums: it is that of a file system of some terabytes.
-const maxSums = 1 << 30
+// maxSums bounds the table of checksums that is held in memory, of 8 bytes for each piece. A file
+// system of more than a terabyte is read without.
+const maxSums = 128 << 20
 
 // openImage opens the SquashFS in a SIF.
 func openImage(sif *os.File, offset int64, sums Checksums) (*squashfs.FS, error) {
 	in := fileFrom{sif, offset}
-	if sums.Size <= 0 {
+	if sums.Size <= 0 || sums.Size > maxSums {
 		return squashfs.Open(in)
-	}
-	if sums.Size > maxSums {
-		return nil, errors.New("its checksums are too many")
 	}
 	raw := make([]byte, sums.Size)
 	if _, err := sif.ReadAt(raw, sums.Offset); err != nil {
@@ -55,8 +54,8 @@ type fileFrom struct {
 
 func (r fileFrom) ReadAt(p []byte, off int64) (int, error) { return r.f.ReadAt(p, r.at+off) }
 
-// Put sets a damaged file of a cache aside: gone tells whether the caller's next start finds it no more, and hint what is to be done. A file that has
-// come in its place meanwhile is left alone.
+// Put sets a damaged file of a cache aside: gone tells whether the caller's next start finds it no
+// more, and hint what is to be done. A file that has come in its place meanwhile is left alone.
 func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 	var open, there unix.Stat_t
 	err := unix.Fstat(int(sif.Fd()), &open)
@@ -73,13 +72,15 @@ func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 		return "remove it, and the next start makes the image anew", false
 	}
 	const tell = "tell who keeps this cache: hpc3 cache verify --repair"
-	if os.MkdirAll(filepath.Dir(a.Mark), 0o700) != nil || os.WriteFile(a.Mark, []byte(file+"\n"), 0o600) != nil {
+	err = os.MkdirAll(filepath.Dir(a.Mark), 0o700)
+	if err != nil || os.WriteFile(a.Mark, []byte(file+"\n"), 0o600) != nil {
 		return "you may not replace it; " + tell, false
 	}
 	return "you may not replace it, and your next start passes it over; " + tell, true
 }
 
-// damagedImage is the error about an image that cannot be read. One of a cache is set aside, unless the fault is its file system's.
+// damagedImage is the error about an image that cannot be read. One of a cache is set aside, unless
+// the fault is its file system's.
 func damagedImage(file string, sif *os.File, aside Aside, err error) *fault.Error {
 	switch {
 	case errors.Is(err, squashfs.ErrRead):
@@ -91,7 +92,8 @@ func damagedImage(file string, sif *os.File, aside Aside, err error) *fault.Erro
 	return fault.New(fault.Cache, "the image in %s cannot be read: %w", file, err).Hint("%s", hint)
 }
 
-// damage is what the file server does when it cannot read its image: the command's user is told once, and the file set aside.
+// damage is what the file server does when it cannot read its image: the command's user is told
+// once, and the file set aside.
 type damage struct {
 	once   sync.Once
 	file   string
@@ -123,7 +125,8 @@ func (d *damage) found(err error) {
 // tellLimit is how long a message to the command's standard error may wait for room.
 const tellLimit = time.Second
 
-// tell writes to the standard error of a process. The server holds no descriptor of the caller's, as his pipes would stay open with it.
+// tell writes to the standard error of a process. The server holds no descriptor of the caller's,
+// as his pipes would stay open with it.
 func tell(pid int, text []byte) {
 	fd, err := standardError(pid)
 	if err != nil {
@@ -145,8 +148,8 @@ func tell(pid int, text []byte) {
 	}
 }
 
-// standardError opens the standard error of another process of the same user: the very one where the kernel gives it, else by its name, which is
-// enough for terminals, pipes and files.
+// standardError opens the standard error of another process of the same user: the very one where
+// the kernel gives it, else by its name, which is enough for terminals, pipes and files.
 func standardError(pid int) (int, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
@@ -155,5 +158,6 @@ func standardError(pid int) (int, error) {
 			return fd, nil
 		}
 	}
-	return unix.Open("/proc/"+strconv.Itoa(pid)+"/fd/2", unix.O_WRONLY|unix.O_APPEND|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	const how = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	return unix.Open("/proc/"+strconv.Itoa(pid)+"/fd/2", how, 0)
 }

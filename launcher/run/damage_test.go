@@ -24,7 +24,8 @@ func random(seed uint64, n int) string {
 	return string(raw)
 }
 
-// checkedImage writes an image with checksums into a directory of a user's, and returns a plan to read it.
+// checkedImage writes an image with checksums into a directory of a user's, and returns a plan to
+// read it.
 func checkedImage(t *testing.T, uid int) run.Plan {
 	t.Helper()
 	dir := shared(t)
@@ -69,7 +70,8 @@ func flip(t *testing.T, sif string, place func(raw []byte) int) {
 	}
 }
 
-// table is a place in the middle of the table that begins where the superblock says at one place, and ends where it says at another.
+// table is a place in the middle of the table that begins where the superblock says at one place,
+// and ends where it says at another.
 func table(from, to int) func([]byte) int {
 	return func(raw []byte) int {
 		begin, end := binary.LittleEndian.Uint64(raw[offset+from:]), binary.LittleEndian.Uint64(raw[offset+to:])
@@ -77,8 +79,8 @@ func table(from, to int) func([]byte) int {
 	}
 }
 
-// Whatever is wrong in a SIF of a cache, the command never reads something else than was written: it is told which file is damaged, and the next start
-// does not find it.
+// Whatever is wrong in a SIF of a cache, the command never reads something else than was written:
+// it is told which file is damaged, and the next start does not find it.
 func TestDamagedImage(t *testing.T) {
 	l := need(t)
 	places := map[string]func([]byte) int{
@@ -114,7 +116,8 @@ func TestDamagedImage(t *testing.T) {
 	}
 }
 
-// Where the caller may not rename the file, he is left a mark; a file of no cache is left alone; and one that has come in the place of the damaged one is not taken for it.
+// Where the caller may not rename the file, he is left a mark; a file of no cache is left alone;
+// and one that has come in the place of the damaged one is not taken for it.
 func TestDamagedImageStays(t *testing.T) {
 	l := need(t)
 	data := func(raw []byte) int { return bytes.Index(raw, []byte(random(1, 1000))) + 200_000 }

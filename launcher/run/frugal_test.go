@@ -57,7 +57,8 @@ func status(t *testing.T, pid int, what string) int {
 	return n
 }
 
-// started starts a command whose first line of output says that it is ready, and returns what ends it.
+// started starts a command whose first line of output says that it is ready, and returns what ends
+// it.
 func started(t *testing.T, l *lab, s start) (pid int, end func() int) {
 	t.Helper()
 	cmd := l.cmd(t, s)
@@ -84,7 +85,8 @@ func started(t *testing.T, l *lab, s start) (pid int, end func() int) {
 	}
 }
 
-// The file server holds little memory while an image is read by many, less at rest, and gives it back.
+// The file server holds little memory while an image is read by many, less at rest, and gives it
+// back.
 func TestServerMemory(t *testing.T) {
 	l := need(t)
 	tools := tree{"usr/bin/show": host(filepath.Join(l.dir, "show"))}
@@ -120,7 +122,8 @@ func TestServerMemory(t *testing.T) {
 	}
 }
 
-// The file server runs on all processors of the job, not on those of the rank that started it, and with its nice value.
+// The file server runs on all processors of the job, not on those of the rank that started it, and
+// with its nice value.
 func TestServerProcessors(t *testing.T) {
 	l := need(t)
 	var all unix.CPUSet

@@ -11,8 +11,8 @@ import (
 // maxPositions is how many places in directories are kept, of 9 KiB at most each.
 const maxPositions = 64
 
-// positions remembers how far directories were listed, since the kernel reads them in parts. The listing itself is never held: a directory
-// may have any number of names.
+// positions remembers how far directories were listed, since the kernel reads them in parts. The
+// listing itself is never held: a directory may have any number of names.
 type positions struct {
 	mu   sync.Mutex
 	kept [maxPositions]position
@@ -36,7 +36,8 @@ func (p *positions) get(node, names uint64) (squashfs.Listing, bool) {
 	return squashfs.Listing{}, false
 }
 
-// put remembers a place instead of the one that the same reader came from, if that is there, else of the oldest.
+// put remembers a place instead of the one that the same reader came from, if that is there, else
+// of the oldest.
 func (p *positions) put(from uint64, to position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +57,8 @@ func (p *positions) forget() {
 	p.kept = [maxPositions]position{}
 }
 
-// list gives the rest of a directory to add, which says whether there was room. "." and ".." are the kernel's business.
+// list gives the rest of a directory to add, which says whether there was room. "." and ".." are
+// the kernel's business.
 func (i *imageFS) list(input *fuse.ReadIn, add func(squashfs.DirEntry, uint64) (bool, error)) error {
 	at := input.Offset
 	l, ok := i.positions.get(input.NodeId, at)

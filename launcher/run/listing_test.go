@@ -75,7 +75,8 @@ func directories(t *testing.T, dirs, names int) (*imageFS, []uint64) {
 	return i, nodes
 }
 
-// part reads on in a directory and returns how many names there are before what was read and what was not.
+// part reads on in a directory and returns how many names there are before what was read and what
+// was not.
 func part(t *testing.T, i *imageFS, node, at uint64, size int) uint64 {
 	t.Helper()
 	out := fuse.NewDirEntryList(make([]byte, size), at)

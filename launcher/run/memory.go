@@ -19,8 +19,8 @@ type memory struct {
 	requests int // of the kernel's at a time
 }
 
-// The server's memory where the job has enough of it, and where it has little. The program itself takes 11 MB beside it, which all
-// servers of a node share.
+// The server's memory where the job has enough of it, and where it has little. The program itself
+// takes 11 MB beside it, which all servers of a node share.
 var (
 	roomy = memory{total: 22 << 20, meta: 2 << 20, data: 6 << 20, requests: 16} //nolint:gochecknoglobals // constant
 	tight = memory{total: 12 << 20, meta: 1 << 20, data: 2 << 20, requests: 6}  //nolint:gochecknoglobals // constant
@@ -37,7 +37,8 @@ func serverMemory(limit int64) memory {
 	return roomy
 }
 
-// memoryLimit is the least limit of memory of this process's cgroup and of those above it, in bytes.
+// memoryLimit is the least limit of memory of this process's cgroup and of those above it, in
+// bytes.
 func memoryLimit() int64 {
 	raw, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {

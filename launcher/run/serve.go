@@ -223,7 +223,7 @@ func (s service) serve(sif *os.File, fd, uid, gid int, t *tasks) error {
 		return err
 	}
 	m := serverMemory(memoryLimit())
-	debug.SetMemoryLimit(int64(m.total))
+	debug.SetMemoryLimit(int64(m.total) + min(s.sums.Size, maxSums))
 	fsys := newImageFS(img, uid, gid, m, d)
 	server, err := fuse.NewServer(fsys, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
 		MaxWrite: maxRead, MaxReadAhead: maxRead, MaxBackground: m.requests, IgnoreSecurityLabels: true, EnableSymlinkCaching: true,

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// blockCache keeps the data blocks that were used last. Their buffers are used again and again: a server that reads an image would else make
-// garbage as fast as it inflates. A block that somebody holds keeps its buffer; where all are held, there are more buffers for as long.
+// blockCache keeps the data blocks that were used last. Their buffers are used again and again: a
+// server that reads an image would else make garbage as fast as it inflates. A block that somebody
+// holds keeps its buffer; where all are held, there are more buffers for as long.
 type blockCache struct {
 	size int // of a buffer
 
@@ -33,8 +34,8 @@ func newBlockCache(bytes, size int) *blockCache {
 	return &blockCache{size: size, limit: max(1, bytes/size), entries: make(map[uint64]*list.Element)}
 }
 
-// get returns the block of a key, which fill makes in a buffer if need be. The caller must release it. Errors are not kept, but all who
-// waited get the same one.
+// get returns the block of a key, which fill makes in a buffer if need be. The caller must release
+// it. Errors are not kept, but all who waited get the same one.
 func (c *blockCache) get(key uint64, fill func(buf []byte) ([]byte, error)) (*held, error) {
 	c.mu.Lock()
 	if e, ok := c.entries[key]; ok {
@@ -67,7 +68,8 @@ func (c *blockCache) checked(b *held) (*held, error) {
 	return b, nil
 }
 
-// buffer returns one that is free, made so if need be by throwing out the block that was used least recently.
+// buffer returns one that is free, made so if need be by throwing out the block that was used least
+// recently.
 func (c *blockCache) buffer() []byte {
 	if n := len(c.spare); n > 0 {
 		buf := c.spare[n-1]

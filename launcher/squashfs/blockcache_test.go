@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// A block stays as it is while somebody holds it, however many others are asked for; its buffer is used again afterwards.
+// A block stays as it is while somebody holds it, however many others are asked for; its buffer is
+// used again afterwards.
 func TestBlockCache(t *testing.T) {
 	const limit, size = 4, 100
 	c := newBlockCache(limit*size, size)

@@ -6,9 +6,10 @@ import (
 	"sort"
 )
 
-// Checksums of a file system are kept beside it, since SquashFS has none: one CRC32C for each piece of the file, and the pieces are
-// the superblock, each data block, each fragment block, each metadata chunk with its two bytes, and each list of a table's chunks. They stand
-// in the order of the file and without gaps, so that sizes are enough to find them:
+// Checksums of a file system are kept beside it, since SquashFS has none: one CRC32C for each piece
+// of the file, and the pieces are the superblock, each data block, each fragment block, each
+// metadata chunk with its two bytes, and each list of a table's chunks. They stand in the order of
+// the file and without gaps, so that sizes are enough to find them:
 //
 //	"hpc3crc1"                        8 bytes
 //	number of pieces                  4 bytes

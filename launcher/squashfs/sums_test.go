@@ -58,7 +58,8 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// Whatever bit is wrong, nothing else than what was written is ever read; an error says so, but for tables that nobody reads.
+// Whatever bit is wrong, nothing else than what was written is ever read; an error says so, but for
+// tables that nobody reads.
 func TestChecksumsFindDamage(t *testing.T) {
 	const atFragmentTable = 80 // in the superblock; data, fragments, inodes and directories are before it
 	for _, c := range []squashfs.Compression{squashfs.Zstd, squashfs.Gzip, squashfs.LZ4} {

@@ -9,14 +9,16 @@ import (
 	"syscall"
 )
 
-// damagedSuffix ends the name of a SIF that a start has found damaged. No start takes it; the next that makes the image, or gc, removes it.
+// damagedSuffix ends the name of a SIF that a start has found damaged. No start takes it; the next
+// that makes the image, or gc, removes it.
 const damagedSuffix = ".damaged"
 
 // Aside is the path that a damaged SIF of a cache gets.
 func Aside(file string) string { return file + damagedSuffix }
 
-// DamageMark is the path of a file in this store that says of a SIF of another cache, into which the caller cannot write, that it is damaged. It
-// is heeded for a day, and for the file that is there now; empty where there is none.
+// DamageMark is the path of a file in this store that says of a SIF of another cache, into which
+// the caller cannot write, that it is damaged. It is heeded for a day, and for the file that is
+// there now; empty where there is none.
 func (s *Store) DamageMark(file string) string {
 	info, err := os.Stat(file)
 	if err != nil {

@@ -1,6 +1,7 @@
-// Command sums measures what the checksums of a SIF cost: sums N SIF reads all files of the image N times with them and N times without, in turn, through
-// the reader of hpc3's own file server, and compares the least process time of each. For converting it takes the checksums of the whole file system once more, beside
-// compressing and writing all files anew. Each is at most 2 % more.
+// Command sums measures what the checksums of a SIF cost: sums N SIF reads all files of the image N
+// times with them and N times without, in turn, through the reader of hpc3's own file server, and
+// compares the least process time of each. For converting it takes the checksums of the whole file
+// system once more, beside compressing and writing all files anew. Each is at most 2 % more.
 package main
 
 import (
