@@ -17,7 +17,7 @@ func plain(flags ...string) []string {
 func parityTable() []parity {
 	var all []parity
 	for _, part := range [][]parity{
-		parityWords(), parityEntrypoints(), parityEnvironment(), parityFiles(), parityPlaces(), parityPeople(), parityStreams(), parityFaults(),
+		parityWords(), parityEntrypoints(), parityEnvironment(), parityFiles(), parityPlaces(), parityLinks(), parityNamed(), parityPeople(), parityStreams(), parityFaults(),
 	} {
 		all = append(all, part...)
 	}
@@ -180,8 +180,80 @@ func parityPlaces() []parity {
 	}
 }
 
+// parityLinks are about directories that have two names on the node, where /scratch is a link to /gpfs/scratch, and about links of an image.
+func parityLinks() []parity {
+	work := `mkdir -p /scratch/u; cd /scratch/u; exec "$@"`
+	tmp := `echo tmp >/tmp/which; echo var >/var/tmp/which; mkdir -p /tmp/$$ /var/tmp/$$; `
+	which := sh("cat /tmp/which /var/tmp/which")
+	apart, one := answer{stdout: "tmp\nvar\n"}, map[string]answer{"apptainer": {stdout: "tmp\ntmp\n"}}
+	return []parity{
+		{name: "a current directory behind a link", call: work, args: sh("pwd; touch /gpfs/scratch/u/a && test -e a -a . -ef /gpfs/scratch/u && echo both"), want: answer{stdout: "/scratch/u\nboth\n"}, differ: "host-directories"},
+		{name: "a current directory behind a link, no shell", image: "bare", call: work, args: []string{"stat", "-c", "%n", "/scratch/u", "/gpfs/scratch/u"}, want: answer{stdout: "/scratch/u\n/gpfs/scratch/u\n"}},
+		{name: "a current directory by the link's end", call: `mkdir -p /scratch/e; cd -P /scratch/e; exec "$@"`, args: []string{"pwd"}, want: answer{stdout: "/gpfs/scratch/e\n"}, differ: "host-directories"},
+		{name: "a current directory that two links lead to", call: `mkdir -p /scratch/t; ln -sfn /scratch/t ~/two; cd ~/two; exec "$@"`, args: sh("touch b; test -e /gpfs/scratch/t/b && echo both"), want: answer{stdout: "both\n"}},
+		{name: "a current directory by the name of a system's", call: `mkdir -p /usr/scratch/s; cd /usr/scratch/s; exec "$@"`, args: sh("touch c; test -e /gpfs/scratch/s/c && echo both"), want: answer{stdout: "both\n"}},
+		{name: "a current directory that ends in one of the system", call: `cd /progs; exec "$@"`, args: sh("pwd; test -e perl && echo seen; test -e /usr/bin/perl || echo hidden"), want: answer{stdout: "/progs\nseen\nhidden\n"}},
+		{name: "a current directory in memory", call: `mkdir -p /dev/shm/m; cd /dev/shm/m; exec "$@"`, args: []string{"pwd"}, want: answer{stdout: "/dev/shm/m\n"}, differ: "host-directories"},
+		{name: "HOME behind a link", call: `mkdir -p /scratch/h; export HOME=/scratch/h; cd; exec "$@"`, args: sh("pwd; echo $HOME; touch /gpfs/scratch/h/d && test -e ~/d && echo both"), want: answer{stdout: "/scratch/h\n/scratch/h\nboth\n"}, differ: "home"},
+		{name: "HOME behind a link, from its end", call: `mkdir -p /scratch/h/sub; export HOME=/scratch/h; cd -P /scratch/h/sub; exec "$@"`, args: sh("pwd; touch ~/sub/e && test -e e && echo both"), want: answer{stdout: "/gpfs/scratch/h/sub\nboth\n"}, differ: "home"},
+		{name: "no HOME behind a link, from its end", flags: []string{"--no-container-mount-home"}, call: `mkdir -p /scratch/h/sub; export HOME=/scratch/h; cd -P /scratch/h/sub; exec "$@"`, args: sh("pwd; test -e /gpfs/scratch/h || echo none"), want: answer{stdout: "/\nnone\n"}},
+		{name: "TMPDIR behind a link", call: `mkdir -p /scratch/tmp; export TMPDIR=/scratch/tmp; cd; exec "$@"`, args: sh(`touch "$TMPDIR/f" && test -e /gpfs/scratch/tmp/f && echo both`), want: answer{stdout: "both\n"}, differ: "host-directories"},
+		{name: "TMPDIR as a link below /tmp", call: `mkdir -p /scratch/l; ln -sfn /scratch/l /tmp/l; export TMPDIR=/tmp/l; cd; exec "$@"`, args: sh(`touch "$TMPDIR/g" && test -e /gpfs/scratch/l/g && echo both`), want: answer{stdout: "both\n"}, differ: "host-directories"},
+		{name: "-B behind a link", call: `mkdir -p /scratch/b; cd; exec "$@"`, flags: []string{"-B", "/scratch/b"}, args: sh("touch /scratch/b/h && test -e /gpfs/scratch/b/h && echo both"), want: answer{stdout: "both\n"}},
+		{name: "-B behind a link, ro", call: `mkdir -p /scratch/b; cd; exec "$@"`, flags: []string{"-B", "/scratch/b:/scratch/b:ro"}, args: sh("touch /gpfs/scratch/b/no 2>/dev/null || test -d /gpfs/scratch/b && echo closed"), want: answer{stdout: "closed\n"}},
+		{name: "-B of a link's end to the link", call: `mkdir -p /scratch/b; cd; exec "$@"`, flags: []string{"-B", "/gpfs/scratch/b:/scratch/b"}, args: sh("touch /scratch/b/i && test -e /gpfs/scratch/b/i && echo both"), want: answer{stdout: "both\n"}},
+		{name: "-B behind a link to elsewhere", call: `mkdir -p /scratch/b; cd; exec "$@"`, flags: []string{"-B", "/scratch/b:/srv/data"}, args: sh("touch /srv/data/j && test ! -e /scratch/b -a ! -e /gpfs/scratch/b && echo there"), want: answer{stdout: "there\n"}},
+		{name: "-B at the other name of another -B", call: `mkdir -p /scratch/b /scratch/o; touch /scratch/o/other; cd; exec "$@"`, flags: []string{"-B", "/scratch/o:/gpfs/scratch/b,/scratch/b"}, args: sh("test -e /gpfs/scratch/b/other -a ! -e /scratch/b/other && echo mine"), want: answer{stdout: "mine\n"}},
+		{name: "an image with /var/tmp as a link", image: "vartmplink", call: tmp + `cd; exec "$@"`, args: which, want: apart, other: one, differ: "tmp-links"},
+		{name: "an image with /tmp as a link", image: "tmplink", call: tmp + `cd; exec "$@"`, args: which, want: apart, other: one, differ: "tmp-links"},
+		{name: "a home below /tmp", image: "vartmplink", call: tmp + `export HOME=/tmp/$$; cd; exec "$@"`, args: []string{"bash", "-c", `touch ~/k && echo "${PWD//[0-9]}"`}, want: answer{stdout: "/tmp/\n"}},
+		{name: "a home below a /tmp that is a link", image: "tmplink", call: tmp + `export HOME=/tmp/$$; cd; exec "$@"`, args: sh(`touch ~/k && echo ok`), want: answer{stdout: "ok\n"}},
+		{
+			name: "a home below a /var/tmp that is a link", image: "vartmplink", call: tmp + `export HOME=/var/tmp/$$; cd; exec "$@"`, args: sh(`touch ~/k && echo ok`), want: answer{stdout: "ok\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: binding the home directory /var/tmp/\d+: a symlink of the image .*hint: use --engine native`}}, differ: "tmp-links",
+		},
+		{name: "an image with a link for the current directory", image: "vartmplink", call: `mkdir -p /fast/u; cd /fast/u; exec "$@"`, args: sh(`touch l && pwd`), want: answer{stdout: "/fast/u\n"}, other: map[string]answer{"apptainer": {like: "^/lab/home-4242\n$"}}, differ: "tmp-links"},
+		{name: "nothing is made on the node for it", image: "vartmplink", call: `mkdir -p /fast/w; cd /fast/w; "$@"; test ! -e /tmp/w && echo clean`, args: []string{"true"}, want: answer{stdout: "clean\n"}},
+	}
+}
+
+// parityNamed are about variables that name files of the node.
+func parityNamed() []parity {
+	const socket = `perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local=>$ARGV[0],Listen=>1) or die' `
+	run := func(script string) string { return script + `; cd; exec "$@"` }
+	is := func(test string) []string { return sh(test + ` && echo yes || echo "no: ${V-}"`) }
+	yes := answer{stdout: "yes\n"}
+	return []parity{
+		{name: "XDG_RUNTIME_DIR", env: []string{"XDG_RUNTIME_DIR=/run/user/4242"}, call: run("touch /run/user/4242/x"), args: is(`test -O "$XDG_RUNTIME_DIR/x"`), want: yes, differ: "host-environment"},
+		{name: "XDG_RUNTIME_DIR that is not there", env: []string{"XDG_RUNTIME_DIR=/run/user/999"}, flags: []string{"-v"}, args: is(`test -z "${XDG_RUNTIME_DIR+x}"`), want: answer{stdout: "yes\n", stderr: `not passed on: XDG_RUNTIME_DIR \(/run/user/999: no such file or directory\)`}},
+		{name: "XDG_RUNTIME_DIR of another", env: []string{"XDG_RUNTIME_DIR=/run/user/1"}, flags: []string{"-v"}, args: is(`test -z "${XDG_RUNTIME_DIR+x}"`), want: answer{stdout: "yes\n", stderr: `XDG_RUNTIME_DIR \(/run/user/1 is not the caller's own\)`}},
+		{name: "XAUTHORITY", env: []string{"XAUTHORITY=/gpfs/scratch/auth"}, call: run("echo cookie >/gpfs/scratch/auth"), flags: []string{"-v"}, args: is(`test "$(cat "$XAUTHORITY")" = cookie`), want: answer{stdout: "yes\n", stderr: `there for variables that name files: XAUTHORITY \(/gpfs/scratch/auth\)`}, differ: "host-environment"},
+		{name: "XAUTHORITY of another", env: []string{"XAUTHORITY=/etc/passwd"}, args: is(`test -z "${XAUTHORITY+x}"`), want: yes},
+		{name: "XAUTHORITY by -e", env: []string{"XAUTHORITY=/no/such"}, flags: []string{"-e", "XAUTHORITY"}, args: is(`test "$XAUTHORITY" = /no/such`), want: yes},
+		{name: "X509_USER_PROXY behind a link", env: []string{"X509_USER_PROXY=/scratch/proxy"}, call: run("echo p >/scratch/proxy"), args: is(`test -s "$X509_USER_PROXY" -a -s /gpfs/scratch/proxy`), want: yes, differ: "host-environment"},
+		{name: "KRB5CCNAME, a file", env: []string{"KRB5CCNAME=FILE:/gpfs/scratch/cc"}, call: run("echo c >/gpfs/scratch/cc"), args: is(`test "$KRB5CCNAME" = FILE:/gpfs/scratch/cc -a -s /gpfs/scratch/cc`), want: yes, differ: "host-environment"},
+		{name: "KRB5CCNAME, one of a directory", env: []string{"KRB5CCNAME=DIR::/gpfs/scratch/ccs/tkt"}, call: run("mkdir -p /gpfs/scratch/ccs; echo c >/gpfs/scratch/ccs/primary"), args: is(`test -n "$KRB5CCNAME" -a -s /gpfs/scratch/ccs/primary`), want: yes, differ: "host-environment"},
+		{name: "KRB5CCNAME, no file", env: []string{"KRB5CCNAME=KEYRING:persistent:4242"}, args: is(`test "$KRB5CCNAME" = KEYRING:persistent:4242`), want: yes, differ: "host-environment"},
+		{name: "KRB5CCNAME, gone", env: []string{"KRB5CCNAME=FILE:/gpfs/no"}, args: is(`test -z "${KRB5CCNAME+x}"`), want: yes},
+		{name: "SSH_AUTH_SOCK", call: run("export SSH_AUTH_SOCK=/gpfs/scratch/agent-$$; " + socket + "$SSH_AUTH_SOCK"), args: is(`test -S "$SSH_AUTH_SOCK"`), want: yes, differ: "host-environment"},
+		{name: "SSH_AUTH_SOCK, gone", env: []string{"SSH_AUTH_SOCK=/tmp/no"}, args: is(`test -z "${SSH_AUTH_SOCK+x}"`), want: yes},
+		{name: "HWLOC_XMLFILE", env: []string{"HWLOC_XMLFILE=/var/spool/topology.xml"}, args: is(`test -s "$HWLOC_XMLFILE"`), want: yes, differ: "host-environment"},
+		{name: "HWLOC_XMLFILE, closed", env: []string{"HWLOC_XMLFILE=/var/spool/closed.xml"}, args: is(`test -z "${HWLOC_XMLFILE+x}"`), want: yes},
+		{name: "SLURM_TMPDIR", env: []string{"SLURM_TMPDIR=/gpfs/scratch/job"}, call: run("mkdir -p /gpfs/scratch/job"), args: is(`touch "$SLURM_TMPDIR/x"`), want: yes, differ: "host-environment"},
+		{name: "SLURM_TMPDIR that all may write", env: []string{"SLURM_TMPDIR=/scratch"}, args: is(`touch "$SLURM_TMPDIR/x"`), want: yes, differ: "host-environment"},
+		{name: "SLURM_TMPDIR in memory", call: run("export SLURM_TMPDIR=/dev/shm/job; mkdir -p $SLURM_TMPDIR"), args: is(`touch "$SLURM_TMPDIR/x"`), want: yes, differ: "host-environment"},
+		{name: "SLURM_TMPDIR of another", env: []string{"SLURM_TMPDIR=/var/spool"}, args: is(`test -z "${SLURM_TMPDIR+x}"`), want: yes},
+		{name: "a bus by its path", call: run("export DBUS_SESSION_BUS_ADDRESS=unix:path=/gpfs/scratch/b%75s-$$,guid=0 BUS=/gpfs/scratch/bus-$$; " + socket + "$BUS"), args: is(`test -n "$DBUS_SESSION_BUS_ADDRESS" -a -S "$BUS"`), want: yes, differ: "host-environment"},
+		{name: "a bus that is gone", env: []string{"DBUS_SESSION_BUS_ADDRESS=unix:path=/gpfs/no/bus;unix:abstract=/no/such/hpc3"}, args: is(`test -z "${DBUS_SESSION_BUS_ADDRESS+x}"`), want: yes},
+		{name: "a bus without a path", call: `name=hpc3-parity-$$; export DBUS_SESSION_BUS_ADDRESS=unix:abstract=$name; perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Local=>"\0".$ARGV[0],Listen=>1) or die; $SIG{ALRM}="DEFAULT"; alarm 60; exec @ARGV[1..$#ARGV] if fork; close STDIN; close STDOUT; close STDERR; sleep 20' $name "$@"`, args: is(`test -n "$DBUS_SESSION_BUS_ADDRESS"`), want: yes, differ: "host-environment"},
+	}
+}
+
 func parityPeople() []parity {
 	whoami := sh(`id -u; id -un; echo "$USER"`)
+	// Opened to write, and nothing written.
+	settings := sh(`for f in /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness; do (: >>$f) 2>/dev/null && echo open $f; done; echo closed`)
+	const allCaps = `cd; exec unshare --user --map-root-user --mount -- "$@"` // the machine's root may lack some, and Apptainer wants all
 	return []parity{
 		{name: "tester", args: whoami, want: answer{stdout: "4242\ntester\ntester\n"}, differ: "user"},
 		{name: "nobody", by: "nobody", args: whoami, want: answer{stdout: "65534\nnobody\nnobody\n"}, differ: "user"},
@@ -190,7 +262,11 @@ func parityPeople() []parity {
 		{name: "unknown, auto", by: "unknown", flags: []string{"--engine", "auto", "-v"}, args: []string{"id", "-u"}, want: answer{stdout: "54321\n", stderr: "not using Apptainer: this node does not know user 54321"}, differ: "unknown-user"},
 		{name: "unknown, Apptainer", by: "unknown", flags: []string{"--engine", "apptainer"}, args: []string{"id", "-u"}, want: answer{status: 125, stderr: `error\[engine\]: using Apptainer: this node does not know user 54321.*hint: `}, differ: "unknown-user"},
 		{name: "root has no capability", by: "root", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|CapBnd:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\n"}, differ: "privileges"},
-		{name: "root keeps capabilities when asked", by: "root", flags: []string{"--keep-privs"}, args: sh("while read -r k v; do case $k in CapEff:) test $((0x$v)) -ne 0 && echo some;; esac; done </proc/self/status"), want: answer{stdout: "some\n"}, differ: "privileges"},
+		{name: "root keeps capabilities when asked", by: "root", flags: []string{"--keep-privs"}, call: allCaps, args: sh("while read -r k v; do case $k in CapEff:) test $((0x$v)) -ne 0 && echo some;; esac; done </proc/self/status"), want: answer{stdout: "some\n"}, differ: "privileges"},
+		{name: "root leaves the node's settings alone", by: "root", args: settings, want: answer{stdout: "closed\n"}, differ: "privileges"},
+		{name: "root leaves the node's settings alone, bound anew", by: "root", flags: []string{"-B", "/proc:/proc"}, call: allCaps, args: settings, want: answer{stdout: "closed\n"}, differ: "privileges"},
+		{name: "root leaves the node's settings alone in a user namespace", by: "root", call: allCaps, args: settings, want: answer{stdout: "closed\n"}, differ: "privileges"},
+		{name: "root with capabilities may change the node's settings", by: "root", flags: []string{"--keep-privs"}, call: allCaps, args: settings, want: answer{stdout: "open /proc/sys/kernel/core_pattern\nopen /proc/sys/vm/swappiness\nclosed\n"}, differ: "privileges"},
 		{name: "others have none to keep", flags: []string{"--keep-privs"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[usage\]: .*keep-privs.*root`}, differ: "privileges"},
 		{name: "a user has no capability", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|NoNewPrivs:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nNoNewPrivs: 1\n"}, differ: "privileges"},
 		{name: "files are the caller's", call: `cd; exec "$@"`, args: sh(`touch mine && stat -c %u:%g mine`), want: answer{stdout: "4242:4242\n"}, differ: "user"},

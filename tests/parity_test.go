@@ -134,10 +134,17 @@ func TestDifferencesAreNamed(t *testing.T) {
 	}
 }
 
+// places makes directories on the lab's node that have two names, and what variables name.
+const places = `mkdir -p /gpfs/scratch /fast /run/user/1 /run/user/4242 /var/spool; chmod 1777 /gpfs/scratch /fast
+ln -s gpfs/scratch /scratch; ln -s /gpfs/scratch /usr/scratch; ln -s /usr/bin /progs
+chown 4242:4242 /run/user/4242; chmod 0700 /run/user/4242
+echo '<topology/>' >/var/spool/topology.xml; cp /var/spool/topology.xml /var/spool/closed.xml; chmod 0600 /var/spool/closed.xml
+`
+
 // holdOpen enters the lab once for all rows, and returns the process that stays in there.
 func (l *lab) holdOpen(t *testing.T) int {
 	t.Helper()
-	cmd := exec.Command("lab/enter", l.root, "--bind", binDir+":/opt/hpc3/bin", "--bind", l.image+":/images", "--bind", l.work+":/lab", "--", "sh", "-c", "echo inside; exec sleep 3600")
+	cmd := exec.Command("lab/enter", l.root, "--bind", binDir+":/opt/hpc3/bin", "--bind", l.image+":/images", "--bind", l.work+":/lab", "--", "sh", "-ec", places+"echo inside; exec sleep 3600")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

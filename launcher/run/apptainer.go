@@ -46,18 +46,23 @@ func (p *Plan) execApptainer(ctx context.Context, img image, words []string) err
 
 func (p *Plan) apptainerArgs(ctx context.Context, img image, words []string) ([]string, error) {
 	args := []string{"apptainer", "--quiet", "exec"}
-	home := homeIn(p.Home)
-	if info, err := os.Stat(home); p.MountHome && home != "/" && err == nil && info.IsDir() {
-		args = append(args, "--home", home)
+	if p.homeShown {
+		args = append(args, "--home", homeIn(p.Home))
 	} else {
 		args = append(args, "--no-home")
 	}
-	devices, err := p.apptainerDevices(ctx, img)
+	found := p.devices(img)
+	devices, err := p.apptainerDevices(ctx, img, found)
 	if err != nil {
 		return nil, err
 	}
 	args = append(args, devices...)
-	for _, m := range p.Mounts {
+	places, err := p.apptainerPlaces(img, found.Dirs)
+	if err != nil {
+		return nil, err
+	}
+	mounts := slices.Concat(places, p.Mounts)
+	for _, m := range mounts {
 		flag, spec, err := mountFlag(m)
 		if err != nil {
 			return nil, err
@@ -73,7 +78,7 @@ func (p *Plan) apptainerArgs(ctx context.Context, img image, words []string) ([]
 	if os.Geteuid() == 0 {
 		args = append(args, map[bool]string{true: "--keep-privs", false: "--no-privs"}[p.KeepPrivs])
 	}
-	args = append(args, p.apptainerDir(img)...)
+	args = append(args, p.apptainerDir(img, mounts)...)
 	return append(append(args, p.SIF), words...), nil
 }
 
@@ -91,30 +96,6 @@ func (p *Plan) apptainerAccounts(ctx context.Context, img image) []option.Mount 
 		return nil
 	}
 	return []option.Mount{{Source: file, Target: passwdFile, Options: []string{"ro"}}}
-}
-
-// apptainerDir says where the command starts, unless a shell of the image is to see to it. Apptainer would bind a current directory
-// that is the system's over the image's.
-func (p *Plan) apptainerDir(img image) []string {
-	var args []string
-	if !p.mayBind(p.Cwd, homeIn(p.Home)) {
-		args = []string{"--no-mount", "cwd"}
-	}
-	if p.Workdir != "" {
-		if img.bare() {
-			args = append(args, "--pwd", p.Workdir)
-		}
-		return args
-	}
-	if args == nil {
-		return nil
-	}
-	for _, dir := range []string{p.Cwd, p.Config.WorkingDir} {
-		if kind, there := img.mode(dir); dir != "" && there && kind == unix.S_IFDIR {
-			return append(args, "--pwd", dir)
-		}
-	}
-	return args
 }
 
 // prepared has the image's shell do first what Apptainer refuses (another HOME) or fails at with a status of its own (a working directory

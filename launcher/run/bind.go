@@ -74,6 +74,9 @@ func bindAll(sources []source) error {
 	if err := c.owns(root); err != nil {
 		return fault.New(fault.Engine, "opening the container's root: %w", err)
 	}
+	if err := c.untangle(sources); err != nil {
+		return fault.New(fault.Engine, "keeping /tmp and /var/tmp apart: %w", err)
+	}
 	for _, s := range sources {
 		err := c.place(s)
 		if err == nil || s.Optional {
@@ -184,6 +187,11 @@ func (c *container) bind(s source) error {
 	}
 	if s.Visible && s.isAt(root, rel) {
 		return nil
+	}
+	if s.Exact {
+		if rel, err = c.straighten(s.Target); err != nil {
+			return err
+		}
 	}
 	target, err := c.makeTarget(rel, s.isDir())
 	if err != nil {
@@ -331,48 +339,6 @@ func unescape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// maxLinks bounds the symlinks in a target, as the kernel does.
-const maxLinks = 40
-
-// follow returns where a path of the container is below its root, its symlinks followed as they will be inside. What does not exist is
-// taken as it is written.
-func follow(target string) (string, error) {
-	at := ""
-	todo := strings.Split(target, "/")
-	for links := 0; len(todo) > 0; {
-		name := todo[0]
-		todo = todo[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			if at != "" {
-				at = path.Dir(at)
-			}
-			if at == "/" {
-				at = ""
-			}
-			continue
-		}
-		link, err := os.Readlink(merged + at + "/" + name)
-		if err != nil { // no symlink, or nothing there
-			at += "/" + name
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", unix.ELOOP
-		}
-		if strings.HasPrefix(link, "/") {
-			at = ""
-		}
-		todo = append(strings.Split(link, "/"), todo...)
-	}
-	if at == "" {
-		return "/", nil
-	}
-	return at, nil
 }
 
 // openIn opens a path that follow returned. Its symlinks are followed already: one that someone has put there since, in a

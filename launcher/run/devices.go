@@ -63,18 +63,12 @@ func (p *Plan) devices(img image) device.Found {
 
 // apptainerDevices are the options by which Apptainer brings what it does not bring of itself: its /dev is the node's. The choice of GPUs is
 // left to CUDA, see apptainerEnv.
-func (p *Plan) apptainerDevices(ctx context.Context, img image) ([]string, error) {
-	found := p.devices(img)
+func (p *Plan) apptainerDevices(ctx context.Context, img image, found device.Found) ([]string, error) {
 	var args []string
 	if found.NVIDIA {
 		args = append(args, "--nv")
 	}
 	var mounts []option.Mount
-	for _, dir := range found.Dirs {
-		if ownDirectory(dir) && !temporary(dir) {
-			mounts = append(mounts, option.Mount{Source: dir, Target: dir})
-		}
-	}
 	for _, m := range found.Client {
 		mounts = append(mounts, option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
 	}

@@ -37,6 +37,9 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 		if slices.Contains(bookkeeping, name) {
 			continue
 		}
+		if p.named.drops(name) {
+			continue
+		}
 		if isDropped(name) || isLocale(name) && slices.Contains(img.lacks, value) {
 			gone = append(gone, name)
 			continue

@@ -59,9 +59,12 @@ func (p *Plan) overlaid(file string) bool {
 	if !path.IsAbs(file) {
 		return true
 	}
-	dirs := []string{"/proc", "/sys", "/dev", "/tmp", "/var/tmp", p.Cwd}
+	dirs := []string{"/proc", "/sys", "/dev", "/tmp", "/var/tmp"}
+	if p.Cwd != "" {
+		dirs = append(dirs, names(p.Cwd)...)
+	}
 	if p.MountHome {
-		dirs = append(dirs, p.Home)
+		dirs = append(dirs, names(homeIn(p.Home))...)
 	}
 	for _, m := range p.Mounts {
 		if m.Target != file {

@@ -105,7 +105,7 @@ func (l *lab) images(show string) error {
 		"etc/profile.d/site.sh": text("export SITE_RAN=yes\n"), "opt/app/bin/app": program("#!/bin/sh\necho app here\n"),
 		"opt/app/bin/plain": text("#!/bin/sh\n"), "usr/bin/plain2": text("#!/bin/sh\n"), "usr/bin/badscript": program("#!/no/such/interpreter\n"), "usr/bin/wrongarch": program("\x7fELF\x02\x01\x01\x00garbage"),
 		"bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "sbin": link("usr/bin"), "var/run": link("/run"), "run/keep": text(""),
-		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"), "dev/null": null(), "srv/null": null(),
+		"etc/resolv.conf": link("../run/systemd/resolve/stub-resolv.conf"), "etc/hosts": link("/tmp/no/hosts"), "escape": link("../../../../opt"), "toroot": link("/"), "loop": link("loop"), "secret": private("only root\n"), "dev/null": null(), "srv/null": null(),
 		"srv/left/over": {mode: 0o644, gone: true},
 	}
 	for _, p := range []string{"cat", "ls", "env", "id", "whoami", "sleep", "stat", "touch", "mkdir", "rm", "mv", "ln", "readlink", "grep", "stty", "dd", "tr", "chmod", "unshare", "mount", "umount"} {

@@ -67,6 +67,7 @@ func (l *lab) binds(t *testing.T, who who, dir string) {
 		{"through an absolute symlink of the image", []option.Mount{bind(dir, "/var/run/x")}, "ls /run; cat /run/x/file", "keep\nsystemd\nx\ndata\n", ""},
 		{"a symlink that points out stays inside", []option.Mount{bind(dir, "/escape/x")}, "cat /opt/x/file", "data\n", ""},
 		{"a dangling symlink", nil, "readlink /etc/resolv.conf; cat /etc/resolv.conf >/dev/null && echo there", "../run/systemd/resolve/stub-resolv.conf\nthere\n", ""},
+		{"a symlink that leads into a directory of the node", nil, "grep -c localhost /etc/hosts >/dev/null && ! readlink /etc/hosts && echo file", "file\n", ""},
 		{"the later wins", []option.Mount{bind("/etc/hostname", "/x"), bind(dir+"/file", "/x")}, "cat /x", "data\n", ""},
 		{"passwd of the node", []option.Mount{bind(dir+"/file", "/etc/passwd")}, "cat /etc/passwd", "data\n", ""},
 		{"strange names", []option.Mount{bind(dir+"/a b,c:d$(id)\n'\"", "/x y,z$(id)\n'\"")}, "ls /x*", "there\n", "mkdir -p " + dir + "/$'a b,c:d$(id)\\n\\'\"'; touch " + dir + "/$'a b,c:d$(id)\\n\\'\"/there'"},

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/outside"
@@ -168,7 +165,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		env.complete(e)
 	}
 	st := stage{
-		Words: words, Env: env.list(), Mounts: p.binds(home, found),
+		Words: words, Env: env.list(), Mounts: p.binds(img, found),
 		Passwd: who.line(home, img.shell()), Accounts: p.accounts(ctx), Groups: groupLines(ctx, append(groups, gid)),
 		Writable: p.Writable, KeepPrivs: p.KeepPrivs, Parent: p.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
@@ -176,11 +173,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		st.Workdirs, st.Strict = []string{p.Workdir}, true
 		return st
 	}
-	for _, dir := range []string{p.Cwd, p.Config.WorkingDir, home, "/"} {
-		if dir != "" {
-			st.Workdirs = append(st.Workdirs, dir)
-		}
-	}
+	st.Workdirs = p.workdirs()
 	return st
 }
 
@@ -193,79 +186,6 @@ func (p *Plan) accounts(ctx context.Context) []string {
 		return []string{line}
 	}
 	return nil
-}
-
-// binds returns the binds of the house, then the user's, so that those win.
-func (p *Plan) binds(home string, found device.Found) []bindMount {
-	binds := append(p.deviceBinds(found), []bindMount{
-		{Source: "/proc", Target: "/proc", Options: []string{"rbind"}},
-		{Source: "/sys", Target: "/sys", Options: []string{"rbind"}, Optional: true},
-		{Source: "/tmp", Target: "/tmp", Optional: true},
-		{Source: "/var/tmp", Target: "/var/tmp", Optional: true},
-		{Source: "/etc/resolv.conf", Target: "/etc/resolv.conf", Optional: true},
-		{Source: "/etc/hosts", Target: "/etc/hosts", Optional: true},
-		{Source: "/etc/localtime", Target: "/etc/localtime", Optional: true},
-	}...)
-	if p.homeBound() {
-		binds = append(binds, bindMount{Source: home, Target: home})
-	}
-	for _, dir := range append([]string{p.Cwd, lookup(p.HostEnv, "TMPDIR")}, found.Dirs...) {
-		// What is bound anyhow must not make a difference: Slurm gives a node's first task a TMPDIR, and the tasks share a container.
-		if temporary(dir) {
-			continue
-		}
-		if p.mayBind(dir, home) {
-			binds = append(binds, bindMount{Source: dir, Target: dir, Optional: true, Visible: true})
-		}
-	}
-	for _, m := range p.Mounts {
-		b := bindMount{Source: m.Source, Target: m.Target, Options: m.Options}
-		if m.Source == option.Tmpfs {
-			b.Kind, b.Source = device.Tmpfs, "mode=1777"
-		}
-		binds = append(binds, b)
-	}
-	return binds
-}
-
-// mayBind tells whether a directory that the caller uses appears in the container without his saying so.
-func (p *Plan) mayBind(dir, home string) bool {
-	return ownDirectory(dir) && (p.MountHome || home == "/" || !within(dir, home))
-}
-
-// homeBound tells whether the home directory appears in the container: not one that is not there, nor one of the system (some
-// accounts have /bin or /dev), which would hide the image's.
-func (p *Plan) homeBound() bool {
-	home := homeIn(p.Home)
-	if !p.MountHome {
-		return false
-	}
-	if info, err := os.Stat(home); err != nil || !info.IsDir() || !ownDirectory(home) {
-		p.note("there is no home directory to bind; HOME is " + home)
-		return false
-	}
-	return true
-}
-
-// ownDirectory tells whether a directory of the node may appear in the container at its own path: one of the system would hide
-// the image's.
-func ownDirectory(dir string) bool {
-	if !filepath.IsAbs(dir) || dir == "/" {
-		return false
-	}
-	for _, system := range []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/boot", "/var", "/dev", "/proc", "/sys", "/opt", "/run"} {
-		if dir == system || within(dir, system) && system != "/var" && system != "/opt" && system != "/run" {
-			return false
-		}
-	}
-	return true
-}
-
-// temporary tells whether a directory of the node is in one of those that every container has.
-func temporary(dir string) bool { return within(dir, "/tmp") || within(dir, "/var/tmp") }
-
-func within(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // serve has the file server serve the SIF, and let other tasks in at the listening socket, if there is one. It returns the server. Where the kernel reads the image, the server only does the latter, and says that the SIF is in use, until the mount is gone.

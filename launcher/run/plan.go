@@ -65,6 +65,9 @@ type Plan struct {
 	Warn func(text string) // what every user is shown; may be nil
 
 	Keep func(raw []byte) (file string, err error) // writes what containers of any node have bound while they run
+
+	homeShown bool  // the home directory is bound; settled by Exec
+	named     named // what comes of variables that name files; settled by Exec
 }
 
 func (p *Plan) note(text string) {
@@ -93,6 +96,11 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 	}
 	if p.KeepPrivs && os.Geteuid() != 0 {
 		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
+	}
+	p.homeShown = p.bindsHome(img)
+	p.named = p.nameFiles(img)
+	if p.MountHome && !p.homeShown {
+		p.note("there is no home directory to bind; HOME is " + homeIn(p.Home))
 	}
 	words, err := p.words(img)
 	if damaged := p.checkImage(img); damaged != nil {

@@ -42,6 +42,7 @@ type bindMount struct {
 	Options  []string
 	Optional bool // nothing is said where the source is not there
 	Visible  bool // only where the target is not the same directory already
+	Exact    bool // at this very path, though a symlink of the image leads it into a directory of the node
 	Sealed   bool // of the system: read-only once all is in it
 }
 
@@ -61,6 +62,7 @@ func (st *stage) pack() ([]byte, error) {
 		p.list(m.Options)
 		p.flag(m.Optional)
 		p.flag(m.Visible)
+		p.flag(m.Exact)
 		p.flag(m.Sealed)
 	}
 	p.list(st.Workdirs)
@@ -91,7 +93,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Env = u.list()
 	for range u.count() {
 		st.Mounts = append(st.Mounts, bindMount{
-			Kind: device.Kind(u.text()), Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag(), Sealed: u.flag(),
+			Kind: device.Kind(u.text()), Source: u.text(), Target: u.text(), Options: u.list(), Optional: u.flag(), Visible: u.flag(), Exact: u.flag(), Sealed: u.flag(),
 		})
 	}
 	st.Workdirs = u.list()
