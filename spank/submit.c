@@ -105,11 +105,11 @@ static const char *typed_image(void)
 {
 	const char *image = hpc3_image_option();
 
-	if (image != NULL)
-		return image;
-	if (components > 0 && hpc3_slurm_has_container())
-		return hpc3_slurm_option("container"); /* the variable is the first component's */
-	return components > 0 ? NULL : getenv(V_IMAGE);
+	if (image == NULL && hpc3_slurm_has_container())
+		image = hpc3_slurm_option("container"); /* a site's cli_filter may have set it, of which the variable knows nothing */
+	if (image == NULL && components == 0)
+		image = getenv(V_IMAGE); /* it is the first component's */
+	return image;
 }
 
 static bool yes(const char *value)
@@ -133,7 +133,8 @@ static int wanted_image(char **image)
 
 	*image = NULL;
 	if (hpc3_no_container() && typed != NULL && strcmp(typed, NO_IMAGE) != 0 && !by_variable(typed)) {
-		slurm_error("hpc3: both --no-container and the image %s are given: leave one out", typed);
+		slurm_error("hpc3: both --no-container and the image %s are given: leave one out; over a line of #SBATCH --container=none wins",
+			    typed);
 		return -1;
 	}
 	if (hpc3_no_container() || (typed == NULL && yes(getenv("HPC3_NO_CONTAINER"))))

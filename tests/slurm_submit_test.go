@@ -49,6 +49,7 @@ var submitRows = []slurmRow{
 	{name: "an image that is called none", text: `srun --container=docker://127.0.0.1:9/library/none hello`, status: 125, stderr: `127\.0\.0\.1:9/library/none`},
 	{name: "both an image and none", text: `srun --container=$IMAGE --no-container hello`, status: 1, stderr: `hpc3: both --no-container and the image .* are given`},
 	{name: "options and none", text: `srun --container=none --container-writable hello`, status: 1, stderr: `hpc3: options of a container are given, and --container=none`},
+	{name: "a site's cli_filter names the image", from: 22, text: filter + `srun hello; srun --container=none sh -c "hello 2>/dev/null || echo host"; salloc -Q -n1 srun hello`, stdout: "hello from /opt/app\nhello from /opt/app\nhost"},
 	{name: "sbatch --no-container", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun sh -c "hello 2>/dev/null || echo host"\n' | job --no-container`, stdout: "host\nstate JobState=COMPLETED ExitCode=0:0 "},
 
 	// Go needs more address space than it may have.
@@ -61,6 +62,14 @@ var submitRows = []slurmRow{
 	{name: "salloc without a command", text: `printf 'hello; shopt login_shell; exit 3\n' | script -qec "salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o -e 'hello from.*' -e 'login_shell.*on' | sort -u; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app\nlogin_shell.*on"},
 	{name: "salloc without a command, the image lacks the shell", text: `printf 'hello; exit 3\n' | script -qec "env SHELL=/no/such salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o 'hello from.*'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app"},
 }
+
+// filter is a site's script that gives an image to what names none.
+const filter = ownStack + `stack launcher=/lab/bin/hpc3-run; echo CliFilterPlugins=cli_filter/lua >>own.conf; cat >cli_filter.lua <<END
+function slurm_cli_setup_defaults(options, early) return slurm.SUCCESS end
+function slurm_cli_pre_submit(options, offset) if options['container'] == nil then options['container'] = '$IMAGE' end return slurm.SUCCESS end
+function slurm_cli_post_submit(offset, job, step) return slurm.SUCCESS end
+END
+`
 
 // spawn makes a rank that has Slurm start another, in the words of PMI that MPI_Comm_spawn sends.
 const spawn = `rm -f child.out; cat >spawn.sh <<'END'

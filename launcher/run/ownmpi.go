@@ -8,8 +8,11 @@ import (
 )
 
 // inOneStep has the mpirun of an image start its ranks where it runs. In a job it would have srun start a daemon on each node of the job, and an image has no
-// srun. The first two are read by Open MPI up to 4, the others by the PRRTE of 5 and later.
-var inOneStep = []string{"OMPI_MCA_plm=isolated", "OMPI_MCA_ras=^slurm", "PRTE_MCA_plm=^slurm", "PRTE_MCA_ras=^slurm"} //nolint:gochecknoglobals // a constant list
+// srun. The first two are read by Open MPI up to 4, the next by the PRRTE of 5 and later, the last by MPICH's Hydra, which ends by a division by zero where
+// a job has more nodes than the step.
+var inOneStep = []string{ //nolint:gochecknoglobals // a constant list
+	"OMPI_MCA_plm=isolated", "OMPI_MCA_ras=^slurm", "PRTE_MCA_plm=^slurm", "PRTE_MCA_ras=^slurm", "HYDRA_LAUNCHER=fork", "HYDRA_RMK=user",
+}
 
 // ownMPI tells whether the command may be an mpirun of the image that is to start its ranks here: the only task of a step on one node, or the script of a
 // job of one node, without an srun. More nodes need one, and without it are better told so.
