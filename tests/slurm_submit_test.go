@@ -53,9 +53,9 @@ var submitRows = []slurmRow{
 	{name: "sbatch --no-container", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun sh -c "hello 2>/dev/null || echo host"\n' | job --no-container`, stdout: "host\nstate JobState=COMPLETED ExitCode=0:0 "},
 
 	// Go needs more address space than it may have.
-	{name: "little address space", text: `ulimit -Sv 1700000; srun --container=$IMAGE --container-env='A=a"b\d' sh -c 'hello; echo $A'`, stdout: "a\"b\\\\d\nhello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 1660 MB \(ulimit -v\), and looking needs \d+ MB\n\z`},
-	{name: "hardly any address space", text: `ulimit -Sv 500000; srun --container=$IMAGE true 2>&1 | head -n 1`, stdout: `srun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 488 MB.*`},
-	{name: "little address space for a batch job", text: lay + job + `ulimit -Sv 1700000; printf '#!/bin/bash\nulimit -Sv unlimited; cd other; srun --container-env=B=2 sh -c "hello; echo \\$A \\$B"\n' | job --container=oci:lay --container-env=A=1`, stdout: "1 2\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 ", stderr: `sbatch: hpc3: the image is not looked at now`},
+	{name: "little address space", native: true, text: `ulimit -Sv 1700000; srun --container=$IMAGE --container-env='A=a"b\d' sh -c 'hello; echo $A'`, stdout: "a\"b\\\\d\nhello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 1660 MB \(ulimit -v\), and looking needs \d+ MB\n\z`},
+	{name: "hardly any address space", native: true, text: `ulimit -Sv 500000; srun --container=$IMAGE true 2>&1 | head -n 1`, stdout: `srun: hpc3: the image is not looked at now, but on the nodes: the address space is limited to 488 MB.*`},
+	{name: "little address space for a batch job", native: true, text: lay + job + `ulimit -Sv 1700000; printf '#!/bin/bash\nulimit -Sv unlimited; cd other; srun --container-env=B=2 sh -c "hello; echo \\$A \\$B"\n' | job --container=oci:lay --container-env=A=1`, stdout: "1 2\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 ", stderr: `sbatch: hpc3: the image is not looked at now`},
 
 	{name: "hardly any descriptors", text: `ulimit -Sn 16; srun --container=$IMAGE hello`, stdout: "hello from /opt/app", stderr: `\Asrun: hpc3: the image is not looked at now, but on the nodes: too few descriptors are left for looking \(ulimit -n\)\n\z`},
 
