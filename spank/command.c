@@ -1,8 +1,11 @@
-/* In srun, before the tasks start: hpc3-run takes the command's place.
+/* In srun, before the tasks start: hpc3-run takes the place of the command.
  *
- * So a node that lacks this plugin still runs the step in its container, or fails for want of hpc3-run, but never runs it on the host. srun
- * resolves, replaces and frees words of its argv before and after this hook (LaunchParameters=test_exec, SLURM_TEST_EXEC, --bcast): that is why the
- * words put there are srun's own memory, why --bcast is settled here, and why a node looks again (node.c). */
+ * A node that lacks this plugin then runs the step in its container too, or fails because
+ * hpc3-run is missing. It never runs the command on the host.
+ *
+ * srun resolves, replaces and frees words of its argv before and after this hook
+ * (LaunchParameters=test_exec, SLURM_TEST_EXEC, --bcast). For that reason the words put there
+ * are allocated by Slurm, --bcast is completed here, and a node checks its argv again (node.c). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,7 +17,7 @@
 
 #include "face.h"
 
-/* own returns a copy of a word in memory that Slurm may free. */
+/* own returns a copy of a word that Slurm may free. */
 static char *own(const char *word)
 {
 	char *(*copy)(const char *) = (char *(*)(const char *))dlsym(RTLD_DEFAULT, "slurm_xstrdup");
@@ -24,7 +27,7 @@ static char *own(const char *word)
 	return copy == NULL || word == NULL ? NULL : copy(word);
 }
 
-/* command_line reads the words that this process was started with, each with a NUL behind it; NULL where that fails. */
+/* command_line returns the words of this process, each followed by a NUL; NULL on failure. */
 static char *command_line(size_t *length)
 {
 	char *words = NULL, *larger;
@@ -49,8 +52,8 @@ static char *command_line(size_t *length)
 	return words;
 }
 
-/* typed returns the command as it was typed, where srun has looked for it on this machine and put the path of what it found there into argv[0]: the
- * image has a PATH of its own. */
+/* typed returns the command as the user typed it. With test_exec srun has replaced it by the
+ * path it found on this machine, but the image has its own PATH. */
 static const char *typed(int argc, char **argv)
 {
 	size_t length, suffix, resolved = strlen(argv[0]);
@@ -69,8 +72,9 @@ static const char *typed(int argc, char **argv)
 	return word; /* kept */
 }
 
-/* take_bcast settles "srun --bcast": it returns the file's path on the nodes, and has srun forget the option, whose last step since 24.11 is to put
- * that path into argv[0], over what is put there here. Before, it is in argv[0] already. NULL where that does not work. */
+/* take_bcast returns the path of the file that --bcast has copied to the nodes, and resets the
+ * option. Since 24.11 srun writes that path to argv[0] after this hook if the option is still
+ * set; before, argv[0] holds it already. It returns NULL on failure. */
 static const char *take_bcast(char **argv)
 {
 	const char *path = hpc3_slurm_option("bcast");
@@ -85,7 +89,7 @@ static const char *take_bcast(char **argv)
 	return path;
 }
 
-/* put_launcher sets argv[n] to word, and the variables that tell the nodes what has become of the command. */
+/* put_launcher sets argv[n] to word, and the variables that tell the nodes so. */
 static int put_launcher(char **argv, int n, const char *word, const char *task)
 {
 	char *copy = own(word);
@@ -98,7 +102,7 @@ static int put_launcher(char **argv, int n, const char *word, const char *task)
 	return 0;
 }
 
-/* before_command changes the one command of a step. */
+/* before_command replaces the command of a step. */
 static int before_command(int argc, char **argv)
 {
 	const char *command = hpc3_slurm_option_set("bcast") ? take_bcast(argv) : typed(argc, argv);
@@ -114,7 +118,7 @@ static int before_command(int argc, char **argv)
 	return status;
 }
 
-/* before_commands changes each command of --multi-prog: argv[1] is the text of its file. */
+/* before_commands replaces each command of --multi-prog: argv[1] is the text of its file. */
 static int before_commands(char **argv)
 {
 	char *text = hpc3_multiprog_with(argv[1], hpc3_conf.launcher);
@@ -124,7 +128,8 @@ static int before_commands(char **argv)
 	return status;
 }
 
-/* The commands of a heterogeneous step, of which only the first is shown here, are changed by the nodes. */
+/* Slurm shows only the first component of a heterogeneous step here, so the nodes replace its
+ * commands. */
 int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
 {
 	int argc = 0;

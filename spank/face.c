@@ -1,16 +1,16 @@
-/* spank_hpc3.so: the face that hpc3 shows to Slurm.
+/* spank_hpc3.so: what Slurm loads of hpc3.
  *
- * Slurm loads it into srun, sbatch, salloc, slurmd and slurmstepd. There is no Go in it, no thread, and no work: slurmd and slurmstepd fork, and
- * what runs in slurmstepd runs as root. What has to be thought about is thought about by libhpc3spank.so, which is loaded only into srun, sbatch and
- * salloc, and only where a container is asked for; what has to be done is done by hpc3-run, which takes the place of a task's command.
+ * Slurm loads it into srun, sbatch, salloc, slurmd and slurmstepd. It has no Go, no threads, and
+ * does little: slurmd and slurmstepd fork, and slurmstepd runs as root. libhpc3spank.so, which
+ * is Go, checks what is submitted; it is loaded only into srun, sbatch and salloc, and only if a
+ * container is asked for. hpc3-run does the rest, in the place of the command.
  *
- * The ways of an image: Slurm's own --container (21.08 and later) puts it into SLURM_CONTAINER, and so do --hpc3-image and, for an older Slurm,
- * --container here. It survives --export=NONE and reaches steps inside of a job. What else is asked for travels in variables that begin with
- * SLURM_HPC3_ for the same reason; their content is between the library and hpc3-run.
+ * The image is in SLURM_CONTAINER: Slurm's own --container (since 21.08) sets it, and so do
+ * --hpc3-image and, before 21.08, our --container. --export=NONE keeps it, and steps of a job
+ * inherit it. All else travels in variables that begin with SLURM_HPC3_ for the same reason.
  *
- * This file is what all of Slurm's programs run, options.c and submit.c what srun, sbatch and salloc do while they read their options, library.c how
- * they ask the library, command.c what srun does to the command, and node.c what slurmstepd does for a task.
- */
+ * This file runs in all of Slurm's programs; options.c, submit.c, path.c, library.c and limits.c
+ * run in srun, sbatch and salloc, command.c and multiprog.c in srun, node.c in slurmstepd. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

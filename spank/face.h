@@ -11,8 +11,8 @@
 
 /* Variables of a job. */
 #define V_IMAGE      "SLURM_CONTAINER"
-#define V_TASK       "SLURM_HPC3_TASK"       /* "=WORD": the command was WORD before hpc3-run took its place; "+": it follows hpc3-run */
-#define V_LAUNCHER   "SLURM_HPC3_LAUNCHER"   /* the hpc3-run that srun has put there */
+#define V_TASK       "SLURM_HPC3_TASK"       /* "=WORD": WORD was the command; "+": it follows hpc3-run */
+#define V_LAUNCHER   "SLURM_HPC3_LAUNCHER"   /* the hpc3-run that srun put there */
 #define V_MULTI_PROG "SLURM_HPC3_MULTI_PROG" /* the step has a command for each task */
 #define V_BCAST      "SLURM_HPC3_BCAST"      /* the command is a file that Slurm has copied to the nodes */
 
@@ -20,7 +20,7 @@
 #define V_OPTIONS "SLURM_HPC3_OPTIONS"
 #define V_PIN     "SLURM_HPC3_PIN"
 
-/* The image of a step that runs on the host. An image of that name is docker.io/library/none. */
+/* The image of a step that runs on the host. An image of that name is docker://none. */
 #define NO_IMAGE "none"
 
 /* Since 23.11. */
@@ -59,14 +59,14 @@ int hpc3_ask(const char *image, const char *inherited);
 /* limits.c */
 bool hpc3_room_for_go(void); /* false is told */
 
-/* path.c: what names files, made absolute; to be freed. NULL and -1 are mistakes, which are told. */
+/* path.c: paths made absolute. The caller frees them. NULL and -1 are mistakes, reported. */
 char *hpc3_absolute_image(const char *image);
 char *hpc3_absolute_path(const char *path);
 char *hpc3_absolute_mounts(const char *list);
-int hpc3_absolute_variables(bool all); /* those of the environment that hpc3-run reads; all: those of docker and podman too */
+int hpc3_absolute_variables(bool all); /* HPC3_..., and if all docker's and podman's */
 
 /* multiprog.c: the text of a file for --multi-prog. */
-size_t hpc3_multiprog_without(const char *text, const char *launcher); /* how many commands the launcher does not stand before */
-char *hpc3_multiprog_with(const char *text, const char *launcher);     /* the text with it before each; to be freed, NULL: no memory */
+size_t hpc3_multiprog_without(const char *text, const char *launcher); /* commands without it */
+char *hpc3_multiprog_with(const char *text, const char *launcher);     /* NULL: no memory */
 
 #endif

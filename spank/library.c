@@ -99,8 +99,9 @@ static void put_json(FILE *out, const char *text, size_t n)
 	fputc('"', out);
 }
 
-/* options_unasked carries the options to the nodes as the library does, a list of [NAME, VALUE] behind the job's own; of an option given twice the
- * later counts there. */
+/* options_unasked passes the options to the nodes in the form of the library: a list of [NAME,
+ * VALUE], after the options of the job. If an option is given twice, the nodes take the later
+ * one. */
 static int options_unasked(void)
 {
 	const char *of_the_job = getenv(V_OPTIONS);
@@ -144,7 +145,8 @@ static int gather(const char *image, const char *inherited)
 	return status;
 }
 
-/* hpc3_ask has the library look at what was asked for, with the limits put back that Go changes for itself: they are the job's. */
+/* hpc3_ask has the library check what was asked for. Go raises the limit of open files, which
+ * would become the limit of the job: it is restored. */
 int hpc3_ask(const char *image, const char *inherited)
 {
 	struct rlimit files;

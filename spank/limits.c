@@ -1,4 +1,4 @@
-/* Whether the caller's limits leave room for Go, which does not return an error where they do not: it ends the process. */
+/* Whether the limits of the caller leave room for Go. If they do not, Go ends the process. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "face.h"
 
-/* The address space that the library needs beside what the process has, in bytes: measured when it was built, see tests/tools/build-plugin. */
+/* Bytes of address space that the library takes, measured by tests/tools/build-plugin. */
 #ifndef HPC3_GO_SPACE
 #define HPC3_GO_SPACE (2UL << 30)
 #endif
@@ -22,7 +22,7 @@ static unsigned long megabytes(unsigned long bytes)
 	return bytes >> 20;
 }
 
-/* space_used is the address space of this process, in bytes. */
+/* space_used returns the address space of this process in bytes. */
 static unsigned long space_used(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
@@ -59,7 +59,7 @@ static void *wait_for_the_end(void *nothing)
 	return nothing;
 }
 
-/* start_threads starts as many as Go may, in a process of their own that ends at once. */
+/* start_threads starts as many threads as Go may. Its process ends at once. */
 static int start_threads(void)
 {
 	for (int i = 0; i < THREADS; i++) {

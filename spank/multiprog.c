@@ -1,5 +1,6 @@
-/* The text of a --multi-prog file, read as Slurm reads it (multi_prog_get_argv): a line for some ranks, which are its first word; '#' begins a
- * comment; a backslash at the end of a line continues it. */
+/* The text of a --multi-prog file, parsed as Slurm's multi_prog_get_argv does: a line holds
+ * ranks and their command, a line that begins with # is a comment, and a backslash at the end of
+ * a line continues it. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ static bool blank(char c)
 	return isspace((unsigned char)c) != 0;
 }
 
-/* command_of returns the place of the command in a line that begins at line and ends before end; NULL for a line without one. */
+/* command_of returns where the command begins in the line from line to end; NULL if there is
+ * none. */
 static const char *command_of(const char *line, const char *end)
 {
 	while (line < end && blank(*line))
@@ -25,7 +27,7 @@ static const char *command_of(const char *line, const char *end)
 	return line == end ? NULL : line;
 }
 
-/* escaped writes a word with what Slurm would take for a sign behind a backslash, and a blank after it. */
+/* escaped writes a word and a blank, with a backslash before what Slurm would interpret. */
 static char *escaped(char *to, const char *word)
 {
 	for (; *word != '\0'; word++) {
@@ -37,7 +39,7 @@ static char *escaped(char *to, const char *word)
 	return to;
 }
 
-/* walk calls insert for each command that word does not stand before, and returns how many there are. */
+/* walk calls insert for each command that does not begin with word, and returns their number. */
 static size_t walk(const char *text, const char *word, size_t word_length, void (*insert)(void *to, const char *command), void *to)
 {
 	size_t found = 0;

@@ -36,8 +36,9 @@ static void set_task(spank_t spank, const char *value)
 		die("setting " V_TASK, "out of memory");
 }
 
-/* end_with_slurmstepd has the kernel kill the task where slurmstepd is killed, as nobody else would. hpc3-run does so for the command, but it cannot
- * tell who its parent was. A parent outside of the task's PID namespace has the number 0. */
+/* end_with_slurmstepd asks the kernel to kill the task when slurmstepd dies. hpc3-run does so
+ * for the command, but cannot know that its parent is gone already. A parent outside of the PID
+ * namespace has the number 0. */
 static void end_with_slurmstepd(void)
 {
 	pid_t parent;
@@ -49,8 +50,9 @@ static void end_with_slurmstepd(void)
 		die("slurmstepd", "it has ended");
 }
 
-/* srun_did_it tells whether srun has put hpc3-run before the command, and it is there still: the variables alone prove nothing, since srun may have
- * replaced its words afterwards, and a variable may be left over from another step. */
+/* srun_did_it tells whether the command is hpc3-run, as srun left it. The variables alone prove
+ * nothing: srun may have replaced its words afterwards, and a variable may come from another
+ * step. */
 static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
 {
 	char task[WORD], launcher[PATH_MAX];
@@ -64,8 +66,8 @@ static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
 	return *task == '=' && strcmp(argv[0], launcher) == 0;
 }
 
-/* replace puts hpc3-run into the command's place, where Slurm cannot put it before. The task has the job's own array, of which only the words can be
- * changed, and which --multi-prog does not use. */
+/* replace puts hpc3-run into the place of the command. It is for Slurm before 23.11, where a
+ * task shares the argv of the step: its words can be changed, and --multi-prog does not use it. */
 static void replace(spank_t spank, bool multi_prog, char **argv)
 {
 	char *task = NULL;
@@ -81,8 +83,9 @@ static void replace(spank_t spank, bool multi_prog, char **argv)
 		die("changing the command", "out of memory");
 }
 
-/* slurm_spank_task_init runs in the task's process, as the user, before its prolog and limits: everything that Slurm does after it holds for
- * hpc3-run, and so for the command. A failure ends the task and nothing else. */
+/* slurm_spank_task_init runs in the process of the task, as the user, before the task prolog and
+ * the limits: what Slurm does after it applies to hpc3-run, and so to the command. A failure
+ * ends this task only. */
 int slurm_spank_task_init(spank_t spank, int ac, char **av)
 {
 	char image[PATH_MAX * 2], word[WORD];

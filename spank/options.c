@@ -16,7 +16,8 @@ static bool no_container;
 static char **given;
 static int givens;
 
-/* The options beside the image, under the names that pyxis has, and what hpc3-run calls them. An option without a value is a switch. */
+/* The options beside the image: pyxis' names, and those of hpc3-run. An option without a value
+ * is a switch. */
 static const struct {
 	const char *before, *after; /* of the prefix */
 	const char *value;          /* as the help shows it */

@@ -1,5 +1,5 @@
-/* Relative paths, and those that begin with "~/", mean what they mean where srun, sbatch or salloc is called: a job's script changes its directory,
- * and a step inherits what its job was given. So they are made absolute here. What is a path is said by hpc3-run(1). */
+/* Relative paths, and paths that begin with "~/", are made absolute when a job or step is
+ * submitted: its script may change directory, and steps inherit options of the job. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 
 #include "face.h"
 
-/* start returns where a relative path begins, by the name that the caller has for it; NULL where that cannot be told. To be freed. */
+/* start returns the directory that a relative path begins in, as PWD names it; NULL if it is
+ * unknown. The caller frees it. */
 static char *start(const char *path)
 {
 	const char *home = getenv("HOME");
@@ -18,8 +19,9 @@ static char *start(const char *path)
 	return home != NULL && *home == '/' ? strdup(home) : NULL;
 }
 
-/* absolute makes prefix and the path of length n an absolute one, unless it is. without are signs that the place may not have in its name, since they
- * would be read as the end of the path. */
+/* absolute returns prefix and the path of length n, made absolute. The directory must not
+ * contain a character of without, which would end the path where it is parsed later. The caller
+ * frees it; NULL is a mistake, which has been reported. */
 static char *absolute(const char *prefix, const char *path, size_t n, const char *without)
 {
 	char *result = NULL, *dir = NULL;
@@ -67,8 +69,9 @@ char *hpc3_absolute_path(const char *path)
 	return absolute("", path, strlen(path), "");
 }
 
-/* relative tells whether a part of a list of mounts begins with a path that is to be made absolute. A part without a colon is a word of the mount
- * before it, or a mistake, which is told later; "tmpfs" is no path. */
+/* relative tells whether a part of a list of mounts begins with a relative path. A part without
+ * a colon is an option of the mount before it, or a mistake that is reported later; tmpfs is no
+ * path. */
 static bool relative(const char *part, size_t n)
 {
 	if (n > 1 && strncmp(part, "~/", 2) == 0)

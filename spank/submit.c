@@ -1,4 +1,4 @@
-/* In srun, sbatch and salloc, around the reading of their options: which image a job or step has. */
+/* In srun, sbatch and salloc, while they read options: which image a job or step has. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -21,8 +21,9 @@ int hpc3_components(void)
 	return components;
 }
 
-/* forget_options takes away what Slurm itself keeps of a job's options in its environment. It would give them to every srun, sbatch and salloc inside
- * of the job as if they had been typed; ours do that in a variable of their own, for steps alone. */
+/* forget_options removes the variables in which Slurm keeps the options of a job. Slurm would
+ * apply them to every srun, sbatch and salloc in the job as if they had been typed; ours are in
+ * a variable of their own, for steps only. */
 static void forget_options(void)
 {
 	static const char kept[] = "_SLURM_SPANK_OPTION_hpc3_";
@@ -43,8 +44,9 @@ static void forget_options(void)
 	}
 }
 
-/* container_variable is what reads SBATCH_CONTAINER and SALLOC_CONTAINER where Slurm has no --container. It hands them on as what Slurm reads for a
- * plugin's option, in the right moment: after "#SBATCH" and before the command line. */
+/* container_variable reads SBATCH_CONTAINER and SALLOC_CONTAINER if Slurm has no --container. It
+ * copies them to the variable that Slurm reads for an option of a plugin, which happens after
+ * #SBATCH lines and before the command line. */
 static int container_variable(void)
 {
 	const char *image = NULL;
@@ -60,7 +62,8 @@ static int container_variable(void)
 
 int hpc3_before_options(void)
 {
-	/* --container sets the variable only where it is not set, so a step's image would be hidden by the job's. It is put back below. */
+	/* Slurm sets the variable only if it is unset: the image of the job would hide that of
+	 * the step. settle sets it again. */
 	const char *image = getenv(V_IMAGE);
 
 	if (image != NULL && (inherited = strdup(image)) == NULL)
@@ -100,15 +103,15 @@ static int next_component(const char *image)
 	return 0;
 }
 
-/* typed_image is the image that was asked for here, and not by the job that this runs in; NULL for none. */
+/* typed_image returns the image that was asked for here, not inherited; NULL for none. */
 static const char *typed_image(void)
 {
 	const char *image = hpc3_image_option();
 
 	if (image == NULL && hpc3_slurm_has_container())
-		image = hpc3_slurm_option("container"); /* a site's cli_filter may have set it, of which the variable knows nothing */
+		image = hpc3_slurm_option("container"); /* a site's cli_filter sets no variable */
 	if (image == NULL && components == 0)
-		image = getenv(V_IMAGE); /* it is the first component's */
+		image = getenv(V_IMAGE); /* of the first component */
 	return image;
 }
 
@@ -118,7 +121,7 @@ static bool yes(const char *value)
 				 strcasecmp(value, "yes") == 0 || strcasecmp(value, "on") == 0 || strcasecmp(value, "y") == 0);
 }
 
-/* by_variable tells whether an image is asked for by the environment, which gives way to an option. */
+/* by_variable tells whether the image comes from the environment, which an option overrides. */
 static bool by_variable(const char *image)
 {
 	const char *variable = getenv(dlsym(RTLD_DEFAULT, "sbopt") != NULL ? "SBATCH_CONTAINER" : "SALLOC_CONTAINER");
@@ -126,7 +129,8 @@ static bool by_variable(const char *image)
 	return spank_context() == S_CTX_ALLOCATOR && variable != NULL && strcmp(variable, image) == 0;
 }
 
-/* wanted_image is the image to run in, as it is to be called on the nodes. It returns -1 for a mistake, which it has told. */
+/* wanted_image sets image, with absolute paths; NULL for none. It returns -1 for a mistake,
+ * which it has reported. */
 static int wanted_image(char **image)
 {
 	const char *typed = typed_image(), *found = typed;
@@ -147,7 +151,7 @@ static int wanted_image(char **image)
 	return *image == NULL ? -1 : 0;
 }
 
-/* on_the_host leaves a job or step without an image, and what is started in it as well. */
+/* on_the_host removes the image from a job or step, and from what is started in it. */
 static int on_the_host(void)
 {
 	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN};
@@ -205,7 +209,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		return 0;
 	unsetenv(V_GIVEN); /* it has been read */
 	if (spank_context() == S_CTX_ALLOCATOR) {
-		/* A job that is submitted from inside of another is not of the other's image, unless it says so. */
+		/* A job that is submitted in another job does not inherit its image. */
 		unsetenv(V_OPTIONS);
 		unsetenv(V_PIN);
 		free(inherited);
@@ -214,8 +218,9 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (wanted_image(&image) != 0)
 		return -1;
 	status = next_component(image);
-	/* Slurm would take the step for one of its own containers: since 24.11 its PMIx has no directory then and fails, and slurmd notes the want of
-	 * oci.conf for every step. */
+	/* With --container set, Slurm takes the step for one of its own containers: since 24.11
+	 * its PMIx has no directory then and fails, and slurmd logs a missing oci.conf for every
+	 * step. */
 	if (spank_context() == S_CTX_LOCAL && hpc3_slurm_has_container())
 		hpc3_slurm_forget("container");
 	if (status == 0 && components == 1)

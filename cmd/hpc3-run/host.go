@@ -9,7 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// onHost becomes the command on this node, without a container; without one, the caller's shell. It returns only with an error.
+// onHost executes the command on this node, without a container; by default the shell of the caller.
+// It returns only with an error.
 func onHost(command []string) error {
 	if len(command) == 0 {
 		shell := os.Getenv("SHELL")

@@ -23,10 +23,10 @@ const (
 	launcher  = "SLURM_HPC3_LAUNCHER"
 )
 
-// NoImage is the image of a step that runs on the host. An image of that name is docker.io/library/none.
+// NoImage is the image of a step that runs on the host.
 const NoImage = "none"
 
-// interactive are the numbers of the step that is the shell of "salloc" without a command: Slurm 26.05 writes it with a sign.
+// interactive is the number of the step in which salloc starts a shell; Slurm 26.05 writes it signed.
 var interactive = []string{"4294967290", "-6"} //nolint:gochecknoglobals // a constant list
 
 // Option is an option of hpc3-run, without the dashes, and its value.
@@ -50,7 +50,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	t := Task{Image: getenv(Image)}
 	if first, ok := strings.CutPrefix(word, "="); ok {
 		t.Copied = getenv(copied) != ""
-		if t.Copied && strings.HasSuffix(first, "/") { // Slurm names the file in a directory by itself
+		if t.Copied && strings.HasSuffix(first, "/") { // Slurm chose the name in this directory
 			first += fmt.Sprintf("slurm_bcast_%s.%s_%s", getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"), getenv("SLURMD_NODENAME"))
 		}
 		t.Command = []string{first}

@@ -1,5 +1,6 @@
-/* space LIBRARY: says how much address space libhpc3spank.so takes in a process, in bytes, for tests/tools/build-plugin. With less than it takes Go
- * may come through, or end the process: threads take what they find, in an order of their own. */
+/* space LIBRARY: prints the address space that libhpc3spank.so takes in a process, in bytes, for
+ * tests/tools/build-plugin. With less, Go may work or end the process: it depends on the order
+ * in which its threads reserve space. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
