@@ -4,7 +4,6 @@ BIN        ?= bin
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
-MODULE     := github.com/hpc3-project/hpc3
 # A Go that is new enough, found or fetched through the module proxy; see tests/tools/go.
 ifndef GO
 GO         := $(shell sh tests/tools/go)
@@ -14,9 +13,7 @@ endif
 endif
 GOOS       := linux
 
-# The launcher's ELF entry is its own: it makes the namespaces while the process still has one thread (ARCHITECTURE.md).
 LDFLAGS    := -s -w -X main.version=$(VERSION)
-ENTRY      := -E $(MODULE)/launcher/run.entry
 
 export GOOS
 export GOTOOLCHAIN = local
@@ -32,8 +29,7 @@ export CGO_CFLAGS = -Wno-deprecated-declarations
 
 build:
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/hpc3-run ./cmd/hpc3-run
-	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o $(BIN)/hpc3 ./cmd/hpc3
+	@sh tests/tools/build-programs $(GO) $(BIN) '$(LDFLAGS)'
 	@sh tests/tools/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
 
 # The Slurm plugin, for the Slurm whose headers are in SLURM_INCLUDE/slurm: it loads only plugins that were built for its version.

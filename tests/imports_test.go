@@ -41,7 +41,7 @@ var plan = map[string][]string{
 	"cmd/interrupt": {},
 	"cmd/progress":  {"launcher"},
 	"cmd/hpc3-run":  {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/outside", "launcher/task"},
-	"cmd/hpc3":      {"cmd/interrupt", "cmd/progress", "launcher", "launcher/option", "launcher/fault", "launcher/outside", "launcher/match", "launcher/oci", "probe/facts"},
+	"cmd/hpc3":      {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/outside", "launcher/match", "launcher/oci", "probe/facts"},
 	"cmd/hpc3-gpu":  {"probe/facts"},
 }
 

@@ -121,6 +121,15 @@ func TestLife(t *testing.T) {
 					t.Errorf("the command has the descriptors %q, %v; without hpc3-run it has %q", got, err, want)
 				}
 			})
+			t.Run("the lowest limits that it takes", func(t *testing.T) {
+				// hpc3-run says itself what it needs.
+				cmd := l.command(p, "native", "bash", "-c", `need() { (ulimit "$1" "$2" && exec hpc3-run 2>&1) | sed 's/.*needs \([0-9]*\).*/\1/'; }
+					memory=$(need -v 90000) files=$(need -n 5)
+					ulimit -v $memory; ulimit -n $files; hpc3-run -q "$0" echo started; HPC3_CACHEDIR=$(mktemp -d) hpc3-run -q "$0" echo converted`, l.image)
+				if out, err := cmd.CombinedOutput(); err != nil || string(out) != "started\nconverted\n" {
+					t.Errorf("got %q, %v", out, err)
+				}
+			})
 			t.Run("bytes that are no text", func(t *testing.T) {
 				stdout, _, _ := l.run(p, "native", l.image, "printf", "%s", "\xff\xfe \x01")
 				if stdout != "\xff\xfe \x01" {

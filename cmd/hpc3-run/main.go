@@ -32,6 +32,7 @@ func main() {
 	if status, handled := run.Reenter(os.Args); handled {
 		os.Exit(status)
 	}
+	run.BeModest()
 	start := time.Now()
 	said := lastWord{stderr: os.Stderr}
 	ctx, stop := interrupt.Context(said.say, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)

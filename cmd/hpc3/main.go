@@ -17,6 +17,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // version is set by the Makefile.
@@ -32,8 +33,9 @@ const (
 )
 
 func main() {
+	run.BeModest()
 	ctx, stop := interrupt.Context(func(interrupt.SignalError) int { return interrupted(os.Stderr) }, syscall.SIGINT, syscall.SIGTERM)
-	status := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
+	status := answer(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
@@ -41,7 +43,7 @@ func main() {
 // errNo is the answer "no": all that is to be said is on stdout already.
 var errNo = errors.New("no")
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	t := &tool{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
 	app := t.app()
 	err := app.RunContext(ctx, reorder(app, args))

@@ -1,9 +1,10 @@
 package run
 
-// entry is the first instruction of the program when it is linked with -E (see the Makefile). It looks at argv[0]. For "hpc3:serve" it forks
+// entry is the first instruction of the program when it is linked with -E (see tests/tools/build-programs). It looks at argv[0]. For "hpc3:serve" it forks
 // twice and ends, so that the file server and the maker are nobody's children; the maker is put into new namespaces, of which argv[1] says "user"
 // or "mount". For "hpc3:joiu" and "hpc3:joim" it enters namespaces, for the latter the mount namespace only, and makes the system calls (play.go)
-// that are in a file; the descriptors of the three stand behind the name. For any other name it notes which signals the caller ignores and blocks.
+// that are in a file; the descriptors of the three stand behind the name. For any other name it looks at the
+// caller's limits (limits.go), and notes which signals the caller ignores and blocks.
 // All of that must happen before Go's runtime starts, to which it goes on then: the runtime makes threads, with which no user namespace can be
 // made or entered, and it forgets ignored signals and unblocks some.
 //

@@ -75,7 +75,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	if errors.As(err, new(*fault.Error)) {
 		return err
 	}
-	return fault.New(fault.Engine, "making the container: %w", err)
+	return fault.New(fault.Engine, "making the container: %w", err).Hint("where a process of it ended, a limit may be too low, of this shell or of its cgroup: see ulimit -a")
 }
 
 // stageEnv is the environment of this program's later stages: one processor is enough to make some fifty system calls, and fewer threads
@@ -120,6 +120,9 @@ func checkFUSE() error {
 		return f.Close()
 	}
 	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", bareError(err))
+	if errors.Is(err, unix.EMFILE) {
+		return e.Hint("close some of the descriptors that hpc3-run is started with, or raise their limit: ulimit -n")
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return e.Hint("as root: chmod 0666 /dev/fuse, as the package fuse3 does at boot; or install Apptainer")
 	}

@@ -108,7 +108,7 @@ func StartServer(getenv func(string) string) (*Server, error) {
 
 func serverEnv(cpus int) []string {
 	return []string{
-		"GOMAXPROCS=" + strconv.Itoa(min(cpus, serverProcessors)),
+		"GOMAXPROCS=" + strconv.Itoa(modestProcessors(min(cpus, serverProcessors))),
 		// A command that reads little ends before garbage is worth collecting.
 		"GOGC=400", "GOMEMLIMIT=" + strconv.Itoa(roomy.total),
 		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
