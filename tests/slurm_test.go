@@ -290,14 +290,14 @@ func TestSlurm(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			c := newCluster(t, suite, "", nil)
-			c.rows(t, append(submitRows, slurmRows...))
+			c.rows(t, slices.Concat(submitRows, slurmRows, execRows))
 			t.Run("replaced", c.replaced)
 			t.Run("ranks", c.ranks)
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)
 			if suite == "sid" { // has Apptainer of its own
 				c.engine = "apptainer"
-				t.Run("Apptainer", func(t *testing.T) { c.rows(t, append(submitRows, slurmRows...)) })
+				t.Run("Apptainer", func(t *testing.T) { c.rows(t, slices.Concat(submitRows, slurmRows, execRows)) })
 				t.Run("lives through Apptainer", c.lives)
 			}
 		})

@@ -19,6 +19,7 @@ const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
   explain --index FILE [...]                    which entry of an index this node gets, and why not each other one
   pull IMAGE [-o FILE.sif] [--node FILE] [--nodes-file FILE] [--all-variants]
                                                 fetch and convert, into the cache or a file
+  exec JOB[.STEP]|PID [COMMAND [ARG...]]        into the container of a running step or process of yours on this node
   doctor [--json]                               what is missing on this node, and how to mend it
   cache list [--json]                           what the caches hold, of the site and of the user
   cache verify [IMAGE|DIGEST...] [--repair] [--dir DIR] [--json]
@@ -55,6 +56,7 @@ func (t *tool) app() *cli.App {
 			}, image...)},
 			t.cacheCommand(),
 			{Name: "doctor", Action: t.doctor, Flags: []cli.Flag{asJSON}},
+			{Name: "exec", Action: t.exec},
 		},
 	}
 	for _, c := range app.Commands {
@@ -95,7 +97,7 @@ func reorder(app *cli.App, args []string) []string {
 		return args
 	}
 	command := app.Command(args[1])
-	if command == nil {
+	if command == nil || command.Name == "exec" { // whose options would be those of another command
 		return args
 	}
 	words := 2

@@ -33,6 +33,9 @@ const (
 )
 
 func main() {
+	if status, handled := run.Reenter(os.Args); handled {
+		os.Exit(status)
+	}
 	run.BeModest()
 	ctx, stop := interrupt.Context(func(interrupt.SignalError) int { return interrupted(os.Stderr) }, syscall.SIGINT, syscall.SIGTERM)
 	status := answer(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
@@ -47,7 +50,7 @@ func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	t := &tool{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
 	app := t.app()
 	err := app.RunContext(ctx, reorder(app, args))
-	switch class, _, _ := fault.Of(err, fault.Engine); {
+	switch class, _, status := fault.Of(err, fault.Engine); {
 	case err == nil:
 		return 0
 	case errors.Is(err, errNo):
@@ -57,6 +60,9 @@ func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	case class == fault.Usage:
 		fault.Print(stderr, name, err, fault.Usage)
 		return statusUsage
+	case status == statusNo:
+		fault.Print(stderr, name, err, fault.Engine)
+		return statusNo
 	case class == fault.NoMatch:
 		fault.Print(stderr, name, err, fault.NoMatch)
 		return statusNo

@@ -24,7 +24,11 @@ func (st *stage) exec() error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist) && file == "":
 		e = fault.New(fault.Exec, "running %q: no such command in the image", st.Words[0])
-		return e.Hint("give its path, or see what is there: %s IMAGE ls /usr/bin", st.Prefix).Exit(fault.StatusNotFound)
+		list := " IMAGE ls /usr/bin"
+		if st.Tool {
+			list = " exec ... ls /usr/bin"
+		}
+		return e.Hint("give its path, or see what is there: %s", st.Prefix+list).Exit(fault.StatusNotFound)
 	case errors.Is(err, unix.E2BIG):
 		return e.Hint("the kernel bounds arguments and environment together: make one of them shorter").Exit(fault.StatusNotExecutable)
 	case errors.Is(err, unix.ENOEXEC):

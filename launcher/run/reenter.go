@@ -15,9 +15,13 @@ func Reenter(args []string) (status int, handled bool) {
 	}
 	switch {
 	case strings.HasPrefix(args[0], nameJoinUser), strings.HasPrefix(args[0], nameJoinMount):
-		prefix := "hpc3-run"
-		err := joined(args, &prefix)
-		return fault.Print(os.Stderr, prefix, err, fault.Engine), true //nolint:forbidigo // no caller is left to print it
+		st := stage{Prefix: entryName}
+		err := joined(args, &st)
+		status := fault.Print(os.Stderr, st.Prefix, err, fault.Engine) //nolint:forbidigo // no caller is left to print it
+		if st.Tool {
+			status = toolStatus(status)
+		}
+		return status, true
 	case args[0] == nameWatch:
 		watch()
 		return 0, true

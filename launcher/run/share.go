@@ -289,8 +289,8 @@ func (st *stage) join(ns *namespaces, raw []byte, user bool) error {
 	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
 }
 
-// joined is the stage in another task's container where the entry gave up: it becomes the command, or says why it cannot.
-func joined(args []string, prefix *string) error {
+// joined is the stage in another task's container where the entry gave up: it becomes the command, or says why it cannot, and in whose words.
+func joined(args []string, st *stage) error {
 	const bytes = 3 // of a descriptor
 	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+3*bytes {
 		return fault.New(fault.Engine, "%s is not to be called by hand", nameJoinUser)
@@ -302,11 +302,12 @@ func joined(args []string, prefix *string) error {
 	if err != nil {
 		return fault.New(fault.Engine, "reading the plan: %w", err)
 	}
-	st, err := readPlan(plan)
-	if err != nil {
+	if *st, err = readPlan(plan); err != nil {
 		return fault.New(fault.Engine, "reading the plan: %w", err)
 	}
-	*prefix = st.Prefix
+	if entryResult != 0 && st.Tool {
+		return fault.New(fault.Engine, "entering the container: %w", unix.Errno(-entryResult))
+	}
 	if entryResult != 0 {
 		return fault.New(fault.Engine, "entering the container of this step: %w", unix.Errno(-entryResult)).
 			Hint("give each task a container of its own: --no-container-share")

@@ -22,6 +22,7 @@ type stage struct {
 	Groups    []string // lines for the caller's groups
 	Writable  bool
 	KeepPrivs bool // root keeps his capabilities
+	Tool      bool // hpc3 enters, and ends with its own statuses where it cannot
 	Parent    int  // the process with which the command is to end; 0: none
 	UID, GID  int
 	Ignored   uint64 // the signals that the caller ignores: bit N is signal N
@@ -72,6 +73,7 @@ func (st *stage) pack() ([]byte, error) {
 	p.list(st.Groups)
 	p.flag(st.Writable)
 	p.flag(st.KeepPrivs)
+	p.flag(st.Tool)
 	p.number(st.Parent)
 	p.number(st.UID)
 	p.number(st.GID)
@@ -103,6 +105,7 @@ func unpack(raw []byte) (stage, error) {
 	st.Groups = u.list()
 	st.Writable = u.flag()
 	st.KeepPrivs = u.flag()
+	st.Tool = u.flag()
 	st.Parent = u.number()
 	st.UID = u.number()
 	st.GID = u.number()

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run"
+)
+
+// exec becomes a command in a container that runs on this node. It returns only with an error.
+func (t *tool) exec(c *cli.Context) error {
+	if !c.Args().Present() {
+		return fault.New(fault.Usage, "hpc3 exec needs a job, a step or a process").Hint("see %s --help", name)
+	}
+	target, err := run.ParseTarget(c.Args().First())
+	if err != nil {
+		return err
+	}
+	command := c.Args().Tail()
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	return run.Enter(target, command)
+}

@@ -1,0 +1,190 @@
+package run
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// statusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not allowed. statusUnknown is that for what went wrong.
+const (
+	statusNo      = 1
+	statusUnknown = 3
+)
+
+// shell becomes the shell of the environment, bash, or what sh is. The image's, in an environment that has been through a login already: it reads none of
+// the user's own files.
+const shell = `unset ENV
+for s in "$SHELL" /bin/bash; do
+	[ -x "$s" ] || continue
+	case ${s##*/} in
+	bash) exec "$s" --norc ;;
+	zsh | tcsh | csh) exec "$s" -f ;;
+	fish) exec "$s" --no-config ;;
+	esac
+	exec "$s"
+done
+exec sh`
+
+// Enter makes this process the command in a container that runs on this node, with the environment and the directory of its first task. It returns only
+// with an error, whose status is hpc3's. No command is a shell.
+func Enter(t Target, command []string) error {
+	if entryResult == entryNotRun {
+		return noEntry()
+	}
+	r, err := seek(t)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	st, err := r.stage(command)
+	if err != nil {
+		return fault.New(fault.Engine, "reading process %d: %w", r.pid, err)
+	}
+	raw, err := st.pack()
+	if err != nil {
+		return fault.New(fault.Usage, "the command: %w", err)
+	}
+	ns, user, err := r.namespaces()
+	if err != nil {
+		return r.refused(err)
+	}
+	err = st.join(&ns, raw, user)
+	if errors.As(err, new(*fault.Error)) {
+		return err
+	}
+	return fault.New(fault.Engine, "entering the container of process %d: %w", r.pid, err)
+}
+
+func (r *resident) refused(err error) error {
+	e := fault.New(fault.Engine, "entering the container of process %d: %w", r.pid, err).Exit(statusNo)
+	if r.apptainer {
+		return e.Hint("one that Apptainer makes can be entered where it makes it by user namespaces, not by its setuid program; use --engine native for those to be entered")
+	}
+	return e
+}
+
+// stage is what a task of the container would do to become the command.
+func (r *resident) stage(command []string) (stage, error) {
+	if len(command) == 0 {
+		command = []string{"/bin/sh", "-c", shell}
+	}
+	st := stage{
+		Words: command, Env: slices.Clone(r.env), Workdirs: []string{"/"}, UID: os.Getuid(), GID: os.Getgid(),
+		Ignored: entryIgnored, Blocked: entryBlocked, Prefix: entryName, Tool: true,
+	}
+	buf := make([]byte, unix.PathMax)
+	if n, err := unix.Readlinkat(r.dir, "cwd", buf); err == nil {
+		st.Workdirs = []string{string(buf[:n]), "/"}
+	}
+	status, err := r.read("status")
+	if err != nil {
+		return stage{}, err
+	}
+	// The commands of a container that keeps root's privileges may gain some.
+	st.KeepPrivs = os.Geteuid() == 0 && strings.Contains(string(status), "\nNoNewPrivs:\t0\n")
+	st.FileSize, err = withoutFileLimit()
+	return st, err
+}
+
+// seek returns the process whose container is to be entered.
+func seek(t Target) (*resident, error) {
+	own, err := ownSpace("mnt")
+	if err != nil {
+		return nil, fault.New(fault.Engine, "looking at this process's namespaces: %w", err)
+	}
+	if t.job != "" {
+		r, err := findStep(t, own)
+		if r != nil || err != nil {
+			return r, err
+		}
+	}
+	if t.pid == 0 {
+		return nil, elsewhere(fault.New(fault.Engine, "no step of job %s has a container of yours on this node", t), t)
+	}
+	r, err := lookAt(t.pid, own)
+	switch {
+	case err == nil:
+		return &r, nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
+		return nil, elsewhere(fault.New(fault.Engine, "%s is neither a job with a container of yours on this node nor a process", t), t)
+	case errors.Is(err, errForeign), errors.Is(err, errUncontained):
+		return nil, elsewhere(fault.New(fault.Engine, "entering the container of process %d: %w", t.pid, err), t)
+	}
+	return nil, fault.New(fault.Engine, "looking at process %d: %w", t.pid, err)
+}
+
+func elsewhere(e *fault.Error, t Target) error {
+	e = e.Exit(statusNo)
+	if t.job == "" {
+		return e
+	}
+	return e.Hint("a job's container is entered on its node: ssh NODE, or srun --overlap --jobid=%s -w NODE --pty hpc3 exec %s", t.job, t)
+}
+
+// findStep returns the first task of the step that is meant; nil where there is none.
+func findStep(t Target, own uint64) (*resident, error) {
+	var all []*resident
+	for _, pid := range processIDs() {
+		r, err := lookAt(pid, own)
+		if err != nil {
+			continue // another's, or on the node, or it has ended
+		}
+		if r.inStep && r.step.is(t) {
+			all = append(all, &r)
+		} else {
+			r.close()
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	slices.SortFunc(all, (*resident).before)
+	for _, r := range all[1:] {
+		r.close()
+	}
+	firsts := map[string]int{} // the first process, by the step
+	for _, r := range all {
+		if _, known := firsts[r.step.String()]; !known {
+			firsts[r.step.String()] = r.pid
+		}
+	}
+	if len(firsts) > 1 {
+		all[0].close()
+		return nil, several(t, firsts)
+	}
+	return all[0], nil
+}
+
+func several(t Target, firsts map[string]int) error {
+	e := fault.New(fault.Usage, "job %s has %d steps with a container on this node", t, len(firsts))
+	for _, name := range slices.Sorted(maps.Keys(firsts)) {
+		e = e.Hint("hpc3 exec %s is that of process %d", name, firsts[name])
+	}
+	return e
+}
+
+// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such command, or none that can be executed.
+func toolStatus(status int) int {
+	switch status {
+	case fault.StatusNotFound, fault.StatusNotExecutable:
+		return statusNo
+	}
+	return statusUnknown
+}
+
+// ownerOf returns the user who made a user namespace, as this process's sees him.
+func ownerOf(user int) (int, error) {
+	var uid uint32
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(user), unix.NS_GET_OWNER_UID, uintptr(unsafe.Pointer(&uid))); errno != 0 {
+		return 0, errno
+	}
+	return int(uid), nil
+}

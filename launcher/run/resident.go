@@ -1,0 +1,184 @@
+package run
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// resident is a process of the caller's in a container. All that is known of it was read through the descriptor of its directory in /proc, in which
+// another process that gets its number later is not seen.
+type resident struct {
+	pid       int
+	dir       int    // descriptor
+	space     uint64 // the number of its mount namespace
+	env       []string
+	step      step
+	inStep    bool
+	local     int    // its rank on the node, or its first ancestor's
+	started   uint64 // in ticks since boot
+	apptainer bool
+}
+
+// Why a process cannot be entered.
+var (
+	errForeign     = errors.New("it is not yours")
+	errUncontained = errors.New("it is in no container of hpc3")
+)
+
+// ownMark finds the mark of a container of the native engine in the list of its mounts.
+var ownMark = regexp.MustCompile(`,workdir=` + work + `-[0-9a-f]{16}`)
+
+// maxOfProcess bounds what is read of a process: the kernel's list of mounts and an environment have no bound of their own.
+const maxOfProcess = 16 << 20
+
+// lookAt looks at a process. The descriptor of its directory is to be closed. An error is errForeign, errUncontained, or the kernel's.
+func lookAt(pid int, own uint64) (r resident, err error) {
+	dir, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return r, err
+	}
+	r = resident{pid: pid, dir: dir}
+	if err := r.look(own); err != nil {
+		return resident{}, errors.Join(err, unix.Close(dir))
+	}
+	return r, nil
+}
+
+func (r *resident) look(own uint64) error {
+	var s unix.Stat_t
+	if err := unix.Fstat(r.dir, &s); err != nil {
+		return err
+	}
+	if int(s.Uid) != os.Getuid() {
+		return errForeign
+	}
+	var err error
+	if r.space, err = r.namespace("mnt"); err != nil {
+		return err
+	}
+	if r.space == own {
+		return errUncontained
+	}
+	mounts, err := r.read("mountinfo")
+	if err != nil {
+		return err
+	}
+	env, err := r.read("environ")
+	if err != nil {
+		return err
+	}
+	r.env = strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
+	if !ownMark.Match(mounts) {
+		if r.apptainer = lookup(r.env, "APPTAINER_CONTAINER") != ""; !r.apptainer {
+			return errUncontained
+		}
+	}
+	cgroups, _ := r.read("cgroup") // a kernel without them
+	r.step, r.inStep = stepOf(string(cgroups), r.env)
+	if r.local, err = strconv.Atoi(lookup(r.env, "SLURM_LOCALID")); err != nil {
+		r.local = math.MaxInt
+	}
+	stat, err := r.read("stat")
+	if err != nil {
+		return err
+	}
+	const start = 19 // after the name, which may hold blanks
+	if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > start {
+		r.started, err = strconv.ParseUint(string(fields[start]), 10, 64)
+	}
+	return err
+}
+
+// namespace returns the number of a namespace of the process.
+func (r *resident) namespace(kind string) (uint64, error) {
+	var s unix.Stat_t
+	err := unix.Fstatat(r.dir, "ns/"+kind, &s, 0)
+	return s.Ino, err
+}
+
+func (r *resident) read(name string) ([]byte, error) {
+	fd, err := unix.Openat(r.dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxOfProcess))
+}
+
+func (r *resident) close() { _ = unix.Close(r.dir) } // it is open
+
+// before orders residents: the task with the lowest rank on the node first, and a task before what it started.
+func (r *resident) before(o *resident) int {
+	return cmp.Or(cmp.Compare(r.local, o.local), cmp.Compare(r.started, o.started), cmp.Compare(r.pid, o.pid))
+}
+
+// ownSpace is the number of a namespace of this process.
+func ownSpace(kind string) (uint64, error) {
+	var s unix.Stat_t
+	err := unix.Stat("/proc/self/ns/"+kind, &s)
+	return s.Ino, err
+}
+
+// namespaces opens the namespaces of the process. It refuses those that are not the caller's: the kernel's word on the descriptors counts, on which
+// they are entered. user tells whether the container has a user namespace of its own.
+func (r *resident) namespaces() (ns namespaces, user bool, err error) {
+	if ns.user, err = unix.Openat(r.dir, "ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return ns, false, err
+	}
+	if ns.mount, err = unix.Openat(r.dir, "ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return ns, false, errors.Join(err, unix.Close(ns.user))
+	}
+	if user, err = ns.check(r.space); err != nil {
+		closeAll([]int{ns.user, ns.mount})
+	}
+	return ns, user, err
+}
+
+// check tells whether the user namespace is not this process's, and refuses those that are not the caller's.
+func (ns namespaces) check(space uint64) (user bool, err error) {
+	var mount, spaceUser, owning unix.Stat_t
+	owner, err := unix.IoctlRetInt(ns.mount, unix.NS_GET_USERNS)
+	if errors.Is(err, unix.EPERM) {
+		return false, errors.New("its mounts belong to the node, not to the caller")
+	}
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(owner)
+	err = errors.Join(unix.Fstat(ns.mount, &mount), unix.Fstat(ns.user, &spaceUser), unix.Fstat(owner, &owning))
+	if err != nil {
+		return false, err
+	}
+	if mount.Ino != space || spaceUser.Ino != owning.Ino {
+		return false, errors.New("it has changed its namespaces meanwhile")
+	}
+	ours, err := ownSpace("user")
+	if err != nil {
+		return false, err
+	}
+	if spaceUser.Ino == ours {
+		if !canMount() {
+			return false, errors.New("its mounts were made by a setuid program")
+		}
+		return false, nil
+	}
+	uid, err := ownerOf(ns.user)
+	if err != nil {
+		return false, err
+	}
+	if uid != os.Getuid() {
+		return false, fmt.Errorf("its user namespace is owned by user %d", uid)
+	}
+	return true, nil
+}

@@ -1,0 +1,94 @@
+package run
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+)
+
+// Target names a container that runs on this node: by a step of Slurm, or by a process.
+type Target struct {
+	text string // as it was given
+	job  string // a number, or one with "_TASK" of an array or "+COMPONENT" of a heterogeneous job; "" for a process alone
+	step string // a number, or "batch", "interactive", "extern"; "" for any
+	pid  int    // 0 for a step alone
+}
+
+var (
+	stepPattern    = regexp.MustCompile(`^([0-9]+(?:[_+][0-9]+)?)(?:\.([0-9]+|batch|interactive|extern))?$`)
+	processPattern = regexp.MustCompile(`^pid:([0-9]+)$`)
+)
+
+// ParseTarget reads JOB, JOB.STEP, PID or pid:PID. A mere number is a job's where that has a container on this node, and else a process's.
+func ParseTarget(s string) (Target, error) {
+	t := Target{text: s}
+	if m := processPattern.FindStringSubmatch(s); m != nil {
+		t.pid, _ = strconv.Atoi(m[1]) // a greater one is 0, as below
+	} else if m := stepPattern.FindStringSubmatch(s); m != nil {
+		t.job, t.step = m[1], m[2]
+		t.pid, _ = strconv.Atoi(s) // digits, or 0: no process
+	}
+	if t.job == "" && t.pid <= 0 {
+		return Target{}, fault.New(fault.Usage, "%q is neither a job nor a process", s).Hint("give JOB, JOB.STEP, JOB_TASK of an array, JOB+COMPONENT, or a process's number")
+	}
+	return t, nil
+}
+
+func (t Target) String() string { return t.text }
+
+// Slurm's numbers of steps that have a name.
+var namedSteps = map[string]string{"4294967290": "interactive", "4294967291": "batch", "4294967292": "extern"} //nolint:gochecknoglobals // a constant table
+
+// step is a step of Slurm, as a process in it knows it.
+type step struct {
+	jobs []string // the names of its job, the number first
+	name string
+}
+
+// cgroupOfStep finds a job's number and its step in a process's list of cgroups.
+var cgroupOfStep = regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`)
+
+// stepOf tells a process's step: its cgroup's, which the process cannot leave, or where Slurm makes none, that of its environment.
+func stepOf(cgroups string, env []string) (s step, is bool) {
+	job, name := lookup(env, "SLURM_JOB_ID"), lookup(env, "SLURM_STEP_ID")
+	if m := cgroupOfStep.FindStringSubmatch(cgroups); m != nil {
+		job, name = m[1], m[2]
+	} else if name == "" {
+		name = "batch"
+	}
+	if job == "" {
+		return step{}, false
+	}
+	if named := namedSteps[name]; named != "" {
+		name = named
+	}
+	s = step{jobs: []string{job}, name: name}
+	for _, part := range []struct{ of, sign, number string }{
+		{"SLURM_ARRAY_JOB_ID", "_", "SLURM_ARRAY_TASK_ID"}, {"SLURM_HET_JOB_ID", "+", "SLURM_HET_JOB_OFFSET"},
+	} {
+		if of, number := lookup(env, part.of), lookup(env, part.number); of != "" && number != "" {
+			s.jobs = append(s.jobs, of+part.sign+number, of)
+		}
+	}
+	return s, true
+}
+
+// is tells whether a target names this step.
+func (s step) is(t Target) bool {
+	return slices.Contains(s.jobs, t.job) && (t.step == "" || t.step == s.name)
+}
+
+// String is how a user names the step: by the task of an array or the component, if it is of one.
+func (s step) String() string {
+	job := s.jobs[0]
+	for _, j := range s.jobs {
+		if strings.ContainsAny(j, "_+") {
+			job = j
+			break
+		}
+	}
+	return job + "." + s.name
+}
