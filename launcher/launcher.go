@@ -27,8 +27,7 @@ type Host struct {
 	Arch    string // GOARCH of this node
 	Name    string // host name
 
-	Terminal bool // standard input and error are a terminal
-	Plugin   bool // the Slurm plugin handles the job, and the settings are those of the site
+	Plugin bool // the Slurm plugin handles the job, and the settings are those of the site
 }
 
 // ThisHost is this process, in an environment. Whether it has a terminal only its caller can say.

@@ -64,11 +64,11 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	return Start{Plan: run.Plan{
 		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset,
 		Sums: run.Checksums(contents.Sums), Aside: r.aside(c, sif), Config: config, HasConfig: has,
-		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Terminal: r.Host.Terminal,
+		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, ShareNS: r.Option.ShareAsked, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
-		SquashFS: r.Option.SquashFS, Keep: r.keepFile, Note: r.Note,
+		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Note: r.Note,
 		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
 }

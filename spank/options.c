@@ -34,6 +34,8 @@ static const struct {
 	{"", "-readonly", NULL, 0, "container-readonly", "true", "[hpc3] no writable layer (default)"},
 	{"", "-mount-home", NULL, 0, "container-mount-home", "true", "[hpc3] bind the home directory (default)"},
 	{"no-", "-mount-home", NULL, 0, "no-container-mount-home", "true", "[hpc3] do not bind the home directory"},
+	{"", "-dotfiles", NULL, 0, "container-dotfiles", "true", "[hpc3] the login shell reads your own files (~/.bash_profile)"},
+	{"no-", "-dotfiles", NULL, 0, "no-container-dotfiles", "true", "[hpc3] it reads the image's alone (default)"},
 	{"no-", "-share", NULL, 0, "no-container-share", "true", "[hpc3] each task has a container of its own"},
 };
 #define BESIDE ((int)(sizeof beside / sizeof *beside))

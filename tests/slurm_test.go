@@ -244,6 +244,7 @@ var slurmRows = []slurmRow{
 	{name: "writable", text: `srun --container=$IMAGE --container-writable sh -c 'touch /new && echo made'`, stdout: "made"},
 	{name: "read-only", text: `srun --container=$IMAGE sh -c 'touch /new 2>/dev/null || echo refused'`, stdout: "refused"},
 	{name: "no home", text: `srun --container=$IMAGE --no-container-mount-home --container-workdir=/ sh -c 'ls -d /home/tester/.cache 2>/dev/null || echo none'`, stdout: "none"},
+	{name: "the home's shell files", text: `echo export DOT=read >.bash_profile; srun --container=$IMAGE sh -c 'echo ${DOT-none}'; srun --container=$IMAGE --container-dotfiles sh -c 'echo $DOT'; HPC3_CONTAINER_DOTFILES=1 srun --container=$IMAGE --no-container-dotfiles sh -c 'echo ${DOT-none}'; rm .bash_profile`, stdout: "none\nnone\nread"},
 	{name: "entrypoint", text: `srun --container=$IMAGE --container-entrypoint=none sh -c 'echo ${PROFILE_RAN-not}'`, stdout: "not"},
 	{name: "limits, umask, TMPDIR", text: `ulimit -Sn 300; umask 027; export TMPDIR=/tmp/mine; mkdir -p /tmp/mine; srun --container=$IMAGE sh -c 'ulimit -Sn; umask; echo $TMPDIR'`, stdout: "/tmp/mine\n0027\n300"},
 	{name: "a task prolog", text: `printf '#!/bin/sh\necho export FROM_PROLOG=yes\n' >prolog; chmod +x prolog; srun --task-prolog=$HOME/prolog --container=$IMAGE sh -c 'echo $FROM_PROLOG'`, stdout: "yes"},

@@ -34,6 +34,9 @@ Container:
                                             a throw-away writable layer, or none (default)
       --container-mount-home, --no-container-mount-home
                                             bind the home directory (default), or not
+      --container-dotfiles, --no-container-dotfiles
+                                            the login shell reads your own ~/.bash_profile or ~/.profile, or not (default)
+      --prompt TEXT                         what stands before the prompt of an interactive shell, or no
       --container-share, --no-container-share
                                             one container for the tasks of a step on a node (default), or one for each;
                                             said by name, Apptainer shares too
@@ -68,6 +71,7 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 // switches are the options without a value.
 var switches = []string{ //nolint:gochecknoglobals // a constant list
 	"no-container", "container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
+	"container-dotfiles", "no-container-dotfiles",
 	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "time",
 	"quiet", "verbose", "debug",
 }
@@ -179,6 +183,7 @@ func (w *walker) settings() (option.Settings, error) {
 	for _, pair := range [][2]string{
 		{"container-writable", "container-readonly"},
 		{"container-mount-home", "no-container-mount-home"},
+		{"container-dotfiles", "no-container-dotfiles"},
 		{"container-share", "no-container-share"},
 		{"quiet", "verbose"},
 	} {

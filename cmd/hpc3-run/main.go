@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/cmd/progress"
@@ -126,7 +125,7 @@ func (w *walker) action(c *cli.Context) error {
 // road gathers the settings and the process as it is.
 func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 	host := launcher.ThisHost(os.Environ())
-	host.Terminal, host.Plugin = isTerminal(0) && isTerminal(2), w.plugin
+	host.Plugin = w.plugin
 	site, opt, err := launcher.Settings(host, line)
 	if err != nil {
 		return nil, err
@@ -138,11 +137,6 @@ func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
 		Note: w.teller.Note, Waiting: w.teller.Say, Progress: new(launcher.Progress),
 	}, nil
-}
-
-func isTerminal(fd int) bool {
-	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	return err == nil
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {

@@ -11,9 +11,11 @@ type Run struct {
 	Entrypoint Entrypoint
 	Writable   bool
 	MountHome  bool
-	KeepPrivs  bool // root keeps capabilities
-	Share      bool // one container for the tasks that a step has on a node
-	ShareAsked bool // somebody has said so
+	Dotfiles   bool   // the login shell reads the user's own files
+	Prompt     string // what stands before a login shell's prompt; a yes is the image's name, a no nothing
+	KeepPrivs  bool   // root keeps capabilities
+	Share      bool   // one container for the tasks that a step has on a node
+	ShareAsked bool   // somebody has said so
 	Engine     Engine
 	SquashFS   SquashFS
 	Pull       Pull
@@ -41,7 +43,7 @@ const layerCache = 4e9
 // mount replaces one at the same target, a later variable one of the same name.
 func Merge(sources ...Settings) Run {
 	r := Run{
-		Entrypoint: Login, MountHome: true, Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
+		Entrypoint: Login, MountHome: true, Prompt: "yes", Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
 		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache},
 	}
 	for _, s := range sources {
@@ -58,6 +60,8 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Entrypoint, s.Entrypoint)
 		set(&r.Writable, s.Writable)
 		set(&r.MountHome, s.MountHome)
+		set(&r.Dotfiles, s.Dotfiles)
+		set(&r.Prompt, s.Prompt)
 		set(&r.KeepPrivs, s.KeepPrivs)
 		set(&r.Share, s.Share)
 		r.ShareAsked = r.ShareAsked && r.Share || s.Share != nil && *s.Share

@@ -108,6 +108,8 @@ type Settings struct {
 	Entrypoint *Choice[Entrypoint] `toml:"container_entrypoint"`
 	Writable   *bool               `toml:"container_writable"`
 	MountHome  *bool               `toml:"container_mount_home"`
+	Dotfiles   *bool               `toml:"container_dotfiles"`
+	Prompt     *string             `toml:"prompt"`
 	KeepPrivs  *bool               `toml:"keep_privs"`
 	Share      *bool               `toml:"container_share"`
 	Engine     *Choice[Engine]     `toml:"engine"`
@@ -134,7 +136,8 @@ type Settings struct {
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"no-container", "container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
-	"container-readonly", "container-mount-home", "no-container-mount-home", "keep-privs", "container-share", "no-container-share",
+	"container-readonly", "container-mount-home", "no-container-mount-home", "container-dotfiles", "no-container-dotfiles", "prompt",
+	"keep-privs", "container-share", "no-container-share",
 	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
 }
 
@@ -157,6 +160,8 @@ func (s *Settings) Set(name, value string) error {
 		s.NodesFile = &value
 	case "variant":
 		s.Variant = &value
+	case "prompt":
+		s.Prompt = &value
 	case "authfile":
 		s.AuthFile = &value
 	case "container-entrypoint":
@@ -185,6 +190,7 @@ func (s *Settings) setBool(name, value string) error {
 		"no-container":       &s.Container,
 		"container-writable": &s.Writable, "container-readonly": &s.Writable,
 		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
+		"container-dotfiles": &s.Dotfiles, "no-container-dotfiles": &s.Dotfiles,
 		"keep-privs": &s.KeepPrivs, "container-share": &s.Share, "no-container-share": &s.Share,
 		"force": &s.Force, "dry-run": &s.DryRun, "time": &s.Time,
 		"quiet": &s.Quiet, "verbose": &s.Verbose, "debug": &s.Debug,

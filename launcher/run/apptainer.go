@@ -152,11 +152,7 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) []string {
 		env.complete("CUDA_VISIBLE_DEVICES=" + gpus) // its --nv brings all
 	}
 	p.passBinds(env)
-	env.set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
-	// Its own prompt would stand in a login shell instead of the image's. It is taken apart once more, by bash.
-	if lookup(p.SetEnv, "PS1") == "" {
-		env.set("APPTAINERENV_PS1", `\u@\h:\w\\$ `)
-	}
+	env.set("APPTAINER_NO_EVAL", "1")          // or it would expand such a value as a shell does
 	env.set("PATH", lookup(p.HostEnv, "PATH")) // where Apptainer finds its helpers; the image sets its own
 	return env.list()
 }

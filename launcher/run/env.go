@@ -19,7 +19,7 @@ var dropped = []string{ //nolint:gochecknoglobals // a constant list
 }
 
 // bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
-var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "SHLVL", "_", "PS1"} //nolint:gochecknoglobals // a constant list
+var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
 // defaultPath is what a command gets where the image says nothing, as docker has it.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -26,6 +26,7 @@ type lab struct {
 	program string
 	bash    string // images: with bash
 	sh      string // with a plain shell only
+	ash     string // with that of busybox
 	bare    string // with a static program only
 	whyNot  string // why the engine cannot be tested here
 }
@@ -117,6 +118,11 @@ func (l *lab) images(show string) error {
 	}
 	if err := l.image(&l.sh, "sh.sqfs", common, tools, tree{"usr/bin/sh": host("/usr/bin/dash")}); err != nil {
 		return err
+	}
+	if busybox, err := exec.LookPath("busybox"); err == nil {
+		if err := l.image(&l.ash, "ash.sqfs", common, tools, tree{"usr/bin/sh": host(busybox)}); err != nil {
+			return err
+		}
 	}
 	return l.image(&l.bare, "bare.sqfs", common)
 }

@@ -1,8 +1,12 @@
 package run
 
 import (
+	"cmp"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -32,47 +36,98 @@ func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 		p.note("the image has no shell; the command is run without one, and no profile is read")
 		return command, nil
 	}
-	if !img.known || !p.HasConfig && img.sh != "" {
-		return p.chosenShell(command), nil
-	}
-	login, script := []string{img.bash, "--rcfile", "/etc/profile", "-l"}, bashExec
-	if img.bash == "" {
-		login, script = []string{img.sh, "-l"}, shExec
+	p.notePassedBy()
+	chosen := !img.known || !p.HasConfig && img.sh != ""
+	if !chosen && img.bash == "" {
 		p.note("the image has no bash; its login shell is " + img.sh)
 	}
-	if len(command) == 0 {
-		if !p.ownPath() {
-			return login, nil
-		}
-		if p.Terminal && img.bash != "" {
-			p.keepPath()
-			return login, nil
-		}
-		command, script = login[:1], shellExec
+	switch {
+	case len(command) == 0:
+		script := p.straighten() + p.source() + p.takePath() + findBash + p.level(0) + becomeShell
+		return []string{cmp.Or(img.sh, img.bash, "/bin/sh"), "-c", script, p.ErrorPrefix, p.shellScript()}, nil
+	case chosen:
+		return append([]string{"/bin/sh", "-c", p.straighten() + p.source() + chooseShell, p.ErrorPrefix, p.bashScript(), p.shScript(img)}, command...), nil
+	case img.bash != "":
+		return append([]string{img.bash, "--noprofile", "-l", "-c", p.straighten() + p.bashScript(), p.ErrorPrefix}, command...), nil
 	}
-	return slices.Concat(login, []string{"-c", addPath + script, p.ErrorPrefix, p.imagePath()}, command), nil
+	return append([]string{img.sh, "-c", p.straighten() + p.shScript(img), p.ErrorPrefix}, command...), nil
 }
 
-// chosenShell leaves the choice of the shell to the image's sh.
-func (p *Plan) chosenShell(command []string) []string {
-	bash, sh, prompt := addPath+bashExec, addPath+shExec, ""
-	if len(command) == 0 {
-		bash, sh = addPath+shellExec, addPath+shellExec
-		if p.Terminal {
-			prompt = promptPath
-		}
-	}
-	return append([]string{"/bin/sh", "-c", p.source() + chooseShell, p.ErrorPrefix, bash, sh, prompt}, command...)
+// bashScript reads the profile in bash, at the top, where what it declares is not a function's own, and becomes the command.
+func (p *Plan) bashScript() string {
+	return p.facts() + explain + ended + guard + orderPath + `_hpc3_w=("$@"); set --
+{ ` + onExit + onExec + readProfile + p.dotfiles(bashFiles) + `trap - EXIT DEBUG; set +aefuvxT
+set -- "${_hpc3_w[@]}"
+` + forget + p.finalPath() + `type -P -- "$1" >/dev/null || _hpc3_why "$1"
+shopt -s execfail
+` + p.level(1) + p.execWords(true) + `_hpc3_why "$1"
+}`
 }
 
-// keepPath has bash see to the image's own PATH at its first prompt: a login shell on a terminal has no other moment between its
-// profile and the user.
-func (p *Plan) keepPath() {
-	script := promptPath
-	if own := lookup(slices.Concat(p.SetEnv, p.Config.Env), "PROMPT_COMMAND"); own != "" {
-		script += "\n" + own
+// shScript does it in another shell, in a function, whose words are its own.
+func (p *Plan) shScript(img image) string {
+	load := onExit + "_hpc3_source; _hpc3_path\n" + p.dotfiles(shFiles) + "trap - EXIT; set +aefuvx\n"
+	if p.mayExec(img) {
+		load = trial + load
 	}
-	p.SetEnv = append(slices.Clone(p.SetEnv), "_hpc3_p="+p.imagePath()+":", "PROMPT_COMMAND="+script)
+	return p.facts() + explain + ended + sourceProfile + orderPath + "_hpc3_load() {\n" + load + "}\n{ _hpc3_load\n" + p.finalPath() + p.findAndExec() + "}"
+}
+
+// shellScript is what a login shell without a command runs first.
+func (p *Plan) shellScript() string {
+	files := redHat
+	if p.Dotfiles {
+		files = "if [ -n \"${BASH_VERSION-}\" ]; then " + bashFiles + "else " + shFiles + "fi\n"
+	}
+	return p.facts() + ended + guard + orderPath + shellTools + "{ " + beginShell + onShellExit +
+		"if [ $_hpc3_m = stdin ] && [ -n \"${BASH_VERSION-}\" ]; then " + onExec + "fi\n" +
+		readProfile + files + p.finalPath() + endShell + mark + firstPrompt + "_hpc3_clean\n}"
+}
+
+// findAndExec becomes the command in a shell that is not bash.
+func (p *Plan) findAndExec() string {
+	return findCommand + forget + p.level(0) + "trap '_hpc3_why \"$1\"' EXIT\n" + p.execWords(false)
+}
+
+// dotfiles is the reading of the user's own files, where it is asked for.
+func (p *Plan) dotfiles(script string) string {
+	if p.Dotfiles {
+		return script
+	}
+	return ""
+}
+
+// notePassedBy names the files of the home that a login shell would read.
+func (p *Plan) notePassedBy() {
+	if p.Note == nil || p.Dotfiles || !p.MountHome || homeIn(p.Home) == "/" {
+		return
+	}
+	var there []string
+	for _, name := range []string{".bash_profile", ".bash_login", ".profile"} {
+		if file := filepath.Join(p.Home, name); unix.Access(file, unix.R_OK) == nil {
+			there = append(there, file)
+		}
+	}
+	if len(there) > 0 {
+		p.note("passed by: " + strings.Join(there, " ") + "; --container-dotfiles has the login shell read its own files")
+	}
+}
+
+// mayExec tells whether the image's profile, as far as can be seen from outside, may replace the shell that reads it.
+func (p *Plan) mayExec(img image) bool {
+	if p.Dotfiles || img.fs == nil || slices.ContainsFunc(p.Mounts, func(m option.Mount) bool { return within(m.Target, "/etc") || within("/etc/profile.d", m.Target) }) {
+		return true
+	}
+	files := []string{"/etc/profile"}
+	if dir, err := img.fs.Resolve("/etc/profile.d"); err == nil {
+		entries, _ := img.fs.ReadDir(dir) // none are none
+		for _, e := range entries {
+			files = append(files, "/etc/profile.d/"+e.Name)
+		}
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		return strings.Contains(string(img.read(file, maxDatabase)), "exec")
+	})
 }
 
 // source sets the environment that the image keeps in scripts, unless Apptainer does.
@@ -86,19 +141,6 @@ func (p *Plan) source() string {
 func noShell(p *Plan) error {
 	return fault.New(fault.Exec, "starting a login shell in %s: the image has no shell", p.SIF).
 		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
-}
-
-// imagePath returns the PATH of the image's own environment.
-func (p *Plan) imagePath() string { return lookup(p.Config.Env, "PATH") }
-
-// ownPath tells whether the image keeps programs where no login profile looks for them.
-func (p *Plan) ownPath() bool {
-	for dir := range strings.SplitSeq(p.imagePath(), ":") {
-		if dir != "" && !slices.Contains(strings.Split(defaultPath, ":"), dir) {
-			return true
-		}
-	}
-	return false
 }
 
 // imageWords is docker's rule: ENTRYPOINT, then the command or else CMD. An ENTRYPOINT that holds "$*" would split and
@@ -128,5 +170,5 @@ func (p *Plan) plainWords(img image, words []string) []string {
 	if img.known && img.sh == "" || p.Engine == option.Native && p.HasConfig {
 		return words
 	}
-	return append([]string{"/bin/sh", "-c", p.source() + shExec, p.ErrorPrefix}, words...)
+	return append([]string{"/bin/sh", "-c", p.straighten() + p.source() + explain + "{ " + p.findAndExec() + "}", p.ErrorPrefix}, words...)
 }

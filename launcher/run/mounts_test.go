@@ -272,8 +272,9 @@ func TestNodeThatCannot(t *testing.T) {
 // shell starts a login shell on a terminal of 33 lines.
 func (l *lab) shell(t *testing.T, s start) *terminal {
 	t.Helper()
-	s.plan.Terminal = true
-	s.env = []string{"HOME=/", "TERM=dumb"}
+	if s.env == nil {
+		s.env = []string{"HOME=/", "TERM=dumb"}
+	}
 	cmd := l.cmd(t, s)
 	cmd.Stdin = nil
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 33, Cols: 77})
@@ -320,8 +321,8 @@ func TestTerminalPath(t *testing.T) {
 			if !strings.Contains(x.seen, "\nlogin\r") {
 				t.Errorf("it is no login shell; the terminal showed %q", x.seen)
 			}
-			x.say("echo =$PATH=$PROFILE_RAN=${_hpc3_p-}${_hpc3_d-}", "=/usr/local/bin:/usr/bin:/bin:/opt/app/bin:/it's=yes=\r")
-			x.say("echo \"=${PROMPT_COMMAND/$'\\n'}=$seen=\"", "=:let seen+=1=3=")
+			x.say("echo =$PATH=$PROFILE_RAN=${_hpc3_p-}${_hpc3_d-}", "=/opt/app/bin:/usr/local/bin:/usr/bin:/bin:/it's=yes=\r")
+			x.say("echo \"=${PROMPT_COMMAND/$'\\n'}=$seen=\"", "=let seen+=1=3=")
 			x.exit(5)
 		})
 	}

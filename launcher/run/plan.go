@@ -43,7 +43,8 @@ type Plan struct {
 	Apptainer       string          // path of the program, for its engine
 	Entrypoint      option.Entrypoint
 	Command         []string // empty: a login shell
-	Terminal        bool     // standard input and error are a terminal, so that the shell will be interactive
+	Dotfiles        bool     // the login shell reads the user's own files
+	Prompt          string   // what stands before the prompt of a login shell; "" = nothing
 	Mounts          []option.Mount
 	Workdir         string   // "" = Cwd where it exists in the container, else the image's
 	SetEnv          []string // NAME=VALUE; wins over all else
