@@ -50,6 +50,13 @@ static void end_with_slurmstepd(void)
 		die("slurmstepd", "it has ended");
 }
 
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
 /* srun_did_it tells whether the command is hpc3-run, as srun left it. The variables alone prove
  * nothing: srun may have replaced its words afterwards, and a variable may come from another
  * step. */
@@ -61,6 +68,8 @@ static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
 		return false;
 	if (!job_variable(spank, V_LAUNCHER, launcher, sizeof launcher))
 		snprintf(launcher, sizeof launcher, "%s", hpc3_conf.launcher);
+	if (strcmp(name_of(launcher), name_of(hpc3_conf.launcher)) != 0)
+		return false;
 	if (multi_prog)
 		return *task == '+' && argc > 1 && hpc3_multiprog_without(argv[1], launcher) == 0;
 	return *task == '=' && strcmp(argv[0], launcher) == 0;

@@ -28,6 +28,7 @@ var submitRows = []slurmRow{
 	{name: "SLURM_TEST_EXEC of a program that only the image has", text: `SLURM_TEST_EXEC=1 srun --container=$IMAGE hello`, status: 1, stderr: `Can not execute hello`},
 	{name: "LaunchParameters=test_exec", text: ownStack + `stack launcher=/lab/bin/hpc3-run; sed -i s/^LaunchParameters=.*/LaunchParameters=test_exec/ own.conf; srun --container=$IMAGE sh -c 'echo $0; hello'`, stdout: "hello from /opt/app\nsh"},
 	{name: "commands for each task, on nodes with and without the plugin", text: where + `printf '# ranks\n0 hello\n1-2 %s/prog \\\nit%%t\n' $HOME >multi; srun -n3 -N3 --multi-prog --container=$IMAGE multi`, stdout: "hello from /opt/app\nit1 in linux/amd64\nit2 in linux/amd64"},
+	{name: "variables of another step", text: `export SLURM_CONF=/etc/slurm/bare.conf SLURM_CONTAINER=$IMAGE SLURM_HPC3_TASK==sh SLURM_HPC3_LAUNCHER=; srun -w n1 sh -c hello; SLURM_HPC3_LAUNCHER=sh srun -w n1 sh -c hello; SLURM_HPC3_LAUNCHER=/lab/bin/hpc3-run srun -w n1 sh -c hello`, stdout: "hello from /opt/app\nhello from /opt/app\nhello from /opt/app"},
 	{name: "PMI2 spawns", text: spawn + `srun --mpi=pmi2 -n1 -w n1 --container=$IMAGE bash spawn.sh >/dev/null; cat child.out`, stdout: "child in linux/amd64"},
 
 	// Relative paths mean what they mean where they are written.
