@@ -74,9 +74,6 @@ func bindAll(sources []source) error {
 	if err := c.owns(root); err != nil {
 		return fault.New(fault.Engine, "opening the container's root: %w", err)
 	}
-	if err := c.untangle(sources); err != nil {
-		return fault.New(fault.Engine, "keeping /tmp and /var/tmp apart: %w", err)
-	}
 	for _, s := range sources {
 		err := c.place(s)
 		if err == nil || s.Optional {
@@ -187,11 +184,6 @@ func (c *container) bind(s source) error {
 	}
 	if s.Visible && s.isAt(root, rel) {
 		return nil
-	}
-	if s.Exact {
-		if rel, err = c.straighten(s.Target); err != nil {
-			return err
-		}
 	}
 	target, err := c.makeTarget(rel, s.isDir())
 	if err != nil {

@@ -1,6 +1,8 @@
 package run
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -91,74 +93,63 @@ func (i image) astray(target string, dirs []string) bool {
 		return i.tangled()
 	}
 	rel, links, err := trace(target, i.readlink)
-	return err == nil && len(links) > 0 && slices.ContainsFunc(dirs, func(dir string) bool { return within(rel, dir) && !within(target, dir) })
+	return err == nil && len(links) > 0 && leadsInto(rel, target, dirs)
 }
 
-// straighten returns where the target of a bind is, as follow does. Where a symlink of the image leads it into a directory of the node,
-// it takes the symlink away: the bind would be made over what the node has there, or could not be made.
-func (c *container) straighten(target string) (string, error) {
-	for range maxLinks {
-		rel, links, err := trace(target, readMerged)
-		if err != nil || len(links) == 0 || c.ownsAbove(rel) {
-			return rel, err
+// straighten puts directories and files of the container's own in the place of those symlinks of the image that would lead a bind into a
+// directory of the node: it would be made over what the node has there, or could not be made. They are put into the upper layer before the
+// overlay is mounted: in one that keeps no attributes, no directory can be made where a symlink was.
+func straighten(sources []source) error {
+	gone := map[string]bool{}
+	readlink := func(file string) (string, error) {
+		if gone[file] {
+			return "", unix.EINVAL
 		}
-		gone := false
-		for _, link := range slices.Backward(links) {
-			if gone, err = c.removeLink(link); gone || err != nil {
-				break
+		return os.Readlink(lower + file)
+	}
+	node := []string{"/tmp", "/var/tmp"}
+	for _, s := range sources {
+		rel, links, err := trace(s.Target, readlink)
+		for ; s.Exact && err == nil && len(links) > 0 && leadsInto(rel, s.Target, node); rel, links, err = trace(s.Target, readlink) {
+			link := links[len(links)-1]
+			gone[link] = true
+			if err := makeUpper(link, s.isDir() || link != s.Target); err != nil {
+				return err
 			}
 		}
-		if err != nil || !gone { // all of them are the node's, and lead where they lead on the node
-			return rel, err
-		}
-	}
-	return "", unix.ELOOP
-}
-
-// ownsAbove tells whether a path is in a file system of the container's own, or would be if it were made.
-func (c *container) ownsAbove(rel string) bool {
-	for ; ; rel = path.Dir(rel) {
-		fd, err := openIn(c.root, rel)
-		if err != nil && rel != "/" {
-			continue
-		}
-		if err != nil {
-			return false
-		}
-		err = c.mustOwn(fd)
-		_ = unix.Close(fd)
-		return err == nil
-	}
-}
-
-// removeLink removes a symlink, unless it is in a directory of the node.
-func (c *container) removeLink(link string) (bool, error) {
-	dir, err := openIn(c.root, path.Dir(link))
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(dir)
-	if c.mustOwn(dir) != nil {
-		return false, nil
-	}
-	err = unix.Unlinkat(dir, path.Base(link), 0)
-	return err == nil, err
-}
-
-// untangle keeps /tmp and /var/tmp of the node apart in an image that has one of them be the other.
-func (c *container) untangle(sources []source) error {
-	for _, pair := range [][2]string{{"/tmp", "/var/tmp"}, {"/var/tmp", "/tmp"}} {
-		isPair := func(s source) bool { return s.Exact && s.Source == pair[0] && s.Target == pair[0] }
-		if !slices.ContainsFunc(sources, isPair) {
-			continue
-		}
-		rel, links, err := trace(pair[0], readMerged)
-		if err != nil || len(links) == 0 || !within(rel, pair[1]) {
-			continue
-		}
-		if _, err := c.removeLink(links[len(links)-1]); err != nil {
-			return err
+		if err == nil { // else the bind says what is wrong
+			node = append(node, rel)
 		}
 	}
 	return nil
+}
+
+// leadsInto tells whether a path that a target is led to is in one of some directories that the target is not in.
+func leadsInto(rel, target string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return within(rel, dir) && !within(target, dir) })
+}
+
+// makeUpper makes a directory or an empty file in the upper layer. Directories above it look as the image has them.
+func makeUpper(file string, dir bool) error {
+	for end := 1; end < len(file); end++ {
+		if file[end] != '/' {
+			continue
+		}
+		above := file[:end]
+		info, err := os.Stat(lower + above)
+		if err != nil {
+			return err
+		}
+		err = os.Mkdir(upper+above, 0o700)
+		if err == nil {
+			err = os.Chmod(upper+above, info.Mode())
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	if dir {
+		return os.Mkdir(upper+file, 0o755)
+	}
+	return os.WriteFile(upper+file, nil, 0o644)
 }

@@ -35,6 +35,9 @@ func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 	if err := st.mountImage(from, user, a); err != nil {
 		return err
 	}
+	if err := straighten(sources); err != nil {
+		return fault.New(fault.Engine, "replacing symlinks of the image: %w", err)
+	}
 	// With attributes of its own in the user name space an overlay obeys those that the image has there. Only a container that is written
 	// to needs them.
 	if err := overlay(user && st.Writable, workdir(from.mark)); err != nil {
