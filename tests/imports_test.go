@@ -2,6 +2,7 @@
 package tests
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -56,6 +57,52 @@ var foreign = map[string][]string{
 	"tags.cncf.io":                           {"launcher/device"},
 	"go.yaml.in/yaml":                        {"launcher/device"},
 	"github.com/urfave/cli":                  {"cmd/hpc3-run", "cmd/hpc3"},
+}
+
+// rooms are those that names from outside come to; others are handed what was opened, or read what the kernel makes.
+var rooms = []string{"launcher", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run"}
+
+// ownNames are files of these that open something by a name which nobody but the kernel and hpc3 itself give.
+var ownNames = []string{"launcher/live.go", "launcher/doctor.go", "launcher/device/nvidia.go"}
+
+// Names from outside are opened by launcher/outside: opened otherwise, a FIFO holds a start up.
+func TestNamesFromOutsideAreOpenedInOneWay(t *testing.T) {
+	for _, room := range rooms {
+		files, err := filepath.Glob(filepath.Join("..", room, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			rel, err := filepath.Rel("..", file)
+			if err != nil || strings.HasSuffix(file, "_test.go") || slices.Contains(ownNames, rel) {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && opensByName(call) {
+					t.Errorf("%s opens a file by its name: launcher/outside does that for all", rel)
+				}
+				return true
+			})
+		}
+	}
+}
+
+// opensByName tells whether a call opens a file whose name is not written there.
+func opensByName(call *ast.CallExpr) bool {
+	f, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || len(call.Args) == 0 {
+		return false
+	}
+	from, _ := f.X.(*ast.Ident)
+	if from == nil || !slices.Contains([]string{"os.Open", "os.OpenFile", "os.ReadFile", "elf.Open", "unix.Open"}, from.Name+"."+f.Sel.Name) {
+		return false
+	}
+	_, literal := call.Args[0].(*ast.BasicLit)
+	return !literal
 }
 
 // The files are parsed rather than asked from the go command: a test that calls it is cached as passed after a violation.
