@@ -234,30 +234,20 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	return src, nil
 }
 
-// scratch is for an archive that is compressed as a whole. It can be as large as an image, for which the cache has room.
-func (r *Road) scratch(ref oci.Reference) (*os.File, error) {
-	s, err := r.Store()
-	if err != nil {
-		return nil, err
-	}
-	r.waiting("unpacking " + ref.Path + ", which is compressed as a whole")
-	return s.Scratch()
-}
-
 // parseIndex reads raw as an index, or, for an image without one, as the manifest of its only entry.
 func (r *Road) parseIndex(ctx context.Context, c *Choice, raw []byte, mediaType string) error {
 	kind, err := oci.Sniff(raw, mediaType)
 	if err != nil {
-		return err
+		return c.broken(err)
 	}
 	if oci.IsIndex(kind) {
 		index, err := oci.ParseIndex(raw)
 		c.Index = index
-		return err
+		return c.broken(err)
 	}
 	manifest, err := oci.ParseManifest(raw)
 	if err != nil {
-		return err
+		return c.broken(err)
 	}
 	if kind := artifact(manifest); kind != "" {
 		return noImage(c.Reference.String(), kind)

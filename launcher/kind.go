@@ -75,3 +75,11 @@ func printable(kind string) string {
 func isLayer(mediaType string) bool {
 	return mediaType == "" || strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") || strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
 }
+
+// broken says of which image a document cannot be used, and what to do; nil for no error.
+func (c *Choice) broken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Registry, "%s: %w", c.Reference, err).Hint("it is broken where it is stored: push or copy the image again")
+}

@@ -160,7 +160,7 @@ func (r *Road) document(ctx context.Context, c *Choice) (raw []byte, manifest oc
 		return nil, oci.Manifest{}, nil, err
 	}
 	if manifest, err = oci.ParseManifest(raw); err != nil {
-		return nil, oci.Manifest{}, nil, err
+		return nil, oci.Manifest{}, nil, c.broken(err)
 	}
 	which := fmt.Sprintf("entry %d of %s", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
 	if kind := artifact(manifest); kind != "" {
@@ -170,4 +170,14 @@ func (r *Road) document(ctx context.Context, c *Choice) (raw []byte, manifest oc
 		_, err = asImage(which, manifest, config)
 	}
 	return raw, manifest, config, err
+}
+
+// scratch is for an archive that is compressed as a whole. It can be as large as an image, for which the cache has room.
+func (r *Road) scratch(ref oci.Reference) (*os.File, error) {
+	s, err := r.Store()
+	if err != nil {
+		return nil, err
+	}
+	r.waiting("unpacking " + ref.Path + ", which is compressed as a whole")
+	return s.Scratch()
 }

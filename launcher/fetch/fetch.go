@@ -104,9 +104,9 @@ func Open(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
 func acceptable(d oci.Descriptor) error {
 	switch {
 	case !oci.ValidDigest(d.Digest):
-		return fault.New(fault.Registry, "fetching a blob: %.80q is no digest", d.Digest)
+		return fault.New(fault.Registry, "fetching what the image names: %.80q is no digest", d.Digest).Hint("it is broken where it is stored: push or copy the image again")
 	case d.Size < 0:
-		return fault.New(fault.Registry, "fetching %s: a size of %d", d.Digest, d.Size)
+		return fault.New(fault.Registry, "fetching %s: a size of %d", d.Digest, d.Size).Hint("it is broken where it is stored: push or copy the image again")
 	case len(d.URLs) > 0:
 		// The host would be of the image author's choice, and so would be what a node of the site asks it for.
 		return fault.New(fault.Registry, "fetching %s: it is a foreign layer, to be fetched from %.80q", d.Digest, d.URLs[0]).

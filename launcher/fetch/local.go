@@ -122,7 +122,7 @@ func (l *layout) index() ([]byte, error) {
 func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Registry, "opening %s: its index.json: %w", l.ref, err).Hint("the layout is broken: write or copy it again")
 	}
 	var names []string
 	for _, e := range index.Entries {
