@@ -11,7 +11,8 @@ import (
 // sifConfig is the media type by which Apptainer and SingularityCE mark a SIF that they push.
 const sifConfig = "application/vnd.sylabs.sif.config.v1+json"
 
-// sayNothing are media types of a config that do not tell an image from an artifact: Docker 1.10 pushed images with the second.
+// sayNothing are media types of a config that do not tell an image from an artifact: Docker 1.10
+// pushed images with the second.
 var sayNothing = []string{"", "application/octet-stream", "application/json"} //nolint:gochecknoglobals // a constant list
 
 // notImageError is in the chain where what a digest names is no image.
@@ -28,7 +29,8 @@ func artifact(m oci.Manifest) string {
 	return kind
 }
 
-// asImage reads the config of an image. What is none is an error of class fault.Reference; name is the reference.
+// asImage reads the config of an image. What is none is an error of class fault.Reference; name is
+// the reference.
 func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 	config, err := oci.ParseConfig(raw)
 	known := oci.IsConfig(m.Config.MediaType)
@@ -71,7 +73,8 @@ func printable(kind string) string {
 	return fault.OneLine(strings.ToValidUTF8(kind, "?"))
 }
 
-// isLayer tells whether a media type is one that layers of images have, compressed in whichever way; none is stated by some tools.
+// isLayer tells whether a media type is one that layers of images have, compressed in whichever
+// way; none is stated by some tools.
 func isLayer(mediaType string) bool {
 	return mediaType == "" || strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") || strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// layoutOf writes an OCI layout of documents, and returns how it is named. The last one is what its index.json holds.
+// layoutOf writes an OCI layout of documents, and returns how it is named. The last one is what its
+// index.json holds.
 func layoutOf(t *testing.T, documents ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "layout")

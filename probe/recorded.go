@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// openRecorded opens the directory of a recorded node, and nothing else: to open a FIFO would wait for its writer.
+// openRecorded opens the directory of a recorded node, and nothing else: to open a FIFO would wait
+// for its writer.
 func openRecorded(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
@@ -19,7 +20,8 @@ func openRecorded(dir string) (*os.Root, error) {
 	return os.OpenRoot(dir)
 }
 
-// recorded is the files of a recorded node. Where one should be, a copy may have put a FIFO or a device, which is not opened.
+// recorded is the files of a recorded node. Where one should be, a copy may have put a FIFO or a
+// device, which is not opened.
 type recorded struct{ fs.FS }
 
 func (r recorded) Open(name string) (fs.File, error) {

@@ -53,7 +53,8 @@ func doors() []door {
 	}
 }
 
-// command is a call of a door that leads to file; dir is where such files stand that are found by a directory.
+// command is a call of a door that leads to file; dir is where such files stand that are found by a
+// directory.
 func (d door) command(file, dir, registry string) *exec.Cmd {
 	r := strings.NewReplacer("FILE", file, "DIR", dir, "REGISTRY", registry)
 	var args []string
@@ -71,7 +72,8 @@ func (d door) command(file, dir, registry string) *exec.Cmd {
 
 var saysWhat = regexp.MustCompile(`it is (a named pipe|a pipe, and nobody writes into it|a device|neither a file nor a directory)|not a directory|path escapes from parent`)
 
-// A name that leads to a FIFO without a writer, to a device or to a directory is refused at once, by every door.
+// A name that leads to a FIFO without a writer, to a device or to a directory is refused at once,
+// by every door.
 func TestNamesFromOutsideDoNotBlock(t *testing.T) {
 	registry := startRegistry(t)
 	for kind, makeIt := range map[string]func(string) error{
@@ -109,7 +111,8 @@ func TestNamesFromOutsideDoNotBlock(t *testing.T) {
 	}
 }
 
-// ended returns what a command says and its status; it fails the test where the command does not end.
+// ended returns what a command says and its status; it fails the test where the command does not
+// end.
 func ended(t *testing.T, cmd *exec.Cmd, within time.Duration) (out string, status int) {
 	t.Helper()
 	timer := time.AfterFunc(within, func() {
@@ -140,7 +143,8 @@ func TestPipesAreStreams(t *testing.T) {
 	}
 }
 
-// SIGTERM ends the programs within a second, also where they wait for a pipe or for a file system that does not answer.
+// SIGTERM ends the programs within a second, also where they wait for a pipe or for a file system
+// that does not answer.
 func TestSIGTERMEndsWaits(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

@@ -1,5 +1,6 @@
-// Package interrupt ends a program on a signal: its context ends at once, so that nothing half-made stays, and the process a
-// moment later, whatever it waits for then. A read of a file system that does not answer knows no context, nor does a name server.
+// Package interrupt ends a program on a signal: its context ends at once, so that nothing half-made
+// stays, and the process a moment later, whatever it waits for then. A read of a file system that
+// does not answer knows no context, nor does a name server.
 package interrupt
 
 import (
@@ -11,15 +12,16 @@ import (
 )
 
 // grace is what a walk has to tidy up: the end comes within a second of the signal.
-const grace = 500 * time.Millisecond
+const grace = 800 * time.Millisecond
 
 // SignalError is why a context ended.
 type SignalError struct{ syscall.Signal }
 
 func (s SignalError) Error() string { return s.String() }
 
-// Context returns a context that any of the signals ends. A program that still runs after grace is ended with the status that
-// last returns. A signal that the caller has the process ignore (nohup, a background job of a script) stays ignored.
+// Context returns a context that any of the signals ends. A program that still runs after grace is
+// ended with the status that last returns. A signal that the caller has the process ignore (nohup,
+// a background job of a script) stays ignored.
 func Context(last func(SignalError) (status int), signals ...os.Signal) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	caught := make(chan os.Signal, 1)

@@ -45,8 +45,9 @@ func apart(t *testing.T, img convert.Image) convert.Image {
 	return img
 }
 
-// contents puts in the place of hard links what they are to. A link to a file of a repeated layer stays one after the layer's next turn,
-// where another layer would have put a file of its own there, with the same content.
+// contents puts in the place of hard links what they are to. A link to a file of a repeated layer
+// stays one after the layer's next turn, where another layer would have put a file of its own
+// there, with the same content.
 func contents(lines []string) []string {
 	of := map[string]string{}
 	for _, l := range lines {
@@ -62,7 +63,8 @@ func contents(lines []string) []string {
 	return lines
 }
 
-// A layer that an image has several times is read once, and means each time what it would mean were it another one.
+// A layer that an image has several times is read once, and means each time what it would mean were
+// it another one.
 func TestRepeatedLayers(t *testing.T) {
 	a := layerTar(t, "d/", "d/one=1", "d/two=2", "hard=>d/one", "link->d", "link/three=3", "gone=x")
 	b := layerTar(t, "d->elsewhere", "elsewhere/", ".wh.gone", "elsewhere/two=other", "again=>hard")

@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// challenge is what a registry wants of whoever asks it, RFC 9110, section 11. One without a scheme lets everybody in.
+// challenge is what a registry wants of whoever asks it, RFC 9110, section 11. One without a scheme
+// lets everybody in.
 type challenge struct {
 	scheme string            // "basic", "bearer"; lower case
 	params map[string]string // by their names in lower case
@@ -49,7 +50,8 @@ func best(all []challenge) challenge {
 	return challenge{}
 }
 
-// challenges reads the WWW-Authenticate fields of a header, each of which may hold several. What cannot be read is left out.
+// challenges reads the WWW-Authenticate fields of a header, each of which may hold several. What
+// cannot be read is left out.
 func challenges(h http.Header) []challenge {
 	var all []challenge
 	for _, s := range h.Values("WWW-Authenticate") {

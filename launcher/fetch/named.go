@@ -8,15 +8,16 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// positionOf reads "@N", by which skopeo and podman name an image of an archive or layout that has no other name.
+// positionOf reads "@N", by which skopeo and podman name an image of an archive or layout that has
+// no other name.
 func positionOf(tag string) (n int, is bool) {
 	digits, is := strings.CutPrefix(tag, "@")
 	n, err := strconv.Atoi(digits)
 	return n, is && err == nil && n >= 0 && strconv.Itoa(n) == digits
 }
 
-// named returns which of several images a name stands for: those that have it in full, as "x/y:1" is docker.io/x/y:1, else those
-// whose name ends in it.
+// named returns which of several images a name stands for: those that have it in full, as "x/y:1"
+// is docker.io/x/y:1, else those whose name ends in it.
 func named(name string, images int, names func(int) []string) (found []int) {
 	if name == "" {
 		return nil

@@ -197,7 +197,8 @@ func TestWordsOfTheFirstContact(t *testing.T) {
 	}
 }
 
-// An identity token is exchanged as OAuth 2 has it, and by a GET where the server does not know that.
+// An identity token is exchanged as OAuth 2 has it, and by a GET where the server does not know
+// that.
 func TestIdentityToken(t *testing.T) {
 	for _, knows := range []bool{true, false} {
 		h := serve(t)

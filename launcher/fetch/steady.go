@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// steady makes the body of every answer fail that stops coming: of a token, of an error, of a redirect. Its header has a deadline
-// by the transport.
+// steady makes the body of every answer fail that stops coming: of a token, of an error, of a
+// redirect. Its header has a deadline by the transport.
 type steady struct {
 	inner http.RoundTripper
 	stall time.Duration
@@ -30,7 +30,8 @@ func (s *steady) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// briefly is how long the text of an answer is waited for that nobody needs: it says no more than its status.
+// briefly is how long the text of an answer is waited for that nobody needs: it says no more than
+// its status.
 const briefly = 2 * time.Second
 
 // brief returns what comes of a body soon, and no more than an error message has.
@@ -57,7 +58,8 @@ func checkStatus(resp *http.Response, statuses ...int) error {
 // errSlow is why a document that comes too slowly ends.
 var errSlow = errors.New("it comes too slowly")
 
-// hurry bounds the time for a document: unlike a layer it is small, and without it the least rate would let it take hours.
+// hurry bounds the time for a document: unlike a layer it is small, and without it the least rate
+// would let it take hours.
 func (r *registry) hurry(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, r.opt.Timing.Document, errSlow)
 }

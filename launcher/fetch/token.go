@@ -17,10 +17,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// maxToken bounds the answer of a token server: tokens that list hundreds of repositories have some 10 KiB.
+// maxToken bounds the answer of a token server: tokens that list hundreds of repositories have some
+// 10 KiB.
 const maxToken = 64 << 10
 
-// tokenServer is where a registry sends those who want a token (distribution's token specification).
+// tokenServer is where a registry sends those who want a token (distribution's token
+// specification).
 type tokenServer struct {
 	url     *url.URL
 	service string
@@ -40,9 +42,9 @@ func (r *registry) newTokenServer(c challenge, host, scheme string, tr http.Roun
 	return s, s.allowed(realm)
 }
 
-// allowToken refuses a token server that gets requests, maybe with credentials, for no other reason than that a registry names it: one
-// without encryption, and one with a private address, which may be any service of the site. The registry itself is allowed, and what
-// the site names.
+// allowToken refuses a token server that gets requests, maybe with credentials, for no other reason
+// than that a registry names it: one without encryption, and one with a private address, which may
+// be any service of the site. The registry itself is allowed, and what the site names.
 func (r *registry) allowToken(u *url.URL, host, scheme string) error {
 	named := r.tokenServer(u)
 	plain := r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host)
@@ -71,7 +73,8 @@ func (r *registry) tokenServer(u *url.URL) bool {
 	})
 }
 
-// isPrivate tells whether a host is an address that means something on this network or machine only.
+// isPrivate tells whether a host is an address that means something on this network or machine
+// only.
 func isPrivate(host string) bool {
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	if err != nil {

@@ -48,7 +48,8 @@ func FuzzChallenges(f *testing.F) {
 	})
 }
 
-// A registry may send for a token to itself and to public servers; to others where the site names them.
+// A registry may send for a token to itself and to public servers; to others where the site names
+// them.
 func TestAllowToken(t *testing.T) {
 	const public, private, local = "https registry.example.org", "https 10.1.0.9:5000", "http 127.0.0.1:5000"
 	for _, tt := range []struct {

@@ -23,8 +23,9 @@ const (
 	maxWindow   = 512 << 20 // of zstd, which takes that much memory; zstd --long=29
 )
 
-// unpacked returns the tar archive in f: f itself or, where it is compressed as a whole, a file without a name that holds what it
-// inflates to. Parts of an archive are read in an order of their own, which a compressed one does not let them.
+// unpacked returns the tar archive in f: f itself or, where it is compressed as a whole, a file
+// without a name that holds what it inflates to. Parts of an archive are read in an order of their
+// own, which a compressed one does not let them.
 func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (*os.File, error) {
 	kind := compressionOf(f)
 	if kind == "" {
@@ -51,7 +52,8 @@ func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (
 	return out, nil
 }
 
-// compressionOf names how a file is compressed; empty if it is not. What its first bytes say counts, as with tar.
+// compressionOf names how a file is compressed; empty if it is not. What its first bytes say
+// counts, as with tar.
 func compressionOf(f *os.File) string {
 	head := make([]byte, 6)
 	n, _ := f.ReadAt(head, 0) // a shorter file is no archive
@@ -113,7 +115,8 @@ func damagedArchive(f *os.File, kind string, err error) error {
 	return fault.New(fault.Registry, "unpacking %s: %w", f.Name(), fmt.Errorf("%s: %w", kind, err)).Hint("it is damaged or was not written to the end; copy or save it anew")
 }
 
-// noting keeps the error of a reader, for whoever copies from it and cannot tell it from that of the writer.
+// noting keeps the error of a reader, for whoever copies from it and cannot tell it from that of
+// the writer.
 type noting struct {
 	io.Reader
 	err *error

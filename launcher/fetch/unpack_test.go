@@ -62,7 +62,8 @@ func packers(t *testing.T) map[string]func([]byte) []byte {
 	}
 }
 
-// An archive that is compressed as a whole is read as one that is not, through a file that is gone afterwards.
+// An archive that is compressed as a whole is read as one that is not, through a file that is gone
+// afterwards.
 func TestCompressedArchives(t *testing.T) {
 	plain := map[string]string{"oci-archive": writeTar(t, layoutFiles(t, ""), nil), "docker-archive": writeTar(t, dockerFiles(t), map[string]string{"b/layer.tar": "../a/layer.tar"})}
 	for name, pack := range packers(t) {

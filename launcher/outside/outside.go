@@ -1,6 +1,7 @@
-// Package outside opens the files that a user, a site or an image names. Such a name may lead to a FIFO that nobody writes into, a
-// tape drive or a terminal: opening one may wait for ever, or do something to it. Open looks at what the name leads to first, and
-// opens regular files only; Stream takes pipes as well, and can be interrupted.
+// Package outside opens the files that a user, a site or an image names. Such a name may lead to a
+// FIFO that nobody writes into, a tape drive or a terminal: opening one may wait for ever, or do
+// something to it. Open looks at what the name leads to first, and opens regular files only; Stream
+// takes pipes as well, and can be interrupted.
 package outside
 
 import (
@@ -19,8 +20,8 @@ type KindError struct{ Kind string } // "a directory", "a named pipe"
 
 func (e KindError) Error() string { return "it is " + e.Kind + ", and a regular file is wanted" }
 
-// Open opens a regular file for reading. The null device is taken for an empty one. It cannot block, but for a file system that does
-// not answer. Errors are *fs.PathError.
+// Open opens a regular file for reading. The null device is taken for an empty one. It cannot
+// block, but for a file system that does not answer. Errors are *fs.PathError.
 func Open(name string) (*os.File, error) {
 	f, _, err := open(name, false)
 	return f, err
@@ -40,7 +41,8 @@ func Read(name string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// open looks at a name by a descriptor that opens nothing (O_PATH), and opens the very inode that was looked at.
+// open looks at a name by a descriptor that opens nothing (O_PATH), and opens the very inode that
+// was looked at.
 func open(name string, pipe bool) (f *os.File, isPipe bool, err error) {
 	at, err := again(func() (int, error) { return unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0) })
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// How long a pipe may be without a writer before its first byte, and how often that is looked at. Whoever is about to write opens the
-// pipe at once, even if what it writes takes its time; a FIFO that was left behind has nobody.
+// How long a pipe may be without a writer before its first byte, and how often that is looked at.
+// Whoever is about to write opens the pipe at once, even if what it writes takes its time; a FIFO
+// that was left behind has nobody.
 const (
 	writerLimit = 5 * time.Second
 	writerPause = 20 * time.Millisecond
@@ -18,7 +19,8 @@ const (
 // ErrNoWriter is a pipe that nobody writes into.
 var ErrNoWriter = errors.New("it is a pipe, and nobody writes into it")
 
-// Stream opens what is read from its beginning to its end: a regular file or a pipe. Reading ends with ctx.
+// Stream opens what is read from its beginning to its end: a regular file or a pipe. Reading ends
+// with ctx.
 func Stream(ctx context.Context, name string) (io.ReadCloser, error) {
 	f, isPipe, err := open(name, true)
 	if err != nil || !isPipe {
@@ -39,7 +41,8 @@ type stream struct {
 	until time.Time // the first byte, or a writer that takes its time; zero once there was one
 }
 
-// Read waits for a writer to come, then for what it writes. A pipe without writers is at its end, before the first one too.
+// Read waits for a writer to come, then for what it writes. A pipe without writers is at its end,
+// before the first one too.
 func (s *stream) Read(p []byte) (int, error) {
 	for {
 		n, err := s.File.Read(p)

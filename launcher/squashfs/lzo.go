@@ -7,8 +7,8 @@ import (
 
 var errLZO = errors.New("it is no LZO1X block")
 
-// inflateLZO inflates a block of LZO1X, what mksquashfs -comp lzo writes.
-// The format: the kernel's Documentation/staging/lzo.rst, without its version 1, which nothing but zram writes.
+// inflateLZO inflates a block of LZO1X, what mksquashfs -comp lzo writes. The format: the kernel's
+// Documentation/staging/lzo.rst, without its version 1, which nothing but zram writes.
 func inflateLZO(dst, src []byte, limit int) ([]byte, error) {
 	z := lzo{src: src, out: dst[:0], limit: limit}
 	if b := z.peek(); b > 17 { // a literal run to begin with
@@ -27,7 +27,8 @@ func inflateLZO(dst, src []byte, limit int) ([]byte, error) {
 	return z.out, z.err
 }
 
-// lzo is a block on its way. Literals that came behind the last copy are the state, 1 to 3; 4 stands for a run of them, 0 for none.
+// lzo is a block on its way. Literals that came behind the last copy are the state, 1 to 3; 4
+// stands for a run of them, 0 for none.
 type lzo struct {
 	src   []byte
 	out   []byte
@@ -53,7 +54,8 @@ func (z *lzo) next() int {
 	return int(b)
 }
 
-// length goes on with a length of which the instruction held none: each zero byte counts 255, and the byte behind them ends it.
+// length goes on with a length of which the instruction held none: each zero byte counts 255, and
+// the byte behind them ends it.
 func (z *lzo) length(base int) int {
 	for z.err == nil && z.peek() == 0 && base <= z.limit {
 		z.next()
@@ -75,7 +77,8 @@ func (z *lzo) literals(n int) {
 	}
 }
 
-// copy repeats n bytes that lie a distance back, which may reach into themselves, and takes the literals behind the instruction.
+// copy repeats n bytes that lie a distance back, which may reach into themselves, and takes the
+// literals behind the instruction.
 func (z *lzo) copy(distance, n, literals int) {
 	switch {
 	case z.err != nil:
