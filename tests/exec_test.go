@@ -24,7 +24,8 @@ func TestExec(t *testing.T) {
 		native         bool
 	}{
 		{name: "a command", text: `hpc3 exec $p sh -c 'pwd; echo $MINE $HPC3_IMAGE_REF; hello'`, stdout: `/usr/lib\n1 127\.0\.0\.1:.*\nhello from /opt/app\n`},
-		{name: "the same namespaces", text: `for n in mnt user; do [ $(readlink /proc/$p/ns/$n) = $(hpc3 exec $p readlink /proc/self/ns/$n) ] && echo same; done`, stdout: "same\nsame\n"},
+		{name: "what a process started", text: `hpc3 exec $$ hello`, stdout: "hello from /opt/app\n"},
+		{name: "the same namespaces", native: true, text: `for n in mnt user; do [ $(readlink /proc/$p/ns/$n) = $(hpc3 exec $p readlink /proc/self/ns/$n) ] && echo same; done`, stdout: "same\nsame\n"},
 		{name: "nothing gained", native: true, text: `hpc3 exec $p grep -hE '^(Cap|NoNew)' /proc/self/status /proc/$p/status | sort | uniq -c | awk '{ print $1 }' | sort -u`, stdout: "2\n"},
 		{name: "exact words", text: `hpc3 exec $p -- printf '%s|' 'a b' '' '$HOME' --json -h`, stdout: `a b\|\|\$HOME\|--json\|-h\|`},
 		{name: "its status", text: `hpc3 exec $p sh -c 'exit 42'`, status: 42},
@@ -36,7 +37,7 @@ func TestExec(t *testing.T) {
 		{name: "any process in there", text: `hpc3 exec $p sleep 300 & q=$!; while [ "$(cat /proc/$q/comm)" != sleep ]; do sleep 0.05; done; hpc3 exec pid:$q hello; kill $q`, stdout: "hello from /opt/app\n"},
 		{name: "no such command", text: `hpc3 exec $p nosuch`, stderr: `hpc3: error\[exec\]: running "nosuch": no such command in the image\nhpc3: hint: .*\n`, status: 1},
 		{name: "not executable", text: `hpc3 exec $p /etc/passwd`, stderr: `hpc3: error\[exec\]: running "/etc/passwd": permission denied\nhpc3: hint: .*\n`, status: 1},
-		{name: "a process on the node", text: `hpc3 exec pid:$$ true`, stderr: `hpc3: error\[engine\]: entering the container of process \d+: it is in no container of hpc3\n`, status: 1},
+		{name: "a process on the node", text: `sleep 9 & hpc3 exec pid:$! true`, stderr: `hpc3: error\[engine\]: entering the container of process \d+: it is in no container of hpc3\n`, status: 1},
 		{name: "no such process", text: `sh -c : & q=$!; wait $q; hpc3 exec pid:$q true`, stderr: `hpc3: error\[engine\]: pid:\d+ is neither a job with a container of yours on this node nor a process\n`, status: 1},
 		{name: "no such job", text: `hpc3 exec 12345678_3.1 true`, stderr: `hpc3: error\[engine\]: no step of job 12345678_3.1 has a container of yours on this node\nhpc3: hint: .*\n`, status: 1},
 		{name: "nothing to enter", text: `hpc3 exec`, stderr: `hpc3: error\[usage\]: .*\nhpc3: hint: .*\n`, status: 2},

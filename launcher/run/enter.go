@@ -101,7 +101,7 @@ func seek(t Target) (*resident, error) {
 		return nil, fault.New(fault.Engine, "looking at this process's namespaces: %w", err)
 	}
 	if t.job != "" {
-		r, err := findStep(t, own)
+		r, err := seekStep(t, own)
 		if r != nil || err != nil {
 			return r, err
 		}
@@ -109,10 +109,10 @@ func seek(t Target) (*resident, error) {
 	if t.pid == 0 {
 		return nil, elsewhere(fault.New(fault.Engine, "no step of job %s has a container of yours on this node", t), t)
 	}
-	r, err := lookAt(t.pid, own)
+	r, err := seekProcess(t.pid, own)
 	switch {
 	case err == nil:
-		return &r, nil
+		return r, nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
 		return nil, elsewhere(fault.New(fault.Engine, "%s is neither a job with a container of yours on this node nor a process", t), t)
 	case errors.Is(err, errForeign), errors.Is(err, errUncontained):
@@ -129,38 +129,33 @@ func elsewhere(e *fault.Error, t Target) error {
 	return e.Hint("a job's container is entered on its node: ssh NODE, or srun --overlap --jobid=%s -w NODE --pty hpc3 exec %s", t.job, t)
 }
 
-// findStep returns the first task of the step that is meant; nil where there is none.
-func findStep(t Target, own uint64) (*resident, error) {
-	var all []*resident
-	for _, pid := range processIDs() {
-		r, err := lookAt(pid, own)
-		if err != nil {
-			continue // another's, or on the node, or it has ended
-		}
-		if r.inStep && r.step.is(t) {
-			all = append(all, &r)
-		} else {
-			r.close()
-		}
-	}
-	if len(all) == 0 {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	slices.SortFunc(all, (*resident).before)
-	for _, r := range all[1:] {
-		r.close()
-	}
+// seekStep returns the first task of the step that is meant; nil where there is none.
+func seekStep(t Target, own uint64) (*resident, error) {
+	all := residents(own, func(r *resident) bool { return r.inStep && r.step.is(t) })
 	firsts := map[string]int{} // the first process, by the step
 	for _, r := range all {
 		if _, known := firsts[r.step.String()]; !known {
 			firsts[r.step.String()] = r.pid
 		}
 	}
+	r := first(all)
 	if len(firsts) > 1 {
-		all[0].close()
+		r.close()
 		return nil, several(t, firsts)
 	}
-	return all[0], nil
+	return r, nil
+}
+
+// seekProcess returns a process, or what it has started in a container: Apptainer stays before its own.
+func seekProcess(pid int, own uint64) (*resident, error) {
+	r, err := lookAt(pid, own)
+	if !errors.Is(err, errUncontained) {
+		return &r, err
+	}
+	if below := first(residents(own, func(r *resident) bool { return r.descends(pid) })); below != nil {
+		return below, nil
+	}
+	return nil, err
 }
 
 func several(t Target, firsts map[string]int) error {

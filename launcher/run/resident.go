@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,7 +80,7 @@ func (r *resident) look(own uint64) error {
 	}
 	r.env = strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
 	if !ownMark.Match(mounts) {
-		if r.apptainer = lookup(r.env, "APPTAINER_CONTAINER") != ""; !r.apptainer {
+		if r.apptainer = lookup(r.env, "HPC3_IMAGE_REF") != ""; !r.apptainer {
 			return errUncontained
 		}
 	}
@@ -114,6 +115,50 @@ func (r *resident) read(name string) ([]byte, error) {
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, maxOfProcess))
+}
+
+// residents returns those processes of the caller's in a container that are wanted, the first in order first. They are to be closed.
+func residents(own uint64, wanted func(*resident) bool) []*resident {
+	var found []*resident
+	for _, pid := range processIDs() {
+		r, err := lookAt(pid, own)
+		if err != nil {
+			continue // another's, or on the node, or it has ended
+		}
+		if wanted(&r) {
+			found = append(found, &r)
+		} else {
+			r.close()
+		}
+	}
+	slices.SortFunc(found, (*resident).before)
+	return found
+}
+
+// first returns the first of some residents, and closes the others; nil where there is none.
+func first(found []*resident) *resident {
+	if len(found) == 0 {
+		return nil
+	}
+	for _, r := range found[1:] {
+		r.close()
+	}
+	return found[0]
+}
+
+// descends tells whether a process is below another.
+func (r *resident) descends(pid int) bool {
+	for at := r.pid; at > 1; {
+		_, fields := processStat(at)
+		if len(fields) < 2 {
+			return false
+		}
+		at, _ = strconv.Atoi(fields[1]) // the kernel's digits
+		if at == pid {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *resident) close() { _ = unix.Close(r.dir) } // it is open
