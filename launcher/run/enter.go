@@ -152,7 +152,7 @@ func seekProcess(pid int, own uint64) (*resident, error) {
 	if !errors.Is(err, errUncontained) {
 		return &r, err
 	}
-	if below := first(residents(own, func(r *resident) bool { return r.descends(pid) })); below != nil {
+	if below := first(residents(own, func(r *resident) bool { return slices.Contains(r.ancestors(), pid) })); below != nil {
 		return below, nil
 	}
 	return nil, err

@@ -85,7 +85,7 @@ func (r *resident) look(own uint64) error {
 		}
 	}
 	cgroups, _ := r.read("cgroup") // a kernel without them
-	r.step, r.inStep = stepOf(string(cgroups), r.env)
+	r.step, r.inStep = stepOf(string(cgroups)+"\n"+r.slurmstepd(), r.env)
 	if r.local, err = strconv.Atoi(lookup(r.env, "SLURM_LOCALID")); err != nil {
 		r.local = math.MaxInt
 	}
@@ -146,19 +146,28 @@ func first(found []*resident) *resident {
 	return found[0]
 }
 
-// descends tells whether a process is below another.
-func (r *resident) descends(pid int) bool {
+// ancestors are the processes above this one, the nearest first.
+func (r *resident) ancestors() (above []int) {
 	for at := r.pid; at > 1; {
 		_, fields := processStat(at)
 		if len(fields) < 2 {
-			return false
+			break
 		}
 		at, _ = strconv.Atoi(fields[1]) // the kernel's digits
-		if at == pid {
-			return true
+		above = append(above, at)
+	}
+	return above
+}
+
+// slurmstepd returns the title of the process that Slurm has above a task, with the job's own number and the step; "" where there is none.
+func (r *resident) slurmstepd() string {
+	for _, pid := range r.ancestors() {
+		title, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if err == nil && bytes.HasPrefix(title, []byte("slurmstepd: [")) {
+			return string(title)
 		}
 	}
-	return false
+	return ""
 }
 
 func (r *resident) close() { _ = unix.Close(r.dir) } // it is open

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,15 +27,24 @@ var (
 func ParseTarget(s string) (Target, error) {
 	t := Target{text: s}
 	if m := processPattern.FindStringSubmatch(s); m != nil {
-		t.pid, _ = strconv.Atoi(m[1]) // a greater one is 0, as below
+		t.pid = processNumber(m[1])
 	} else if m := stepPattern.FindStringSubmatch(s); m != nil {
 		t.job, t.step = m[1], m[2]
-		t.pid, _ = strconv.Atoi(s) // digits, or 0: no process
+		t.pid = processNumber(s)
 	}
 	if t.job == "" && t.pid <= 0 {
 		return Target{}, fault.New(fault.Usage, "%q is neither a job nor a process", s).Hint("give JOB, JOB.STEP, JOB_TASK of an array, JOB+COMPONENT, or a process's number")
 	}
 	return t, nil
+}
+
+// processNumber reads the number of a process; 0 for what is none.
+func processNumber(s string) int {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 func (t Target) String() string { return t.text }
@@ -48,29 +58,33 @@ type step struct {
 	name string
 }
 
-// cgroupOfStep finds a job's number and its step in a process's list of cgroups.
-var cgroupOfStep = regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`)
+// knownSteps find a job's own number and its step: in a process's list of cgroups, which it cannot leave, and in slurmstepd's title.
+var knownSteps = []*regexp.Regexp{ //nolint:gochecknoglobals // a constant list
+	regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`), regexp.MustCompile(`slurmstepd: \[([0-9]+)\.([^\]]+)\]`),
+}
 
-// stepOf tells a process's step: its cgroup's, which the process cannot leave, or where Slurm makes none, that of its environment.
-func stepOf(cgroups string, env []string) (s step, is bool) {
-	job, name := lookup(env, "SLURM_JOB_ID"), lookup(env, "SLURM_STEP_ID")
-	if m := cgroupOfStep.FindStringSubmatch(cgroups); m != nil {
-		job, name = m[1], m[2]
-	} else if name == "" {
-		name = "batch"
+// stepOf tells a process's step by what Slurm says of it or, where it says nothing, by the environment, in which a component's job is that of the first.
+func stepOf(known string, env []string) (s step, is bool) {
+	job, name := lookup(env, "SLURM_JOB_ID"), cmp.Or(lookup(env, "SLURM_STEP_ID"), "batch")
+	for _, pattern := range knownSteps {
+		if m := pattern.FindStringSubmatch(known); m != nil {
+			job, name = m[1], m[2]
+			break
+		}
 	}
 	if job == "" {
 		return step{}, false
 	}
-	if named := namedSteps[name]; named != "" {
-		name = named
+	s = step{jobs: []string{job}, name: cmp.Or(namedSteps[name], name)}
+	if of, number := lookup(env, "SLURM_ARRAY_JOB_ID"), lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
+		s.jobs = append(s.jobs, of+"_"+number, of)
 	}
-	s = step{jobs: []string{job}, name: name}
-	for _, part := range []struct{ of, sign, number string }{
-		{"SLURM_ARRAY_JOB_ID", "_", "SLURM_ARRAY_TASK_ID"}, {"SLURM_HET_JOB_ID", "+", "SLURM_HET_JOB_OFFSET"},
-	} {
-		if of, number := lookup(env, part.of), lookup(env, part.number); of != "" && number != "" {
-			s.jobs = append(s.jobs, of+part.sign+number, of)
+	const component = "SLURM_JOB_ID_HET_GROUP_"
+	for _, e := range env {
+		number, isOne := strings.CutPrefix(e, component)
+		if number, id, _ := strings.Cut(number, "="); isOne && id == job {
+			leader := lookup(env, component+"0")
+			s.jobs = append(s.jobs, leader+"+"+number, leader)
 		}
 	}
 	return s, true
