@@ -147,6 +147,8 @@ func parityFiles() []parity {
 		{name: "-B with blanks, quotes and a comma's neighbours", call: `cd; mkdir -p "a b\"c" && touch "a b\"c/x"; exec "$@"`, flags: []string{"-B", `a b"c:/srv/with "it`}, args: sh(`test -e '/srv/with "it/x' && echo there`), want: answer{stdout: "there\n"}},
 		{name: "two -B", flags: []string{"-B", "/usr/sbin:/srv/one,/usr/sbin:/srv/two"}, args: sh("test -e /srv/one/useradd && test -e /srv/two/useradd && echo both"), want: answer{stdout: "both\n"}},
 		{name: "a read-only image", args: sh("touch /usr/x"), want: answer{status: 1, stderr: "Read-only file system"}, differ: "read-only"},
+		{name: "what overlay would obey in an image", image: "overlay", args: sh("stat -c '%n %F' /srv/none /srv/left/over"), want: answer{stdout: "/srv/none regular empty file\n/srv/left/over regular empty file\n"}},
+		{name: "the same, in a writable container", image: "overlay", flags: []string{"--container-writable"}, args: sh("stat -c '%n %F' /srv/none /srv/left/over"), want: answer{stdout: "/srv/none regular empty file\n/srv/left/over regular empty file\n"}},
 		{name: "a writable layer", flags: []string{"--container-writable"}, args: sh("touch /usr/x /srv/y && echo changed >/srv/file && cat /srv/file"), want: answer{stdout: "changed\n"}},
 		{name: "a writable layer is gone the next time", flags: []string{"--container-writable"}, args: sh("test ! -e /usr/x && cat /srv/file && touch /usr/x"), want: answer{stdout: "from the image\n"}, differ: "read-only"},
 		{name: "/tmp is the node's", call: `echo host >/tmp/seen; exec "$@"`, args: []string{"cat", "/tmp/seen"}, want: answer{stdout: "host\n"}, differ: "host-directories"},
