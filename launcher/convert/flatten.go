@@ -173,6 +173,9 @@ func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data 
 			_, err := io.Copy(io.Discard, r) // what follows the archive belongs to the digest
 			return err
 		}
+		if err != nil && last == "" {
+			return tarError(err)
+		}
 		if err != nil {
 			return fmt.Errorf("behind %.80q: %w", last, tarError(err))
 		}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"runtime/debug"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -41,6 +42,7 @@ func openStream(ctx context.Context, l Layer, before *stream) *stream {
 		}
 		select {
 		case <-before.over:
+			debug.FreeOSMemory() // what that layer has taken
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
