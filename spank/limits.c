@@ -17,9 +17,9 @@
 #define USUAL_STACK (8UL << 20) /* of a thread, in the measurement */
 #define UNASKED     "hpc3: the image is not looked at now, but on the nodes: "
 
-static unsigned long megabytes(unsigned long bytes)
+static unsigned long kilobytes(unsigned long bytes)
 {
-	return bytes >> 20;
+	return bytes >> 10;
 }
 
 /* space_used returns the address space of this process in bytes. */
@@ -47,8 +47,8 @@ static bool no_space(void)
 		need += THREADS * (stack.rlim_cur - USUAL_STACK);
 	if (space.rlim_cur >= need)
 		return false;
-	slurm_info(UNASKED "the address space is limited to %lu MB (ulimit -v), and looking needs %lu MB", megabytes(space.rlim_cur),
-		   megabytes(need));
+	slurm_info(UNASKED "the address space is limited to %lu kB (ulimit -v), and looking needs %lu kB", kilobytes(space.rlim_cur),
+		   kilobytes(need));
 	return true;
 }
 

@@ -361,6 +361,7 @@ func TestSlurmWithoutPlugin(t *testing.T) {
 				{name: "arguments", text: `srun --container=$IMAGE printf '%s|' 'a b' '*' '$HOME'`, stdout: `a b\|\*\|\$HOME\|`},
 				{name: "status", text: `srun --container=$IMAGE sh -c 'exit 7'`, status: 7},
 				{name: "an image that is not there", text: `srun --container=${IMAGE%:*}:none hello`, status: 125, stderr: `hpc3-run: error\[reference\]`},
+				{name: "none", text: `srun --container=none sh -c 'echo ${HPC3_IMAGE_REF-host}'`, stdout: "host"},
 				{name: "an image for a shell", text: `srun --container='x;id' hello`, status: 125, stderr: `hpc3-run: error\[reference\]`},
 			} {
 				t.Run(row.name, func(t *testing.T) { c.check(t, row) })
