@@ -51,6 +51,9 @@ func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) 
 	if whyNot == "" {
 		whyNot = r.works(path)
 	}
+	if whyNot == "" {
+		whyNot = r.heedConf(path)
+	}
 	switch {
 	case whyNot == "":
 		return option.Apptainer, path, nil
@@ -60,6 +63,29 @@ func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) 
 		r.note("not using Apptainer: %s", whyNot)
 	}
 	return option.Native, "", nil
+}
+
+// heedConf reads the site's settings of Apptainer, and returns why it is not used, or "". What
+// differs by them from the manual is told, unless hpc3's own engine can stand in.
+func (r *Road) heedConf(path string) string {
+	conf, err := run.ReadApptainerConf(path, r.Host.Getenv)
+	if err != nil {
+		r.note("%v", err)
+	}
+	r.engine.conf = conf
+	differs := conf.Departures(run.Wanted{
+		Home: r.Option.MountHome, Binds: len(r.Option.Mounts) > 0, Writable: r.Option.Writable, Rootless: run.Rootless(path, conf),
+	})
+	standIn := len(differs) > 0 && r.Option.Engine != option.Apptainer && run.WhyNotNative() == nil
+	for _, d := range differs {
+		if d.Fatal || standIn {
+			return fmt.Sprintf("%s says %s", conf.File, d)
+		}
+	}
+	for _, d := range differs {
+		r.note("Apptainer: %s says %s", conf.File, d)
+	}
+	return ""
 }
 
 // works returns why Apptainer does not work for this user, or "". A good answer is remembered until the node is booted or the
@@ -104,6 +130,20 @@ func (r *Road) examineApptainer(ctx context.Context) Finding {
 	}
 	if whyNot != "" {
 		return Finding{"Apptainer", "note", path + ": " + whyNot, "not needed: hpc3 has an engine of its own"}
+	}
+	conf, err := run.ReadApptainerConf(path, r.Host.Getenv)
+	if err != nil {
+		return Finding{"Apptainer", "note", path + ": " + err.Error(), "Apptainer will not start either: mend the file"}
+	}
+	var differs []string
+	for _, d := range conf.Departures(run.Wanted{Home: true, Binds: true, Writable: true, Rootless: run.Rootless(path, conf)}) {
+		differs = append(differs, d.String())
+	}
+	if len(differs) > 0 {
+		return Finding{
+			"Apptainer", "note", path + ", but " + conf.File + " says " + strings.Join(differs, "; "),
+			"with --engine auto hpc3's own engine stands in, where it can; --engine apptainer follows these settings",
+		}
 	}
 	return Finding{What: "Apptainer", State: "ok", Text: path}
 }

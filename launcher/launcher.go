@@ -73,6 +73,7 @@ type Road struct {
 	engine  struct {          // chosen once
 		name option.Engine
 		path string
+		conf run.ApptainerConf
 	}
 	server  *run.Server // started ahead; nil for none
 	sparing bool        // no copies of layers are made: there is no room for them

@@ -60,16 +60,16 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	r.Clock.Done("engine", string(engine))
 	client, clientUser := r.slurmClient()
 	origin := provenance(c, contents)
-	r.tellSite(ctx, origin, engine)
 	return Start{Plan: run.Plan{
-		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset,
+		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Overlay: contents.Overlay,
 		Sums: run.Checksums(contents.Sums), Aside: r.aside(c, sif), Config: config, HasConfig: has,
-		Engine: engine, Apptainer: apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles,
+		Engine: engine, Apptainer: apptainer, Conf: r.engine.conf, Auto: r.Option.Engine != option.Apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, ShareNS: r.Option.ShareAsked, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
-		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Note: r.Note,
-		Warn: func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
+		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Proven: r.proven, Prove: r.prove, Note: r.Note,
+		Settled: func(engine option.Engine) { r.tellSite(ctx, origin, engine) },
+		Warn:    func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
 }
 
@@ -92,6 +92,18 @@ func (r *Road) slurmClient() (*device.Client, string) {
 		c.Plugins = append(c.Plugins, r.Site.File)
 	}
 	return &device.Client{Conf: c.Conf, Files: c.Plugins}, c.User
+}
+
+// proven tells whether this user's cache remembers that something has worked.
+func (r *Road) proven(name string) bool {
+	s, err := r.Store()
+	return err == nil && s.Answer(name) != nil
+}
+
+func (r *Road) prove(name string) {
+	if s, err := r.Store(); err == nil {
+		_ = s.KeepAnswer(name, []byte("it works\n")) // where it cannot be kept it is tried again
+	}
 }
 
 func (r *Road) keepFile(raw []byte) (file string, err error) {

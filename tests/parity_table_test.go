@@ -1,6 +1,10 @@
 package tests
 
-import "syscall"
+import (
+	"os"
+	"strings"
+	"syscall"
+)
 
 // sh is a command that has the image's shell run a script.
 func sh(script string) []string { return []string{"sh", "-c", script} }
@@ -18,6 +22,7 @@ func parityTable() []parity {
 	var all []parity
 	for _, part := range [][]parity{
 		parityWords(), parityEntrypoints(), parityEnvironment(), parityLogin(), parityFiles(), parityPlaces(), parityLinks(), parityNamed(), parityPeople(), parityStreams(), parityFaults(),
+		parityApptainer(),
 	} {
 		all = append(all, part...)
 	}
@@ -73,6 +78,16 @@ func parityEntrypoints() []parity {
 	}
 }
 
+// knownVariables prints those of the image's variables, all that Apptainer knows, that are not what
+// the image says.
+func knownVariables() []string {
+	raw, err := os.ReadFile("lab/apptainer-variables")
+	if err != nil {
+		return []string{"false"}
+	}
+	return sh("for v in " + strings.Join(strings.Fields(string(raw)), " ") + `; do eval "x=\${$v-}"; [ "$x" = image ] || echo "$v is $x"; done; echo all`)
+}
+
 func parityEnvironment() []parity {
 	odd := "a 'b' \"c\" $d `e` \\"
 	leaks := []string{
@@ -120,7 +135,19 @@ func parityEnvironment() []parity {
 		{name: "a locale that every image has", env: []string{"LANG=C.UTF-8"}, args: sh("echo $LANG"), want: answer{stdout: "C.UTF-8\n"}, differ: "host-environment"},
 		{name: "what the command is told", args: sh("echo $HPC3_IMAGE_REF ${HPC3_IMAGE_DIGEST%%:*}"), want: answer{stdout: "oci:/images:bash sha256\n"}},
 		{name: "USER and LOGNAME", args: sh("echo $USER $LOGNAME $SHELL"), want: answer{stdout: "tester tester /bin/bash\n"}, differ: "host-environment"},
+		{name: "an image that sets all that Apptainer knows", image: "known", args: knownVariables(), want: answer{stdout: "all\n"}},
+		{name: "an image that sets all that Apptainer knows, none", image: "known", flags: plain(), args: knownVariables(), want: answer{stdout: "all\n"}},
+		{name: "UID of an image", image: "known", flags: plain(), args: []string{"printenv", "UID"}, want: answer{stdout: "image\n"}, other: map[string]answer{"apptainer": {stdout: "4242\n"}}, differ: "apptainer-variables"},
+		{name: "-e of Apptainer's own", flags: plain("-e", "APPTAINER_NAME=mine", "-e", "APPTAINER_BIND=/no/such"), args: []string{"printenv", "APPTAINER_NAME", "APPTAINER_BIND"}, want: answer{stdout: "mine\n/no/such\n"}},
+		{name: "-e of the loader's", flags: plain("-e", "LD_PRELOAD=/no/such.so"), args: []string{"printenv", "LD_PRELOAD"}, want: answer{stdout: "/no/such.so\n"}},
+		{name: "PATH in mode none", flags: plain(), args: []string{"printenv", "PATH"}, want: answer{stdout: "/usr/local/bin:/usr/bin:/bin\n"}},
+		{
+			name: "credentials of a pull", env: []string{"APPTAINER_DOCKER_PASSWORD=secret", "SINGULARITY_DOCKER_USERNAME=secret", "DOCKER_PASSWORD=secret", "DOCKER_AUTH_CONFIG=secret"}, flags: plain("-v"),
+			args: sh(`env | while read -r l; do case $l in *secret*) echo "$l";; esac; done; echo done`), want: answer{stdout: "done\n", stderr: "not passed on: APPTAINER_DOCKER_PASSWORD DOCKER_AUTH_CONFIG DOCKER_PASSWORD SINGULARITY_DOCKER_USERNAME\n"},
+		},
+		{name: "a credential that is asked for", env: []string{"DOCKER_PASSWORD=mine"}, flags: plain("-e", "DOCKER_PASSWORD"), args: []string{"printenv", "DOCKER_PASSWORD"}, want: answer{stdout: "mine\n"}},
 		{name: "APPTAINERENV", env: []string{"APPTAINERENV_X=set"}, args: sh("echo ${X-unset}"), want: answer{stdout: "unset\n"}, other: map[string]answer{"apptainer": {stdout: "set\n"}}, differ: "apptainer-settings"},
+		{name: "APPTAINERENV before ENV", image: "env", env: []string{"APPTAINERENV_BOTH=mine"}, args: sh("echo $BOTH"), want: answer{stdout: "image\n"}, other: map[string]answer{"apptainer": {stdout: "mine\n"}}, differ: "apptainer-settings"},
 		{name: "APPTAINER_BIND", env: []string{"APPTAINER_BIND=/usr/sbin:/srv/data"}, args: sh("test -e /srv/data/useradd && echo bound || echo not"), want: answer{stdout: "not\n"}, other: map[string]answer{"apptainer": {stdout: "bound\n"}}, differ: "apptainer-settings"},
 		{name: "HPC3_CONTAINER_ENV", env: []string{"HPC3_CONTAINER_ENV=A=1,B=2"}, args: []string{"printenv", "A", "B"}, want: answer{stdout: "1\n2\n"}},
 	}
@@ -140,6 +167,23 @@ func parityFiles() []parity {
 			name: "-B noexec", call: `cd; mkdir -p rw; exec "$@"`, flags: []string{"-B", "rw:/srv/data:noexec"}, args: sh(`printf '#!/bin/sh\necho ran\n' >/srv/data/p; chmod +x /srv/data/p; /srv/data/p 2>/dev/null || echo closed`), want: answer{stdout: "closed\n"},
 			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: .*noexec.*hint: use --engine native`}}, differ: "noexec",
 		},
+		{name: "-B noexec, auto", flags: []string{"-B", "/usr/sbin:/srv/data:noexec", "--engine", "auto", "-v"}, args: sh("test -e /srv/data/useradd && echo there"), want: answer{stdout: "there\n", stderr: "not using Apptainer: binding /usr/sbin"}},
+		{name: "-B /dev", flags: []string{"-B", "/dev"}, args: sh("echo x >/dev/null && test -c /dev/fuse && exec 3<>/dev/fuse && echo open"), want: answer{stdout: "open\n"}},
+		{name: "-B devices", flags: []string{"-B", "/dev/null,/dev/fuse:/dev/fuse"}, args: sh("echo x >/dev/null && exec 3<>/dev/fuse && echo open"), want: answer{stdout: "open\n"}},
+		{
+			name: "-B a device elsewhere", flags: []string{"-B", "/dev/null:/srv/file"}, args: sh("echo x >/srv/file && cat /srv/file && echo usable"), want: answer{stdout: "usable\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[mount\]: binding /dev/null to /srv/file: devices do not work.*hint: bind it to its own path`}}, differ: "devices",
+		},
+		{name: "-B to what a directory of the node lacks", flags: []string{"-B", "/usr/sbin:/tmp/missing/below"}, args: []string{"true"}, call: untouched("/tmp/missing"), want: answer{stdout: "untouched\n", status: 125, stderr: notMade}},
+		{name: "-B to what the home directory lacks", flags: []string{"-B", "/usr/sbin:/lab/home-4242/missing"}, args: []string{"true"}, call: untouched("/lab/home-4242/missing"), want: answer{stdout: "untouched\n", status: 125, stderr: notMade}},
+		{name: "-B to what another bind lacks", flags: []string{"-B", "/lab/home-4242:/srv/one", "-B", "/usr/sbin:/srv/one/missing2"}, args: []string{"true"}, call: untouched("/lab/home-4242/missing2"), want: answer{stdout: "untouched\n", status: 125, stderr: notMade}},
+		{name: "-B through a symlink of the image", image: "linkedusers", flags: []string{"-B", "/usr/sbin:/srv/tmp/x"}, args: []string{"true"}, call: untouched("/tmp/below"), want: answer{stdout: "untouched\n", status: 125, stderr: notMade}},
+		{name: "-B tmpfs to what a directory of the node lacks", flags: []string{"-B", "tmpfs:/tmp/missing3"}, args: []string{"true"}, call: untouched("/tmp/missing3"), want: answer{stdout: "untouched\n", status: 125, stderr: `error\[mount\]: mounting a tmpfs at /tmp/missing3: it does not exist`}},
+		{
+			name: "APPTAINER_BIND to what a directory of the node lacks", env: []string{"APPTAINER_BIND=/usr/sbin:/tmp/missing4"}, args: []string{"true"}, call: untouched("/tmp/missing4"),
+			want: answer{stdout: "untouched\n"}, other: map[string]answer{"apptainer": {stdout: "untouched\n", status: 125, stderr: notMade}}, differ: "apptainer-settings",
+		},
+		{name: "-B below a tmpfs", flags: []string{"-B", "tmpfs:/srv/t", "-B", "/usr/sbin:/srv/t/new"}, args: sh("test -e /srv/t/new/useradd && echo there"), want: answer{stdout: "there\n"}},
 		{name: "-B of what is not there", flags: []string{"-B", "/no/such:/srv/data"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /no/such: no such file`}},
 		{name: "-B over the root", flags: []string{"-B", "/usr:/"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]`}},
 		{name: "-B a directory over a file", flags: []string{"-B", "/usr/sbin:/srv/file"}, args: []string{"true"}, want: answer{status: 125, stderr: `error\[mount\]: binding /usr/sbin to /srv/file`}},
@@ -148,9 +192,13 @@ func parityFiles() []parity {
 		{name: "two -B", flags: []string{"-B", "/usr/sbin:/srv/one,/usr/sbin:/srv/two"}, args: sh("test -e /srv/one/useradd && test -e /srv/two/useradd && echo both"), want: answer{stdout: "both\n"}},
 		{name: "a read-only image", args: sh("touch /usr/x"), want: answer{status: 1, stderr: "Read-only file system"}, differ: "read-only"},
 		{name: "what overlay would obey in an image", image: "overlay", args: sh("stat -c '%n %F' /srv/none /srv/left/over"), want: answer{stdout: "/srv/none regular empty file\n/srv/left/over regular empty file\n"}},
-		{name: "the same, in a writable container", image: "overlay", flags: []string{"--container-writable"}, args: sh("stat -c '%n %F' /srv/none /srv/left/over"), want: answer{stdout: "/srv/none regular empty file\n/srv/left/over regular empty file\n"}},
-		{name: "a writable layer", flags: []string{"--container-writable"}, args: sh("touch /usr/x /srv/y && echo changed >/srv/file && cat /srv/file"), want: answer{stdout: "changed\n"}},
-		{name: "a writable layer is gone the next time", flags: []string{"--container-writable"}, args: sh("test ! -e /usr/x && cat /srv/file && touch /usr/x"), want: answer{stdout: "from the image\n"}, differ: "read-only"},
+		{name: "the same, in a writable container", image: "overlay", flags: []string{"--container-writable", "--engine", "auto"}, args: sh("stat -c '%n %F' /srv/none /srv/left/over"), want: answer{stdout: "/srv/none regular empty file\n/srv/left/over regular empty file\n"}},
+		{
+			name: "a writable layer", flags: []string{"--container-writable"}, args: sh("touch /usr/x /srv/y && echo changed >/srv/file && cat /srv/file"), want: answer{stdout: "changed\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[engine\]: making a writable layer: .*64 MiB.*hint: use --engine native`}}, differ: "writable",
+		},
+		{name: "a writable layer, auto", flags: []string{"--container-writable", "--engine", "auto", "-v"}, args: sh("echo changed >/srv/file && cat /srv/file"), want: answer{stdout: "changed\n", stderr: "not using Apptainer: making a writable layer"}},
+		{name: "a writable layer is gone the next time", flags: []string{"--container-writable", "--engine", "auto"}, args: sh("test ! -e /usr/x && cat /srv/file && touch /usr/x"), want: answer{stdout: "from the image\n"}, differ: "read-only"},
 		{name: "/tmp is the node's", call: `echo host >/tmp/seen; exec "$@"`, args: []string{"cat", "/tmp/seen"}, want: answer{stdout: "host\n"}, differ: "host-directories"},
 		{name: "/dev/shm is the node's", call: `echo host >/dev/shm/seen; exec "$@"`, args: []string{"cat", "/dev/shm/seen"}, want: answer{stdout: "host\n"}, differ: "host-directories"},
 		{name: "/dev", args: sh("echo x >/dev/null && test -c /dev/zero && test -c /dev/urandom && test -c /dev/tty && test -e /dev/fd/1 && echo ok"), want: answer{stdout: "ok\n"}},
@@ -261,6 +309,9 @@ func parityPeople() []parity {
 		{name: "nobody", by: "nobody", args: whoami, want: answer{stdout: "65534\nnobody\nnobody\n"}, differ: "user"},
 		{name: "unknown", by: "unknown", args: whoami, want: answer{stdout: "54321\nuser54321\nuser54321\n"}, differ: "user"},
 		{name: "root", by: "root", args: whoami, want: answer{stdout: "0\nroot\nroot\n"}},
+		{name: "no user database", image: "nousers", flags: []string{"-q"}, args: whoami, want: answer{stdout: "4242\ntester\ntester\n", stderr: "^$"}, differ: "user"},
+		{name: "no user database, no shell", image: "bareusers", args: []string{"whoami"}, want: answer{stdout: "tester\n"}, differ: "user"},
+		{name: "a user database that is a symlink", image: "linkedusers", flags: []string{"-q"}, args: sh("id -un; id -gn; read -r l </etc/group; echo $l"), want: answer{stdout: "tester\ntester\nroot:x:0:\n", stderr: "^$"}, differ: "user"},
 		{name: "unknown, auto", by: "unknown", flags: []string{"--engine", "auto", "-v"}, args: []string{"id", "-u"}, want: answer{stdout: "54321\n", stderr: "not using Apptainer: this node does not know user 54321"}, differ: "unknown-user"},
 		{name: "unknown, Apptainer", by: "unknown", flags: []string{"--engine", "apptainer"}, args: []string{"id", "-u"}, want: answer{status: 125, stderr: `error\[engine\]: using Apptainer: this node does not know user 54321.*hint: `}, differ: "unknown-user"},
 		{name: "root has no capability", by: "root", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|CapBnd:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nCapBnd: 0000000000000000\n"}, differ: "privileges"},
@@ -273,6 +324,56 @@ func parityPeople() []parity {
 		{name: "a user has no capability", args: sh("while read -r k v; do case $k in CapEff:|CapPrm:|NoNewPrivs:) echo $k $v;; esac; done </proc/self/status"), want: answer{stdout: "CapPrm: 0000000000000000\nCapEff: 0000000000000000\nNoNewPrivs: 1\n"}, differ: "privileges"},
 		{name: "files are the caller's", call: `cd; exec "$@"`, args: sh(`touch mine && stat -c %u:%g mine`), want: answer{stdout: "4242:4242\n"}, differ: "user"},
 	}
+}
+
+// notMade is what is said of a target that would have to be made on the node.
+const notMade = `error\[mount\]: binding /usr/sbin to .*: it does not exist, and where it would have to be made is a directory of this node\nhpc3-run: hint: make it first`
+
+// untouched is a call after which it is told whether a path of the node is still not there.
+func untouched(file string) string {
+	return `cd; "$@"; r=$?; [ -e ` + file + ` ] || echo untouched; exit $r`
+}
+
+// parityApptainer holds what a site's settings of Apptainer, and its own failures, come to.
+func parityApptainer() []parity {
+	conf := func(lines string) string {
+		return `cd; { printf '` + lines + `\n'; cat /etc/apptainer/apptainer.conf; } >conf.$$; export APPTAINER_CONFIG_FILE=$HOME/conf.$$; exec "$@"`
+	}
+	auto := []string{"--engine", "auto", "-v"}
+	show := sh(`test -d "$HOME/cache" && echo home; id -un; pwd`)
+	all := []parity{
+		{
+			name: "a failure of Apptainer's own", env: []string{"APPTAINER_BIND=/no/such:/x"}, args: sh("echo ok"), want: answer{stdout: "ok\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `^hpc3-run: error\[engine\]: starting a container through Apptainer: .*/no/such[^\n]*\nhpc3-run: hint: [^\n]*\n$`}}, differ: "apptainer-settings",
+		},
+		{
+			name: "a failure of Apptainer's own, no shell", image: "bare", env: []string{"APPTAINER_BIND=/no/such:/x"}, args: []string{"echo", "ok"}, want: answer{stdout: "ok\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[engine\]: starting a container through Apptainer: .*/no/such`}}, differ: "apptainer-settings",
+		},
+		{name: "settings that Apptainer cannot read, auto", call: conf("enable overlay = maybe"), flags: auto, args: show, want: answer{stdout: "home\ntester\n/lab/home-4242\n", stderr: "not using Apptainer: starting a container through Apptainer: .*enable overlay"}},
+		{
+			name: "user bind control = no, a bind", call: conf("user bind control = no"), flags: []string{"-B", "/usr/sbin:/srv/data"}, args: sh("test -e /srv/data/useradd && echo there"), want: answer{stdout: "there\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[engine\]: using Apptainer: .* says user bind control = no.*hint: .*native`}}, differ: "apptainer-settings",
+		},
+		{
+			name: "allow container sif = no", call: conf("allow container sif = no"), args: show, want: answer{stdout: "home\ntester\n/lab/home-4242\n"},
+			other: map[string]answer{"apptainer": {status: 125, stderr: `error\[engine\]: using Apptainer: .* says allow container sif = no`}}, differ: "apptainer-settings",
+		},
+	}
+	for setting, followed := range map[string]string{
+		"user bind control = no": "tester\n/\n", "mount home = no": "tester\n/lab/home-4242\n", "mount tmp = no": "home\ntester\n/lab/home-4242\n", "config passwd = no": "home\n(4242\n)?/lab/home-4242\n",
+		"mount proc = no": "home\ntester\n/lab/home-4242\n", "mount dev = minimal": "home\ntester\n/lab/home-4242\n",
+	} {
+		all = append(
+			all,
+			parity{
+				name: setting, call: conf(setting), flags: []string{"-v"}, args: sh(`test -d "$HOME/cache" && echo home; id -un 2>/dev/null || :; pwd`), want: answer{stdout: "home\ntester\n/lab/home-4242\n"},
+				other: map[string]answer{"apptainer": {like: followed + "$", stderr: "Apptainer: .* says " + setting + ": "}}, differ: "apptainer-settings",
+			},
+			parity{name: setting + ", auto", call: conf(setting), flags: auto, args: show, want: answer{stdout: "home\ntester\n/lab/home-4242\n", stderr: "not using Apptainer: .* says " + setting + ": "}},
+		)
+	}
+	return all
 }
 
 func parityStreams() []parity {
@@ -290,6 +391,16 @@ func parityStreams() []parity {
 		{name: "limits", call: `cd; ulimit -c 0; ulimit -Sn 300; exec "$@"`, flags: plain(), args: sh("ulimit -Sn; ulimit -c"), want: answer{stdout: "300\n0\n"}, differ: "limits"},
 		{name: "ignored signals", call: `cd; trap '' USR1; exec "$@"`, flags: plain(), args: sh("kill -USR1 $$; echo alive"), want: answer{stdout: "alive\n"}, other: map[string]answer{"apptainer": {status: 138}}, differ: "ignored-signals"},
 		{name: "no signal handler", flags: plain(), args: sh("echo ready; exec sleep 60"), signal: syscall.SIGTERM, want: answer{stdout: "ready\n", status: 143}},
+		{
+			name: "SIGSTOP to the launcher", args: sh(`while :; do echo x >>n.$HPC3_ENGINE; sleep 0.05; done`),
+			call: `cd; n=n.$HPC3_ENGINE; rm -f $n; "$@" & while [ ! -s $n ]; do sleep 0.05; done; kill -STOP $!; sleep 0.2; a=$(stat -c %s $n); sleep 1; [ "$a" = "$(stat -c %s $n)" ] && echo stops || echo runs; kill -KILL $!; wait $! 2>/dev/null`,
+			want: answer{stdout: "stops\n", status: 137}, other: map[string]answer{"apptainer": {stdout: "runs\n", status: 137}}, differ: "sigstop",
+		},
+		{
+			name: "a process that outlives the command", args: sh(`(sleep 1.5; cat /srv/file >left.$HPC3_ENGINE) >/dev/null 2>&1 &`),
+			call: `cd; left=left.$HPC3_ENGINE; rm -f $left; "$@"; n=0; while [ ! -s $left ] && [ $((n += 1)) -lt 80 ]; do sleep 0.05; done; [ -s $left ] && cat $left || echo lost`,
+			want: answer{stdout: "from the image\n"}, other: map[string]answer{"apptainer": {stdout: "lost\n"}}, differ: "outliving",
+		},
 		{name: "SIGKILL to the launcher", args: sh("echo ready; exec sleep 60"), signal: syscall.SIGKILL, want: answer{stdout: "ready\n", status: 137}},
 		{name: "a prompt", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "a prompt, sh", image: "sh", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},

@@ -139,7 +139,7 @@ func (l *lab) walk(t *testing.T, p person, engine string) {
 		{name: "a bind", args: []string{"-B", "/usr/share/doc:/not/in/the/image:ro", "IMAGE", "sh", "-c", "ls -d /not/in/the/image; touch /not/in/the/image/x 2>/dev/null || echo read-only"}, want: "/not/in/the/image\nread-only\n"},
 		{name: "memory", args: []string{"-B", "tmpfs:/not/in/the/image", "IMAGE", "sh", "-c", "touch /not/in/the/image/x && ls /not/in/the/image && ls -A /tmp/../not/in/the"}, want: "x\nimage\n"},
 		{name: "a read-only image", args: []string{"IMAGE", "sh", "-c", "touch /usr/x 2>/dev/null || echo read-only"}, want: "read-only\n"},
-		{name: "a writable layer", args: []string{"--container-writable", "IMAGE", "sh", "-c", "touch /usr/x && echo written"}, want: "written\n"},
+		{name: "a writable layer", args: []string{"--container-writable", "--engine", "auto", "IMAGE", "sh", "-c", "touch /usr/x && echo written"}, want: "written\n"},
 		{name: "the image's entrypoint", args: []string{"--container-entrypoint", "image", "IMAGE", "printf", "%s|", "a b", ""}, want: "a b||"},
 		{name: "no entrypoint", args: []string{"--container-entrypoint", "none", "IMAGE", "printf", "%s|", "a b", ""}, want: "a b||"},
 		{name: "a shell without a terminal", args: []string{"IMAGE"}, status: 127},

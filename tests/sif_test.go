@@ -81,6 +81,56 @@ func TestSIFIsApptainersOwn(t *testing.T) {
 	}
 }
 
+// TestSIFWithOverlay: Apptainer lays an overlay partition over the image of a SIF, and hpc3's own
+// engine does not pass it by in silence.
+func TestSIFWithOverlay(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := &lab{t: t, root: script(t, "sid-root"), image: script(t, "parity-images"), work: t.TempDir()}
+	if err := os.Chmod(l.work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyTo(t, l.image, filepath.Join(l.work, "layout"))
+	p := persons[0]
+	make := `hpc3 pull -q oci:/lab/layout:bash -o over.sif && mkdir over && echo added >over/added && mksquashfs over over.sqfs -quiet &&
+apptainer -q sif add --datatype 4 --partfs 1 --parttype 4 --partarch 2 --groupid 1 over.sif over.sqfs`
+	if out, err := l.command(p, "apptainer", "sh", "-c", make).CombinedOutput(); err != nil {
+		t.Fatalf("making a SIF with an overlay: %v\n%s", err, out)
+	}
+	if stdout, stderr, status := l.run(p, "apptainer", "./over.sif", "cat", "/added"); stdout != "added\n" || status != 0 {
+		t.Errorf("through Apptainer: %q, status %d; stderr:\n%s", stdout, status, stderr)
+	}
+	for _, engine := range []string{"native", "auto"} {
+		args := []string{"--engine", engine, "./over.sif", "cat", "/added"}
+		if engine == "auto" { // what Apptainer cannot do is not for hpc3's own engine then
+			args = append([]string{"-B", "/usr/sbin:/srv/data:noexec"}, args...)
+		}
+		_, stderr, status := l.run(p, engine, args...)
+		if want := map[string]string{"native": "overlay partition", "auto": "noexec"}[engine]; status != 125 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, and no word of %s; stderr:\n%s", engine, status, want, stderr)
+		}
+	}
+}
+
+// TestDoctorReadsApptainersSettings: doctor tells what the site keeps Apptainer from.
+func TestDoctorReadsApptainersSettings(t *testing.T) {
+	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
+	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
+	l := &lab{t: t, root: script(t, "sid-root"), work: t.TempDir()}
+	if err := os.Chmod(l.work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for lines, want := range map[string]string{
+		"": "/usr/bin/apptainer\n", `mount tmp = no\nallow container sif = no\n`: "says allow container sif = no: Apptainer runs no SIF; mount tmp = no: ",
+	} {
+		call := `{ printf '` + lines + `'; cat /etc/apptainer/apptainer.conf; } >conf; APPTAINER_CONFIG_FILE=$PWD/conf hpc3 doctor`
+		out, err := l.command(persons[0], "apptainer", "sh", "-c", call).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("doctor under %q does not say %q: %v\n%s", lines, want, err, out)
+		}
+	}
+}
+
 func replaced(words []string, from, to string) []string {
 	list := make([]string, len(words))
 	for i, w := range words {

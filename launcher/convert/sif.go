@@ -47,6 +47,7 @@ type Contents struct {
 	Size       int64  // of the root file system
 	Sums       Part   // checksums of the root file system, for squashfs.ParseSums
 	Arch       string // GOARCH spelling; "" where it is not stated
+	Overlay    bool   // a partition is there that Apptainer lays over the root file system
 	Config     []byte // the OCI image config; nil in a SIF that hpc3 did not make
 	Provenance Provenance
 }
@@ -161,6 +162,13 @@ func inspect(f *os.File, size int64) (Contents, error) {
 	if arch == "unknown" {
 		c.Arch = ""
 	}
+	over, err := img.GetDescriptors(sif.WithPartitionType(sif.PartOverlay), func(d sif.Descriptor) (bool, error) {
+		return root.GroupID() == 0 || d.GroupID() == root.GroupID(), nil // as Apptainer tells them
+	})
+	if err != nil {
+		return Contents{}, err
+	}
+	c.Overlay = len(over) > 0
 	if c.Sums, err = sumsIn(img, size); err != nil {
 		return Contents{}, err
 	}

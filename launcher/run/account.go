@@ -31,7 +31,10 @@ func (a account) line(home, shell string) string {
 	return strings.Join(fields, ":")
 }
 
-const passwdFile = "/etc/passwd"
+const (
+	passwdFile = "/etc/passwd"
+	groupFile  = "/etc/group"
+)
 
 // maxDatabase bounds a passwd or group file: that of a site with 100,000 users is below 16 MiB.
 const maxDatabase = 32 << 20

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
@@ -68,14 +70,16 @@ func (p *Plan) apptainerDevices(ctx context.Context, img image, found device.Fou
 	if found.NVIDIA {
 		args = append(args, "--nv")
 	}
+	if p.mayNotBind() {
+		return args, nil
+	}
 	var mounts []option.Mount
+	var accounts []string
 	for _, m := range found.Client {
 		mounts = append(mounts, option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
+		accounts = p.accounts(ctx)
 	}
-	if len(found.Client) > 0 {
-		mounts = append(mounts, p.apptainerAccounts(ctx, img)...)
-	}
-	for _, m := range mounts {
+	for _, m := range append(mounts, p.apptainerDatabases(ctx, img, accounts)...) {
 		flag, spec, err := mountFlag(m)
 		if err != nil {
 			return nil, err
@@ -83,6 +87,37 @@ func (p *Plan) apptainerDevices(ctx context.Context, img image, found device.Fou
 		args = append(args, flag, spec)
 	}
 	return args, nil
+}
+
+// apptainerMounts are the caller's mounts, less devices that Apptainer brings anyhow. It mounts
+// nothing else in which devices could be used.
+func (p *Plan) apptainerMounts() ([]option.Mount, error) {
+	var mounts []option.Mount
+	for _, m := range p.Mounts {
+		itself := filepath.Clean(m.Source) == filepath.Clean(m.Target) && within(filepath.Clean(m.Target), "/dev")
+		switch {
+		case !itself && !holdsDevices(m.Source):
+			mounts = append(mounts, m)
+		case itself && len(m.Options) == 0 && p.Conf.is("mount dev", "minimal"): // it knows how
+			mounts = append(mounts, m)
+		case itself && !m.ReadOnly() && !p.Conf.is("mount dev", "no", "minimal"):
+			p.note("not binding " + m.Source + ": Apptainer has all of the node's /dev there")
+		default:
+			return nil, unfit{fault.New(fault.Mount, "binding %s to %s: devices do not work in what Apptainer binds", m.Source, m.Target).
+				Hint("bind it to its own path, or use --engine native")}
+		}
+	}
+	return mounts, nil
+}
+
+// holdsDevices tells whether a file is a device, or a directory of /dev with some.
+func holdsDevices(file string) bool {
+	info, err := os.Stat(file)
+	if err != nil || !info.IsDir() || !within(filepath.Clean(file), "/dev") {
+		return err == nil && info.Mode()&os.ModeDevice != 0
+	}
+	entries, err := os.ReadDir(file)
+	return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Type()&os.ModeDevice != 0 })
 }
 
 // deviceBinds are the mounts for them. A user who binds the node's whole /dev has what is in there.

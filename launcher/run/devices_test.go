@@ -119,7 +119,7 @@ func TestPlacesOfMPI(t *testing.T) {
 func TestDevicesUnderApptainer(t *testing.T) {
 	l := need(t)
 	stand := filepath.Join(shared(t), "apptainer")
-	if err := os.WriteFile(stand, []byte("#!/bin/sh\necho \"$* gpus=$CUDA_VISIBLE_DEVICES\"\n"), 0o755); err != nil {
+	if err := os.WriteFile(stand, []byte("#!/bin/sh\necho \"$* gpus=$APPTAINERENV_CUDA_VISIBLE_DEVICES\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

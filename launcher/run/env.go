@@ -1,6 +1,7 @@
 package run
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -18,29 +19,32 @@ var dropped = []string{ //nolint:gochecknoglobals // a constant list
 	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path", "PMIX_MCA_mca_base_component_path",
 }
 
+// credentials are variables that log in to a registry or open an encrypted image, for the programs
+// that pull. The command gets none of them.
+var credentials = []string{ //nolint:gochecknoglobals // a constant list
+	"DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "CH_IMAGE_USERNAME", "CH_IMAGE_PASSWORD",
+	"APPTAINER_DOCKER_*", "APPTAINER_LOGIN_*", "APPTAINER_ENCRYPTION_*", "SINGULARITY_DOCKER_*", "SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
+}
+
 // bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
 var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
 // defaultPath is what a command gets where the image says nothing, as docker has it.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment returns what the command gets: the node's variables less those dropped, over them the image's, over them what was
-// set. Each drop is told, once for all.
-func (p *Plan) environment(userName, home string, img image) *environ {
+// callers returns the variables of the node less those dropped. Each drop is told, once for all.
+func (p *Plan) callers(img image) *environ {
 	env := newEnviron()
 	var gone []string
 	for _, e := range p.HostEnv {
 		name, value, ok := strings.Cut(e, "=")
-		if !ok || name == "" {
-			continue
-		}
-		if slices.Contains(bookkeeping, name) {
+		if !ok || name == "" || slices.Contains(bookkeeping, name) {
 			continue
 		}
 		if p.named.drops(name) {
 			continue
 		}
-		if isDropped(name) || isLocale(name) && slices.Contains(img.lacks, value) {
+		if matches(dropped, name) || matches(credentials, name) || isLocale(name) && slices.Contains(img.lacks, value) {
 			gone = append(gone, name)
 			continue
 		}
@@ -50,6 +54,13 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 		slices.Sort(gone)
 		p.note("variables of the node that are not passed on: " + strings.Join(slices.Compact(gone), " "))
 	}
+	return env
+}
+
+// environment returns what the command gets: the caller's variables, over them the image's, over
+// them what was set.
+func (p *Plan) environment(caller *environ, userName, home string, img image) *environ {
+	env := caller.clone()
 	env.set("PATH", defaultPath)
 	for _, e := range p.Config.Env {
 		name, value, _ := strings.Cut(e, "=")
@@ -79,8 +90,9 @@ func (p *Plan) environment(userName, home string, img image) *environ {
 	return env
 }
 
-func isDropped(name string) bool {
-	return slices.ContainsFunc(dropped, func(pattern string) bool {
+// matches tells whether a list has a name, or a prefix of it that ends in "*".
+func matches(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(pattern string) bool {
 		prefix, isPrefix := strings.CutSuffix(pattern, "*")
 		return name == pattern || isPrefix && strings.HasPrefix(name, prefix)
 	})
@@ -93,6 +105,10 @@ type environ struct {
 }
 
 func newEnviron() *environ { return &environ{values: map[string]string{}} }
+
+func (e *environ) clone() *environ {
+	return &environ{names: slices.Clone(e.names), values: maps.Clone(e.values)}
+}
 
 func (e *environ) set(name, value string) {
 	if _, ok := e.values[name]; !ok {

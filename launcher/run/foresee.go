@@ -1,6 +1,8 @@
 package run
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -9,10 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// foresee refuses what Apptainer would fail at: its own status for that is 255, which no one can tell from the command's.
+// foresee refuses what Apptainer would fail at, or would do otherwise than the manual says.
 func (p *Plan) foresee(img image, words []string) error {
+	if p.Writable && os.Geteuid() != 0 {
+		return unfit{fault.New(fault.Engine, "making a writable layer: Apptainer's has 64 MiB, and no directory of the image can be removed or moved in it").
+			Hint("use --engine native; or bind a directory of your own with -B")}
+	}
+	if err := p.foreseeTargets(img); err != nil {
+		return err
+	}
 	for _, m := range p.Mounts {
 		target, there := img.mode(m.Target)
 		info, err := os.Stat(m.Source)
@@ -28,6 +38,116 @@ func (p *Plan) foresee(img image, words []string) error {
 		return fault.New(fault.Mount, "changing to the working directory %s: %w", p.Workdir, unix.ENOENT).Hint("it must exist in the image or be bound with -B")
 	}
 	return p.foreseeCommand(img, words[0])
+}
+
+// foreseeTargets refuses a mount whose target Apptainer would make in a directory of the node,
+// where it would stay.
+func (p *Plan) foreseeTargets(img image) error {
+	over := p.nodeDirs(img)
+	for _, m := range slices.Concat(p.inApptainersWords(), p.Mounts) {
+		target, dir := img.place(m.Target, over)
+		if dir != "" && target != dir {
+			_, err := os.Stat(over[dir] + strings.TrimPrefix(target, dir))
+			if errors.Is(err, fs.ErrNotExist) && over[dir] != option.Tmpfs {
+				e := fault.New(fault.Mount, "binding %s to %s: %w", m.Source, m.Target, errNodes)
+				if m.Source == option.Tmpfs {
+					e = fault.New(fault.Mount, "mounting a tmpfs at %s: %w", m.Target, errNodes)
+				}
+				return e.Hint("make it first: mkdir -p %s", m.Target)
+			}
+		}
+		over[target] = strings.TrimSuffix(m.Source, "/")
+	}
+	return nil
+}
+
+// inApptainersWords are the binds that the caller asks for by Apptainer's variables.
+func (p *Plan) inApptainersWords() []option.Mount {
+	var mounts []option.Mount
+	for bind := range strings.SplitSeq(p.askedBinds(), ",") {
+		words := strings.Split(bind, ":")
+		if words[0] == "" || strings.Contains(bind, `\`) { // Apptainer's to take apart
+			continue
+		}
+		target := words[0]
+		if len(words) > 1 && words[1] != "" {
+			target = words[1]
+		}
+		mounts = append(mounts, option.Mount{Source: words[0], Target: target})
+	}
+	return mounts
+}
+
+// nodeDirs are the directories of the container that are the node's, with their paths there.
+func (p *Plan) nodeDirs(img image) map[string]string {
+	over := map[string]string{}
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp", "/var/tmp"} {
+		over[dir] = dir
+	}
+	if p.Conf.is("mount tmp", "no") {
+		delete(over, "/tmp")
+		delete(over, "/var/tmp")
+	}
+	if home := homeIn(p.Home); p.homeShown {
+		over[home] = home
+	}
+	for _, name := range p.visibleNames(img, p.Cwd) {
+		over[name] = p.Cwd
+	}
+	return over
+}
+
+// place follows the image's symlinks in a path of the container, up to a directory that something
+// else is bound over, which it returns as well.
+func (i image) place(target string, over map[string]string) (at, dir string) {
+	todo := strings.Split(target, "/")
+	for links := 0; len(todo) > 0 && links <= maxLinks; {
+		next := path.Join("/", at, todo[0]) // "." and ".." are taken out
+		todo = todo[1:]
+		if _, bound := over[next]; bound {
+			dir, at = next, path.Join(next, path.Join(todo...))
+			for longer := range over { // a bind below the bind
+				if len(longer) > len(dir) && within(at, longer) {
+					dir = longer
+				}
+			}
+			return at, dir
+		}
+		link, is := i.link(next)
+		if !is {
+			at = next
+			continue
+		}
+		if links++; path.IsAbs(link) {
+			at = ""
+		}
+		todo = append(strings.Split(link, "/"), todo...)
+	}
+	return at, ""
+}
+
+// link returns the target of a symlink of the image, and whether there is one at a path.
+func (i image) link(file string) (target string, is bool) {
+	if i.fs == nil {
+		return "", false
+	}
+	dir, err := i.fs.Resolve(path.Dir(file))
+	if err != nil {
+		return "", false
+	}
+	ref, err := i.fs.Lookup(dir, path.Base(file))
+	if err != nil {
+		return "", false
+	}
+	target, err = i.fs.Readlink(ref)
+	return target, err == nil
+}
+
+// regular tells whether the image has a regular file at a path, which no symlink leads to.
+func (i image) regular(file string) bool {
+	_, link := i.link(file)
+	kind, there := i.mode(file)
+	return there && !link && kind == unix.S_IFREG
 }
 
 // foreseeCommand looks for the command in an image without a shell.

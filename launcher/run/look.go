@@ -40,6 +40,14 @@ func (i image) shell() string {
 	return "/bin/sh"
 }
 
+// anyShell is what runs a script of ours, in an image that is not bare.
+func (i image) anyShell() string {
+	if i.known && i.sh == "" {
+		return i.bash
+	}
+	return "/bin/sh"
+}
+
 // look finds the shells of an image, and which of the wanted locales it lacks.
 func (p *Plan) look() (image, error) {
 	f, err := outside.Open(p.SIF)

@@ -184,7 +184,7 @@ func (st *stage) writeAccounts() error {
 	if err != nil {
 		return err
 	}
-	return rewrite("/etc/group", func(old []byte) []byte { return withGroups(old, st.Groups) })
+	return rewrite(groupFile, func(old []byte) []byte { return withGroups(old, st.Groups) })
 }
 
 // maxAccounts bounds the user database of an image, which is held in memory: one of 100,000 users has some 8 MiB.

@@ -162,7 +162,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	if err != nil {
 		groups = nil // names are a convenience
 	}
-	env := p.environment(who.name, home, img)
+	env := p.environment(p.callers(img), who.name, home, img)
 	found := p.devices(img)
 	for _, e := range found.Env {
 		env.complete(e)

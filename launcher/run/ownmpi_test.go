@@ -46,7 +46,7 @@ func TestOwnMPI(t *testing.T) {
 // What the user has set stays.
 func TestOwnMPIVariables(t *testing.T) {
 	p := Plan{HostEnv: []string{"SLURM_JOB_ID=1", "SLURM_STEP_NUM_TASKS=1", "OMPI_MCA_plm=rsh"}}
-	env := p.environment("u", "/home/u", image{})
+	env := p.environment(p.callers(image{}), "u", "/home/u", image{})
 	for name, want := range map[string]string{"OMPI_MCA_plm": "rsh", "OMPI_MCA_ras": "^slurm", "PRTE_MCA_plm": "^slurm", "PRTE_MCA_ras": "^slurm", "HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"} {
 		if got := env.values[name]; got != want {
 			t.Errorf("%s=%s, want %s", name, got, want)

@@ -215,11 +215,14 @@ func (p *Plan) guards() []bindMount {
 
 // apptainerPlaces are the mounts for what Apptainer does not bind of itself.
 func (p *Plan) apptainerPlaces(img image, dirs []string) ([]option.Mount, error) {
+	if p.mayNotBind() {
+		return nil, nil
+	}
 	node := []string{"/tmp", "/var/tmp", "/proc", "/sys", "/dev"}
 	if home := path.Clean(homeIn(p.Home)); p.homeShown {
 		if img.astray(home, node) {
-			return nil, fault.New(fault.Mount, "binding the home directory %s: a symlink of the image leads it into another directory of the node", home).
-				Hint("use --engine native")
+			return nil, unfit{fault.New(fault.Mount, "binding the home directory %s: a symlink of the image leads it into another directory of the node", home).
+				Hint("use --engine native")}
 		}
 		node = append(node, home)
 	}
@@ -258,7 +261,8 @@ func (p *Plan) apptainerDir(img image, mounts []option.Mount) []string {
 	home := homeIn(p.Home)
 	for _, dir := range p.workdirs() {
 		kind, there := img.mode(dir)
-		bound := shows(mounts, dir) || inKernel(dir) || within(dir, "/tmp") || within(dir, "/var/tmp") && !img.tangled() || p.homeShown && within(dir, home)
+		temporary := !p.Conf.is("mount tmp", "no") && (within(dir, "/tmp") || within(dir, "/var/tmp") && !img.tangled())
+		bound := shows(mounts, dir) || inKernel(dir) || temporary || p.homeShown && within(dir, home)
 		if there && kind == unix.S_IFDIR || bound {
 			return append(args, "--pwd", dir)
 		}

@@ -34,6 +34,7 @@ type Plan struct {
 	SIF             string     // absolute path
 	Cached          bool       // the SIF is one of a cache, which may be cleared while it runs
 	PartitionOffset int64      // of the SquashFS in it, in bytes
+	Overlay         bool       // another partition of the SIF is to lie over it
 	Sums            Checksums  // of the SquashFS
 	Aside           Aside      // what becomes of the SIF where it is damaged
 	Config          oci.Config // of the image, where HasConfig
@@ -41,6 +42,8 @@ type Plan struct {
 	Engine          option.Engine
 	SquashFS        option.SquashFS // what serves the SIF, for the native engine
 	Apptainer       string          // path of the program, for its engine
+	Conf            ApptainerConf   // the site's settings of it
+	Auto            bool            // where Apptainer cannot do what is asked, hpc3's own engine is to
 	Entrypoint      option.Entrypoint
 	Command         []string // empty: a login shell
 	Dotfiles        bool     // the login shell reads the user's own files
@@ -67,6 +70,10 @@ type Plan struct {
 
 	Keep func(raw []byte) (file string, err error) // writes what containers of any node have bound while they run
 
+	Settled func(option.Engine)    // told which engine starts the command; may be nil
+	Proven  func(name string) bool // whether something has worked on this node; may be nil
+	Prove   func(name string)      // remembers that it has; may be nil
+
 	homeShown bool  // the home directory is bound; settled by Exec
 	named     named // what comes of variables that name files; settled by Exec
 }
@@ -86,6 +93,13 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 		}
 		p.note("looking into the image: " + err.Error())
 	}
+	switch {
+	case p.Overlay && p.Engine == option.Native:
+		return fault.New(fault.Engine, "running %s: it holds an overlay partition, which hpc3's own engine does not lay over the image", p.SIF).
+			Hint("use --engine apptainer, which does; or take it out: apptainer sif list, apptainer sif del")
+	case p.Overlay:
+		img, p.Auto = image{}, false // what is over the image is not looked into
+	}
 	if err := p.checkMounts(); err != nil {
 		return err
 	}
@@ -103,6 +117,16 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 	if p.MountHome && !p.homeShown {
 		p.note("there is no home directory to bind; HOME is " + homeIn(p.Home))
 	}
+	if p.Engine == option.Apptainer {
+		through := p
+		err := through.execApptainer(ctx, img)
+		var why unfit
+		if !p.Auto || !img.known || !errors.As(err, &why) || WhyNotNative() != nil {
+			return err
+		}
+		p.note("not using Apptainer: " + why.Error())
+		p.Engine, server = option.Native, nil
+	}
 	words, err := p.words(img)
 	if damaged := p.checkImage(img); damaged != nil {
 		return damaged
@@ -110,8 +134,20 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 	if err != nil {
 		return err
 	}
-	if p.Engine == option.Apptainer {
-		return p.execApptainer(ctx, img, words)
-	}
+	p.settled()
 	return p.execNative(ctx, img, words, server)
+}
+
+func (p *Plan) settled() {
+	if p.Settled != nil {
+		p.Settled(p.Engine)
+	}
+}
+
+// WhyNotNative says what hpc3's own engine lacks on this node; nil for nothing.
+func WhyNotNative() error {
+	if err := checkNamespaces(); err != nil {
+		return err
+	}
+	return checkFUSE()
 }

@@ -126,14 +126,15 @@ const forget = `unset _hpc3_0 _hpc3_b _hpc3_c _hpc3_d _hpc3_e _hpc3_f _hpc3_g _h
 const sourceEnv = `for _hpc3_f in /.singularity.d/env/*.sh; do [ ! -f "$_hpc3_f" ] || . "$_hpc3_f"; done; unset _hpc3_f
 `
 
-// prepare sets HOME, and changes to a working directory or else ends. A word that is empty says nothing.
-const prepare = `if [ -n "$1" ]; then HOME=$1; export HOME; fi
-if [ -n "$2" ] && ! { CDPATH=; cd -- "$2"; } 2>/dev/null; then
-printf '%s: error[mount]: changing to the working directory %s: it is not there, or closed to this user\n' "$0" "$2" >&2
+// prepare changes to a working directory, unless the word is empty, or else ends. It sets the
+// variables that follow, up to a word --.
+const prepare = `if [ -n "$1" ] && ! { CDPATH=; cd -- "$1"; } 2>/dev/null; then
+printf '%s: error[mount]: changing to the working directory %s: it is not there, or closed to this user\n' "$0" "$1" >&2
 printf '%s: hint: it must exist in the image or be bound with -B\n' "$0" >&2
 exit 125
 fi
-shift 2; exec "$@"`
+shift; while [ "$1" != -- ]; do export "$1"; shift; done
+shift; exec "$@"`
 
 // findBash sets _hpc3_b to the image's bash, or to nothing.
 const findBash = `for _hpc3_b in /bin/bash /usr/bin/bash ''; do [ -z "$_hpc3_b" ] || [ ! -x "$_hpc3_b" ] || break; done

@@ -125,7 +125,7 @@ func (p *Plan) putBack() []string {
 	for i, list := range [][]string{p.HostEnv, p.Config.Env, p.SetEnv} {
 		for _, e := range list {
 			name, value, ok := strings.Cut(e, "=")
-			if ok && name != "" && ofShells(name) && (i > 0 || !isDropped(name) && !slices.Contains(bookkeeping, name)) {
+			if ok && name != "" && ofShells(name) && (i > 0 || !matches(dropped, name) && !matches(credentials, name) && !slices.Contains(bookkeeping, name)) {
 				env.set(name, value)
 			}
 		}
