@@ -3,7 +3,6 @@ package run
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // ApptainerConf is what a site says in its apptainer.conf. The zero value says nothing, so that
@@ -30,7 +29,7 @@ var directive = regexp.MustCompile(`(?m)^\s*([a-zA-Z _-]+)[[:blank:]]*=[[:blank:
 // ReadApptainerConf reads the settings of an Apptainer. No file is no error.
 func ReadApptainerConf(apptainer string, getenv func(string) string) (ApptainerConf, error) {
 	for _, file := range confFiles(apptainer, getenv) {
-		raw, err := readConf(file)
+		raw, err := outside.Read(file, maxConf)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -40,18 +39,6 @@ func ReadApptainerConf(apptainer string, getenv func(string) string) (ApptainerC
 		return parseApptainerConf(file, raw), nil
 	}
 	return ApptainerConf{}, nil
-}
-
-func readConf(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, errors.New("it is no regular file"))
-	}
-	return io.ReadAll(io.LimitReader(f, maxConf))
 }
 
 // confFiles are the places of an apptainer.conf: the one that the caller names, where no setuid
