@@ -23,7 +23,7 @@ type memory struct {
 // takes 11 MB beside it, which all servers of a node share.
 var (
 	roomy = memory{total: 22 << 20, meta: 2 << 20, data: 6 << 20, requests: 16} //nolint:gochecknoglobals // constant
-	tight = memory{total: 12 << 20, meta: 1 << 20, data: 2 << 20, requests: 6}  //nolint:gochecknoglobals // constant
+	tight = memory{total: 16 << 20, meta: 1 << 20, data: 2 << 20, requests: 6}  //nolint:gochecknoglobals // constant
 )
 
 // tightBelow is the limit of memory below which a job has little.

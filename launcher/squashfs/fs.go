@@ -60,7 +60,7 @@ func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
 	if f.inflate, err = newInflater(f.sb.Compression); err != nil {
 		return nil, err
 	}
-	f.packed.New = func() any { b := make([]byte, f.sb.BlockSize); return &b }
+	f.packed.New = func() any { b := make([]byte, max(f.sb.BlockSize, 2+metadataSize)); return &b }
 	f.data = newBlockCache(dataCacheSize, int(f.sb.BlockSize)+inflateSpare)
 	f.ids = sync.OnceValues(f.readIDs)
 	f.xattrs = sync.OnceValues(f.readXattrTable)

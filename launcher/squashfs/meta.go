@@ -16,7 +16,10 @@ func (f *FS) readChunk(at uint64) (block, error) {
 	if !f.inside(at, head) {
 		return block{}, corrupt("metadata at %d is outside of it", at)
 	}
-	raw, err := f.readPiece(at, int(min(head+metadataSize, f.sb.Used-at)), false, nil, what) // its size is in there
+	packed := f.packed.Get().(*[]byte)
+	defer f.packed.Put(packed)
+	most := int(min(head+metadataSize, f.sb.Used-at)) // its size is in there
+	raw, err := f.readPiece(at, most, false, *packed, what)
 	if err != nil {
 		return block{}, err
 	}
@@ -26,10 +29,11 @@ func (f *FS) readChunk(at uint64) (block, error) {
 		return block{}, corrupt("a metadata chunk of %d bytes", size)
 	}
 	data := raw[head : head+size]
-	if word&storedMetadata == 0 {
+	stored := word&storedMetadata != 0
+	if !stored {
 		data, err = f.inflate(make([]byte, 0, metadataSize+inflateSpare), data, metadataSize)
 	}
-	if len(data) < cap(data)/2 {
+	if stored || len(data) < cap(data)/2 {
 		data = bytes.Clone(data) // what is kept should cost what it holds
 	}
 	if err == nil && len(data) == 0 {
