@@ -99,8 +99,9 @@ type damage struct {
 	file   string
 	sif    *os.File
 	aside  Aside
-	prefix string           // of messages
-	whose  func() (pid int) // a process of the container, or about to be in it
+	prefix string              // of messages
+	stderr fileID              // the command's
+	whose  func() (pids []int) // processes of the container, or about to be in it
 }
 
 // found is called for every error that is not one of a question.
@@ -112,7 +113,7 @@ func (d *damage) found(err error) {
 		told := make(chan struct{})
 		go func() {
 			defer close(told)
-			tell(d.whose(), text.Bytes())
+			d.tell(text.Bytes())
 		}()
 		// Whoever reads the image waits as long, and is there to be told.
 		select {
@@ -125,39 +126,69 @@ func (d *damage) found(err error) {
 // tellLimit is how long a message to the command's standard error may wait for room.
 const tellLimit = time.Second
 
-// tell writes to the standard error of a process. The server holds no descriptor of the caller's,
-// as his pipes would stay open with it.
-func tell(pid int, text []byte) {
-	fd, err := standardError(pid)
+// fileID tells files from one another, pipes and terminals too.
+type fileID struct{ dev, ino uint64 }
+
+func idOf(path string) fileID {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return fileID{}
+	}
+	return fileID{st.Dev, st.Ino}
+}
+
+// tell writes to the command's standard error, wherever a process of the container has it: a shell
+// has it elsewhere while it runs a command with another one. The server holds no descriptor of the
+// caller's, as his pipes would stay open with it.
+func (d *damage) tell(text []byte) {
+	for _, pid := range d.whose() {
+		dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
+		names, err := os.ReadDir(dir)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, name := range names {
+			n, err := strconv.Atoi(name.Name())
+			if err == nil && idOf(dir+name.Name()) == d.stderr && writeTo(pid, n, text) {
+				return
+			}
+		}
+	}
+}
+
+// writeTo writes to a descriptor of another process.
+func writeTo(pid, n int, text []byte) bool {
+	fd, err := descriptorOf(pid, n)
 	if err != nil {
-		return
+		return false
 	}
 	defer unix.Close(fd)
 	room := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	end := time.Now().Add(tellLimit)
 	for {
 		left := time.Until(end)
-		n, err := unix.Poll(room, int(max(0, left.Milliseconds())))
+		_, err := unix.Poll(room, int(max(0, left.Milliseconds())))
 		if errors.Is(err, unix.EINTR) && left > 0 {
 			continue
 		}
-		if n == 1 && room[0].Revents&unix.POLLOUT != 0 {
-			_, _ = unix.Write(fd, text) // nobody else can be told
+		if room[0].Revents&unix.POLLOUT == 0 {
+			return false
 		}
-		return
+		_, err = unix.Write(fd, text)
+		return err == nil
 	}
 }
 
-// standardError opens the standard error of another process of the same user: the very one where
-// the kernel gives it, else by its name, which is enough for terminals, pipes and files.
-func standardError(pid int) (int, error) {
+// descriptorOf opens a file that another process of the same user has open: the very one where the
+// kernel gives it, else by its name, which is enough for terminals, files and one's own pipes.
+func descriptorOf(pid, n int) (int, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
 		defer unix.Close(process)
-		if fd, err := unix.PidfdGetfd(process, 2, 0); err == nil {
+		if fd, err := unix.PidfdGetfd(process, n, 0); err == nil {
 			return fd, nil
 		}
 	}
 	const how = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	return unix.Open("/proc/"+strconv.Itoa(pid)+"/fd/2", how, 0)
+	return unix.Open("/proc/"+strconv.Itoa(pid)+"/fd/"+strconv.Itoa(n), how, 0)
 }

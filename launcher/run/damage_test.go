@@ -26,7 +26,7 @@ func random(seed uint64, n int) string {
 
 // checkedImage writes an image with checksums into a directory of a user's, and returns a plan to
 // read it.
-func checkedImage(t *testing.T, uid int) run.Plan {
+func checkedImage(t *testing.T, uid int, more ...tree) run.Plan {
 	t.Helper()
 	dir := shared(t)
 	sif := filepath.Join(dir, "image")
@@ -36,7 +36,7 @@ func checkedImage(t *testing.T, uid int) run.Plan {
 	for i := range 3000 {
 		all[fmt.Sprintf("data/many/%s%d", strings.Repeat("n", i%50), i)] = text(random(uint64(i), 10))
 	}
-	if err := all.write(sif); err != nil {
+	if err := theLab.image(&sif, filepath.Base(dir)+"/image", append(more, all)...); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(dir, uid, uid); err != nil {
@@ -113,6 +113,19 @@ func TestDamagedImage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A shell that has put its standard error elsewhere for a command is told all the same.
+func TestDamageIsToldToAShell(t *testing.T) {
+	l := need(t)
+	plan := checkedImage(t, unknown.uid, tree{
+		"usr/bin/sh": host("/usr/bin/dash"), "usr/bin/cat": host(""), "lib": link("usr/lib"), "lib64": link("usr/lib64"),
+	})
+	flip(t, plan.SIF, func(raw []byte) int { return bytes.Index(raw, []byte(random(1, 1000))) + 200_000 })
+	got := l.run(t, start{who: unknown, plan: plan, command: []string{"/usr/bin/sh", "-c", "cat /data/large >/dev/null 2>/dev/null; echo $?"}})
+	if got.stdout != "1\n" || !strings.Contains(got.stderr, "hpc3-run: error[cache]: the image in "+plan.SIF) {
+		t.Errorf("stdout %q, stderr %s", got.stdout, got.stderr)
 	}
 }
 

@@ -205,7 +205,7 @@ func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
 	what := service{
-		file: p.SIF, offset: p.PartitionOffset, sums: p.Sums, aside: p.Aside, prefix: p.ErrorPrefix, cached: p.Cached, kernel: mount >= 0,
+		file: p.SIF, offset: p.PartitionOffset, sums: p.Sums, aside: p.Aside, prefix: p.ErrorPrefix, stderr: idOf("/proc/self/fd/2"), cached: p.Cached, kernel: mount >= 0,
 	}
 	if !what.kernel {
 		what.squashfuse = r.squashfuse

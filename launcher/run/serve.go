@@ -29,6 +29,7 @@ type service struct {
 	sums       Checksums
 	aside      Aside
 	prefix     string // of messages
+	stderr     fileID // the command's standard error, where they go
 	cached     bool   // the SIF is one of a cache
 	kernel     bool   // the kernel reads it
 	squashfuse string // the program that serves it; "": we do
@@ -43,6 +44,8 @@ func (s service) pack() ([]byte, error) {
 	p.text(s.aside.Name)
 	p.text(s.aside.Mark)
 	p.text(s.prefix)
+	p.number(int(s.stderr.dev))
+	p.number(int(s.stderr.ino))
 	p.flag(s.cached)
 	p.flag(s.kernel)
 	p.text(s.squashfuse)
@@ -53,6 +56,7 @@ func unpackService(raw string) (service, error) {
 	u := unpacker{rest: raw}
 	s := service{
 		file: u.text(), offset: int64(u.number()), sums: Checksums{int64(u.number()), int64(u.number())}, aside: Aside{u.text(), u.text()}, prefix: u.text(),
+		stderr: fileID{uint64(u.number()), uint64(u.number())},
 		cached: u.flag(), kernel: u.flag(), squashfuse: u.text(),
 	}
 	if u.bad || u.rest != "" {
@@ -216,7 +220,7 @@ func serve() error {
 }
 
 func (s service) serve(sif *os.File, fd, uid, gid int, t *tasks) error {
-	d := &damage{file: s.file, sif: sif, aside: s.aside, prefix: s.prefix, whose: t.one}
+	d := &damage{file: s.file, sif: sif, aside: s.aside, prefix: s.prefix, stderr: s.stderr, whose: t.members}
 	img, err := openImage(sif, s.offset, s.sums)
 	if err != nil {
 		d.found(err)

@@ -86,16 +86,21 @@ func (t *tasks) follow(listener, sock int) {
 	}
 }
 
-// one returns a process of the container: the one for which it was made, or any where that has ended.
-func (t *tasks) one() int {
+// members are the processes of the container, first the one for which it was made.
+func (t *tasks) members() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.complete == nil {
-		return t.leader
+		return []int{t.leader}
 	}
-	_, fds := t.complete.find()
-	closeAll(fds)
-	return t.complete.task
+	var found []int
+	for _, pid := range append([]int{t.leader}, processIDs()...) {
+		if fds, err := t.complete.open(pid); err == nil {
+			closeAll(fds)
+			found = append(found, pid)
+		}
+	}
+	return found
 }
 
 func namespaceOf(pid int, kind string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + kind }
