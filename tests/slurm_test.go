@@ -280,6 +280,12 @@ var slurmRows = []slurmRow{
 	{name: "no library of the plugin", text: ownStack + `stack library=/no/such.so; srun echo fine; srun --container=$IMAGE hello`, stdout: "fine", status: 1, stderr: `hpc3: /no/such.so: cannot open`},
 	{name: "a plugstack.conf that is wrong", text: ownStack + `stack color=red; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: color=red: known are launcher=`},
 	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
+	{
+		name: "a damaged image", native: true, text: `mkdir -p ~/.cache; export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX) HPC3_SQUASHFS=builtin; srun -w n1 --container=$IMAGE hello
+		cd $HPC3_CACHEDIR/sif/*; chmod u+w *.sif; dd if=/dev/zero of=$(ls *.sif) bs=1M seek=20 count=1 conv=notrunc 2>/dev/null; cd
+		for n in first second; do srun -n2 -w n1 --container=$IMAGE sh -c 'find /usr -type f -exec cat {} + >/dev/null 2>&1; echo '$n; done`,
+		stdout: "first\nfirst\nhello from /opt/app\nsecond\nsecond", stderr: `hpc3-run: error\[cache\]: the image in .*\.sif cannot be read: damaged SquashFS: a data block at `,
+	},
 	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | tee /dev/stderr | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
 }
 
