@@ -44,7 +44,7 @@ func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 	switch {
 	case len(command) == 0:
 		script := p.straighten() + p.source() + p.takePath() + findBash + p.level(0) + becomeShell
-		return []string{cmp.Or(img.sh, img.bash, "/bin/sh"), "-c", script, p.ErrorPrefix, p.shellScript()}, nil
+		return []string{cmp.Or(img.sh, img.bash, "/bin/sh"), "-c", script, p.ErrorPrefix, p.shellScript(img)}, nil
 	case chosen:
 		return append([]string{"/bin/sh", "-c", p.straighten() + p.source() + chooseShell, p.ErrorPrefix, p.bashScript(), p.shScript(img)}, command...), nil
 	case img.bash != "":
@@ -56,7 +56,8 @@ func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 // bashScript reads the profile in bash, at the top, where what it declares is not a function's own, and becomes the command.
 func (p *Plan) bashScript() string {
 	return p.facts() + explain + ended + guard + orderPath + `_hpc3_w=("$@"); set --
-{ ` + onExit + onExec + readProfile + p.dotfiles(bashFiles) + `trap - EXIT DEBUG; set +aefuvxT
+{ ` + onExit + onExec + readProfile + p.dotfiles(bashFiles) + `builtin unset -f builtin exec set shopt trap type unset
+trap - EXIT DEBUG; set +aefuvxT
 set -- "${_hpc3_w[@]}"
 ` + forget + p.finalPath() + `type -P -- "$1" >/dev/null || _hpc3_why "$1"
 shopt -s execfail
@@ -74,14 +75,18 @@ func (p *Plan) shScript(img image) string {
 }
 
 // shellScript is what a login shell without a command runs first.
-func (p *Plan) shellScript() string {
+func (p *Plan) shellScript(img image) string {
 	files := redHat
 	if p.Dotfiles {
 		files = "if [ -n \"${BASH_VERSION-}\" ]; then " + bashFiles + "else " + shFiles + "fi\n"
 	}
-	return p.facts() + ended + guard + orderPath + shellTools + "{ " + beginShell + onShellExit +
+	try := ""
+	if p.mayExec(img) {
+		try = "if [ $_hpc3_m = stdin ] && [ -z \"${BASH_VERSION-}\" ]; then " + trial + "fi\n"
+	}
+	return p.facts() + ended + guard + sourceProfile + orderPath + shellTools + "{ " + beginShell + try + onShellExit +
 		"if [ $_hpc3_m = stdin ] && [ -n \"${BASH_VERSION-}\" ]; then " + onExec + "fi\n" +
-		readProfile + files + p.finalPath() + endShell + mark + firstPrompt + "_hpc3_clean\n}"
+		readProfile + files + p.finalPath() + endShell + firstPrompt + mark + "_hpc3_clean\n}"
 }
 
 // findAndExec becomes the command in a shell that is not bash.

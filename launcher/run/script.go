@@ -50,12 +50,13 @@ const onShellExit = `trap '_hpc3_x=$?; case ${BASH_COMMAND-. /etc/profile} in ".
 // redirects, or in a subshell, is left alone.
 const guard = `_hpc3_exec() {
 [ "$BASH_SUBSHELL" = 0 ] || return 0
-while :; do case $1 in
-command\ *|builtin\ *) set -- "${1#* }" ;;
-[A-Za-z_]*=*\ *) case ${1%%=*} in *[!A-Za-z0-9_]*) break ;; esac; set -- "${1#* }" ;;
+_hpc3_g=$1
+while :; do case $_hpc3_g in
+command\ *|builtin\ *) ;;
+[A-Za-z_]*=*\ *) case ${_hpc3_g%%=*} in *[!A-Za-z0-9_]*) break ;; esac ;;
 *) break ;;
-esac; done
-case $1 in exec\ [\<\>\&]*|exec\ [0-9]*[\<\>]*|exec\ {*}[\<\>]*) return 0 ;; exec\ *) ;; *) return 0 ;; esac
+esac; _hpc3_g=${_hpc3_g#* }; done
+case $_hpc3_g in exec\ [\<\>\&]*|exec\ [0-9]*[\<\>]*|exec\ {*}[\<\>]*) return 0 ;; exec\ *) ;; *) return 0 ;; esac
 trap - DEBUG
 _hpc3_ended 'would replace the shell by another program (exec)'
 }
@@ -183,7 +184,7 @@ exec /bin/sh`
 const shellTools = `_hpc3_int() { trap - INT EXIT; _hpc3_clean; kill -INT $$; }
 _hpc3_own() { case $(trap) in *"$1"*) return 0 ;; *" $2"*) return 1 ;; esac; }
 _hpc3_clean() {
-unset -f _hpc3_ended _hpc3_find _hpc3_exec _hpc3_add _hpc3_path _hpc3_int _hpc3_own _hpc3_clean
+unset -f _hpc3_ended _hpc3_find _hpc3_exec _hpc3_source _hpc3_add _hpc3_path _hpc3_int _hpc3_own _hpc3_clean
 ` + forget + `}
 `
 
@@ -199,7 +200,7 @@ fi ;;
 esac
 `
 
-// endShell takes the traps away that are still those of the scripts, and with them all that the shell is not to keep.
+// endShell takes the traps away that are still those of the scripts (dash does not tell, and loses the profile's), and with them all that the shell is not to keep.
 const endShell = `if _hpc3_own _hpc3_ended EXIT; then trap - EXIT; fi
 if [ "$_hpc3_m" = tty ]; then
 if _hpc3_own _hpc3_int INT; then trap - INT; fi

@@ -15,7 +15,7 @@ func TestScriptsAreShell(t *testing.T) {
 		{Engine: option.Native, HasConfig: true, Dotfiles: true, Prompt: "it's", HostEnv: []string{"SHLVL=1", "a.b=it's"}},
 		{Engine: option.Apptainer, HasConfig: true, Config: oci.Config{Env: []string{"PATH=/a b:/it's", "1x=\n"}}, SetEnv: []string{"PATH=$(x)"}},
 	} {
-		scripts := map[string]string{"bash": plan.bashScript(), "sh": plan.shScript(image{}), "shell": plan.straighten() + plan.shellScript(), "prepare": prepare, "choose": sourceEnv + chooseShell, "become": findBash + becomeShell}
+		scripts := map[string]string{"bash": plan.bashScript(), "sh": plan.shScript(image{}), "shell": plan.straighten() + plan.shellScript(image{}), "prepare": prepare, "choose": sourceEnv + chooseShell, "become": findBash + becomeShell}
 		for name, script := range scripts {
 			for _, shell := range [][]string{{"bash"}, {"dash"}, {"busybox", "sh"}} {
 				if name == "bash" && shell[0] != "bash" {
