@@ -14,7 +14,7 @@ func TestExec(t *testing.T) {
 	l := newLab(t)
 	// A container runs as $p, whose command sleeps in /usr/lib with MINE set.
 	const running = `MINE=1 hpc3-run -q -w /usr/lib $options "$0" sh -c 'touch "$HOME/up"; exec sleep 600' & p=$!
-		while [ ! -e up ]; do sleep 0.05; done; rm up
+		while [ ! -e up ]; do kill -0 $p 2>/dev/null || exit 125; sleep 0.05; done; rm up
 		trap 'kill $p' EXIT
 		`
 	for _, tt := range []struct {

@@ -79,12 +79,13 @@ func stepOf(known string, env []string) (s step, is bool) {
 	if of, number := lookup(env, "SLURM_ARRAY_JOB_ID"), lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
 		s.jobs = append(s.jobs, of+"_"+number, of)
 	}
-	const component = "SLURM_JOB_ID_HET_GROUP_"
-	for _, e := range env {
-		number, isOne := strings.CutPrefix(e, component)
-		if number, id, _ := strings.Cut(number, "="); isOne && id == job {
-			leader := lookup(env, component+"0")
-			s.jobs = append(s.jobs, leader+"+"+number, leader)
+	for _, group := range []string{"SLURM_JOB_ID_HET_GROUP_", "SLURM_JOB_ID_PACK_GROUP_"} { // srun knows the old name alone
+		for _, e := range env {
+			number, isOne := strings.CutPrefix(e, group)
+			if number, id, _ := strings.Cut(number, "="); isOne && id == job {
+				leader := lookup(env, group+"0")
+				s.jobs = append(s.jobs, leader+"+"+number, leader)
+			}
 		}
 	}
 	return s, true

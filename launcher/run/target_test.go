@@ -42,6 +42,7 @@ func TestStepOf(t *testing.T) {
 		{"without an environment", cgroup, "", "124.3", "124"},
 		{"slurmstepd's title", "0::/\nslurmstepd: [8.batch]\x00", "SLURM_JOB_ID=7 SLURM_STEP_ID=1", "8.batch", "8"},
 		{"an array", "", "SLURM_JOB_ID=9 SLURM_STEP_ID=0 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=4", "7_4.0", "9 7_4 7"},
+		{"a component, as srun has it", "slurmstepd: [2.0]", "SLURM_JOB_ID=1 SLURM_STEP_ID=0 SLURM_JOB_ID_PACK_GROUP_0=1 SLURM_JOB_ID_PACK_GROUP_1=2", "1+1.0", "2 1+1 1"},
 		{"a component", cgroup, "SLURM_JOB_ID=123 SLURM_JOB_ID_HET_GROUP_0=123 SLURM_JOB_ID_HET_GROUP_1=124", "123+1.3", "124 123+1 123"},
 	} {
 		got, is := stepOf(tt.known, strings.Fields(tt.env))
