@@ -29,7 +29,7 @@ func TestExec(t *testing.T) {
 		{name: "nothing gained", native: true, text: `hpc3 exec $p grep -hE '^(Cap|NoNew)' /proc/self/status /proc/$p/status | sort | uniq -c | awk '{ print $1 }' | sort -u`, stdout: "2\n"},
 		{name: "exact words", text: `hpc3 exec $p -- printf '%s|' 'a b' '' '$HOME' --json -h`, stdout: `a b\|\|\$HOME\|--json\|-h\|`},
 		{name: "its status", text: `hpc3 exec $p sh -c 'exit 42'`, status: 42},
-		{name: "its signal", text: `hpc3 exec $p sh -c 'kill -TERM $$'`, status: 128 + 15},
+		{name: "its signal", text: `hpc3 exec $p sh -c 'kill -TERM $$'`, stderr: `.*Terminated.*\n`, status: 128 + 15},
 		{name: "the same pid", text: `sh -c 'echo $$; exec hpc3 exec "$0" sh -c "echo \$\$"' $p | uniq | wc -l`, stdout: "1\n"},
 		{name: "standard input", text: `echo in | hpc3 exec $p cat`, stdout: "in\n"},
 		{name: "a shell", text: `echo 'echo $MINE; exit 5' | hpc3 exec $p`, stdout: "1\n", status: 5},
