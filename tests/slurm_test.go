@@ -241,7 +241,7 @@ var slurmRows = []slurmRow{
 	{name: "--hpc3-image wins", text: `srun --container=no/such:image --hpc3-image=$IMAGE hello`, stdout: "hello from /opt/app"},
 	{name: "SLURM_CONTAINER", text: `SLURM_CONTAINER=$IMAGE srun hello`, stdout: "hello from /opt/app"},
 	{name: "options", text: `mkdir -p bound; echo seen >bound/file; srun --container=$IMAGE --container-mounts=$HOME/bound:/m --container-mounts=$HOME/bound:/n:ro --container-workdir=/m --container-env=A=1 --container-env='B=x y' sh -c 'cat file; pwd; echo $A $B; touch /n/no 2>/dev/null || echo refused'`, stdout: "/m\n1 x y\nrefused\nseen"},
-	{name: "writable", text: `srun --container=$IMAGE --container-writable sh -c 'touch /new && echo made'`, stdout: "made"},
+	{name: "writable", text: `HPC3_ENGINE=auto srun --container=$IMAGE --container-writable sh -c 'touch /new && echo made'`, stdout: "made"},
 	{name: "read-only", text: `srun --container=$IMAGE sh -c 'touch /new 2>/dev/null || echo refused'`, stdout: "refused"},
 	{name: "no home", text: `srun --container=$IMAGE --no-container-mount-home --container-workdir=/ sh -c 'ls -d /home/tester/.cache 2>/dev/null || echo none'`, stdout: "none"},
 	{name: "the home's shell files", text: `echo export DOT=read >.bash_profile; srun --container=$IMAGE sh -c 'echo ${DOT-none}'; srun --container=$IMAGE --container-dotfiles sh -c 'echo $DOT'; HPC3_CONTAINER_DOTFILES=1 srun --container=$IMAGE --no-container-dotfiles sh -c 'echo ${DOT-none}'; rm .bash_profile`, stdout: "none\nnone\nread"},
