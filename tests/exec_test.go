@@ -37,12 +37,12 @@ func TestExec(t *testing.T) {
 		{name: "any process in there", text: `hpc3 exec $p sleep 300 & q=$!; while [ "$(cat /proc/$q/comm)" != sleep ]; do sleep 0.05; done; hpc3 exec pid:$q hello; kill $q`, stdout: "hello from /opt/app\n"},
 		{name: "no such command", text: `hpc3 exec $p nosuch`, stderr: `hpc3: error\[exec\]: running "nosuch": no such command in the image\nhpc3: hint: .*\n`, status: 1},
 		{name: "not executable", text: `hpc3 exec $p /etc/passwd`, stderr: `hpc3: error\[exec\]: running "/etc/passwd": permission denied\nhpc3: hint: .*\n`, status: 1},
-		{name: "a process on the node", text: `sleep 9 & hpc3 exec pid:$! true`, stderr: `hpc3: error\[engine\]: entering the container of process \d+: it is in no container of hpc3\n`, status: 1},
+		{name: "a process on the node", text: `sleep 1 & hpc3 exec pid:$! true`, stderr: `hpc3: error\[engine\]: entering the container of process \d+: it is in no container of hpc3\n`, status: 1},
 		{name: "no such process", text: `sh -c : & q=$!; wait $q; hpc3 exec pid:$q true`, stderr: `hpc3: error\[engine\]: pid:\d+ is neither a job with a container of yours on this node nor a process\n`, status: 1},
 		{name: "no such job", text: `hpc3 exec 12345678_3.1 true`, stderr: `hpc3: error\[engine\]: no step of job 12345678_3.1 has a container of yours on this node\nhpc3: hint: .*\n`, status: 1},
 		{name: "nothing to enter", text: `hpc3 exec`, stderr: `hpc3: error\[usage\]: .*\nhpc3: hint: .*\n`, status: 2},
 		{name: "a word", text: `hpc3 exec first true`, stderr: `hpc3: error\[usage\]: "first" is neither a job nor a process\nhpc3: hint: .*\n`, status: 2},
-		{name: "what it entered keeps it", native: true, text: `hpc3 exec $p sh -c 'touch in; while [ ! -e on ]; do sleep 0.05; done; hello' & q=$!; while [ ! -e in ]; do sleep 0.05; done; kill $p; wait $p 2>/dev/null; touch on; wait $q; rm in on`, stdout: "hello from /opt/app\n"},
+		{name: "what it entered keeps it", native: true, text: `hpc3 exec $p sh -c 'cd; touch in; while [ ! -e on ]; do sleep 0.05; done; hello' & q=$!; while [ ! -e in ]; do sleep 0.05; done; kill $p; wait $p 2>/dev/null; touch on; wait $q; rm in on`, stdout: "hello from /opt/app\n"},
 	} {
 		for _, p := range persons {
 			for _, engine := range p.engines {
@@ -72,8 +72,8 @@ func TestExecOfOthers(t *testing.T) {
 	needs(t, "native", !testing.Short(), "the lab is not built by a short run")
 	l := newLab(t)
 	const others = `cd /tmp; export HOME=/tmp HPC3_CACHEDIR=/tmp/cache; become() { setpriv --reuid $1 --regid $1 --clear-groups -- "${@:2}"; }
-		become 4242 hpc3-run -q "$0" sh -c 'touch /tmp/up; exec sleep 600' & while [ ! -e /tmp/up ]; do sleep 0.05; done
-		p=$(pgrep -u 4242 -x sleep)
+		setpriv --reuid 4242 --regid 4242 --clear-groups -- hpc3-run -q "$0" sh -c 'touch /tmp/up; exec sleep 600' & p=$!
+		while [ ! -e /tmp/up ]; do kill -0 $p || exit 125; sleep 0.05; done
 		nsenter -t $p -U -m --preserve-credentials sleep 601 & q=$!; while [ "$(cat /proc/$q/comm)" != sleep ]; do sleep 0.05; done
 		trap 'kill $p $q' EXIT
 		`
