@@ -15,7 +15,7 @@ func TestExec(t *testing.T) {
 	// A container runs as $p, whose command sleeps in /usr/lib with MINE set.
 	const running = `MINE=1 hpc3-run -q -w /usr/lib $options "$0" sh -c 'touch "$HOME/up"; exec sleep 600' & p=$!
 		while [ ! -e up ]; do kill -0 $p 2>/dev/null || exit 125; sleep 0.05; done; rm up
-		trap 'kill $p' EXIT
+		trap 'kill $p 2>/dev/null' EXIT
 		`
 	for _, tt := range []struct {
 		name, text     string
