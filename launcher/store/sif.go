@@ -288,25 +288,3 @@ func syncDir(root *os.Root, dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-// Discard removes the SIF of a manifest, for instance because its content turned out to be broken. Processes that have
-// it open are not disturbed.
-func (s *Store) Discard(ctx context.Context, manifestDigest, arch string) error {
-	k, err := key(manifestDigest, arch)
-	if err != nil {
-		return err
-	}
-	root, err := s.ready(dirLocks)
-	if err != nil {
-		return err
-	}
-	l, err := s.acquire(ctx, root, k, func() bool { return false })
-	if err != nil {
-		return waitFault(s.dir, err)
-	}
-	defer l.release()
-	if err := root.RemoveAll(path.Join(dirSIF, k)); err != nil {
-		return cacheFault(s.dir, "removing a SIF", err)
-	}
-	return nil
-}

@@ -38,13 +38,6 @@ func TestCreateSIF(t *testing.T) {
 		t.Errorf("second CreateSIF = %q, %v; want %q and no call", again, err, path)
 	}
 	wantClean(t, s)
-	if err := s.Discard(t.Context(), testDigest, "amd64"); err != nil {
-		t.Error(err)
-	}
-	if _, ok, _ := s.SIF(testDigest, "amd64"); ok {
-		t.Error("the SIF is there after Discard")
-	}
-	wantClean(t, s)
 }
 
 func TestCreateSIFFails(t *testing.T) {
