@@ -92,16 +92,12 @@ func (r *Road) heedConf(path string) string {
 // program replaced, since asking takes longer than all else before a cached image starts.
 func (r *Road) works(path string) string {
 	name := r.verdictName(path)
-	s, err := r.Store()
-	if err != nil || name == "" {
-		return run.Works(path)
-	}
-	if s.Answer(name) != nil {
+	if name != "" && r.proven(name) {
 		return ""
 	}
 	whyNot := run.Works(path)
-	if whyNot == "" {
-		_ = s.KeepAnswer(name, []byte("it works\n")) // where it cannot be kept the question is asked again
+	if whyNot == "" && name != "" {
+		r.prove(name)
 	}
 	return whyNot
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // widen lets this process use all processors that its job was given on this node, where Slurm has bound the task to some of them: the others wait
@@ -16,37 +18,16 @@ func (h Host) widen() (narrow func()) {
 	if err != nil || unix.SchedGetaffinity(0, &own) != nil || own.Count() >= given {
 		return func() {}
 	}
-	all, ok := unbound()
-	if !ok || all.Count() <= own.Count() || all.Count() > given {
+	all := run.UnboundCPUs()
+	if all == nil || all.Count() <= own.Count() || all.Count() > given {
 		return func() {}
 	}
-	bind(&all)
+	bind(all)
 	before := runtime.GOMAXPROCS(max(all.Count(), runtime.GOMAXPROCS(0)))
 	return func() {
 		runtime.GOMAXPROCS(before)
 		bind(&own)
 	}
-}
-
-// unbound returns the processors that the process could have: the kernel takes those out that its cgroup has not. A thread is bound to find
-// that out, and ends with it.
-func unbound() (unix.CPUSet, bool) {
-	found := make(chan *unix.CPUSet)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is not used again
-		var every, left unix.CPUSet
-		every.Fill()
-		if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {
-			found <- nil
-			return
-		}
-		found <- &left
-	}()
-	set := <-found
-	if set == nil {
-		return unix.CPUSet{}, false
-	}
-	return *set, true
 }
 
 // bind binds every thread of this process. Those that come later take after the one that makes them.

@@ -12,8 +12,8 @@ type EnvVar struct {
 	Pass  bool // take the caller's value, whatever the rules of the house say of it
 }
 
-// isName tells whether s is the name of a variable as shells take it.
-func isName(s string) bool {
+// IsName tells whether s is the name of a variable as shells take it.
+func IsName(s string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 	return s != "" && strings.Trim(s, letters+"0123456789") == "" && strings.Contains(letters, s[:1])
 }
@@ -21,7 +21,7 @@ func isName(s string) bool {
 // ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte.
 func ParseEnvVar(s string) (EnvVar, error) {
 	name, value, set := strings.Cut(s, "=")
-	if !isName(name) {
+	if !IsName(name) {
 		return EnvVar{}, fmt.Errorf("%q is not NAME or NAME=VALUE", s)
 	}
 	if strings.ContainsRune(value, 0) {

@@ -212,7 +212,7 @@ func (p *Plan) passInside(env, inside *environ) (late []string) {
 		value := inside.values[name]
 		caller, has := env.values[name]
 		switch {
-		case has && caller == value && !asked[name], !isShellName(name), matches(notPassed, name):
+		case has && caller == value && !asked[name], !option.IsName(name), matches(notPassed, name):
 		case !asked[name] && saysInside(env, name): // the caller, in Apptainer's words
 		case name == "HOME" && !asked[name]: // Apptainer's option --home says it
 		case name == "PATH" && !asked[name] && !p.HasConfig: // the image's is in its scripts
@@ -234,16 +234,6 @@ func saysInside(env *environ, name string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		return env.values[insidePrefix+name] != "" || env.values["SINGULARITYENV_"+name] != ""
 	})
-}
-
-// isShellName tells whether a shell can hold a variable.
-func isShellName(name string) bool {
-	for i, c := range []byte(name) {
-		if c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // ownBinds holds, in a container of Apptainer, the binds that its caller asked for by Apptainer's variables.

@@ -52,11 +52,7 @@ func confFiles(apptainer string, getenv func(string) string) []string {
 			}
 		}
 	}
-	if file, err := filepath.EvalSymlinks(apptainer); err == nil {
-		apptainer = file
-	}
-	prefix := filepath.Dir(filepath.Dir(apptainer))
-	if prefix != "/usr" {
+	if prefix := apptainerPrefix(apptainer); prefix != "/usr" {
 		files = append(files, filepath.Join(prefix, "etc/apptainer/apptainer.conf"))
 	}
 	return append(files, "/etc/apptainer/apptainer.conf", "/usr/local/etc/apptainer/apptainer.conf")

@@ -96,25 +96,30 @@ func onCPUs(getenv func(string) string, start func(n int) error) error {
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this function
 		n := runtime.NumCPU()
-		if set := serverCPUs(getenv, own, unbound, parentCPUs); set != nil && unix.SchedSetaffinity(0, set) == nil {
+		if set := serverCPUs(getenv, own, UnboundCPUs, parentCPUs); set != nil && unix.SchedSetaffinity(0, set) == nil {
 			n = set.Count()
-		} else {
-			_ = unix.SchedSetaffinity(0, &own) // unbound has changed it
 		}
 		done <- start(n)
 	}()
 	return <-done
 }
 
-// unbound returns the processors that this thread could have: the kernel takes those out that its
-// cgroup has not. It has them afterwards.
-func unbound() *unix.CPUSet {
-	var every, left unix.CPUSet
-	every.Fill()
-	if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {
-		return nil
-	}
-	return &left
+// UnboundCPUs returns the processors that this process could have, nil where that cannot be told:
+// the kernel takes those out that its cgroup has not. A thread is bound to find that out, and ends
+// with it.
+func UnboundCPUs() *unix.CPUSet {
+	found := make(chan *unix.CPUSet)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is not used again
+		var every, left unix.CPUSet
+		every.Fill()
+		if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {
+			found <- nil
+			return
+		}
+		found <- &left
+	}()
+	return <-found
 }
 
 func parentCPUs() *unix.CPUSet {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,11 +73,41 @@ func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 		return "remove it, and the next start makes the image anew", false
 	}
 	const tell = "tell who keeps this cache: hpc3 cache verify --repair"
-	err = os.MkdirAll(filepath.Dir(a.Mark), 0o700)
-	if err != nil || os.WriteFile(a.Mark, []byte(file+"\n"), 0o600) != nil {
+	if a.leaveMark(file) != nil {
 		return "you may not replace it; " + tell, false
 	}
 	return "you may not replace it, and your next start passes it over; " + tell, true
+}
+
+// errNotOwn is a cache into which others could lead a write.
+var errNotOwn = errors.New("it is not the caller's alone")
+
+// leaveMark makes the mark below the directory of the caller's cache, whose owner and mode are
+// looked at on the open descriptor: a link in its place leads the write nowhere else.
+func (a Aside) leaveMark(file string) error {
+	dir, name := filepath.Split(a.Mark)
+	room := filepath.Base(dir)
+	dir = filepath.Dir(filepath.Clean(dir))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	cache, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cache.Close() }() // nothing is written by it itself
+	info, err := cache.Stat(".")
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid != uint32(os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
+		return errNotOwn
+	}
+	if err := cache.MkdirAll(room, 0o700); err != nil {
+		return err
+	}
+	return cache.WriteFile(filepath.Join(room, name), []byte(file+"\n"), 0o600)
 }
 
 // damagedImage is the error about an image that cannot be read. One of a cache is set aside, unless

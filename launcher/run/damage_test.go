@@ -3,6 +3,7 @@ package run_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -144,6 +145,17 @@ func TestDamagedImageStays(t *testing.T) {
 		"no cache's": {
 			plan:  func(p *run.Plan) { p.Cached, p.Aside = false, run.Aside{} },
 			class: "engine", hint: "make or fetch it anew",
+		},
+		"a link of another's instead of the cache": {
+			plan: func(p *run.Plan) {
+				cache := filepath.Dir(filepath.Dir(p.Aside.Mark))
+				err := os.Rename(cache, cache+"-theirs")
+				err = errors.Join(err, os.Chown(cache+"-theirs", 0, 0), os.Chmod(cache+"-theirs", 0o777), os.Symlink(cache+"-theirs", cache))
+				if err != nil {
+					t.Error(err)
+				}
+			},
+			class: "cache", hint: "you may not replace it; tell who keeps this cache",
 		},
 		"no mark": {plan: func(p *run.Plan) { p.Aside.Mark = "" }, class: "cache", hint: "remove it"},
 	} {

@@ -61,12 +61,17 @@ func isScript(file string) bool {
 	return err == nil && string(start) == "#!"
 }
 
-// apptainerDirs are where an Apptainer has the programs that are for itself alone.
-func apptainerDirs(apptainer string) []string {
+// apptainerPrefix is the directory below which an Apptainer is installed.
+func apptainerPrefix(apptainer string) string {
 	if file, err := filepath.EvalSymlinks(apptainer); err == nil {
 		apptainer = file
 	}
-	prefix := filepath.Dir(filepath.Dir(apptainer))
+	return filepath.Dir(filepath.Dir(apptainer))
+}
+
+// apptainerDirs are where an Apptainer has the programs that are for itself alone.
+func apptainerDirs(apptainer string) []string {
+	prefix := apptainerPrefix(apptainer)
 	return []string{filepath.Join(prefix, "libexec/apptainer/bin"), filepath.Join(prefix, "lib/apptainer/bin")}
 }
 

@@ -113,8 +113,8 @@ func (i image) place(target string, over map[string]string) (at, dir string) {
 			}
 			return at, dir
 		}
-		link, is := i.link(next)
-		if !is {
+		link, err := i.readlink(next)
+		if err != nil { // no symlink, or nothing there
 			at = next
 			continue
 		}
@@ -126,28 +126,11 @@ func (i image) place(target string, over map[string]string) (at, dir string) {
 	return at, ""
 }
 
-// link returns the target of a symlink of the image, and whether there is one at a path.
-func (i image) link(file string) (target string, is bool) {
-	if i.fs == nil {
-		return "", false
-	}
-	dir, err := i.fs.Resolve(path.Dir(file))
-	if err != nil {
-		return "", false
-	}
-	ref, err := i.fs.Lookup(dir, path.Base(file))
-	if err != nil {
-		return "", false
-	}
-	target, err = i.fs.Readlink(ref)
-	return target, err == nil
-}
-
 // regular tells whether the image has a regular file at a path, which no symlink leads to.
 func (i image) regular(file string) bool {
-	_, link := i.link(file)
+	_, notLink := i.readlink(file)
 	kind, there := i.mode(file)
-	return there && !link && kind == unix.S_IFREG
+	return there && notLink != nil && kind == unix.S_IFREG
 }
 
 // foreseeCommand looks for the command in an image without a shell.

@@ -61,8 +61,11 @@ func trace(target string, readlink func(file string) (string, error)) (rel strin
 	return at, links, nil
 }
 
-// readlink reads a symlink of the image.
+// readlink reads a symlink of the image. One that cannot be looked into has none.
 func (i image) readlink(file string) (string, error) {
+	if i.fs == nil {
+		return "", fs.ErrNotExist
+	}
 	dir, err := i.fs.Resolve(path.Dir(file))
 	if err != nil {
 		return "", err

@@ -136,10 +136,7 @@ func (p *Plan) putBack() []string {
 // ofShells tells whether a variable is one that no shell can hold, or that a shell sets for itself. What bash calls BASH_ENV, UID and HOSTNAME it
 // passes on.
 func ofShells(name string) bool {
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") != "" || name[0] >= '0' && name[0] <= '9' {
-		return true
-	}
-	return strings.HasPrefix(name, "BASH_") && name != "BASH_ENV" || slices.Contains([]string{
+	return !option.IsName(name) || strings.HasPrefix(name, "BASH_") && name != "BASH_ENV" || slices.Contains([]string{
 		"BASH", "BASHOPTS", "BASHPID", "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS", "HISTCMD", "IFS", "LINENO", "OPTERR", "OPTIND", "PPID",
 		"PS1", "PS2", "PS4", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
 	}, name)

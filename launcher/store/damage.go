@@ -1,11 +1,8 @@
 package store
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
-	"path"
 	"syscall"
 )
 
@@ -28,8 +25,7 @@ func (s *Store) DamageMark(file string) string {
 	if !ok {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(fmt.Sprint(file, " ", st.Ino, " is damaged")))
-	return s.path(path.Join(dirWords, hex.EncodeToString(sum[:])))
+	return s.path(wordFile(fmt.Sprint(file, " ", st.Ino, " is damaged")))
 }
 
 // Damaged tells whether there is such a mark.

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -81,8 +79,7 @@ func (s *Store) Agree(name, mine string) (theirs string, err error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(name))
-	at := path.Join(dirWords, hex.EncodeToString(sum[:]))
+	at := wordFile(name)
 	f, tmp, err := s.temp(root, small)
 	if err != nil {
 		return "", cacheFault(s.dir, "writing to the cache", err)
@@ -111,8 +108,7 @@ func (s *Store) First(words string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	sum := sha256.Sum256([]byte(words))
-	f, err := root.OpenFile(path.Join(dirWords, hex.EncodeToString(sum[:])), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := root.OpenFile(wordFile(words), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
@@ -121,6 +117,9 @@ func (s *Store) First(words string) (bool, error) {
 	}
 	return true, f.Close()
 }
+
+// wordFile is where a word stands that processes find by a text.
+func wordFile(text string) string { return path.Join(dirWords, sumOf("sha256", []byte(text))) }
 
 // words opens the room for another word. One in sweepEvery clears it of old ones, so that it needs no collection.
 func (s *Store) words() (*os.Root, error) {
