@@ -14,6 +14,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/probe"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -86,7 +87,7 @@ func (r *Road) Node(ctx context.Context) (facts.Node, error) {
 	node, err := probe.Node(ctx, r.probeOptions())
 	if err != nil {
 		if r.ProbeRoot != "" {
-			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", r.ProbeRoot, bare(err)).Hint("it is a directory with proc/cpuinfo, sys … of that node")
+			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", r.ProbeRoot, outside.Reason(err)).Hint("it is a directory with proc/cpuinfo, sys … of that node")
 		}
 		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).Hint("report this together with /proc/cpuinfo")
 	}
@@ -192,10 +193,7 @@ func cacheKey(ref oci.Reference) (string, error) {
 }
 
 func noSuchFile(ref oci.Reference, err error) error {
-	var perr *os.PathError
-	if errors.As(err, &perr) {
-		err = perr.Err
-	}
+	err = outside.Reason(err)
 	return fault.New(fault.Reference, "opening %s: %w", ref, err).Hint("a name without a transport in front is looked for in a registry; a path is relative to the working directory")
 }
 

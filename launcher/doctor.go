@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/probe"
 )
@@ -109,7 +110,7 @@ func (r *Road) examineTiers() []Finding {
 
 func examineNamespaces() Finding {
 	if err := run.CanMakeNamespaces(); err != nil {
-		return Finding{"user namespaces", "missing", bare(err).Error(), namespaceHint()}
+		return Finding{"user namespaces", "missing", outside.Reason(err).Error(), namespaceHint()}
 	}
 	return Finding{What: "user namespaces", State: "ok", Text: "can be made"}
 }
@@ -131,7 +132,7 @@ func namespaceHint() string {
 func examineFUSE() Finding {
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
-		return Finding{"/dev/fuse", "missing", bare(err).Error(), "as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)"}
+		return Finding{"/dev/fuse", "missing", outside.Reason(err).Error(), "as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)"}
 	}
 	_ = f.Close() // opened to see whether it can be
 	return Finding{What: "/dev/fuse", State: "ok", Text: "can be opened"}

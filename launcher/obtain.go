@@ -11,6 +11,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/store"
 )
 
@@ -113,7 +114,7 @@ func publish(f *os.File, file string) error {
 }
 
 func cannotWrite(file string, err error) error {
-	return fault.New(fault.Convert, "writing %s: %w", file, bare(err)).Hint("name another file with -o")
+	return fault.New(fault.Convert, "writing %s: %w", file, outside.Reason(err)).Hint("name another file with -o")
 }
 
 // garbagePercent is for conversions, whose memory is mostly the tree of names: a collector that comes sooner than at twice of it costs nothing to

@@ -1,9 +1,7 @@
 package launcher
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -31,15 +29,6 @@ func (r *Road) plainHTTP(registry string) bool {
 		}
 	}
 	return false
-}
-
-// bare returns the reason of a file error without its path, which our own sentence has named.
-func bare(err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		return perr.Err
-	}
-	return err
 }
 
 func writable(dir string) bool { return unix.Access(dir, unix.W_OK) == nil }

@@ -12,6 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/store"
 )
@@ -37,7 +38,7 @@ func (r *Road) caches() []tier {
 		}
 		t := tier{Cache: c}
 		if _, err := os.Stat(c.Dir); err != nil {
-			t.why = bare(err).Error()
+			t.why = outside.Reason(err).Error()
 		} else if t.store, err = store.OpenWith(c.Dir, store.Options{Owners: c.UIDs(), Shared: true, Public: r.anonymous}); err != nil {
 			t.store, t.why = nil, err.Error()
 			r.note("passing over a cache of the site: %s", t.why)

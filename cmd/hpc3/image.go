@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
@@ -76,10 +74,7 @@ func (t *tool) read(file string) ([]byte, error) {
 
 // cannotRead says why a file that the user named is of no use.
 func cannotRead(what, file string, err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		err = perr.Err
-	}
+	err = outside.Reason(err)
 	return fault.New(fault.Usage, "reading %s %s: %w", what, file, err).Hint("name a file that is there and can be read")
 }
 

@@ -41,10 +41,7 @@ func (d directory) open(name string) (io.ReadCloser, int64, error) {
 func (directory) Close() error { return nil }
 
 func localError(ref oci.Reference, err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		err = perr.Err
-	}
+	err = outside.Reason(err)
 	return fault.New(fault.Reference, "opening %s: %w", ref, err).Hint("a path is relative to the working directory")
 }
 
@@ -207,10 +204,7 @@ func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.New(fault.Registry, "reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
 	}
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		err = perr.Err
-	}
+	err = outside.Reason(err)
 	return fault.New(fault.Registry, "reading %s of %s: %w", d.Digest, ref, err).Hint("make %s readable, or copy the image anew", ref.Path)
 }
 

@@ -20,6 +20,15 @@ type KindError struct{ Kind string } // "a directory", "a named pipe"
 
 func (e KindError) Error() string { return "it is " + e.Kind + ", and a regular file is wanted" }
 
+// Reason returns the reason of a file's error without its path, which the sentence around it names already.
+func Reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // Open opens a regular file for reading. The null device is taken for an empty one. It cannot
 // block, but for a file system that does not answer. Errors are *fs.PathError.
 func Open(name string) (*os.File, error) {

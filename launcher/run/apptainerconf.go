@@ -34,7 +34,7 @@ func ReadApptainerConf(apptainer string, getenv func(string) string) (ApptainerC
 			continue
 		}
 		if err != nil {
-			return ApptainerConf{File: file}, fmt.Errorf("reading %s: %w", file, bareError(err))
+			return ApptainerConf{File: file}, fmt.Errorf("reading %s: %w", file, outside.Reason(err))
 		}
 		return parseApptainerConf(file, raw), nil
 	}

@@ -3,7 +3,6 @@ package run
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -158,10 +157,7 @@ func (p *Plan) checkMounts() error {
 			p.Mounts[i].Source = p.Cwd + "/" + m.Source
 		}
 		if _, err := os.Stat(p.Mounts[i].Source); err != nil {
-			var perr *fs.PathError
-			if errors.As(err, &perr) {
-				err = perr.Err
-			}
+			err = outside.Reason(err)
 			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
 		}
 	}

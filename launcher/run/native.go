@@ -119,7 +119,7 @@ func checkFUSE() error {
 	if err == nil {
 		return f.Close()
 	}
-	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", bareError(err))
+	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", outside.Reason(err))
 	if errors.Is(err, unix.EMFILE) {
 		return e.Hint("close some of the descriptors that hpc3-run is started with, or raise their limit: ulimit -n")
 	}
@@ -127,14 +127,6 @@ func checkFUSE() error {
 		return e.Hint("as root: chmod 0666 /dev/fuse, as the package fuse3 does at boot; or install Apptainer")
 	}
 	return e.Hint("as root: modprobe fuse; or install Apptainer")
-}
-
-func bareError(err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		return perr.Err
-	}
-	return err
 }
 
 // canMount tells whether this process may make mounts without a user namespace of its own: root with its capabilities.

@@ -164,10 +164,7 @@ func decode(file string, who writers, v any) (found, own bool, err error) {
 }
 
 func unreadable(file string, err error) error {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		err = perr.Err
-	}
+	err = outside.Reason(err)
 	return fault.New(fault.Config, "reading settings from %s: %w", file, err).Hint("make it readable, or move it away")
 }
 
