@@ -23,6 +23,7 @@ var plan = map[string][]string{
 	"launcher/outside":  {},
 	"launcher/oci":      {"launcher/fault"},
 	"launcher/option":   {},
+	"launcher/habit":    {},
 	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault", "launcher/outside"},
 	"launcher/slurm":    {},
 	"launcher/task":     {"launcher/option"},
@@ -38,11 +39,11 @@ var plan = map[string][]string{
 		"probe", "probe/facts", "launcher/fault", "launcher/outside", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/device", "launcher/run",
 	},
-	"spank/submit":  {"launcher", "launcher/fault", "launcher/option", "launcher/task"},
+	"spank/submit":  {"launcher", "launcher/fault", "launcher/habit", "launcher/option", "launcher/task"},
 	"cmd/interrupt": {},
 	"cmd/progress":  {"launcher"},
-	"cmd/hpc3-run":  {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/outside", "launcher/task"},
-	"cmd/hpc3":      {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/outside", "launcher/match", "launcher/oci", "probe/facts"},
+	"cmd/hpc3-run":  {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/task"},
+	"cmd/hpc3":      {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/match", "launcher/oci", "probe/facts"},
 	"cmd/hpc3-gpu":  {"probe/facts"},
 }
 

@@ -24,17 +24,14 @@ func read(t *testing.T, file string) string {
 // Every option of hpc3-run is in its manual and in its --help, and every key in the site file that is shipped.
 func TestOptionsAreDocumented(t *testing.T) {
 	manual := strings.ReplaceAll(read(t, "../etc/man/hpc3-run.1"), `\-`, "-")
-	help, err := exec.Command(binDir+"/hpc3-run", "--help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	help := help(t, "hpc3-run")
 	shipped := read(t, "../etc/hpc3.toml")
 	keys := read(t, "../etc/man/hpc3.toml.5")
 	for _, name := range option.Names {
 		if !strings.Contains(manual, "--"+name) {
 			t.Errorf("hpc3-run.1 does not know --%s", name)
 		}
-		if !strings.Contains(string(help), "--"+name) {
+		if !strings.Contains(help, "--"+name) {
 			t.Errorf("hpc3-run --help does not know --%s", name)
 		}
 		if name == "container-readonly" || strings.HasPrefix(name, "no-") {
@@ -50,20 +47,57 @@ func TestOptionsAreDocumented(t *testing.T) {
 	}
 }
 
-// Every option that hpc3 --help shows is in its manual.
+// help returns what a program prints for --help, which fits a terminal.
+func help(t *testing.T, command string) string {
+	t.Helper()
+	words := strings.Fields(command)
+	out, err := exec.Command(binDir+"/"+words[0], append(words[1:], "--help")...).Output()
+	if err != nil || len(out) == 0 {
+		t.Fatalf("%s --help: %q, %v", command, out, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if len(line) > 81 {
+			t.Errorf("%s --help: more than 80 columns: %s", command, line)
+		}
+	}
+	return string(out)
+}
+
+// tools are the commands of hpc3, as its help shows them.
+func tools(t *testing.T) []string {
+	t.Helper()
+	var commands []string
+	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+(?: [a-z]+)?)[ \n]`).FindAllStringSubmatch(help(t, "hpc3"), -1) {
+		commands = append(commands, "hpc3 "+m[1])
+	}
+	if len(commands) < 8 {
+		t.Errorf("hpc3 --help shows only %v", commands)
+	}
+	return commands
+}
+
+// Every command of hpc3 and each of its options is in the manual.
 func TestToolOptionsAreDocumented(t *testing.T) {
 	manual := strings.ReplaceAll(read(t, "../etc/man/hpc3.1"), `\-`, "-")
-	help, err := exec.Command(binDir+"/hpc3", "--help").Output()
-	if err != nil {
-		t.Fatal(err)
+	for _, command := range tools(t) {
+		if !strings.Contains(manual, `"`+command) {
+			t.Errorf("hpc3.1 does not know %s", command)
+		}
+		for _, name := range regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(help(t, command), -1) {
+			if name != "--help" && name != "--version" && !strings.Contains(manual, name) {
+				t.Errorf("hpc3.1 does not know %s of %s", name, command)
+			}
+		}
 	}
-	options := regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(string(help), -1)
-	if len(options) < 10 {
-		t.Errorf("hpc3 --help shows only %v", options)
-	}
-	for _, name := range options {
-		if name != "--help" && name != "--version" && !strings.Contains(manual, name) {
-			t.Errorf("hpc3.1 does not know %s", name)
+}
+
+// hpc3 help COMMAND is hpc3 COMMAND --help.
+func TestToolHelp(t *testing.T) {
+	for _, command := range append(tools(t), "hpc3 cache") {
+		words := strings.Fields(command)
+		out, err := exec.Command(binDir+"/hpc3", append([]string{"help"}, words[1:]...)...).Output()
+		if err != nil || string(out) != help(t, command) || !strings.HasPrefix(string(out), "Usage: "+command) && words[1] != "help" {
+			t.Errorf("%s help %v: %v\n%s", words[0], words[1:], err, out)
 		}
 	}
 }

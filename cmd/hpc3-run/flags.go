@@ -12,56 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
-
-const usage = `Usage: hpc3-run [OPTION...] IMAGE [--] [COMMAND [ARG...]]
-
-Runs COMMAND in the image of an index that suits this node best; without COMMAND, an interactive login shell.
-
-IMAGE is a name in a registry (qnib/gromacs:2021.5, host:port/name:tag@sha256:...), docker://..., oci:DIR[:TAG],
-oci-archive:FILE, docker-archive:FILE, or a SIF (sif:FILE, or a path that ends in .sif).
-
-Container:
-      --no-container                        run COMMAND on the host, without looking at IMAGE
-  -B, --container-mounts SRC[:DST[:OPTS]]   bind a file or directory; OPTS are joined by +: ro rw nosuid nodev noexec
-  -w, --container-workdir DIR               working directory (default: the current one, else the image's)
-  -e, --container-env NAME[=VALUE]          set a variable, or pass the caller's
-      --container-entrypoint login|image|none
-                                            login (default): a login shell runs COMMAND with exact arguments;
-                                            image: the image's ENTRYPOINT and CMD; none: COMMAND as it is
-      --container-writable, --container-readonly
-                                            a throw-away writable layer, or none (default)
-      --container-mount-home, --no-container-mount-home
-                                            bind the home directory (default), or not
-      --container-dotfiles, --no-container-dotfiles
-                                            the login shell reads your own ~/.bash_profile or ~/.profile, or not (default)
-      --prompt TEXT                         what stands before the prompt of an interactive shell, or no
-      --container-share, --no-container-share
-                                            one container for the tasks of a step on a node (default), or one for each;
-                                            said by name, Apptainer shares too
-      --keep-privs                          root keeps capabilities in the container
-Choice:
-      --platform P                          match against P, e.g. linux/amd64:zen3:nv-compute-8-0, not this node
-      --nodes-file FILE                     one choice for all nodes of a job: what hpc3 probe --json says of each
-      --variant POSITION|DIGEST             take this entry of the index; see hpc3 explain IMAGE
-      --variants auto|index|tags            where variants are looked for: in the index; where there is none among tags,
-                                            2021.5_zen3 beside 2021.5 (default: auto)
-      --force                               run an entry even if it is not for this node
-      --pull missing|always|never           when the registry is asked (default: for what the cache lacks)
-      --authfile FILE                       registry credentials, as docker and podman keep them
-Run:
-      --engine auto|apptainer|native        what runs the image (default: Apptainer where it works, else native)
-      --squashfs auto|builtin|squashfuse|kernel
-                                            what reads the image for the native engine (default: auto, see the manual)
-      --dry-run                             print what would run and why, and stop before fetching
-      --time                                print what each step cost
-  -q, --quiet    -v, --verbose    -d, --debug
-      --version      --help
-
-Every option is also a variable, HPC3_CONTAINER_MOUNTS and so on, and a key of hpc3.toml.
-Exit status: the command's own; 125 hpc3-run failed, 126 not executable, 127 not found, 128+N signal.
-`
 
 // short holds the one-letter names.
 var short = map[string]string{ //nolint:gochecknoglobals // a constant table
@@ -136,15 +89,29 @@ func (w *walker) app() *cli.App {
 		Writer: w.stdout, ErrWriter: w.stderr, Action: w.action, Flags: flags,
 		ExitErrHandler: func(*cli.Context, error) {}, // the default exits inside Run
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return fault.New(fault.Usage, "%s", usageText(err)).Hint("see %s --help", name)
+			return wrongOption(err)
 		},
 	}
 }
 
+// wrongOption says what is wrong with an option, and which one may be meant.
+func wrongOption(err error) error {
+	failed := fault.New(fault.Usage, "%s", usageText(err))
+	if n, ok := strings.CutPrefix(err.Error(), notDefined); ok {
+		if near := habit.Nearest(strings.TrimPrefix(n, "-"), append([]string{"help", "version"}, option.Names...)); near != "" {
+			failed = failed.Hint("the nearest is --%s", near)
+		}
+	}
+	return failed.Hint("see %s --help", name)
+}
+
+// notDefined is how Go's flag package begins, before the name.
+const notDefined = "flag provided but not defined: -"
+
 // usageText turns the words of Go's flag package into ours: it names options with a single dash.
 func usageText(err error) string {
 	text := err.Error()
-	if n, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+	if n, ok := strings.CutPrefix(text, notDefined); ok {
 		return "no option is called " + dashed(n)
 	}
 	if n, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {

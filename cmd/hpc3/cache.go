@@ -29,9 +29,9 @@ func (t *tool) cacheCommand() *cli.Command {
 
 func (t *tool) bareCache(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return fault.New(fault.Usage, "hpc3 cache knows no command %q", c.Args().First()).Hint("it knows list, verify and gc")
+		return noCommand([]string{"cache"}, c.Args().First(), commandIn(t.commands, "cache").Subcommands)
 	}
-	return fault.New(fault.Usage, "hpc3 cache needs a command").Hint("it knows list, verify and gc")
+	return fault.New(fault.Usage, "hpc3 cache needs a command").Hint("see %s cache --help", name)
 }
 
 func noArguments(c *cli.Context) error {

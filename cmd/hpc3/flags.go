@@ -2,50 +2,24 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
 )
 
-const usage = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
-
-  probe [--root DIR] [--features|--nfd] [--json]
-                                                what this node is
-  explain IMAGE [--node FILE|-] [--nodes-file FILE] [--platform P] [--json]
-  explain --index FILE [...]                    which entry of an index this node gets, and why not each other one
-  pull IMAGE [-o FILE.sif] [--node FILE] [--nodes-file FILE] [--all-variants]
-                                                fetch and convert, into the cache or a file
-  exec JOB[.STEP]|PID [COMMAND [ARG...]]        into the container of a running step or process of yours on this node
-  doctor [--json]                               what is missing on this node, and how to mend it
-  cache list [--json]                           what the caches hold, of the site and of the user
-  cache verify [IMAGE|DIGEST...] [--repair] [--dir DIR] [--json]
-                                                whether files of the cache are what they should be
-  cache gc [--max-size SIZE] [--max-age DAYS] [--dry-run] [--dir DIR] [--json]
-                                                remove what is not needed and what exceeds limits; never what runs
-  --version   --help
-
-explain and pull take --variants auto|index|tags, --pull and --authfile as hpc3-run does.
-IMAGE is what hpc3-run takes. A node file is what hpc3 probe --json prints; a nodes file holds
-several of them, one after another, or is a directory of node files: one choice is made that runs on all.
-Exit status: 0 yes or done, 1 no, 2 usage, 3 could not be found out.
-`
-
 func (t *tool) app() *cli.App {
-	cli.HelpPrinter = func(out io.Writer, _ string, _ any) { fmt.Fprint(out, usage) }
-	onUsage := func(_ *cli.Context, err error, _ bool) error {
-		return fault.New(fault.Usage, "%s", usageText(err)).Hint("see %s --help", name)
-	}
+	onUsage := func(c *cli.Context, err error, _ bool) error { return wrongOption(c.Command, err) }
 	image := []cli.Flag{
 		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
 		&cli.StringFlag{Name: "authfile"}, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}},
 	}
 	asJSON := &cli.BoolFlag{Name: "json"}
 	app := &cli.App{
-		Name: name, HideHelpCommand: true, HideVersion: true, DisableSliceFlagSeparator: true,
+		Name: name, HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true,
 		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{&cli.BoolFlag{Name: "version"}},
 		ExitErrHandler: func(*cli.Context, error) {}, OnUsageError: onUsage, Action: t.bare,
 		Commands: []*cli.Command{
@@ -57,11 +31,13 @@ func (t *tool) app() *cli.App {
 			t.cacheCommand(),
 			{Name: "doctor", Action: t.doctor, Flags: []cli.Flag{asJSON}},
 			{Name: "exec", Action: t.exec},
+			{Name: "help", Action: t.help},
 		},
 	}
+	t.commands = app.Commands
 	for _, c := range app.Commands {
 		for _, c := range append(slices.Clone(c.Subcommands), c) {
-			c.OnUsageError, c.HideHelpCommand = onUsage, true
+			c.OnUsageError, c.HideHelp = onUsage, true
 		}
 	}
 	return app
@@ -73,21 +49,39 @@ func (t *tool) bare(c *cli.Context) error {
 		return nil
 	}
 	if c.NArg() > 0 {
-		return fault.New(fault.Usage, "no command is called %q", c.Args().First()).Hint("see %s --help", name)
+		return noCommand(nil, c.Args().First(), t.commands)
 	}
 	return fault.New(fault.Usage, "no command given").Hint("see %s --help", name)
 }
 
-// usageText turns the words of Go's flag package into ours: it names options with a single dash.
-func usageText(err error) string {
+// wrongOption turns the words of Go's flag package into ours: it names options with a single dash.
+func wrongOption(command *cli.Command, err error) error {
+	see := strings.TrimSpace(name + " " + strings.TrimPrefix(command.FullName(), name))
 	text := err.Error()
 	if n, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		return "no option is called --" + strings.TrimPrefix(n, "-")
+		n = strings.TrimPrefix(n, "-")
+		failed := fault.New(fault.Usage, "no option is called --%s", n)
+		if near := habit.Nearest(n, optionsOf(command)); near != "" {
+			failed = failed.Hint("the nearest is --%s", near)
+		}
+		return failed.Hint("see %s --help", see)
 	}
 	if n, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return "the option --" + strings.TrimPrefix(n, "-") + " needs a value"
+		text = "the option --" + strings.TrimPrefix(n, "-") + " needs a value"
 	}
-	return text
+	return fault.New(fault.Usage, "%s", text).Hint("see %s --help", see)
+}
+
+// optionsOf are the long names of a command's options.
+func optionsOf(command *cli.Command) (names []string) {
+	for _, f := range command.Flags {
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				names = append(names, n)
+			}
+		}
+	}
+	return append(names, "help")
 }
 
 // reorder moves the options of a command in front of its arguments, where the flag package looks for them: people write

@@ -49,6 +49,10 @@ var errNo = errors.New("no")
 func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	t := &tool{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
 	app := t.app()
+	if text := helpAsked(app, args); text != "" {
+		fmt.Fprint(stdout, text)
+		return 0
+	}
 	err := app.RunContext(ctx, reorder(app, args))
 	switch class, _, status := fault.Of(err, fault.Engine); {
 	case err == nil:
@@ -82,6 +86,7 @@ type tool struct {
 	ctx            context.Context //nolint:containedctx // one call, one context
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	commands       []*cli.Command
 }
 
 // road gathers the settings and the process as it is. The flags that a command shares with hpc3-run are read here.

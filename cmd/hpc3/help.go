@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
+)
+
+// overview is what hpc3 --help prints. This and the topics fit 80 columns.
+const overview = `Usage: hpc3 COMMAND [OPTION...] [ARGUMENT...]
+
+The tools around hpc3-run, which runs images.
+
+  probe                     what this node is
+  explain IMAGE             which variant this node gets, and why not each other
+  pull IMAGE                fetch and convert now, run later
+  exec JOB[.STEP]|PID [COMMAND [ARG...]]
+                            into the container of a running step or process of
+                            yours on this node
+  doctor                    what is missing on this node, and how to mend it
+  cache list                what the caches hold, of the site and of yourself
+  cache verify              whether their files are what they should be
+  cache gc                  remove what is not needed; never what runs
+  help COMMAND              what a command does and takes; so does
+                            hpc3 COMMAND --help
+
+      --version             print the version
+  -h, --help                print this
+
+IMAGE is what hpc3-run takes: a name in a registry, oci:DIR, oci-archive:FILE,
+docker-archive:FILE or FILE.sif.
+Exit status: 0 yes or done, 1 no, 2 wrong usage, 3 it could not be found out.
+More: man hpc3.
+`
+
+// forImages are the options of commands that choose an image.
+const forImages = `      --node FILE|-         choose for the node that hpc3 probe --json described
+      --nodes-file FILE     one choice for all nodes that FILE describes: what
+                            hpc3 probe --json prints of each, one after another,
+                            or a directory of such files
+      --platform P          choose for P, as linux/amd64:zen3
+      --variants auto|index|tags
+                            look for variants in the index, else among the tags
+                            (default), or in one of these only
+      --pull missing|always|never
+                            when the registry is asked
+      --authfile FILE       registry credentials (default: docker's, podman's)
+`
+
+const (
+	inJSON  = "      --json                print JSON\n"
+	verbose = "  -v, --verbose             say what is done, and why\n"
+	inDir   = "      --dir DIR             that cache, not your own\n"
+	help    = "  -h, --help                print this\n"
+)
+
+// topics are what hpc3 COMMAND --help prints. tests hold the options of each against those that the command has.
+var topics = []struct{ command, text string }{ //nolint:gochecknoglobals // a constant table
+	{"probe", `Usage: hpc3 probe [OPTION...]
+
+What this node is: its CPU, GPUs, driver, MPI and fabric, and the words that the
+site gave it. Images are chosen by this.
+
+` + inJSON + `                            which is a node file for --node, --nodes-file
+      --features            print the CPU's features, one a line
+      --nfd                 print the names of Node Feature Discovery
+      --root DIR            read DIR/proc and DIR/sys of a recorded node instead
+` + help + `
+  hpc3 probe --json > node.json
+`},
+	{"explain", `Usage: hpc3 explain [OPTION...] IMAGE
+       hpc3 explain [OPTION...] --index FILE|-
+
+Which variant of IMAGE this node gets, or another node, and why not each other
+one. Nothing is fetched but the index. The exit status is 1 where none fits.
+
+      --index FILE|-        read the index from a file
+` + forImages + inJSON + verbose + help + `
+  hpc3 explain qnib/gromacs:2021.5
+  hpc3 explain --node node.json qnib/gromacs:2021.5
+`},
+	{"pull", `Usage: hpc3 pull [OPTION...] IMAGE
+
+Fetches the variant for this node and makes it a SIF: in the cache, from which
+hpc3-run starts without asking a registry, or in a file. Prints the path.
+
+  -o, --output FILE.sif     write a file, not into the cache
+      --all-variants        bring every variant into the cache
+` + forImages + inJSON + "  -q, --quiet               show no progress\n" + verbose + help + `
+  hpc3 pull qnib/gromacs:2021.5
+  hpc3 pull qnib/gromacs:2021.5 -o gromacs.sif
+`},
+	{"exec", `Usage: hpc3 exec JOB[.STEP]|PID [COMMAND [ARG...]]
+
+Runs COMMAND in the container of a running step or process of yours on this
+node, with the environment and in the directory of its task; without COMMAND, a
+shell.
+To start a new container: hpc3-run IMAGE COMMAND.
+
+` + help + `
+  hpc3 exec 123.0 top
+  srun --overlap --jobid=123 --pty hpc3 exec 123.0
+`},
+	{"doctor", `Usage: hpc3 doctor [OPTION...]
+
+What is missing on this node for hpc3-run, and how to mend it. The exit status
+is 1 where images cannot run.
+
+` + inJSON + help},
+	{"cache", `Usage: hpc3 cache COMMAND [OPTION...]
+
+  list                      what the caches hold, of the site and of yourself
+  verify                    whether their files are what they should be
+  gc                        remove what is not needed; never what runs
+
+hpc3 help cache gc says more of one of them.
+`},
+	{"cache list", `Usage: hpc3 cache list [OPTION...]
+
+Every image of the caches, the site's and your own, the one that was used last
+first.
+
+` + inJSON + verbose + help},
+	{"cache verify", `Usage: hpc3 cache verify [OPTION...] [IMAGE|DIGEST...]
+
+Reads your cache, or what of it belongs to an image, and holds it against its
+digests. The exit status is 1 where something is broken.
+
+      --repair              remove what is broken; the next run makes it anew
+` + inDir + inJSON + verbose + help},
+	{"cache gc", `Usage: hpc3 cache gc [OPTION...]
+
+Removes from your cache what nothing leads to and what dead processes left, then
+what exceeds the limits. What runs stays, and what was used within the hour.
+
+      --max-age DAYS        remove what was not used for so long: 30, or none
+      --max-size SIZE       then what was used least recently, until at most
+                            SIZE is left: 20GB, 500MB, or none
+      --dry-run             only say what would go
+` + inDir + inJSON + verbose + help + `
+  hpc3 cache gc --max-age 30 --max-size 50GB --dry-run
+`},
+}
+
+// helpAsked returns what hpc3 ... --help prints; "" where that is not asked for. cli's own way takes the words behind --help for commands.
+func helpAsked(app *cli.App, args []string) string {
+	var words []string
+	commands := app.Commands
+	for i, arg := range args[min(1, len(args)):] {
+		command := commandIn(commands, arg)
+		switch {
+		case slices.Contains([]string{"-h", "-help", "--help"}, arg):
+			return topic(words)
+		case len(words) == i && command != nil:
+			words, commands = append(words, arg), command.Subcommands
+		case arg == "--" || len(words) == 0 || words[0] == "exec": // whose words are those of another command
+			return ""
+		}
+	}
+	return ""
+}
+
+func commandIn(commands []*cli.Command, word string) *cli.Command {
+	for _, c := range commands {
+		if c.Name == word {
+			return c
+		}
+	}
+	return nil
+}
+
+// topic returns the help of a command, of which there may be more words than its name has; the overview where it has none.
+func topic(words []string) string {
+	for n := len(words); n > 0; n-- {
+		for _, t := range topics {
+			if t.command == strings.Join(words[:n], " ") {
+				return t.text
+			}
+		}
+	}
+	return overview
+}
+
+// help prints what a command does: hpc3 help cache gc.
+func (t *tool) help(c *cli.Context) error {
+	commands, words := t.commands, c.Args().Slice()
+	for i, word := range words {
+		command := commandIn(commands, word)
+		if command == nil {
+			return noCommand(words[:i], word, commands)
+		}
+		commands = command.Subcommands
+	}
+	fmt.Fprint(t.stdout, topic(words))
+	return nil
+}
+
+// noCommand says that none is called so behind these words, and which one may be meant.
+func noCommand(behind []string, word string, commands []*cli.Command) error {
+	var known []string
+	for _, c := range commands {
+		known = append(known, c.Name)
+	}
+	err := fault.New(fault.Usage, "no command is called %q", strings.Join(append(slices.Clone(behind), word), " "))
+	if near := habit.Nearest(word, known); near != "" {
+		err = err.Hint("the nearest is %s", strings.Join(append(append([]string{name}, behind...), near), " "))
+	}
+	return err.Hint("see %s --help", strings.Join(append([]string{name}, behind...), " "))
+}

@@ -1,0 +1,56 @@
+// Package habit knows the words that people bring from other programs and from haste: options and commands of docker, podman, Apptainer, pyxis and
+// others, and words of our own that are mistyped. It tells what to write here instead.
+package habit
+
+import (
+	"slices"
+	"strings"
+)
+
+// Nearest returns the known word that was most likely meant by one that is not known: the one that needs the fewest letters changed, or the
+// one that the word begins or ends. It is "" where nothing is near.
+func Nearest(word string, known []string) string {
+	best, least := "", 1+max(1, min(3, len(word)/3))
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best != "" || len(word) < 3 {
+		return best
+	}
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, word) || strings.HasSuffix(k, "-"+word) }); i >= 0 {
+		return known[i]
+	}
+	return ""
+}
+
+// maxWord bounds what is compared: no word of ours is longer.
+const maxWord = 64
+
+// distance counts the letters that must be added, left out, replaced or swapped with the next one to make b of a.
+func distance(a, b string) int {
+	if len(a) > maxWord || len(b) > maxWord {
+		return maxWord
+	}
+	var rows [3][maxWord + 1]int // the row before the last, the last, and the one that is made
+	for j := range rows[2] {
+		rows[2][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		rows[0], rows[1] = rows[1], rows[2]
+		row := &rows[2]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			other := 1
+			if a[i-1] == b[j-1] {
+				other = 0
+			}
+			row[j] = min(rows[1][j]+1, row[j-1]+1, rows[1][j-1]+other)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], rows[0][j-2]+1)
+			}
+		}
+	}
+	return rows[2][len(b)]
+}
