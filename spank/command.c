@@ -23,7 +23,7 @@ static char *own(const char *word)
 	char *(*copy)(const char *) = (char *(*)(const char *))dlsym(RTLD_DEFAULT, "slurm_xstrdup");
 
 	if (copy == NULL)
-		slurm_error("hpc3: this srun lacks slurm_xstrdup, without which its command cannot be changed");
+		hpc3_say("this srun lacks slurm_xstrdup, so that its command cannot be changed");
 	return copy == NULL || word == NULL ? NULL : copy(word);
 }
 
@@ -82,8 +82,8 @@ static const char *take_bcast(char **argv)
 	if (path == NULL || *path != '/')
 		path = argv[0];
 	if (*path != '/' || !hpc3_slurm_forget("bcast") || setenv(V_BCAST, "1", 1) != 0) {
-		slurm_error(
-			"hpc3: --bcast does not go with a container in this Slurm; copy the program with sbcast, or put it into a shared directory");
+		hpc3_say("--bcast does not go with a container in this Slurm");
+		hpc3_say("hint: copy the program with sbcast, or put it into a shared directory");
 		return NULL;
 	}
 	return path;
@@ -95,7 +95,7 @@ static int put_launcher(char **argv, int n, const char *word, const char *task)
 	char *copy = own(word);
 
 	if (copy == NULL || task == NULL || setenv(V_TASK, task, 1) != 0 || setenv(V_LAUNCHER, hpc3_conf.launcher, 1) != 0) {
-		slurm_error("hpc3: putting hpc3-run before the command: out of memory");
+		hpc3_say("putting hpc3-run before the command: out of memory");
 		return -1;
 	}
 	argv[n] = copy;
@@ -128,22 +128,29 @@ static int before_commands(char **argv)
 	return status;
 }
 
-/* Slurm shows only the first component of a heterogeneous step here, so the nodes replace its
- * commands. */
-int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
+/* put_before puts hpc3-run before the commands. */
+static int put_before(spank_t spank)
 {
 	int argc = 0;
 	char **argv = NULL;
 
-	(void)ac;
-	(void)av;
-	if (getenv(V_IMAGE) == NULL || hpc3_components() > 1)
-		return 0;
 	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1) {
-		slurm_error("hpc3: srun does not show its command");
+		hpc3_say("srun does not show its command");
 		return -1;
 	}
 	if (getenv(V_MULTI_PROG) == NULL)
 		return before_command(argc, argv);
 	return argc < 2 ? -1 : before_commands(argv);
+}
+
+/* Slurm shows only the first component of a heterogeneous step here, so the nodes replace its
+ * commands. The step's allocation exists by now, and srun must be left to end it. */
+int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
+{
+	(void)ac;
+	(void)av;
+	if (getenv(V_IMAGE) == NULL || hpc3_components() > 1 || put_before(spank) == 0)
+		return 0;
+	hpc3_say(HPC3_WORKS);
+	return -1;
 }

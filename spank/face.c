@@ -9,8 +9,8 @@
  * --hpc3-image and, before 21.08, our --container. --export=NONE keeps it, and steps of a job
  * inherit it. All else travels in variables that begin with SLURM_HPC3_ for the same reason.
  *
- * This file runs in all of Slurm's programs; options.c, submit.c, path.c, library.c and limits.c
- * run in srun, sbatch and salloc, command.c and multiprog.c in srun, node.c in slurmstepd. */
+ * This file runs in all of Slurm's programs; options.c, submit.c, path.c, refuse.c, library.c and
+ * limits.c run in srun, sbatch and salloc, command.c and multiprog.c in srun, node.c in slurmstepd. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ int hpc3_configure(int ac, char **av)
 		} else if (strcmp(av[i], "batch=container") == 0 || strcmp(av[i], "batch=host") == 0) {
 			hpc3_conf.batch_in_container = strcmp(value, "container") == 0;
 		} else {
-			slurm_error("hpc3: plugstack.conf: %s: known are launcher=/PATH library=/PATH prefix=NAME batch=host|container", av[i]);
+			hpc3_say("plugstack.conf: %s is not one of", av[i]);
+			hpc3_say("launcher=/PATH library=/PATH prefix=NAME batch=host|container");
 			return -1;
 		}
 	}

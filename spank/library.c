@@ -49,12 +49,12 @@ static submit_fn load(void)
 	}
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (library == NULL) {
-		slurm_error("hpc3: %s", dlerror());
+		hpc3_say("%s", dlerror());
 		return NULL;
 	}
 	submit = (submit_fn)dlsym(library, "hpc3_submit");
 	if (submit == NULL)
-		slurm_error("hpc3: %s", dlerror());
+		hpc3_say("%s", dlerror());
 	return submit;
 }
 
@@ -80,7 +80,7 @@ static int obey(const char *answer, size_t length)
 		} else if (strncmp(word, "note ", 5) == 0) {
 			slurm_info("hpc3: %s", text);
 		} else {
-			slurm_error("hpc3: %s", text);
+			hpc3_say("%s", text);
 			status = -1;
 		}
 	}

@@ -15,7 +15,6 @@
 
 #define THREADS     16          /* that Go may start at once, and descriptors that it may open */
 #define USUAL_STACK (8UL << 20) /* of a thread, in the measurement */
-#define UNASKED     "hpc3: the image is not looked at now, but on the nodes: "
 
 static unsigned long kilobytes(unsigned long bytes)
 {
@@ -47,8 +46,7 @@ static bool no_space(void)
 		need += THREADS * (stack.rlim_cur - USUAL_STACK);
 	if (space.rlim_cur >= need)
 		return false;
-	slurm_info(UNASKED "the address space is limited to %lu kB (ulimit -v), and looking needs %lu kB", kilobytes(space.rlim_cur),
-		   kilobytes(need));
+	slurm_info("hpc3: ulimit -v is %lu kB, and looking at the image needs %lu kB", kilobytes(space.rlim_cur), kilobytes(need));
 	return true;
 }
 
@@ -84,8 +82,7 @@ static bool no_threads(void)
 		_exit(start_threads());
 	if (child > 0 && waitpid(child, &status, 0) == child && status == 0)
 		return false;
-	slurm_info(UNASKED "the number of processes and threads is limited to %lu (ulimit -u), which leaves none for looking",
-		   (unsigned long)processes.rlim_cur);
+	slurm_info("hpc3: ulimit -u is %lu, and looking at the image needs %d more threads", (unsigned long)processes.rlim_cur, THREADS);
 	return true;
 }
 
@@ -100,11 +97,14 @@ static bool no_descriptors(void)
 	while (n > 0)
 		close(taken[--n]);
 	if (none)
-		slurm_info(UNASKED "too few descriptors are left for looking (ulimit -n)");
+		slurm_info("hpc3: ulimit -n leaves less than the %d that looking at the image needs", THREADS);
 	return none;
 }
 
 bool hpc3_room_for_go(void)
 {
-	return !no_space() && !no_threads() && !no_descriptors();
+	if (!no_space() && !no_threads() && !no_descriptors())
+		return true;
+	slurm_info("hpc3: so it is looked at on the nodes, and not now");
+	return false;
 }

@@ -42,14 +42,11 @@ static const struct {
 
 static struct spank_option options[OPT_FIRST + BESIDE];
 
+/* An empty image is refused when all options are known. */
 static int image_given(int val, const char *arg)
 {
-	if (arg == NULL || *arg == '\0') {
-		slurm_error("hpc3: --%s needs an image, for instance qnib/gromacs:2021.5", options[val].name);
-		return -1;
-	}
 	free(images[val]);
-	images[val] = strdup(arg);
+	images[val] = strdup(arg == NULL ? "" : arg);
 	return images[val] == NULL ? -1 : 0;
 }
 
@@ -78,7 +75,9 @@ static int option_given(int val, const char *arg, int remote)
 		no_container = true;
 		return 0;
 	}
-	return val < OPT_NO_CONTAINER ? image_given(val, arg) : beside_given(val - OPT_FIRST, arg);
+	if ((val < OPT_NO_CONTAINER ? image_given(val, arg) : beside_given(val - OPT_FIRST, arg)) != 0)
+		return hpc3_refuse();
+	return 0;
 }
 
 /* --container is among ours only where Slurm has none. */
@@ -116,8 +115,8 @@ static int register_option(spank_t spank, int n)
 
 	if (err == ESPANK_SUCCESS)
 		return 0;
-	slurm_error("hpc3: the option --%s: %s; another plugin may have it: set prefix=NAME behind spank_hpc3.so in plugstack.conf", options[n].name,
-		    spank_strerror(err));
+	hpc3_say("the option --%s: %s", options[n].name, spank_strerror(err));
+	hpc3_say("hint: if another plugin has it, write prefix=NAME behind spank_hpc3.so");
 	return -1;
 }
 

@@ -33,9 +33,9 @@ static char *absolute(const char *prefix, const char *path, size_t n, const char
 		skip += 2;
 	dir = start(path);
 	if (dir == NULL)
-		slurm_error("hpc3: %.*s: the directory that this begins in is not known: write it with a / first", (int)n, path);
+		hpc3_say("%.*s: the directory that this begins in is not known", (int)n, path);
 	else if (strpbrk(dir, without) != NULL)
-		slurm_error("hpc3: %.*s: it lies in %s, whose name would be read as more than a path: use another name for it", (int)n, path, dir);
+		hpc3_say("%.*s: the name of the directory %s would end at one of \"%s\"", (int)n, path, dir, without);
 	else if (asprintf(&result, "%s%s/%.*s", prefix, strcmp(dir, "/") == 0 ? "" : dir, (int)(n - skip), path + skip) < 0)
 		result = NULL;
 	free(dir);

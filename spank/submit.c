@@ -86,18 +86,19 @@ static int next_component(const char *image)
 		return 0;
 	}
 	if (strcmp(first == NULL ? "" : first, image == NULL ? "" : image) != 0 || first_options != hpc3_given()) {
-		slurm_error(
-			"hpc3: the components of a heterogeneous step share one image and its options, here %s and %s: start them as separate steps",
-			first == NULL ? "none" : first, image == NULL ? "none" : image);
+		hpc3_say("the components of a step share one image and its options,");
+		hpc3_say("and these have %s and %s", first == NULL ? "none" : first, image == NULL ? "none" : image);
+		hpc3_say("hint: start them as separate steps");
 		return -1;
 	}
 	if (image != NULL && hpc3_slurm_option_set("bcast")) {
-		slurm_error("hpc3: --bcast: the components of a heterogeneous step cannot have it with a container: start them as separate steps");
+		hpc3_say("--bcast: components of a step cannot have it with a container");
+		hpc3_say("hint: start them as separate steps");
 		return -1;
 	}
 	if (image != NULL && multi_prog && spank_prepend_task_argv == NULL) {
-		slurm_error("hpc3: --multi-prog: with a container, a component of a heterogeneous step needs Slurm 23.11 or later: start them as "
-			    "separate steps");
+		hpc3_say("--multi-prog: components with a container need Slurm 23.11 or later");
+		hpc3_say("hint: start them as separate steps");
 		return -1;
 	}
 	return 0;
@@ -137,8 +138,8 @@ static int wanted_image(char **image)
 
 	*image = NULL;
 	if (hpc3_no_container() && typed != NULL && strcmp(typed, NO_IMAGE) != 0 && !by_variable(typed)) {
-		slurm_error("hpc3: both --no-container and the image %s are given: leave one out; over a line of #SBATCH --container=none wins",
-			    typed);
+		hpc3_say("both --no-container and the image %s are given", typed);
+		hpc3_say("hint: leave one out; --container=none wins over a line of #SBATCH");
 		return -1;
 	}
 	if (hpc3_no_container() || (typed == NULL && yes(getenv("HPC3_NO_CONTAINER"))))
@@ -157,7 +158,8 @@ static int on_the_host(void)
 	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN};
 
 	if (hpc3_given() > 0) {
-		slurm_error("hpc3: options of a container are given, and --container=none or --no-container: leave one out");
+		hpc3_say("options of a container are given, and no container");
+		hpc3_say("hint: leave out them, or --container=none and --no-container");
 		return -1;
 	}
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
@@ -171,7 +173,7 @@ static int on_the_host(void)
 static int in_a_container(const char *image)
 {
 	if (*image == '\0') {
-		slurm_error("hpc3: --container needs an image, for instance qnib/gromacs:2021.5");
+		hpc3_say("--container needs an image, such as qnib/gromacs:2021.5");
 		return -1;
 	}
 	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0)
@@ -191,7 +193,8 @@ static int settle(const char *image)
 	if (image != NULL)
 		return in_a_container(image);
 	if (hpc3_given() > 0) {
-		slurm_error("hpc3: options of a container are given, and no image: add --container=IMAGE");
+		hpc3_say("options of a container are given, and no image");
+		hpc3_say("hint: add --container=IMAGE");
 		return -1;
 	}
 	return hpc3_absolute_variables(false);
@@ -216,7 +219,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		inherited = NULL;
 	}
 	if (wanted_image(&image) != 0)
-		return -1;
+		return hpc3_refuse();
 	status = next_component(image);
 	/* With --container set, Slurm takes the step for one of its own containers: since 24.11
 	 * its PMIx has no directory then and fails, and slurmd logs a missing oci.conf for every
@@ -226,5 +229,5 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (status == 0 && components == 1)
 		status = settle(image);
 	free(image);
-	return status;
+	return status == 0 ? 0 : hpc3_refuse();
 }

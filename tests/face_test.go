@@ -15,7 +15,7 @@ func buildFace(t *testing.T) string {
 	needs(t, "slurm", err == nil, "there is no gcc")
 	program := filepath.Join(t.TempDir(), "face")
 	build := exec.Command(cc, "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined,bounds", "-fno-sanitize-recover", "-Itestdata/face", "-I../spank",
-		"-o", program, "testdata/face/main.c", "../spank/path.c", "../spank/multiprog.c")
+		"-o", program, "testdata/face/main.c", "../spank/path.c", "../spank/multiprog.c", "../spank/refuse.c", "-ldl")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("compiling: %v\n%s", err, out)
 	}
@@ -57,7 +57,7 @@ func TestFacePaths(t *testing.T) {
 		{name: "by a link", kind: "image", text: "my.sif", in: link, want: link + "/my.sif"},
 		{name: "in the root", kind: "image", text: "my.sif", in: "/", want: "/my.sif"},
 		{name: "a SIF in an odd directory", kind: "image", text: "my.sif", in: odd, want: odd + "/my.sif"},
-		{name: "a layout in an odd directory", kind: "image", text: "oci:lay", in: odd, err: "hpc3: lay: it lies in " + odd + ", whose name would be read as more than a path: use another name for it\n"},
+		{name: "a layout in an odd directory", kind: "image", text: "oci:lay", in: odd, err: "hpc3: lay: the name of the directory " + odd + " would end at one of \":\"\n"},
 
 		{name: "a bind", kind: "mounts", text: "data:/data:ro", want: dir + "/data:/data:ro"},
 		{name: "binds", kind: "mounts", text: "/a,data:/data,~/b:/b,../c:/c", want: "/a," + dir + "/data:/data,/home/u/b:/b," + dir + "/../c:/c"},
@@ -65,7 +65,7 @@ func TestFacePaths(t *testing.T) {
 		{name: "in memory", kind: "mounts", text: "tmpfs:/t,./tmpfs:/u", want: "tmpfs:/t," + dir + "/tmpfs:/u"},
 		{name: "home at its own place", kind: "mounts", text: "~/b", want: "/home/u/b"},
 		{name: "mistakes stay", kind: "mounts", text: ",x,:/y,", want: ",x,:/y,"},
-		{name: "binds in an odd directory", kind: "mounts", text: "data:/data", in: odd, err: "hpc3: data:/data: it lies in " + odd + ", whose name would be read as more than a path: use another name for it\n"},
+		{name: "binds in an odd directory", kind: "mounts", text: "data:/data", in: odd, err: "hpc3: data:/data: the name of the directory " + odd + " would end at one of \":,\"\n"},
 
 		{name: "a file", kind: "path", text: "auth.json", want: dir + "/auth.json"},
 		{name: "a file in an odd directory", kind: "path", text: "auth.json", in: odd, want: odd + "/auth.json"},

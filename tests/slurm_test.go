@@ -254,7 +254,7 @@ var slurmRows = []slurmRow{
 	{name: "a node without the plugin", text: `srun -w n3 --container=$IMAGE hello`, stdout: "hello from /opt/app"},
 	{name: "commands for each task", text: `printf '#!/bin/sh\necho two $HPC3_IMAGE_REF\n' >two; chmod +x two; printf '0 hello\n1 %s/two\n' $HOME >multi; srun -n2 -w n1 --multi-prog --container=$IMAGE multi`, stdout: "hello from /opt/app\ntwo 127.*"},
 	{name: "components", text: `srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --container=$IMAGE sh -c 'echo other'`, stdout: "hello from /opt/app\nother"},
-	{name: "components with images that differ", text: `srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --container=oci:/lab/layout hello`, status: 1, stderr: "the components of a heterogeneous step share one image"},
+	{name: "components with images that differ", text: `srun -n1 -w n1 --container=$IMAGE hello : -n1 -w n2 --container=oci:/lab/layout hello`, status: 1, stderr: refusal("srun", "the components of a step share one image and its options,", `and these have .* and oci:/lab/layout`, "hint: start them as separate steps")},
 	{name: "a batch job stays on the host", text: job + `printf '#!/bin/bash\ncat /etc/os-release | grep -c VERSION_CODENAME; hello || echo host; srun hello\n' | job --container=$IMAGE`, stdout: "(?s).*\nhello from /opt/app\nhost\nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "#SBATCH", text: job + `printf '#!/bin/bash\n#SBATCH --container=%s\n#SBATCH --container-env=A=1\nsrun sh -c '"'"'hello; echo $A'"'"'\n' $IMAGE | job`, stdout: "1\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "SBATCH_CONTAINER", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun hello\n' | job`, stdout: "hello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
@@ -267,18 +267,21 @@ var slurmRows = []slurmRow{
 	{name: "PMI2", text: `srun --mpi=pmi2 -n2 -N2 --container=$IMAGE sh -c 'echo $PMI_RANK $PMI_SIZE; test -e /proc/self/fd/$PMI_FD && echo open'`, stdout: "0 2\n1 2\nopen\nopen"},
 	{name: "a failing batch job", text: job + `printf '#!/bin/bash\nsrun sh -c "exit 9"\n' | job --container=$IMAGE`, stdout: "(?s).*state JobState=FAILED ExitCode=9:0 ", status: 0},
 
-	{name: "a mount that is wrong", text: `srun --container=$IMAGE --container-mounts=a:b:c:d hello`, status: 1, stderr: `srun: error: hpc3: --container-mounts: mount "/home/tester/a:b:c:d"`},
-	{name: "a mode that is wrong", text: `sbatch --container=$IMAGE --container-entrypoint=shell --wrap=hello`, status: 1, stderr: `sbatch: error: hpc3: --container-entrypoint: .*login`},
-	{name: "a variable that is wrong", text: `salloc -Q --container=$IMAGE --container-env=1=2 true`, status: 1, stderr: `salloc: error: hpc3: --container-env: `},
+	{name: "a mount that is wrong", text: `srun --container=$IMAGE --container-mounts=a:b:c:d hello`, status: 1, stderr: refusal("srun", `--container-mounts: mount "/home/tester/a:b:c:d" has more than three parts.*`)},
+	{name: "a mode that is wrong", text: `sbatch --container=$IMAGE --container-entrypoint=shell --wrap=hello`, status: 1, stderr: refusal("sbatch", "--container-entrypoint: .*login.*")},
+	{name: "a variable that is wrong", text: `salloc -Q --container=$IMAGE --container-env=1=2 true`, status: 1, stderr: refusal("salloc", "--container-env: .*")},
 	{name: "a directory that is wrong", text: `srun --container=$IMAGE --container-workdir=here hello`, status: 1, stderr: `hpc3: the working directory "here" is not an absolute path`},
-	{name: "options without an image", text: `srun --container-writable hello`, status: 1, stderr: `hpc3: options of a container are given, and no image`},
-	{name: "an empty image", text: `srun --hpc3-image= hello`, status: 255, stderr: `hpc3: --hpc3-image needs an image`},
-	{name: "an image that is no name", text: `srun --container=Not/A/Name hello`, status: 1, stderr: `srun: error: hpc3: .*Not/A/Name`},
+	{name: "options without an image", text: `srun --container-writable hello`, status: 1, stderr: refusal("srun", "options of a container are given, and no image", "hint: add --container=IMAGE")},
+	{name: "an empty image", text: `srun --hpc3-image= hello`, status: 1, stderr: refusal("srun", `--container needs an image, such as qnib/gromacs:2021\.5`)},
+	{name: "an image that is no name", text: `srun --container=Not/A/Name hello`, status: 1, stderr: refusal("srun", "image reference .*Not/A/Name.*", "hint: repository names are lower case: not/a/name")},
 	{name: "an image that is not there", text: `srun --container=${IMAGE%:*}:none hello`, status: 1, stderr: `srun: error: hpc3: .*:none`},
 	{name: "a registry that does not answer", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello`, status: 125, stderr: `(?s)hpc3: the job is submitted all the same.*error\[network\].*pull_at.*exit code 125`},
 	{name: "one message for a step", text: `srun -N2 -n8 -w n1,n2 --container=127.0.0.1:9/a/b:1 hello 2>&1 | grep -c 'error\[network\]'`, stdout: "1"},
 	{name: "no library of the plugin", text: ownStack + `stack library=/no/such.so; srun echo fine; srun --container=$IMAGE hello`, stdout: "fine", status: 1, stderr: `hpc3: /no/such.so: cannot open`},
-	{name: "a plugstack.conf that is wrong", text: ownStack + `stack color=red; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: color=red: known are launcher=`},
+	{name: "a status of the user's for what Slurm refuses", text: `SLURM_EXIT_ERROR=77 srun --hpc3-image= hello`, status: 77},
+	{name: "a plugin that is optional refuses as well", text: ownStack + `stack launcher=/lab/bin/hpc3-run; sed -i s/required/optional/ plug.conf; srun --container=$IMAGE --container-mounts=a:b:c:d true; sbatch --container=Not/A/Name --wrap=true; squeue -h`, stderr: `\Asrun: error: hpc3: --container-mounts: .*\nsbatch: error: hpc3: image reference .*\nsbatch: error: hpc3: hint: .*\n\z`},
+	{name: "a refusal in an allocation", text: `salloc -Q -n1 sh -c 'srun --container=Not/A/Name hello; echo $?; srun echo goes on'`, stdout: "1\ngoes on", stderr: refusal("srun", ".*", "hint: .*")},
+	{name: "a plugstack.conf that is wrong", text: ownStack + `stack color=red; srun --container=$IMAGE hello`, status: 1, stderr: `hpc3: plugstack.conf: color=red is not one of\nsrun: error: hpc3: launcher=/PATH `},
 	{name: "a setting that is wrong", text: `HPC3_ENGINE=docker srun --container=$IMAGE hello`, status: 1, stderr: `HPC3_ENGINE`},
 	{
 		name: "a damaged image", native: true, text: `mkdir -p ~/.cache; export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX) HPC3_SQUASHFS=builtin; srun -w n1 --container=$IMAGE hello
@@ -287,6 +290,16 @@ var slurmRows = []slurmRow{
 		stdout: "first\nfirst\nhello from /opt/app\nsecond\nsecond", stderr: `hpc3-run: error\[cache\]: the image in .*\.sif cannot be read: damaged SquashFS: a data block at `,
 	},
 	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | tee /dev/stderr | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
+}
+
+// refusal is a pattern for all that a program of Slurm says of what the plugin refuses: nothing comes before it, and no word of Slurm's that the plugin failed
+// comes after it.
+func refusal(program string, lines ...string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(program + ": error: hpc3: " + line + `\n`)
+	}
+	return `\A` + b.String() + `\z`
 }
 
 // TestSlurm walks the road on real clusters.
