@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -71,6 +72,9 @@ func (r *Road) makeSIF(ctx context.Context, c *Choice, img convert.Image) (strin
 
 // Save writes the chosen entry's SIF to a file, whole or not at all.
 func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return cannotWrite(file, syscall.EISDIR)
+	}
 	if _, err := r.settle(ctx, c); err != nil {
 		return err
 	}

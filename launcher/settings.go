@@ -22,7 +22,7 @@ func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
 	}
 	env, err := option.FromEnvironment(h.Getenv)
 	if err != nil {
-		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err)
+		return site.Site{}, option.Run{}, fault.New(fault.Usage, "%w", err).Hint("correct it, or unset the variable; what it takes is in hpc3-run(1)")
 	}
 	run, err := s.Resolve(user, env, line)
 	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // onHost executes the command on this node, without a container; by default the shell of the caller.
@@ -26,9 +27,10 @@ func onHost(command []string) error {
 	if err == nil {
 		err = syscall.Exec(path, command, os.Environ())
 	}
-	failed := fault.New(fault.Exec, "running %q on the host: %w", command[0], err)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		return failed.Exit(fault.StatusNotFound)
+		return fault.New(fault.Exec, "running %q on the host: there is no such command", command[0]).
+			Hint("--no-container runs it without the image; leave that out if the image has it").Exit(fault.StatusNotFound)
 	}
-	return failed.Exit(fault.StatusNotExecutable)
+	return fault.New(fault.Exec, "running %q on the host: %w", command[0], outside.Reason(err)).
+		Hint("look at its mode, its first line and its architecture").Exit(fault.StatusNotExecutable)
 }

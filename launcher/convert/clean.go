@@ -23,7 +23,7 @@ const (
 func clean(name string) ([]string, error) {
 	relative := path.Clean(strings.TrimLeft(name, "/"))
 	if relative == ".." || strings.HasPrefix(relative, "../") {
-		return nil, refuse("the path %.80q leads out of the image's root", name)
+		return nil, refuse("it leads out of the image's root")
 	}
 	name = path.Clean("/" + name)[1:]
 	if name == "" {

@@ -273,7 +273,7 @@ func (f *flattener) thing(at uint32, wanted bool, h *tar.Header, data io.Reader)
 	case h.Typeflag == tar.TypeLink:
 		to, err := clean(h.Linkname)
 		if err != nil {
-			return err
+			return fmt.Errorf("a hard link to %.80q: %w", h.Linkname, err)
 		}
 		f.note(at, f.paths.walk(to), nil)
 	case h.Typeflag == tar.TypeFifo || h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock:

@@ -128,7 +128,7 @@ func cannotOpen(path string, err error) error {
 	if errors.As(err, &outside.KindError{}) {
 		return e.Hint("an unpacked directory cannot be run; name an image")
 	}
-	return e
+	return e.Hint("see whether the name is right; a path is relative to the working directory")
 }
 
 var errShort = errors.New("the file is cut short")

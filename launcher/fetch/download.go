@@ -188,6 +188,9 @@ func (d *download) explain(err error) error {
 	}
 	doing := "reading " + d.desc.Digest + " from " + d.r.ref.Registry
 	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.off > 0 { // it has no more
+		return io.ErrUnexpectedEOF
+	}
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && strings.HasPrefix(d.path, "manifests/") {
 		return fault.New(fault.Registry, "%s: the index of %s names this entry, and the registry has it no more (status 404%s)", doing, d.r.ref, words(answer)).
 			Hint("push the image again with all its platforms: somebody deleted this one").

@@ -57,7 +57,7 @@ func (r *registry) explainAnswer(doing string, answer *transport.Error) error {
 		return fault.New(fault.Registry, "%s: %s is in trouble (status %d%s)", doing, host, status, said).
 			Hint("try later: the fault is with the registry")
 	default:
-		return fault.New(fault.Registry, "%s: %s does not want to (status %d%s)", doing, host, status, said).
+		return fault.New(fault.Registry, "%s: %s refuses the request (status %d%s)", doing, host, status, said).
 			Hint("see whether %s is a container registry", host)
 	}
 }

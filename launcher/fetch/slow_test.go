@@ -176,7 +176,7 @@ func TestWordsOfTheFirstContact(t *testing.T) {
 		text   string
 	}{
 		{"404", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, fault.Registry, "does not answer as a registry does (status 404)"},
-		{"400", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) }, fault.Registry, "does not want to (status 400)"},
+		{"400", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) }, fault.Registry, "refuses the request (status 400)"},
 		{"a large header", func(w http.ResponseWriter) { w.Header().Set("X", strings.Repeat("x", 70_000)) }, fault.Registry, "answer has more than 65536 bytes"},
 		{"no realm", func(w http.ResponseWriter) {
 			w.Header().Set("WWW-Authenticate", `Bearer service="x"`)

@@ -26,6 +26,10 @@ func Reason(err error) error {
 	if errors.As(err, &at) {
 		return at.Err
 	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
 	return err
 }
 

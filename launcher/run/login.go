@@ -31,7 +31,7 @@ func (p *Plan) words(img image) ([]string, error) {
 func (p *Plan) loginWords(img image, command []string) ([]string, error) {
 	if img.bare() {
 		if len(command) == 0 {
-			return nil, noShell(p)
+			return nil, noShell()
 		}
 		p.note("the image has no shell; the command is run without one, and no profile is read")
 		return command, nil
@@ -143,8 +143,8 @@ func (p *Plan) source() string {
 	return sourceEnv
 }
 
-func noShell(p *Plan) error {
-	return fault.New(fault.Exec, "starting a login shell in %s: the image has no shell", p.SIF).
+func noShell() error {
+	return fault.New(fault.Exec, "starting a login shell: the image has no shell").
 		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
 }
 

@@ -4,14 +4,18 @@ package run
 // function or option to the command. What runs behind the profile stands in functions or in braces, so that a shell has parsed it before the
 // profile can define an alias.
 
-// explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127 it is not. Messages begin with $0.
+// explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127 it is not. Messages begin with $0. A plain
+// "exit" would, in a trap, have the status from before it.
 const explain = `_hpc3_why() {
 _hpc3_n="\"$1\""
 case $1 in *[!A-Za-z0-9_./+@%:,=\ -]*) _hpc3_n='the command' ;; esac
-if ( case $1 in '') exit 1;; */*) [ -e "$1" ]; exit;; esac
+if ( case $1 in '') exit 1;; */*) [ -e "$1" ]; exit $?;; esac
 IFS=:; set -f; for d in $PATH; do [ -f "$d/$1" ] && exit 0; done; exit 1 )
 then set -- 126 'it is there, but cannot be executed' 'look at its mode, its first line and its architecture'
-else set -- 127 'no such command in the image' "words of a shell itself (cd, functions, pipes) need one: sh -c '...'"; fi
+else case $1 in
+*/*) set -- 127 'no such command in the image' 'a path is one of the image, or of a directory that is bound with -B' ;;
+*) set -- 127 'no such command in the image' "see what is there: ls /usr/bin; cd, functions and pipes need a shell: sh -c '...'" ;;
+esac; fi
 printf '%s: error[exec]: running %s: %s\n%s: hint: %s\n' "$0" "$_hpc3_n" "$2" "$0" "$3" >&2
 exit "$1"
 }

@@ -51,7 +51,7 @@ func (c Cache) UIDs() []uint32 {
 func (s Site) checkCaches() error {
 	for _, c := range s.Caches {
 		if !filepath.IsAbs(c.Dir) {
-			return fault.New(fault.Config, "%s: cache: dir: %q is not an absolute path", s.File, c.Dir)
+			return fault.New(fault.Config, "%s: cache: dir: %q is not an absolute path", s.File, c.Dir).Hint(inManual)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ const (
 	Refuse       = "error"
 	Syslog       = "syslog"
 )
+
+// inManual is the hint where a key is known and its value is not.
+const inManual = "what each setting takes is in hpc3.toml(5)"
 
 // maxFile bounds a settings file: the shipped one with every key is below 8 KiB.
 const maxFile = 1 << 20
@@ -109,24 +113,24 @@ func (s Site) check() error {
 		}
 	}
 	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
-		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression)
+		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression).Hint(inManual)
 	}
 	if !slices.Contains([]string{"", "error", "warn"}, s.LabelMismatch) {
-		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch)
+		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch).Hint(inManual)
 	}
 	if !slices.Contains([]string{"", AtRun, AtSubmission}, s.PullAt) {
-		return fault.New(fault.Config, "%s: pull_at: %q is not one of run, submit", s.File, s.PullAt)
+		return fault.New(fault.Config, "%s: pull_at: %q is not one of run, submit", s.File, s.PullAt).Hint(inManual)
 	}
 	if !slices.Contains([]string{"", "none", Syslog}, s.Usage) {
-		return fault.New(fault.Config, "%s: usage: %q is not one of none, syslog", s.File, s.Usage)
+		return fault.New(fault.Config, "%s: usage: %q is not one of none, syslog", s.File, s.Usage).Hint(inManual)
 	}
 	if !slices.Contains([]string{"", "warn", Refuse}, s.Unreachable) {
-		return fault.New(fault.Config, "%s: unreachable: %q is not one of warn, error", s.File, s.Unreachable)
+		return fault.New(fault.Config, "%s: unreachable: %q is not one of warn, error", s.File, s.Unreachable).Hint(inManual)
 	}
 	for _, h := range s.Hosts {
 		for _, pattern := range h.Match {
 			if _, err := matchHost(pattern, ""); err != nil {
-				return fault.New(fault.Config, "%s: host: %w", s.File, err)
+				return fault.New(fault.Config, "%s: host: %w", s.File, err).Hint(inManual)
 			}
 		}
 	}
@@ -178,9 +182,24 @@ func explain(file string, err error) error {
 		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, strings.Join(first.Key(), ".")).Hint("settings that this version knows are in hpc3.toml(5)")
 	case errors.As(err, &bad):
 		line, _ := bad.Position()
-		return fault.New(fault.Config, "%s:%d: %s", file, line, strings.TrimPrefix(bad.Error(), "toml: ")).Hint("what each setting takes is in hpc3.toml(5)")
+		return fault.New(fault.Config, "%s:%d: %s", file, line, plain(bad)).Hint(inManual)
 	}
 	return fault.New(fault.Config, "%s: %w", file, err)
+}
+
+// plain says what is wrong in a file in the words of who wrote it, where the decoder speaks of its own.
+func plain(bad *toml.DecodeError) string {
+	said := strings.TrimPrefix(bad.Error(), "toml: ")
+	if kinds := regexp.MustCompile(`cannot decode TOML (\w+) into .* (?:of type )?\W*(\w+)$`).FindStringSubmatch(said); kinds != nil {
+		name := func(kind string) string {
+			return cmp.Or(map[string]string{"bool": "true or false", "string": "a text in quotes"}[kind], "another kind of value")
+		}
+		return fmt.Sprintf("this takes %s, and was given %s", name(kinds[2]), name(kinds[1]))
+	}
+	if strings.HasPrefix(said, "expected keyword") {
+		return "a value is a text in quotes, a number, true or false, or a list of such"
+	}
+	return said
 }
 
 // LabelsOf returns the words of the site for the node with this host name, sorted and without duplicates. Patterns are
@@ -204,7 +223,7 @@ func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
 		for _, u := range user {
 			if theirs := field(&u, key); !theirs.IsNil() && !same(ours, theirs) {
 				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, cmp.Or(s.lockedIn[key], s.File)).
-					Hint("leave out --%s, its variable and its line in your own hpc3.toml", strings.ReplaceAll(key, "_", "-"))
+					Hint("leave out --%s, HPC3_%s and its line in your own hpc3.toml", strings.ReplaceAll(key, "_", "-"), strings.ToUpper(key))
 			}
 		}
 	}
