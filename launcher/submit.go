@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/site"
@@ -51,7 +52,11 @@ func (r *Road) Submit(ctx context.Context, image string) (Submitted, error) {
 
 // indexDigest returns the digest of the index that a name stands for now; "" for an image without one, or whose variants are tags.
 func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, submitLimit, fault.New(fault.Network, "asking %s: no answer within %s", ref.Registry, submitLimit))
+	late := fault.New(fault.Network, "asking %s: no answer within %s", ref.Registry, submitLimit)
+	if proxy := fetch.Proxy(ref.Registry, r.Host.Getenv); proxy != "" {
+		late = late.Hint("it is asked by %s", proxy)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, submitLimit, late)
 	defer cancel()
 	c := &Choice{Reference: ref}
 	defer c.Close()
@@ -63,16 +68,16 @@ func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, erro
 	case err != nil && class == fault.Cache:
 		return "", nil // --pull never: the nodes may have it
 	case err != nil && (class != fault.Reference || r.Option.Variants == option.IndexVariants):
-		return "", late(ctx, err)
+		return "", lateCause(ctx, err)
 	}
 	if c.Nodes, err = r.Nodes(ctx); err != nil {
 		return "", err
 	}
-	return "", late(ctx, r.readCandidates(ctx, c))
+	return "", lateCause(ctx, r.readCandidates(ctx, c))
 }
 
-// late says why a context ended, where that is why something failed.
-func late(ctx context.Context, err error) error {
+// lateCause says why a context ended, where that is why something failed.
+func lateCause(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}

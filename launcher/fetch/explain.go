@@ -43,10 +43,13 @@ func (r *registry) explainAnswer(doing string, answer *transport.Error) error {
 	if answer.Request != nil {
 		host = answer.Request.URL.Host
 	}
-	said := words(answer)
+	said, via := words(answer), r.plainProxy(answer)
+	if via.repeats(said) {
+		said = ""
+	}
 	switch status := answer.StatusCode; {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return r.authFault(doing, host, status, said)
+		return via.maybe(r.authFault(doing, host, status, said))
 	case status == http.StatusNotFound:
 		return r.notFound(doing, answer, said)
 	case status == http.StatusTooManyRequests:
@@ -54,12 +57,32 @@ func (r *registry) explainAnswer(doing string, answer *transport.Error) error {
 			Hint("try later, or log in for a higher limit").
 			Hint("an image that is in the cache needs no registry: name it by digest, or leave --pull at missing")
 	case status >= http.StatusInternalServerError:
-		return fault.New(fault.Registry, "%s: %s is in trouble (status %d%s)", doing, host, status, said).
-			Hint("try later: the fault is with the registry")
+		return via.maybe(fault.New(fault.Registry, "%s: %s is in trouble (status %d%s)", doing, host, status, said).
+			Hint("try later: the fault is with the registry"))
 	default:
 		return fault.New(fault.Registry, "%s: %s refuses the request (status %d%s)", doing, host, status, said).
 			Hint("see whether %s is a container registry", host)
 	}
+}
+
+// plainProxy returns the proxy that an answer may be of, which a request without encryption does not tell; nil for none.
+func (r *registry) plainProxy(answer *transport.Error) *proxy {
+	if answer.Request == nil || answer.Request.URL.Scheme != "http" {
+		return nil
+	}
+	p, err := r.proxies.of(answer.Request.URL)
+	if err != nil {
+		return nil // then nothing was asked
+	}
+	return p
+}
+
+// maybe adds that an answer may be the proxy's.
+func (p *proxy) maybe(e *fault.Error) error {
+	if p == nil {
+		return e
+	}
+	return e.Hint("it is asked by %s: the answer may be the proxy's", p)
 }
 
 func (r *registry) notFound(doing string, answer *transport.Error, said string) error {
@@ -82,7 +105,7 @@ func (r *registry) notFound(doing string, answer *transport.Error, said string) 
 		Hint("see whether %s is the name of a registry, and its port the right one", r.ref.Registry)
 }
 
-func (r *registry) authFault(doing, host string, status int, said string) error {
+func (r *registry) authFault(doing, host string, status int, said string) *fault.Error {
 	registry := r.ref.Registry
 	r.mu.Lock()
 	found := r.auth
@@ -138,27 +161,38 @@ func leaks(req *http.Request, said string) bool {
 	return false
 }
 
+// explainNetwork says whose fault it is: a proxy's, where it is known to be, else that of the registry or of what lies between.
 func (r *registry) explainNetwork(doing string, err error) error {
+	var via *proxyError
+	if !errors.As(err, &via) {
+		return r.explainConnection(doing, err)
+	}
+	if !via.maybe {
+		return via.explain(doing)
+	}
+	return r.explainConnection(doing, err).Hint("it is asked by %s: NO_PROXY=%s asks it without", via.proxy, hostname(via.host))
+}
+
+func (r *registry) explainConnection(doing string, err error) *fault.Error {
 	host := r.ref.Registry
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var refused refusedError
 	var timeout net.Error
-	network := func(why, hint string) error {
+	network := func(why, hint string) *fault.Error {
 		return fault.New(fault.Network, "%s: %w", doing, reasonError{why, err}).Hint("%s", hint)
 	}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return network("no host is called "+dns.Name, "see whether the name of the registry is right, and whether this node may look up names")
 	case errors.As(err, &dns):
-		return network("the name "+dns.Name+" could not be looked up", "see whether this node reaches its name server")
+		return network("the name "+dns.Name+" could not be looked up: "+nameService(dns), "see whether this node reaches its name server, which /etc/resolv.conf names; a compute node may need a proxy (HTTPS_PROXY) or a mirror")
 	case errors.As(err, &cert):
 		return network(short(cert.Err.Error()), "if the registry has a certificate of the site's own, add its issuer to the system's certificates, or name it in SSL_CERT_FILE")
 	case withoutTLS(err):
 		return network(host+" speaks no TLS", "if that is meant so, the site lists it under plain_http in hpc3.toml")
-	case errors.As(err, &alert):
-		return network(short(alert.Error()), "the registry and this node agree on no way to encrypt")
+	case brokenTLS(err):
+		return network("no encrypted connection to "+host+" could be made: "+short(bare(err).Error()), "the registry, or something on the way to it, and this node agree on no way to encrypt: ask who runs it")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return network(connection(err, host)+": connection refused", "see whether the registry runs, and whether its port is right")
 	case errors.Is(err, errStalled), errors.Is(err, errSlow), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
@@ -171,12 +205,52 @@ func (r *registry) explainNetwork(doing string, err error) error {
 	case errors.As(err, &refused):
 		return fault.New(fault.Registry, "%s: %w", doing, refused).Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return network(connection(err, host)+": "+short(bare(op).Error()), "see whether this node reaches the registry")
+	if why, hint := unreachable(err, host); why != "" {
+		return network(why, hint)
 	}
 	return fault.New(fault.Registry, "%s: %w", doing, reasonError{short(bare(err).Error()), err}).
 		Hint("see whether %s is a container registry", host)
+}
+
+// nameService says what is wrong with the name service, and which server it was.
+func nameService(dns *net.DNSError) string {
+	who := "the name service"
+	if dns.Server != "" {
+		who += " (" + dns.Server + ")"
+	}
+	if dns.IsTimeout || strings.Contains(dns.Err, "connect:") || strings.Contains(dns.Err, "read udp") || strings.Contains(dns.Err, "dial ") {
+		return who + " does not answer"
+	}
+	return who + " says: " + short(dns.Err)
+}
+
+// unreachable says what of this node keeps it from a registry, and what to do; empty for an error that is none of the network's.
+func unreachable(err error, host string) (why, hint string) {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return "", ""
+	}
+	to := connection(err, host)
+	addr, _ := op.Addr.(*net.TCPAddr)
+	without := errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL)
+	switch {
+	case without && addr != nil && addr.IP.IsLoopback():
+		return to + " is not reached: the loopback interface of this node is down", "as root: ip link set lo up"
+	case without && addr != nil && addr.IP.To4() == nil:
+		return "this node has no route to " + to + ", an IPv6 address", "see whether this node has IPv6 (ip -6 route), or the registry an IPv4 address: a compute node may need a proxy (HTTPS_PROXY) or a mirror"
+	case without:
+		return "this node has no route to " + to, "see whether its network is up (ip route): a compute node may need a proxy (HTTPS_PROXY) or a mirror"
+	}
+	return to + ": " + short(bare(op).Error()), "see whether this node reaches the registry: a compute node may need a proxy (HTTPS_PROXY) or a mirror"
+}
+
+// brokenTLS tells whether a server speaks TLS and the two did not come to an agreement.
+func brokenTLS(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") { // how crypto/tls wraps alerts
+		return true
+	}
+	return strings.HasPrefix(bare(err).Error(), "tls: ")
 }
 
 // withoutTLS tells whether a server that was asked by https speaks none.

@@ -23,12 +23,13 @@ import (
 // authentication; requests, retries and resumption are ours, since its remote package obeys no Retry-After, bounds a
 // manifest at 100 MiB and cannot go on with a blob that was cut.
 type registry struct {
-	ref    oci.Reference
-	opt    Options
-	base   *http.Transport
-	pauses *pauses
-	scheme string // of a mirror: "http" or "https"; else empty
-	ns     string // of a mirror: the registry that it stands for; else empty
+	ref     oci.Reference
+	opt     Options
+	base    *http.Transport
+	proxies *proxies
+	pauses  *pauses
+	scheme  string // of a mirror: "http" or "https"; else empty
+	ns      string // of a mirror: the registry that it stands for; else empty
 
 	mu      sync.Mutex
 	session *session // nil before the first request
@@ -48,7 +49,8 @@ func newRegistry(ref oci.Reference, opt Options) (*registry, error) {
 	if _, err := name.NewRegistry(ref.Registry, name.Insecure); err != nil {
 		return nil, fault.New(fault.Reference, "fetching %s: %q is no registry", ref, ref.Registry)
 	}
-	return &registry{ref: ref, opt: opt, base: httpTransport(opt), pauses: &pauses{timing: opt.Timing}}, nil
+	via := newProxies(opt.Env)
+	return &registry{ref: ref, opt: opt, base: httpTransport(opt, via), proxies: via, pauses: &pauses{timing: opt.Timing}}, nil
 }
 
 func (r *registry) Close() error {
@@ -256,7 +258,7 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tr http.RoundTripper = &steady{inner: r.base, stall: r.opt.Timing.Stall}
+	var tr http.RoundTripper = &steady{inner: &viaProxy{r.base, r.proxies.of}, stall: r.opt.Timing.Stall}
 	tr = &guard{inner: tr, host: reg.RegistryStr(), scheme: scheme, plain: func(u *url.URL) bool { return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host) }}
 	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
 	if err := r.checkCertificates(); err != nil && scheme == "https" {

@@ -26,12 +26,19 @@ const (
 	maxErrorBytes = 1 << 15 // bytes read of the text of an error, and of what is thrown away so that its connection can be used again
 )
 
-// httpTransport makes connections with the bounds of opt. Proxies are taken from the environment, as everywhere.
-func httpTransport(opt Options) *http.Transport {
+// httpTransport makes connections with the bounds of opt, by the proxies of its environment.
+func httpTransport(opt Options, via *proxies) *http.Transport {
 	t := opt.Timing
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: t.Connect, KeepAlive: 30 * time.Second}).DialContext,
+		Proxy: func(req *http.Request) (*url.URL, error) {
+			p, err := via.of(req.URL)
+			if p == nil || err != nil {
+				return nil, err
+			}
+			return p.url, nil
+		},
+		OnProxyConnectResponse: onConnect,
+		DialContext:            via.dialing(t),
 		TLSClientConfig:        &tls.Config{RootCAs: opt.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    t.Connect,
 		ResponseHeaderTimeout:  t.Stall,
@@ -182,6 +189,9 @@ func transient(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return dns.IsTemporary || dns.IsTimeout
+	}
+	if errors.As(err, new(silentError)) { // it was waited for long enough
+		return false
 	}
 	var timeout net.Error
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
