@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
@@ -19,10 +18,6 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// maxNesting bounds how many indexes may stand inside one another. The specification allows nesting and names no bound;
-// nobody was seen to need more than one level.
-const maxNesting = 3
-
 // Choice is what came out of looking at the index: an entry, or none and the reasons.
 type Choice struct {
 	Reference oci.Reference
@@ -33,6 +28,7 @@ type Choice struct {
 
 	entry  oci.Entry // the chosen one; where it was an index itself, the chosen one of that
 	every  bool      // for every node: what the image says of nodes is not held against any
+	looks  bool      // only looks: nothing in the caches is set aside
 	key    string    // the name of the reference in the cache
 	source fetch.Source
 }
@@ -287,78 +283,6 @@ func (r *Road) blob(ctx context.Context, c *Choice, d oci.Descriptor) ([]byte, e
 	return raw, r.keep(d.Digest, raw)
 }
 
-// pick matches the entries, or takes the one that --variant names, and descends where it is an index itself.
-func (r *Road) pick(ctx context.Context, c *Choice) error {
-	entries := c.Index.Entries
-	for depth := 0; ; depth++ {
-		result, err := r.matchEntries(c, entries, depth)
-		if depth == 0 {
-			c.Result = result
-		}
-		if err != nil {
-			c.Result.Chosen = -1
-			return err
-		}
-		c.entry = entries[result.Chosen]
-		if !c.entry.IsIndex() {
-			r.Clock.Done("match", platformOf(c.entry))
-			return nil
-		}
-		if depth == maxNesting {
-			return fault.New(fault.Registry, "reading %s: indexes are nested more than %d deep", c.Reference, maxNesting)
-		}
-		raw, err := r.blob(ctx, c, c.entry.Descriptor)
-		if err != nil {
-			return err
-		}
-		nested, err := oci.ParseIndex(raw)
-		if err != nil {
-			return err
-		}
-		entries = nested.Entries
-	}
-}
-
-func (r *Road) matchEntries(c *Choice, entries []oci.Entry, depth int) (match.Result, error) {
-	result := match.Best(c.Nodes, entries, r.policy())
-	if r.Option.Variant != "" && depth == 0 {
-		return r.forced(c, result)
-	}
-	if result.Chosen < 0 {
-		return result, fault.New(fault.NoMatch, "no entry of %s fits %s: %s", c.Reference, describe(c.Nodes, r.Option.Platform), result.Why).
-			Hint("see what each entry asks for: hpc3 explain %s", c.Reference.Name)
-	}
-	return result, nil
-}
-
-// forced takes the entry that the user named by its position or digest.
-func (r *Road) forced(c *Choice, result match.Result) (match.Result, error) {
-	at := find(c.Index.Entries, r.Option.Variant)
-	if at < 0 {
-		return result, fault.New(fault.NoMatch, "%s has no entry %q", c.Reference, r.Option.Variant).
-			Hint("--variant takes a position from 0 to %d or a digest: hpc3 explain %s", len(c.Index.Entries)-1, c.Reference.Name)
-	}
-	verdict := result.Verdicts[at]
-	if !verdict.Fits && !r.Option.Force {
-		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", r.Option.Variant, c.Reference, describe(c.Nodes, r.Option.Platform), verdict.Reasons[0]).
-			Hint("--force runs it all the same")
-	}
-	if !verdict.Fits {
-		r.note("entry %s is run by --force, though %s", r.Option.Variant, verdict.Reasons[0])
-	}
-	result.Chosen, result.Why = at, "--variant "+r.Option.Variant
-	return result, nil
-}
-
-// find returns the entry that a position or a digest names, else -1.
-func find(entries []oci.Entry, variant string) int {
-	n, err := strconv.Atoi(variant)
-	if err == nil && n >= 0 && n < len(entries) {
-		return n
-	}
-	return slices.IndexFunc(entries, func(e oci.Entry) bool { return e.Digest == variant })
-}
-
 // platformOf returns what an entry says it is for.
 func platformOf(e oci.Entry) string {
 	if w := e.Wants(); w != "" {
@@ -384,5 +308,3 @@ func describe(nodes []facts.Node, platform string) string {
 	}
 	return "this node (" + nodes[0].CPU.Target + ")"
 }
-
-func (r *Road) policy() match.Policy { return match.Policy{CPUFeatures: r.Site.CPUFeatures} }

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -34,6 +33,7 @@ type Chosen struct {
 	Platform string `json:"platform"`
 	Tag      string `json:"tag,omitempty"`
 	Why      string `json:"why"`
+	Unread   string `json:"unread,omitempty"` // why what the image says of itself was not read, and may change the choice
 }
 
 // ExplainedEntry is one entry of the index with at least one reason.
@@ -46,7 +46,8 @@ type ExplainedEntry struct {
 	Reasons  []string `json:"reasons"`
 }
 
-// Explain reads the index of an image, and nothing more, and judges its entries.
+// Explain judges the entries of an image's index. As a pull and a start do, it reads of the one that would be chosen what that says of itself,
+// and of no other anything.
 func (r *Road) Explain(ctx context.Context, image string) (Explanation, error) {
 	c, err := r.Choose(ctx, image)
 	if c == nil {
@@ -56,14 +57,17 @@ func (r *Road) Explain(ctx context.Context, image string) (Explanation, error) {
 	if c.Reference.Transport == oci.SIF {
 		return Explanation{}, fault.New(fault.Usage, "%s is one image, not an index with a choice", c.Reference).Hint("hpc3-run runs it as it is")
 	}
-	class, _, _ := fault.Of(err, "")
-	if err != nil && class != fault.NoMatch {
+	unread := ""
+	if err == nil {
+		unread, err = r.foresee(ctx, c)
+	}
+	if class, _, _ := fault.Of(err, ""); err != nil && class != fault.NoMatch {
 		return Explanation{}, err
 	}
-	return explain(c.Reference.Name, c.Index, c.Nodes, c.Result, r.Option.Platform), nil
+	return r.explain(c, c.Reference.Name, unread), nil
 }
 
-// ExplainIndex judges the entries of an index that was read from a file.
+// ExplainIndex judges the entries of an index that was read from a file, by its words alone.
 func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Explanation, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
@@ -73,22 +77,28 @@ func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Expla
 	if err != nil {
 		return Explanation{}, err
 	}
-	result := match.Best(nodes, index.Entries, r.policy())
-	return explain(name, index, nodes, result, r.Option.Platform), nil
+	c := &Choice{Nodes: nodes, Index: index}
+	if c.Result = r.bestOf(c, index.Entries); c.Result.Chosen >= 0 {
+		c.entry = index.Entries[c.Result.Chosen]
+	}
+	return r.explain(c, name, ""), nil
 }
 
-func explain(name string, index oci.Index, nodes []facts.Node, result match.Result, platform string) Explanation {
-	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(nodes, platform)}
-	for i, v := range result.Verdicts {
-		entry := index.Entries[i]
+func (r *Road) explain(c *Choice, name, unread string) Explanation {
+	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: c.Index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(c.Nodes, r.Option.Platform)}
+	for i, v := range c.Result.Verdicts {
+		entry := c.Index.Entries[i]
+		if entry.Tag != "" {
+			entry, _ = r.meant(c, entry)
+		}
 		e.Entries = append(e.Entries, ExplainedEntry{entry.Position, entry.Digest, platformOf(entry), entry.Tag, v.Fits, v.Reasons})
 	}
-	if result.Chosen < 0 {
-		e.Why = result.Why
+	if c.Result.Chosen < 0 {
+		e.Why = c.Result.Why
 		return e
 	}
-	entry := index.Entries[result.Chosen]
-	e.Chosen = &Chosen{entry.Position, entry.Digest, platformOf(entry), entry.Tag, result.Why}
+	entry := c.Index.Entries[c.Result.Chosen]
+	e.Chosen = &Chosen{entry.Position, c.entry.Digest, platformOf(c.entry), entry.Tag, c.Result.Why, unread}
 	return e
 }
 
@@ -126,8 +136,11 @@ func (e Explanation) Table() string {
 		}
 	}
 	_ = w.Flush() // to a strings.Builder
-	if e.Chosen == nil {
+	switch {
+	case e.Chosen == nil:
 		fmt.Fprintf(&b, "\nnothing fits: %s\n", fault.OneLine(e.Why))
+	case e.Chosen.Unread != "":
+		fmt.Fprintf(&b, "\nby the index alone; what the image says of itself was not read: %s\n", fault.OneLine(e.Chosen.Unread))
 	}
 	return b.String()
 }
@@ -176,8 +189,15 @@ func nodeLine(n facts.Node, platform string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Summary says what would run and why, for --dry-run. It fetches nothing.
+// Summary says what would run and why, for --dry-run. It fetches no layer. The choice is settled first, and its errors are those of a start.
 func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string, error) {
+	unread, err := "", error(nil)
+	if c.Reference.Transport != oci.SIF {
+		unread, err = r.foresee(ctx, c)
+	}
+	if err != nil {
+		return "", err
+	}
 	engine, _, err := r.Engine(ctx)
 	if err != nil {
 		return "", err
@@ -196,6 +216,7 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 		line("tag", c.Index.Entries[c.Result.Chosen].Tag)
 		line("digest", entry.Digest)
 		line("why", c.Result.Why)
+		line("unread", unread)
 		cached, err := r.isCached(c)
 		if err != nil {
 			return "", err

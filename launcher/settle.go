@@ -16,11 +16,10 @@ import (
 // fit. It returns the path of the image's SIF where the cache has it, else "". To read a config costs two small requests, layers none.
 func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 	for {
-		path, raw, err := r.own(ctx, c)
+		sif, raw, err := r.own(ctx, c)
 		var none notImageError
 		if errors.As(err, &none) && r.Option.Variant == "" {
-			r.passOver(c, none.why)
-			if r.next(ctx, c) != nil {
+			if r.reconsider(ctx, c, func(e *oci.Entry) { e.Faults = append(slices.Clone(e.Faults), none.why) }) != nil {
 				return "", err // there is no other: what this one is says more
 			}
 			continue
@@ -29,37 +28,68 @@ func (r *Road) settle(ctx context.Context, c *Choice) (sif string, err error) {
 			return "", err
 		}
 		config, err := oci.ParseConfig(raw)
-		if err != nil {
-			return "", err
+		if err == nil {
+			err = r.agrees(c, config)
 		}
-		fits, err := r.accept(c, config)
-		if err != nil || fits {
-			return path, err
+		if err != nil || c.every {
+			return sif, err
 		}
-		if err := r.next(ctx, c); err != nil {
-			return "", err
+		if digest := c.entry.Digest; c.entry.Config == nil {
+			if err := r.reconsider(ctx, c, func(e *oci.Entry) { e.Config = &config }); err != nil {
+				return "", err
+			}
+			if c.entry.Digest != digest {
+				continue
+			}
 		}
+		r.warn(c)
+		return sif, nil
 	}
 }
 
-// next chooses again, after an entry was marked.
-func (r *Road) next(ctx context.Context, c *Choice) error {
+// reconsider notes what was learned of the chosen image, and chooses again.
+func (r *Road) reconsider(ctx context.Context, c *Choice, note func(*oci.Entry)) error {
+	position, was := c.Index.Entries[c.Result.Chosen].Position, c.entry
+	note(&was)
+	if v := r.bestOf(c, []oci.Entry{was}).Verdicts[0]; !v.Fits {
+		r.note("entry %d of %s is passed over: %s", position, c.Reference, strings.Join(v.Reasons, "; "))
+	}
+	c.learn(was.Digest, note)
 	if err := r.resolve(ctx, c); err != nil { // the next may be a tag that was not looked at
 		return err
 	}
-	if err := r.pick(ctx, c); err != nil {
-		return c.nameTags(err)
+	return c.nameTags(r.pick(ctx, c))
+}
+
+// agrees holds the labels of an image against what the index says of it: they are the ground truth. An index that says otherwise is wrong, and
+// what else it says may be as well.
+func (r *Road) agrees(c *Choice, config oci.Config) error {
+	wrong := match.Contradictions(c.entry, config)
+	if len(wrong) == 0 {
+		return nil
 	}
+	text := r.which(c) + ": " + strings.Join(wrong, "; ")
+	if r.Site.LabelMismatch != "warn" && !r.Option.Force {
+		return fault.New(fault.Policy, "%s", text).Hint("its author has to correct one of them; --variant takes another entry, --force this one")
+	}
+	r.waiting("warning: " + text)
 	return nil
 }
 
-// passOver marks the chosen entry, so that the next choice is another one.
-func (r *Road) passOver(c *Choice, why string) {
-	at := c.Result.Chosen
-	r.note("entry %d of %s is passed over: %s", c.Index.Entries[at].Position, c.Reference, why)
-	c.Index.Entries = slices.Clone(c.Index.Entries)
-	entry := &c.Index.Entries[at]
-	entry.Faults = append(slices.Clone(entry.Faults), why)
+// warn says what speaks against an image that --force takes, and what could not be held against a node.
+func (r *Road) warn(c *Choice) {
+	v := match.Best(c.Nodes, []oci.Entry{c.entry}, match.Policy{CPUFeatures: r.Site.CPUFeatures}).Verdicts[0]
+	for _, note := range v.Notes {
+		r.note("%s", note)
+	}
+	if !v.Fits {
+		r.waiting("warning: " + r.which(c) + " is run by --force, though, " + strings.Join(v.Reasons, "; "))
+	}
+}
+
+// which names the chosen entry in a message.
+func (r *Road) which(c *Choice) string {
+	return fmt.Sprintf("entry %d of %s", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
 }
 
 // maxDamaged bounds in how many caches a SIF may be damaged.
@@ -76,10 +106,10 @@ func (r *Road) own(ctx context.Context, c *Choice) (sif string, config []byte, e
 			break
 		}
 		contents, err := inspectCached(path)
-		if damaged(err) && r.putAside(c, path, err) {
+		if damaged(err) && !c.looks && r.putAside(c, path, err) {
 			continue
 		}
-		if !vanished(path, err) {
+		if !vanished(path, err) && (!c.looks || !damaged(err)) {
 			return path, contents.Config, err
 		}
 		break
@@ -88,36 +118,13 @@ func (r *Road) own(ctx context.Context, c *Choice) (sif string, config []byte, e
 	return "", config, err
 }
 
-// accept tells whether the image is taken as it describes itself. Where it is not, its entry is marked, so that the next choice passes it
-// over. Its labels are the ground truth: an index that says otherwise is wrong, and what else it says may be as well.
-func (r *Road) accept(c *Choice, config oci.Config) (bool, error) {
-	at := c.Result.Chosen
-	which := fmt.Sprintf("entry %d of %s", c.Index.Entries[at].Position, c.Reference)
-	if wrong := match.Contradictions(c.entry, config); len(wrong) > 0 {
-		text := which + ": " + strings.Join(wrong, "; ")
-		if r.Site.LabelMismatch != "warn" && !r.Option.Force {
-			return false, fault.New(fault.Policy, "%s", text).Hint("its author has to correct one of them; --variant takes another entry, --force this one")
-		}
-		r.waiting("warning: " + text)
+// foresee settles the choice as a pull and a start would, without changing anything. It returns why what the chosen image says of itself
+// could not be read, as without a way to its registry; "" where it was.
+func (r *Road) foresee(ctx context.Context, c *Choice) (unread string, err error) {
+	c.looks = true
+	_, err = r.settle(ctx, c)
+	if class, _, _ := fault.Of(err, ""); ctx.Err() == nil && (class == fault.Network || class == fault.Cache) {
+		return err.Error(), nil
 	}
-	if c.every {
-		return true, nil
-	}
-	refusals, notes := match.Config(c.Nodes, c.entry, config, r.policy())
-	for _, note := range notes {
-		r.note("%s", note)
-	}
-	if len(refusals) == 0 {
-		return true, nil
-	}
-	why := "by its own config, " + strings.Join(refusals, "; ")
-	switch {
-	case r.Option.Force:
-		r.waiting("warning: " + which + " is run by --force, though, " + why)
-		return true, nil
-	case r.Option.Variant != "":
-		return false, fault.New(fault.NoMatch, "%s cannot run on %s: %s", which, describe(c.Nodes, r.Option.Platform), why).Hint("--force runs it all the same")
-	}
-	r.passOver(c, why)
-	return false, nil
+	return "", err
 }

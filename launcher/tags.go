@@ -194,7 +194,7 @@ func (r *Road) variants(c *Choice, list []string) []byTag {
 func (r *Road) enlist(c *Choice, variants []byTag, plain bool) {
 	index := oci.Index{MediaType: oci.MediaTypeIndex}
 	if plain {
-		index.Entries = append(index.Entries, r.asOne(c, c.Index, 0, byTag{tag: c.Reference.Tag}))
+		index.Entries = append(index.Entries, asOne(c.Nodes[0], c.Index, 0, byTag{tag: c.Reference.Tag}))
 	}
 	for _, v := range variants {
 		index.Entries = append(index.Entries, oci.TagEntry(len(index.Entries), v.tag, v.tokens, assumed(c.Nodes[0], v.tokens)))
@@ -212,21 +212,14 @@ func assumed(n facts.Node, tokens []string) oci.Platform {
 	return oci.Platform{OS: n.OS, Architecture: n.Arch}
 }
 
-// asOne returns what a tag names as one entry. An index is as good as the best of its entries on this node.
-func (r *Road) asOne(c *Choice, index oci.Index, position int, v byTag) oci.Entry {
+// asOne returns what a tag names as one entry. An index is as good as the best of its entries.
+func asOne(n facts.Node, index oci.Index, position int, v byTag) oci.Entry {
 	if index.Digest == "" { // a single image
-		return complete(c.Nodes[0], index.Entries[0].Tagged(position, v.tag, v.tokens))
+		return complete(n, index.Entries[0].Tagged(position, v.tag, v.tokens))
 	}
-	result := r.bestOf(c, index.Entries)
-	if result.Chosen >= 0 {
-		return complete(c.Nodes[0], index.Entries[result.Chosen].Tagged(position, v.tag, v.tokens))
-	}
-	none := oci.TagEntry(position, v.tag, v.tokens, assumed(c.Nodes[0], v.tokens))
-	if first := slices.IndexFunc(index.Entries, oci.Entry.IsImage); first >= 0 { // which --force can run
-		none = complete(c.Nodes[0], index.Entries[first].Tagged(position, v.tag, v.tokens))
-	}
-	none.Faults = append(slices.Clone(none.Faults), "no entry of its index fits: "+result.Why)
-	return none
+	e := oci.TagEntry(position, v.tag, v.tokens, assumed(n, v.tokens))
+	e.Nested = slices.Concat([]oci.Entry{}, index.Entries)
+	return e
 }
 
 // complete gives an entry that states no platform the one that was assumed.
@@ -236,10 +229,6 @@ func complete(n facts.Node, e oci.Entry) oci.Entry {
 		e.Platform = &p
 	}
 	return e
-}
-
-func (r *Road) bestOf(c *Choice, entries []oci.Entry) match.Result {
-	return match.Best(c.Nodes, entries, r.policy())
 }
 
 // resolve looks at the tag that would be chosen, and again while that changes the choice. The others stay as their tags say.
@@ -259,14 +248,14 @@ func (r *Road) resolve(ctx context.Context, c *Choice) error {
 			e.Faults = append(e.Faults, "the registry lists its tag and has no image under it")
 			continue
 		}
-		*e = r.asOne(c, *index, e.Position, v)
+		*e = asOne(c.Nodes[0], *index, e.Position, v)
 	}
 	return fault.New(fault.NoMatch, "%d tags beside %s were looked at, and none was what its tag says", maxResolved, c.Reference).
 		Hint("name the tag that is wanted: %s", c.Index.Entries[len(c.Index.Entries)-1].Tag)
 }
 
 // resolved reports whether nothing more is to be learned of an entry.
-func resolved(e oci.Entry) bool { return e.Digest != "" || len(e.Faults) > 0 }
+func resolved(e oci.Entry) bool { return e.Digest != "" || e.Nested != nil || len(e.Faults) > 0 }
 
 // wanted returns the entry that would be chosen, -1 if none. Whether a tag has the digest that --variant names, is known when it
 // was looked at.
@@ -274,7 +263,7 @@ func (r *Road) wanted(c *Choice) int {
 	if r.Option.Variant == "" {
 		return r.bestOf(c, c.Index.Entries).Chosen
 	}
-	at := find(c.Index.Entries, r.Option.Variant)
+	at := r.find(c, r.Option.Variant)
 	if at < 0 && oci.ValidDigest(r.Option.Variant) {
 		at = slices.IndexFunc(c.Index.Entries, func(e oci.Entry) bool { return !resolved(e) })
 	}

@@ -281,7 +281,7 @@ func TestTagsOfTheSitesLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := explain("app:1", c.Index, c.Nodes, c.Result, "")
+	e := r.explain(c, "app:1", "")
 	if len(e.Entries) != 2 || e.Entries[0].Tag != "1_rack_b" || e.Entries[0].Fits || e.Chosen == nil || e.Chosen.Tag != "1_zen2_rack_a" {
 		t.Errorf("entries %+v, chosen %+v; want 1_rack_b refused and 1_zen2_rack_a chosen", e.Entries, e.Chosen)
 	}

@@ -20,6 +20,7 @@ func (c *chooser) explain(judged []judgement, best int) Result {
 			Fits:     judged[i].fits(),
 			Skipped:  judged[i].aside != "",
 			Reasons:  c.reasons(judged, i, best),
+			Notes:    judged[i].notes,
 		}
 	}
 	if best >= 0 {
@@ -154,6 +155,9 @@ func (c *chooser) cpus() string {
 func (c *chooser) whyChosen(judged []judgement, best int) string {
 	chosen := &judged[best]
 	if chosen.entry.Platform == nil {
+		if chosen.own != nil {
+			return "the only image of the index; it states no platform, and by its own config is for " + chosen.own.entry.Wants()
+		}
 		return "the only image of the index; it states no platform, which its config decides"
 	}
 	fitting, alike := 0, 0

@@ -123,7 +123,7 @@ func (h *host) hold(j *judgement, p Policy) ([]refusal, score) {
 	var refusals []refusal
 	s := score{keyRank: j.entry.Rank}
 	refuse := func(k kind, format string, args ...any) {
-		refusals = append(refusals, refusal{k, fmt.Sprintf(format, args...)})
+		refusals = append(refusals, refusal{kind: k, reason: fmt.Sprintf(format, args...)})
 	}
 	sameArch := h.holdPlatform(j.entry.Platform, refuse)
 	gpus := gpuNeedsOf(j.demands)

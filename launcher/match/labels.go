@@ -54,27 +54,3 @@ func hasGPU(value string) bool { return !slices.Contains([]string{"no", "false",
 
 // plainYes tells whether a yes names no stack.
 func plainYes(value string) bool { return slices.Contains([]string{"yes", "true", "1"}, value) }
-
-// Config holds what the image of an entry says itself, in its config, against the nodes, as Best does with what the index says, and
-// returns why it does not fit: its platform, its labels, and what it requires of NVIDIA's driver. Notes say what could not be held
-// against a node.
-func Config(nodes []facts.Node, e oci.Entry, cfg oci.Config, p Policy) (refusals, notes []string) {
-	self := e.Descriptor
-	self.Annotations, self.Platform = nil, nil
-	if cfg.OS == "" && cfg.Architecture != "" {
-		cfg.OS = "linux" // as engines take it
-	}
-	if verdict := Best(nodes, oci.SingleIndex(self, cfg).Entries, p).Verdicts[0]; !verdict.Fits {
-		refusals = append(refusals, verdict.Reasons...)
-	}
-	for i := range nodes {
-		unmet, note := require(&nodes[i], cfg.Env)
-		if unmet != "" && !slices.Contains(refusals, unmet) {
-			refusals = append(refusals, unmet)
-		}
-		if note != "" && !slices.Contains(notes, note) {
-			notes = append(notes, note)
-		}
-	}
-	return refusals, notes
-}

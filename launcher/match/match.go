@@ -15,6 +15,9 @@ type Policy struct {
 	// CPUFeatures also takes an image built for a CPU that the node's does not descend from, such as another vendor's,
 	// if the node has all features of that CPU.
 	CPUFeatures bool
+
+	// Unheard does not hold what images say of themselves against the nodes: somebody has said that they are run all the same.
+	Unheard bool
 }
 
 // Verdict is what became of one entry.
@@ -23,6 +26,7 @@ type Verdict struct {
 	Fits     bool     // every demand holds on every node
 	Skipped  bool     // not an image, hence neither taken nor refused
 	Reasons  []string // sentences; at least one
+	Notes    []string // what could not be held against a node; mostly none
 }
 
 // Result is a choice, or a refusal.
@@ -36,8 +40,13 @@ type Result struct {
 // the order of their index, whose last word that order is.
 func Best(nodes []facts.Node, entries []oci.Entry, p Policy) Result {
 	c := newChooser(nodes, p)
-	judged := make([]judgement, len(entries))
-	best := -1
+	judged, best := c.judgeAll(entries)
+	return c.explain(judged, best)
+}
+
+// judgeAll judges entries of one index, and returns which is the best; -1 where none fits.
+func (c *chooser) judgeAll(entries []oci.Entry) (judged []judgement, best int) {
+	judged, best = make([]judgement, len(entries)), -1
 	alone := onlyCandidate(entries)
 	for i := range entries {
 		judged[i] = c.judge(&entries[i], i == alone)
@@ -45,7 +54,7 @@ func Best(nodes []facts.Node, entries []oci.Entry, p Policy) Result {
 			best = i
 		}
 	}
-	return c.explain(judged, best)
+	return judged, best
 }
 
 // judgement is what was found out about one entry.
@@ -54,7 +63,9 @@ type judgement struct {
 	demands  []*demand
 	target   *target // the deepest CPU demand, else the root of the family; nil where the architecture has no family
 	aside    string  // why the entry is no image; empty for images
+	own      *own    // what the image says itself; nil where that is not known
 	refusals []refusal
+	notes    []string
 	score    score
 }
 
@@ -64,6 +75,7 @@ func (j judgement) fits() bool { return j.aside == "" && len(j.refusals) == 0 }
 type refusal struct {
 	kind   kind
 	reason string // a sentence
+	own    bool   // the image says so itself
 }
 
 // chooser holds what is worked out once for a choice: the nodes, and the tokens met so far.
@@ -107,23 +119,28 @@ func onlyCandidate(entries []oci.Entry) int {
 // judge holds an entry against every node. An entry without a platform is taken only if it is alone in the index: its
 // config will tell.
 func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
+	if e.Tag != "" && e.Nested != nil {
+		return c.judgeTagged(e)
+	}
 	j := judgement{entry: e, aside: aside(e)}
 	if j.aside != "" {
 		return j
 	}
 	for _, f := range e.Faults {
-		j.refuse(refusal{kindEntry, "cannot be used: " + f})
+		j.refuse(refusal{kind: kindEntry, reason: "cannot be used: " + f})
 	}
 	if e.Platform == nil && !alone {
-		j.refuse(refusal{kindOS, stateless(e) + ", and is not the only image of the index"})
+		j.refuse(refusal{kind: kindOS, reason: stateless(e) + ", and is not the only image of the index"})
 		return j
 	}
 	if len(c.hosts) == 0 {
-		j.refuse(refusal{kindEntry, "no node was given"})
+		j.refuse(refusal{kind: kindEntry, reason: "no node was given"})
 	}
 	j.demands = c.demandsOf(e)
 	j.target = c.targetOf(e, j.demands)
+	j.own = c.ownOf(e)
 	c.hold(&j)
+	c.judgeNested(&j)
 	return j
 }
 
@@ -141,6 +158,7 @@ func (c *chooser) hold(j *judgement) {
 	for i := range c.hosts {
 		var s score
 		found[i], s = c.hosts[i].hold(j, c.policy)
+		found[i] = append(found[i], j.heldOwn(&c.hosts[i], c.policy, found[i])...)
 		if i == 0 {
 			j.score = s
 		}

@@ -8,8 +8,16 @@ import (
 
 // whyNone says why nothing fits and what would have to change.
 func (c *chooser) whyNone(judged []judgement) string {
+	why, _ := c.obstacle(judged)
+	if at := nearMiss(judged); at >= 0 && len(c.hosts) > 0 {
+		return why + "; it would take " + c.remedy(&judged[at])
+	}
+	return why
+}
+
+// obstacle says why nothing fits, and what that is about.
+func (c *chooser) obstacle(judged []judgement) (why string, about kind) {
 	images, platforms := 0, []string(nil)
-	nearest := -1
 	var odd *judgement // the first that might fit, were it usable
 	for i := range judged {
 		j := &judged[i]
@@ -17,50 +25,72 @@ func (c *chooser) whyNone(judged []judgement) string {
 			continue
 		}
 		images++
-		if j.refusedFor(kindOS, kindEntry) {
-			p := j.entry.Platform
-			switch {
-			case p == nil || p.Architecture == "" || !j.refusedFor(kindOS):
-				if odd == nil {
-					odd = j
-				}
-			case !slices.Contains(platforms, p.OS+"/"+p.Architecture):
+		switch j.standing() {
+		case unusable:
+			if odd == nil {
+				odd = j
+			}
+		case elsewhere:
+			if p := j.entry.Platform; !slices.Contains(platforms, p.OS+"/"+p.Architecture) {
 				platforms = append(platforms, p.OS+"/"+p.Architecture)
 			}
-			continue
-		}
-		if nearest < 0 || j.nearerThan(&judged[nearest]) {
-			nearest = i
 		}
 	}
+	at := nearMiss(judged)
 	switch {
 	case len(c.hosts) == 0:
-		return "no node was given to choose for"
+		return "no node was given to choose for", kindEntry
 	case images == 0:
-		return "the index holds no image"
-	case nearest < 0 && len(platforms) > 0 && odd != nil:
-		return fmt.Sprintf("no image for %s that can be used: %s %s; the others are for %s", c.platforms(), place(odd), odd.refusals[0].reason, some(platforms))
-	case nearest < 0 && len(platforms) > 0:
-		return fmt.Sprintf("no image for %s, only for %s; its author would have to add one", c.platforms(), some(platforms))
-	case nearest < 0:
-		return fmt.Sprintf("no entry of the index can be used: %s", judgedReason(judged))
+		return "the index holds no image", kindEntry
+	case at < 0 && len(platforms) > 0 && odd != nil:
+		return fmt.Sprintf("no image for %s that can be used: %s %s; the others are for %s", c.platforms(), place(odd), odd.refusals[0].reason, some(platforms)), kindEntry
+	case at < 0 && len(platforms) > 0:
+		return fmt.Sprintf("no image for %s, only for %s; its author would have to add one", c.platforms(), some(platforms)), kindOS
+	case at < 0:
+		return fmt.Sprintf("no entry of the index can be used: %s %s", place(odd), odd.refusals[0].reason), kindEntry
 	}
-	j := &judged[nearest]
-	which := "the only image"
-	if images > 1 {
+	j, which := &judged[at], "the only image"
+	switch first := j.refusals[0]; {
+	case images > 1:
 		which = fmt.Sprintf("of %d images %s, %s, comes nearest, but", images, place(j), j.entry.Wants())
+	case first.own:
+		which += ","
 	}
-	return fmt.Sprintf("%s %s; it would take %s", which, j.refusals[0].reason, c.remedy(j))
+	return which + " " + j.refusals[0].reason, j.refusals[0].kind
 }
 
-// judgedReason returns the first reason of the first image.
-func judgedReason(judged []judgement) string {
+// standing is how far an image that does not fit is from fitting.
+type standing int
+
+const (
+	elsewhere standing = iota // it says that it is for another system or architecture
+	unusable                  // it is broken, does not say for what it is, or says so of itself only
+	near                      // it lacks something on the node
+)
+
+func (j *judgement) standing() standing {
+	p := j.entry.Platform
+	switch {
+	case !j.refusedFor(kindOS, kindEntry):
+		return near
+	case p == nil || p.Architecture == "":
+		return unusable
+	case slices.ContainsFunc(j.refusals, func(r refusal) bool { return r.kind == kindOS && !r.own }):
+		return elsewhere
+	}
+	return unusable
+}
+
+// nearMiss returns which image that does not fit comes nearest to it; -1 where none lacks something of the node only.
+func nearMiss(judged []judgement) int {
+	at := -1
 	for i := range judged {
-		if judged[i].aside == "" && len(judged[i].refusals) > 0 {
-			return fmt.Sprintf("%s %s", place(&judged[i]), judged[i].refusals[0].reason)
+		j := &judged[i]
+		if j.aside == "" && !j.fits() && j.standing() == near && (at < 0 || j.nearerThan(&judged[at])) {
+			at = i
 		}
 	}
-	return "it is empty"
+	return at
 }
 
 func (j *judgement) refusedFor(kinds ...kind) bool {

@@ -26,23 +26,22 @@ type condition struct{ property, operator, value string }
 //nolint:gochecknoglobals // constant once compiled; few images need it
 var conditionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`) })
 
-// require holds the requirements of an image's environment against a node. Unmet is a sentence, or empty. On a node without NVIDIA's
-// driver nothing of NVIDIA is used, so nothing can be required: that is a note.
-func require(n *facts.Node, env []string) (unmet, note string) {
-	required := requirements(env)
+// require holds the requirements of an image's environment against a node. The refusal has no reason where they are met. On a node
+// without NVIDIA's driver nothing of NVIDIA is used, so nothing can be required: that is a note.
+func require(n *facts.Node, required []requirement) (unmet refusal, note string) {
 	if len(required) == 0 {
-		return "", ""
+		return refusal{}, ""
 	}
 	host := requireHost{node: n}
 	if n.NVIDIA == nil && !host.unknown() {
-		return "", "the image requires something of NVIDIA's driver (" + required[0].name + "), and this node has none"
+		return refusal{}, "the image requires something of NVIDIA's driver (" + required[0].name + "), and this node has none"
 	}
 	for _, r := range required {
-		if why := host.hold(r); why != "" {
-			return why, ""
+		if unmet := host.hold(r); unmet.reason != "" {
+			return unmet, ""
 		}
 	}
-	return "", ""
+	return refusal{}, ""
 }
 
 // requirement is one variable.
@@ -83,35 +82,46 @@ func (h requireHost) unknown() bool {
 	})
 }
 
-// hold returns why none of the alternatives of a requirement holds; empty where one does, or where there is none.
-func (h requireHost) hold(r requirement) string {
+// hold says why none of the alternatives of a requirement holds; without a reason where one does, or where there is none.
+func (h requireHost) hold(r requirement) refusal {
 	var failed []string
-	alternatives := 0
+	about := kindEntry
 	for _, alternative := range strings.Fields(r.value) {
 		conditions, err := readConditions(alternative)
 		if err != nil {
-			return fmt.Sprintf("%s of the image cannot be read: %v", r.name, err)
+			return refusal{kind: kindEntry, reason: fmt.Sprintf("%s of the image cannot be read: %v", r.name, err)}
 		}
 		if len(conditions) == 0 {
 			continue
 		}
-		alternatives++
-		why := ""
-		for _, c := range conditions {
-			if holds, has := h.holds(c); !holds {
-				why = fmt.Sprintf("%s%s%s (%s=%s)", c.property, c.operator, c.value, c.property, has)
-				break
-			}
+		at := slices.IndexFunc(conditions, func(c condition) bool { holds, _ := h.holds(c); return !holds })
+		if at < 0 {
+			return refusal{}
 		}
-		if why == "" {
-			return ""
+		c := conditions[at]
+		_, has := h.holds(c)
+		if len(failed) == 0 {
+			about = c.about(has)
 		}
-		failed = append(failed, why)
+		failed = append(failed, fmt.Sprintf("%s%s%s (%s=%s)", c.property, c.operator, c.value, c.property, has))
 	}
-	if alternatives == 0 {
-		return ""
+	if len(failed) == 0 {
+		return refusal{}
 	}
-	return fmt.Sprintf("requires of NVIDIA's driver, by %s: %s", r.name, some(failed))
+	return refusal{kind: about, reason: fmt.Sprintf("requires of NVIDIA's driver, by %s: %s", r.name, some(failed))}
+}
+
+// about is what a condition is about that does not hold, as the node has it.
+func (c condition) about(has string) kind {
+	switch {
+	case has == "unknown":
+		return kindUnknown
+	case c.property == "cuda":
+		return kindCUDA
+	case c.property == "driver":
+		return kindDriver
+	}
+	return kindNVIDIA
 }
 
 // readConditions reads "brand=tesla,driver>=470". Conditions on properties that nobody knows are left out.

@@ -47,7 +47,8 @@ func TestRequire(t *testing.T) {
 		{"a driver that cannot be asked", hangs, []string{"NVIDIA_REQUIRE_CUDA=cuda>=12.4"}, "(cuda=unknown)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, note := require(&tt.node, tt.env)
+			unmet, note := require(&tt.node, requirements(tt.env))
+			got := unmet.reason
 			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 				t.Errorf("require(%q) = %q, want %q", tt.env, got, tt.want)
 			}
@@ -63,13 +64,13 @@ func FuzzRequire(f *testing.F) {
 	f.Add("arch!=7.5,,cuda")
 	n := facts.Node{NVIDIA: &facts.NVIDIA{Driver: "535.104.12", CUDA: "12.2"}, GPUs: []facts.GPU{{Vendor: "nvidia", Arch: "9.0"}}}
 	f.Fuzz(func(t *testing.T, value string) {
-		got, _ := require(&n, []string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_REQUIRE_B=" + value})
-		again, _ := require(&n, []string{"NVIDIA_REQUIRE_B=" + value, "NVIDIA_REQUIRE_A=" + value})
+		got, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_REQUIRE_B=" + value}))
+		again, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_B=" + value, "NVIDIA_REQUIRE_A=" + value}))
 		if got != again {
-			t.Errorf("the order of variables counts for %q: %q, %q", value, got, again)
+			t.Errorf("the order of variables counts for %q: %+v, %+v", value, got, again)
 		}
-		if off, _ := require(&n, []string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_DISABLE_REQUIRE=1"}); off != "" {
-			t.Errorf("%q is required though it is switched off: %s", value, off)
+		if off, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_DISABLE_REQUIRE=1"})); off.reason != "" {
+			t.Errorf("%q is required though it is switched off: %s", value, off.reason)
 		}
 	})
 }
@@ -101,31 +102,6 @@ func TestContradictions(t *testing.T) {
 			got := Contradictions(oci.Entry{Descriptor: oci.Descriptor{Annotations: tt.annotations}}, oci.Config{Labels: tt.label})
 			if len(got) != tt.want {
 				t.Errorf("Contradictions() = %q, want %d", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestConfig(t *testing.T) {
-	zen3 := facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}}
-	for _, tt := range []struct {
-		name string
-		cfg  oci.Config
-		want string
-	}{
-		{"plain", oci.Config{OS: "linux", Architecture: "amd64"}, ""},
-		{"no system stated", oci.Config{Architecture: "amd64"}, ""},
-		{"another architecture", oci.Config{OS: "linux", Architecture: "arm64"}, "built for arm64, the node is amd64"},
-		{"a level that it has", oci.Config{OS: "linux", Architecture: "amd64", Variant: "v3"}, ""},
-		{"a level that it lacks", oci.Config{OS: "linux", Architecture: "amd64", Variant: "v4"}, "lacks"},
-		{"a label of a newer CPU", oci.Config{OS: "linux", Architecture: "amd64", Labels: map[string]string{"org.supercontainers.hardware.cpu.target.microarch": "zen4"}}, "needs avx512f"},
-		{"the variable", oci.Config{OS: "linux", Architecture: "amd64", Env: []string{"ORG_SUPERCONTAINERS_HARDWARE_CPU_TARGET_MICROARCH=zen4"}}, "needs avx512f"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			entry := oci.Entry{Descriptor: oci.Descriptor{Digest: oci.DigestOf(nil), Platform: &oci.Platform{OS: "linux", Architecture: "amd64", Variant: "v4"}}}
-			got, _ := Config([]facts.Node{zen3}, entry, tt.cfg, Policy{})
-			if text := strings.Join(got, "; "); tt.want == "" && text != "" || !strings.Contains(text, tt.want) {
-				t.Errorf("Config() = %q, want %q", text, tt.want)
 			}
 		})
 	}

@@ -26,6 +26,24 @@ type Entry struct {
 	Attestation bool     // statements about a build, not an image
 	Faults      []string // why the entry can not be used, whatever the node; mostly none
 	Notes       []string // oddities that do not keep it from being used
+	Config      *Config  // what the image says of itself; nil where that was not read
+	Nested      []Entry  // of an index, what it holds; nil where that was not read
+}
+
+// Inner returns what the index that e stands for holds, as candidates: those of a tag are known by it, and run on what the tag
+// says where they state no platform.
+func (e Entry) Inner() []Entry {
+	if e.Tag == "" {
+		return e.Nested
+	}
+	inner := make([]Entry, len(e.Nested))
+	for i, n := range e.Nested {
+		if n.Platform == nil && !n.IsIndex() {
+			n.Platform = e.Platform
+		}
+		inner[i] = n.Tagged(e.Position, e.Tag, e.Tokens)
+	}
+	return inner
 }
 
 // IsIndex reports whether the entry is an index itself.
@@ -140,7 +158,8 @@ func platformFaults(p Platform) []string {
 }
 
 // SingleIndex returns an image that has no index as an index of one entry. What it demands stands in its config: platform,
-// labels, and the variable by which MetaHub names a microarchitecture. Annotations of the descriptor count beside the labels.
+// labels, and the variable by which MetaHub names a microarchitecture. Annotations of the descriptor count beside the labels. The entry
+// has cfg as its Config.
 func SingleIndex(manifest Descriptor, cfg Config) Index {
 	manifest.Annotations = mergeLabels(manifest.Annotations, cfg)
 	if cfg.OS != "" || cfg.Architecture != "" {
@@ -149,7 +168,9 @@ func SingleIndex(manifest Descriptor, cfg Config) Index {
 			OSFeatures: slices.Clone(cfg.OSFeatures),
 		}
 	}
-	return Index{MediaType: MediaTypeIndex, Entries: []Entry{newEntry(0, manifest)}}
+	e := newEntry(0, manifest)
+	e.Config = &cfg
+	return Index{MediaType: MediaTypeIndex, Entries: []Entry{e}}
 }
 
 // mergeLabels returns the labels of cfg under the annotations, and the environment form of the microarchitecture below both.
