@@ -128,7 +128,7 @@ func (r *Road) references() map[string][]string {
 				continue
 			}
 			name, _, _ := strings.Cut(p.Reference, fileSuffix)
-			r.follow(p.Digest, map[string]bool{}, func(digest string) { leads[digest] = append(leads[digest], name) })
+			r.follow(p.Digest, func(digest string) { leads[digest] = append(leads[digest], name) })
 		}
 	}
 	for digest, names := range leads {
@@ -151,7 +151,7 @@ func (r *Road) entryPlatforms() map[string]string {
 			continue // as in references
 		}
 		for _, p := range pins {
-			r.follow(p.Digest, map[string]bool{}, func(digest string) {
+			r.follow(p.Digest, func(digest string) {
 				raw, err := r.cachedBlob(digest)
 				if err != nil || raw == nil {
 					return
@@ -168,18 +168,22 @@ func (r *Road) entryPlatforms() map[string]string {
 }
 
 // follow calls visit for a digest and all that its blob leads to, as far as the caches hold it.
-func (r *Road) follow(digest string, seen map[string]bool, visit func(digest string)) {
+func (r *Road) follow(digest string, visit func(digest string)) {
+	follow(digest, map[string]bool{}, visit, func(digest string) []byte {
+		raw, _ := r.cachedBlob(digest) // what no cache has leads nowhere
+		return raw
+	})
+}
+
+// follow is for blobs that are read in some other way. It marks what it has seen.
+func follow(digest string, seen map[string]bool, visit func(digest string), read func(digest string) []byte) {
 	if seen[digest] {
 		return
 	}
 	seen[digest] = true
 	visit(digest)
-	raw, err := r.cachedBlob(digest)
-	if err != nil || raw == nil {
-		return
-	}
-	for _, next := range links(raw) {
-		r.follow(next, seen, visit)
+	for _, next := range links(read(digest)) {
+		follow(next, seen, visit, read)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/launcher/slurm"
+	"github.com/hpc3-project/hpc3/launcher/store"
 )
 
 // Start is a command that is ready to be started: the image lies on this node.
@@ -26,7 +27,7 @@ func (s Start) Exec(ctx context.Context) error { return run.Exec(ctx, s.Plan, s.
 
 // Prepare obtains the image and settles how its command is started.
 func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start, error) {
-	sif, err := r.Obtain(ctx, c)
+	sif, held, err := r.hold(ctx, c)
 	if err != nil {
 		return Start{}, err
 	}
@@ -34,11 +35,6 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		return Start{}, fault.New(fault.Reference, "finding %s: %w", c.Reference, err)
 	}
 	contents, err := convert.Inspect(sif)
-	if c.Reference.Transport != oci.SIF && vanished(sif, err) { // hpc3 cache gc was quicker than we
-		if sif, err = r.Obtain(ctx, c); err == nil {
-			contents, err = convert.Inspect(sif)
-		}
-	}
 	if err != nil {
 		return Start{}, err
 	}
@@ -61,7 +57,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	client, clientUser := r.slurmClient()
 	origin := provenance(c, contents)
 	return Start{Plan: run.Plan{
-		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Overlay: contents.Overlay,
+		SIF: sif, Cached: c.Reference.Transport != oci.SIF, Held: held, PartitionOffset: contents.Offset, Overlay: contents.Overlay,
 		Sums: run.Checksums(contents.Sums), Aside: r.aside(c, sif), Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Conf: r.engine.conf, Auto: r.Option.Engine != option.Apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
@@ -71,6 +67,21 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Settled: func(engine option.Engine) { r.tellSite(ctx, origin, engine) },
 		Warn:    func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil
+}
+
+// hold obtains the image, and keeps the SIF of a cache from being cleared until the file is closed.
+func (r *Road) hold(ctx context.Context, c *Choice) (sif string, held *os.File, err error) {
+	gone := true
+	for range 3 { // hpc3 cache gc or rm may be quicker than we
+		sif, err = r.Obtain(ctx, c)
+		if err != nil || c.Reference.Transport == oci.SIF {
+			return sif, nil, err
+		}
+		if held, gone = store.Hold(sif); !gone {
+			break
+		}
+	}
+	return sif, held, nil
 }
 
 // places are directories of this node that a rank of MPI may need, and that no variable names.

@@ -65,48 +65,15 @@ func (r *Road) VerifyCache(ctx context.Context, dir string, which []string, repa
 	if err != nil {
 		return v, err
 	}
-	wanted := map[string]bool{}
-	for _, w := range which {
-		if err := r.want(w, wanted); err != nil {
-			return v, err
-		}
+	wanted, err := r.digests(s, which)
+	if err != nil {
+		return v, err
 	}
 	err = s.Verify(ctx, func(d string) bool { return len(which) == 0 || wanted[d] }, repair, v.add)
 	if err == nil && v.Checked == 0 && len(which) > 0 {
 		err = fault.New(fault.Cache, "nothing of %s is in the cache %s", strings.Join(which, ", "), s.Dir()).Hint("see what is: hpc3 cache list")
 	}
 	return v, err
-}
-
-// want adds the digests of an image, or a digest and what it leads to.
-func (r *Road) want(which string, wanted map[string]bool) error {
-	digest := which
-	if !oci.ValidDigest(which) {
-		ref, err := oci.ParseReference(which)
-		if err != nil {
-			return err
-		}
-		if ref.Transport == oci.SIF {
-			return fault.New(fault.Usage, "%s is a file, and not in the cache", ref).Hint("name an image or a digest; see hpc3 cache list")
-		}
-		key, err := cacheKey(ref)
-		if err != nil {
-			return err
-		}
-		digest = ref.Digest
-		if digest == "" {
-			raw, err := r.pinned(key)
-			if err != nil {
-				return err
-			}
-			if raw == nil {
-				return fault.New(fault.Cache, "the cache does not know %s", ref).Hint("see what it knows: hpc3 cache list")
-			}
-			digest = oci.DigestOf(raw)
-		}
-	}
-	r.follow(digest, wanted, func(string) {})
-	return nil
 }
 
 // cacheAt opens a cache that the caller named, else his own.

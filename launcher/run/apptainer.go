@@ -40,7 +40,7 @@ func (p *Plan) execApptainer(ctx context.Context, img image) error {
 	}
 	p.note("running " + strings.Join(args, " "))
 	p.settled()
-	if err := startWatch(p.Parent); err != nil {
+	if err := startWatch(p.Parent, p.Held); err != nil {
 		p.note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " + err.Error())
 	}
 	if err := stillThere(p.Parent); err != nil {

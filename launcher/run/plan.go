@@ -33,6 +33,7 @@ import (
 type Plan struct {
 	SIF             string     // absolute path
 	Cached          bool       // the SIF is one of a cache, which may be cleared while it runs
+	Held            *os.File   // keeps the SIF from being cleared until whoever serves it does so; nil for nothing
 	PartitionOffset int64      // of the SquashFS in it, in bytes
 	Overlay         bool       // another partition of the SIF is to lie over it
 	Sums            Checksums  // of the SquashFS

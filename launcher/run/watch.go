@@ -20,6 +20,7 @@ const nameWatch = "hpc3:watch"
 const (
 	watchedTask = 3 + iota
 	watchedParent
+	heldImage // the SIF, locked against being cleared from the cache
 )
 
 // apptainersImage is the end of the last argument of a squashfuse_ll that serves the image's files to Apptainer.
@@ -30,7 +31,8 @@ const execTime = 200 * time.Millisecond
 
 // startWatch starts a process that kills this one, whatever it has become, when parent ends before it; 0 for none. Apptainer's own processes end with it,
 // and what is left of them the watch ends. Whether the parent is there still when this returns is for stillThere to say.
-func startWatch(parent int) error {
+// It has held open as long as that.
+func startWatch(parent int, held *os.File) error {
 	own, err := openProcess(os.Getpid())
 	if err != nil {
 		return err
@@ -43,7 +45,10 @@ func startWatch(parent int) error {
 		}
 		defer theirs.Close()
 	}
-	process, err := startBeside([]string{nameWatch}, stageEnv(), own, theirs)
+	if held == nil {
+		held = own
+	}
+	process, err := startBeside([]string{nameWatch}, stageEnv(), own, theirs, held)
 	if err != nil {
 		return err
 	}
@@ -61,7 +66,7 @@ func openProcess(pid int) (*os.File, error) {
 // watch waits until one of the two has ended. If that is the task, there is nothing left to kill but what it left.
 func watch() {
 	leaveSignals()
-	closeInherited(watchedParent)
+	closeInherited(heldImage)
 	awaitOne(watchedTask, watchedParent)
 	_ = unix.PidfdSendSignal(watchedTask, unix.SIGKILL, nil, 0)
 	awaitOne(watchedTask)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -13,8 +14,9 @@ import (
 	"time"
 )
 
-// grace is for how long whatever was used is kept: clocks of nodes differ, and locks may reach no further than a node. The file server
-// of a running image says more often that it is used, see package run.
+// grace is for how long a SIF is kept after its last use where other nodes may have it open: clocks of nodes differ, and locks may reach no further
+// than a node. The file server of a running image says more often that it is used, see package run. Pins and blobs to which
+// nothing leads are kept as long, since a walk writes them before the SIF that needs them; one that finds them gone asks the registry.
 const grace = time.Hour
 
 // Collection says what Collect is to remove. Negative limits are none; then only garbage goes.
@@ -40,29 +42,24 @@ type Removed struct {
 // Collected is what Collect did.
 type Collected struct {
 	Removed []Removed
-	Freed   int64 // bytes
-	Kept    int64 // bytes of SIFs, layers and blobs
-	InUse   int64 // bytes of these that would have been removed and are in use
+	Freed   int64     // bytes
+	Kept    int64     // bytes of SIFs, layers and blobs
+	InUse   int64     // bytes of these that would have been removed and are in use
+	Spared  []Removed // what is in use, and how
 }
 
 // Collect removes what is not needed: dead temporary files, what is broken, blobs and pins that lead nowhere, and what exceeds the limits. It
-// never removes what runs, what is being made, or what was used within the last hour. The directory must be the caller's own.
+// never removes what runs or is being made or, where other nodes may have it, what was used within the last hour. The directory must be the
+// caller's own.
 func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) {
-	root, err := s.root(false)
-	if missing(err) {
-		return Collected{}, nil
-	}
-	if err != nil {
+	c, err := s.collector(opt)
+	if c == nil {
 		return Collected{}, err
 	}
-	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) && os.Geteuid() != 0 {
-		return Collected{}, s.refuse("it is not yours").Hint("its owner can clear it")
-	}
-	c := &collector{s: s, root: root, opt: opt, now: time.Now()}
 	c.temporaries()
 	if !opt.DryRun {
-		s.forget(root, dirWords, wordAge)
-		s.forget(root, dirAnswers, answerAge)
+		s.forget(c.root, dirWords, wordAge)
+		s.forget(c.root, dirAnswers, answerAge)
 	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err
@@ -75,13 +72,40 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 }
 
 type collector struct {
-	s    *Store
-	root *os.Root
-	opt  Collection
-	now  time.Time
-	kept []kept // SIFs and layers
-	size int64  // of the blobs that are no layers
-	done Collected
+	s     *Store
+	root  *os.Root
+	opt   Collection
+	now   time.Time
+	alone bool          // no other node can use the directory
+	young time.Duration // what nothing leads to is kept for as long
+	kept  []kept        // SIFs and layers
+	size  int64         // of the blobs that are no layers
+	done  Collected
+}
+
+// collector is nil without an error where there is no directory.
+func (s *Store) collector(opt Collection) (*collector, error) {
+	root, err := s.root(false)
+	if missing(err) {
+		return nil, nil //nolint:nilnil // as said above
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) && os.Geteuid() != 0 {
+		return nil, s.refuse("it is not yours").Hint("its owner can clear it")
+	}
+	c := &collector{s: s, root: root, opt: opt, now: time.Now(), alone: alone(root), young: grace}
+	if opt.MaxAge >= 0 {
+		c.young = min(grace, opt.MaxAge)
+	}
+	return c, nil
+}
+
+// lives tells whether a file is too young to go, or made for a time that is not over, as KeepFile does.
+func (c *collector) lives(info os.FileInfo) bool {
+	age := c.now.Sub(info.ModTime())
+	return age < c.young && (c.young > 0 || age < -grace)
 }
 
 // kept is a SIF or layer that may be kept.
@@ -189,71 +213,95 @@ func (c *collector) limit(ctx context.Context) {
 	c.kept, c.done.Kept = left, sum
 }
 
-// remove removes a SIF or layer, unless it is in use.
+// remove removes a SIF or layer, and tells whether it did. What is in use is noted among what is spared.
 func (c *collector) remove(k kept, why string) bool {
-	ok := c.now.Sub(k.used) >= grace && (c.opt.InUse == nil || !c.opt.InUse(k.name))
+	use := ""
 	switch {
-	case ok && k.kind == KindSIF:
-		ok = c.removeSIF(k)
-	case ok && !c.opt.DryRun:
-		ok = c.root.Remove(k.name) == nil
+	case c.opt.InUse != nil && c.opt.InUse(k.name):
+		use = "it is in use on this node"
+	case k.kind == KindSIF:
+		use = c.removeSIF(k)
+	case !c.opt.DryRun: // a layer: who reads it on another node fetches it again
+		use = because(c.root.Remove(k.name))
 	}
-	if ok {
-		c.removed(k.kind, k.name, k.digest, k.size, why)
+	if use != "" {
+		c.done.Spared = append(c.done.Spared, Removed{c.s.path(k.name), k.kind, k.digest, k.size, use})
+		return false
 	}
-	return ok
+	c.removed(k.kind, k.name, k.digest, k.size, why)
+	return true
 }
 
-// removeSIF removes a SIF that nobody makes, serves or is about to start.
-func (c *collector) removeSIF(k kept) bool {
+// because says why a file could not be removed; "" where it is gone.
+func because(err error) string {
+	if err == nil || missing(err) {
+		return ""
+	}
+	return "it cannot be removed: " + cause(err).Error()
+}
+
+// removeSIF removes a SIF that nobody makes, serves or is about to start; else it says how that is used.
+func (c *collector) removeSIF(k kept) (use string) {
 	l, err := c.s.tryLock(c.root, k.key)
-	if err != nil || l == nil {
-		return false
+	if err != nil {
+		return because(err)
+	}
+	if l == nil {
+		return "another process is making it"
 	}
 	defer l.release()
 	info, err := c.root.Lstat(k.name)
 	if err != nil {
-		return missing(err)
+		return because(err)
+	}
+	if age := c.now.Sub(k.used); !c.alone && age < grace {
+		return fmt.Sprintf("it was used %d minutes ago, and may be in use on another node; an hour after its last use it can go", max(0, int(age.Minutes())))
 	}
 	if !info.Mode().IsRegular() { // nothing that could be served
-		return c.opt.DryRun || c.root.RemoveAll(k.name) == nil
+		if c.opt.DryRun {
+			return ""
+		}
+		return because(c.root.RemoveAll(k.name))
 	}
 	f, err := openQuietly(c.root, k.name)
 	if err != nil {
-		return false
+		return because(err)
 	}
 	defer f.Close()
 	// Where a lock for writing needs a file that is open for writing (NFS: EBADF), the other rules must do.
 	if err := c.s.flock(f); errors.Is(err, syscall.EWOULDBLOCK) {
-		return false
+		return "it is in use on this node"
 	}
 	if c.opt.DryRun {
-		return true
+		return ""
 	}
 	return c.takeAway(k, f)
 }
 
-// takeAway gives the file another name before it looks for the last time whether somebody uses it: who notes his use before that is
-// seen here, who comes later finds no file and makes it anew.
-func (c *collector) takeAway(k kept, f *os.File) bool {
+// takeAway gives the file another name before it looks for the last time whether somebody uses it. Who notes his use before that is
+// seen here, who comes later finds no file and makes it anew; so does who waits for the lock on it, which is held until it is gone.
+func (c *collector) takeAway(k kept, f *os.File) (use string) {
 	if _, err := c.s.ready(dirTmp); err != nil {
-		return false
+		return because(err)
 	}
 	t, aside, err := c.s.temp(c.root, k.key)
 	if err != nil {
-		return false
+		return because(err)
 	}
 	_ = t.Close() // only its name is wanted
 	if err := c.root.Rename(k.name, aside); err != nil {
 		_ = c.root.Remove(aside) // as it was
-		return false
+		return because(err)
 	}
-	if info, err := f.Stat(); err != nil || c.now.Sub(c.s.used(info)) < grace {
-		return c.root.Rename(aside, k.name) != nil
+	if info, err := f.Stat(); err != nil || c.s.used(info).After(k.used) {
+		if c.root.Rename(aside, k.name) == nil {
+			return "it was used just now"
+		}
+		return ""
 	}
 	err = c.root.Remove(aside)
 	_ = c.root.Remove(path.Dir(k.name)) // if it is empty
-	return err == nil
+	return because(err)
 }
 
 // blobs removes pins that lead nowhere and blobs to which nothing leads.
@@ -278,7 +326,7 @@ func (c *collector) blobs() error {
 		return err
 	}
 	for digest, b := range there {
-		if wanted[digest] || c.now.Sub(b.info.ModTime()) < grace {
+		if wanted[digest] || c.lives(b.info) {
 			continue
 		}
 		if c.opt.DryRun || c.root.Remove(b.name) == nil {
@@ -286,10 +334,14 @@ func (c *collector) blobs() error {
 			c.done.Kept -= b.info.Size()
 		}
 	}
+	c.sort()
+	return nil
+}
+
+func (c *collector) sort() {
 	slices.SortFunc(c.done.Removed, func(a, b Removed) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Path, b.Path))
 	})
-	return nil
 }
 
 // follow marks a blob and all that it leads to.
@@ -331,7 +383,7 @@ func (c *collector) pins(there map[string]blobFile, wanted map[string]bool) erro
 			why = "it was not asked for " + days(c.now.Sub(p.Time))
 		}
 		name := path.Join(dirRefs, e.Name())
-		if why == "" || c.now.Sub(info.ModTime()) < grace || !c.opt.DryRun && c.root.Remove(name) != nil {
+		if why == "" || c.lives(info) || !c.opt.DryRun && c.root.Remove(name) != nil {
 			c.follow(p.Digest, there, wanted)
 			continue
 		}

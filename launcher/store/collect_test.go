@@ -83,7 +83,7 @@ func TestCollectLimits(t *testing.T) {
 		{"size", Collection{MaxAge: -1, MaxSize: 3600, MaxLayers: -1}, []int{3}, true},
 		{"smaller", Collection{MaxAge: -1, MaxSize: 3100, MaxLayers: -1}, []int{3}, false},
 		{"both", Collection{MaxAge: 70 * time.Hour, MaxSize: 2100}, []int{2, 3}, false},
-		{"nothing may stay but what is used", Collection{MaxAge: 0, MaxSize: 0}, []int{1, 2, 3}, false},
+		{"nothing may stay", Collection{MaxAge: 0, MaxSize: 0}, []int{0, 1, 2, 3}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
