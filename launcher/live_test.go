@@ -8,28 +8,31 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// What a process has open is found by its name below the cache, and no longer when it is closed.
+// What a process has open is found by its name below the cache, and no longer when it is closed. A file of the same name in another cache is another.
 func TestOpenFiles(t *testing.T) {
-	const name = "sif/sha256-00-amd64-v1/24-11.sif"
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		t.Fatal(err)
+	var files []string
+	for range 2 {
+		file := filepath.Join(t.TempDir(), "sif/sha256-00-amd64-v1/24-11.sif")
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("x"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+		if openFiles().has(file) {
+			t.Error("a file counts as open that nobody has open")
+		}
+		files = append(files, file)
 	}
-	if err := os.WriteFile(file, []byte("x"), 0o400); err != nil {
-		t.Fatal(err)
-	}
-	if openFiles().below(name) {
-		t.Error("a file counts as open that nobody has open")
-	}
-	f, err := os.Open(file)
+	f, err := os.Open(files[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if !openFiles().below(name) {
+	if !openFiles().has(files[0]) {
 		t.Error("a file that is open is not found")
 	}
-	if openFiles().below("24-11.sif/x") {
+	if openFiles().has(files[1]) || openFiles().has(files[0]+"/x") {
 		t.Error("another file counts as open")
 	}
 }

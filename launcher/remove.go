@@ -26,33 +26,25 @@ type RemovedCache struct {
 // name. An image is named by its reference, its digest or the first digits of that, or the path of its SIF. No names are
 // all that the cache holds. What is in use is kept.
 func (r *Road) RemoveImages(ctx context.Context, dir string, which []string, dryRun bool) (RemovedCache, error) {
-	done := RemovedCache{SchemaVersion: 1, DryRun: dryRun, Removed: []RemovedFile{}, Kept: []RemovedFile{}}
 	s, err := r.cacheAt(dir)
 	if err != nil {
-		return done, err
+		return RemovedCache{}, err
 	}
-	opt := store.Collection{DryRun: dryRun, InUse: openFiles().below, Links: links}
+	opt := store.Collection{DryRun: dryRun, InUse: openFiles().has, Links: links}
 	var got store.Collected
 	if len(which) == 0 {
 		got, err = s.Collect(ctx, opt)
 	} else {
 		var wanted map[string]bool
 		if wanted, err = r.digests(s, which); err != nil {
-			return done, err
+			return RemovedCache{}, err
 		}
 		got, err = s.Remove(ctx, opt, func(digest string) bool { return wanted[digest] })
-	}
-	done.Freed = got.Freed
-	for _, f := range got.Removed {
-		done.Removed = append(done.Removed, RemovedFile(f))
-	}
-	for _, f := range got.Spared {
-		done.Kept = append(done.Kept, RemovedFile(f))
 	}
 	if err == nil && len(which) > 0 && len(got.Removed)+len(got.Spared) == 0 {
 		err = r.unknown(s, strings.Join(which, ", "))
 	}
-	return done, err
+	return RemovedCache{SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Kept: files(got.Spared), Freed: got.Freed}, err
 }
 
 // ErrUnknown is in the chain where a cache has nothing by a name.

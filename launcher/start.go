@@ -71,12 +71,12 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 
 // hold obtains the image, and keeps the SIF of a cache from being cleared until the file is closed.
 func (r *Road) hold(ctx context.Context, c *Choice) (sif string, held *os.File, err error) {
-	gone := true
 	for range 3 { // hpc3 cache gc or rm may be quicker than we
 		sif, err = r.Obtain(ctx, c)
 		if err != nil || c.Reference.Transport == oci.SIF {
 			return sif, nil, err
 		}
+		var gone bool
 		if held, gone = store.Hold(sif); !gone {
 			break
 		}

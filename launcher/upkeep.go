@@ -54,7 +54,8 @@ type CollectedCache struct {
 	Removed       []RemovedFile `json:"removed"`
 	Freed         int64         `json:"freed"` // bytes
 	Kept          int64         `json:"kept"`
-	InUse         int64         `json:"inUse"` // of kept: over the limits, and in use
+	InUse         int64         `json:"inUse"`  // of kept: over the limits, and in use
+	Spared        []RemovedFile `json:"spared"` // what that is, and how it is in use
 }
 
 // VerifyCache reads every SIF and blob of a cache, the user's own if dir is empty, or those only that belong to the images or digests
@@ -92,13 +93,19 @@ func (r *Road) CollectCache(ctx context.Context, dir string, dryRun bool) (Colle
 	}
 	got, err := s.Collect(ctx, store.Collection{
 		MaxAge: r.Option.CacheMaxAge.Duration(), MaxSize: r.Option.CacheMaxSize.Bytes, MaxLayers: r.Option.LayerCache.Bytes, DryRun: dryRun,
-		InUse: openFiles().below, Links: links, Stale: stale,
+		InUse: openFiles().has, Links: links, Stale: stale,
 	})
-	c := CollectedCache{SchemaVersion: 1, DryRun: dryRun, Removed: []RemovedFile{}, Freed: got.Freed, Kept: got.Kept, InUse: got.InUse}
-	for _, f := range got.Removed {
-		c.Removed = append(c.Removed, RemovedFile(f))
+	return CollectedCache{
+		SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Freed: got.Freed, Kept: got.Kept, InUse: got.InUse, Spared: files(got.Spared),
+	}, err
+}
+
+func files(list []store.Removed) []RemovedFile {
+	found := make([]RemovedFile, len(list))
+	for i, f := range list {
+		found[i] = RemovedFile(f)
 	}
-	return c, err
+	return found
 }
 
 // stale tells whether a pin is one of a local file that is not the same any more, or gone.

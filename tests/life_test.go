@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -268,7 +269,7 @@ func processes(prefix string) []int {
 	return pids
 }
 
-// TestGCSparesWhatRuns clears a cache to nothing while a command runs out of it.
+// TestGCSparesWhatRuns clears a cache to nothing while a command runs out of it. What has just ended goes at once.
 func TestGCSparesWhatRuns(t *testing.T) {
 	needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
@@ -294,21 +295,19 @@ func TestGCSparesWhatRuns(t *testing.T) {
 				t.Fatalf("the cache holds %q, %v", sifs, err)
 			}
 			// gc asks the processes of its own node, so it enters the lab's root beside the command, whose processes it can see there.
-			gc := func() string {
+			gc := func(words ...string) string {
 				t.Helper()
-				long := time.Now().Add(-72 * time.Hour)
-				if err := os.Chtimes(sifs[0], long, long); err != nil {
-					t.Fatal(err)
-				}
-				said, err := l.command(p, engine, "hpc3", "cache", "gc", "--max-size", "0", "--max-age", "1").CombinedOutput()
-				if err != nil {
-					t.Fatalf("hpc3 cache gc: %v\n%s", err, said)
-				}
+				said, _ := l.command(p, engine, append([]string{"hpc3", "cache"}, words...)...).CombinedOutput() // rm says no where it keeps something
 				return string(said)
 			}
-			said := gc()
-			if _, err := os.Stat(sifs[0]); err != nil {
-				t.Errorf("the SIF of a running command was removed: %v; gc said %s", err, said)
+			for _, words := range [][]string{{"gc", "--max-size", "0", "--max-age", "0"}, {"rm", "--all"}} {
+				said := gc(words...)
+				if _, err := os.Stat(sifs[0]); err != nil || !strings.Contains(said, "kept: ") || !strings.Contains(said, "it is in use on this node") {
+					t.Errorf("%v; %v said %s", err, words, said)
+				}
+			}
+			if f, err := os.Open(sifs[0]); err != nil || !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+				t.Errorf("nobody has locked the SIF of a running command, which others may not see: %v", err)
 			}
 			if _, err := stdin.Write([]byte("go on\n")); err != nil {
 				t.Fatal(err)
@@ -316,7 +315,7 @@ func TestGCSparesWhatRuns(t *testing.T) {
 			if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "bookworm") {
 				t.Errorf("the command ended with %v, %q; stderr %s", err, out.String(), errs.String())
 			}
-			waitFor(t, "the last process to let go of the SIF", func() bool { said = gc(); _, err := os.Stat(sifs[0]); return err != nil })
+			waitFor(t, "the last process to let go of the SIF", func() bool { gc("rm", "--all"); _, err := os.Stat(sifs[0]); return err != nil })
 		})
 	}
 }

@@ -24,6 +24,7 @@ func (t *tool) cacheCommand() *cli.Command {
 		{Name: "gc", Action: t.cacheCollect, Flags: []cli.Flag{
 			asJSON, dir, verbose, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
 		}},
+		{Name: "rm", Action: t.cacheRemove, Flags: []cli.Flag{asJSON, dir, verbose, &cli.BoolFlag{Name: "dry-run"}, &cli.BoolFlag{Name: "all"}}},
 	}}
 }
 
@@ -182,10 +183,60 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 	}
 	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", megabytes(got.Freed), would, megabytes(got.Kept))
 	if got.InUse > 0 {
-		fmt.Fprintf(t.stdout, ", of which %s only since it is in use, or was within the hour", megabytes(got.InUse))
+		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", megabytes(got.InUse))
 	}
 	fmt.Fprintln(t.stdout)
+	for _, f := range got.Spared {
+		t.printKept(f)
+	}
 	return nil
+}
+
+func (t *tool) printKept(f launcher.RemovedFile) {
+	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), megabytes(f.Size), f.Why)
+}
+
+// cacheRemove has the status 1 where something that was named is kept.
+func (t *tool) cacheRemove(c *cli.Context) error {
+	if c.Bool("all") == (c.NArg() > 0) {
+		return fault.New(fault.Usage, "hpc3 cache rm takes names of images, or --all").Hint("what there is: hpc3 cache list")
+	}
+	road, err := t.road(c)
+	if err != nil {
+		return err
+	}
+	got, err := road.RemoveImages(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
+	if e := new(fault.Error); errors.Is(err, launcher.ErrUnknown) && errors.As(err, &e) {
+		return e.Exit(statusNo)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = t.json(got)
+	} else {
+		t.printRemoved(got, c.Bool("verbose") || got.DryRun)
+	}
+	if err == nil && len(got.Kept) > 0 {
+		return errNo
+	}
+	return err
+}
+
+func (t *tool) printRemoved(got launcher.RemovedCache, each bool) {
+	would := ""
+	if got.DryRun {
+		would = "would be "
+	}
+	if each {
+		for _, f := range got.Removed {
+			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), megabytes(f.Size))
+		}
+	}
+	for _, f := range got.Kept {
+		t.printKept(f)
+	}
+	fmt.Fprintf(t.stdout, "%s %sfreed\n", megabytes(got.Freed), would)
 }
 
 // limits lays the options of gc over the settings.

@@ -26,6 +26,7 @@ The tools around hpc3-run, which runs images.
   cache list                what the caches hold, of the site and of yourself
   cache verify              whether their files are what they should be
   cache gc                  remove what is not needed; never what runs
+  cache rm                  remove images; never what runs
   help COMMAND              what a command does and takes; so does
                             hpc3 COMMAND --help
 
@@ -117,6 +118,7 @@ is 1 where images cannot run.
   list                      what the caches hold, of the site and of yourself
   verify                    whether their files are what they should be
   gc                        remove what is not needed; never what runs
+  rm                        remove images; never what runs
 
 hpc3 help cache gc says more of one of them.
 `},
@@ -136,7 +138,8 @@ digests. The exit status is 1 where something is broken.
 	{"cache gc", `Usage: hpc3 cache gc [OPTION...]
 
 Removes from your cache what nothing leads to and what dead processes left, then
-what exceeds the limits. What runs stays, and what was used within the hour.
+what exceeds the limits. What runs stays; where other nodes may use the cache,
+as in a home on NFS, so does what was used within the hour.
 
       --max-age DAYS        remove what was not used for so long: 30, or none
       --max-size SIZE       then what was used least recently, until at most
@@ -144,6 +147,18 @@ what exceeds the limits. What runs stays, and what was used within the hour.
       --dry-run             only say what would go
 ` + inDir + inJSON + verbose + help + `
   hpc3 cache gc --max-age 30 --max-size 50GB --dry-run
+`},
+	{"cache rm", `Usage: hpc3 cache rm [OPTION...] IMAGE|DIGEST|FILE...
+       hpc3 cache rm [OPTION...] --all
+
+Removes images from your cache, by a name or digest that hpc3 cache list prints,
+with all that was fetched for them and that no other image needs. What runs
+stays, and the exit status is 1 then.
+
+      --all                 all that the cache holds
+      --dry-run             only say what would go
+` + inDir + inJSON + verbose + help + `
+  hpc3 cache rm qnib/gromacs:2021.5
 `},
 }
 

@@ -25,7 +25,7 @@ type Collection struct {
 	MaxSize   int64         // bytes that SIFs, layers and blobs may have; the least recently used goes first
 	MaxLayers int64         // bytes that layers may have, by themselves
 	DryRun    bool
-	InUse     func(name string) bool      // whether a process has a file open, by its name below the directory; nil for no
+	InUse     func(path string) bool      // whether a process has a file open; nil for no
 	Links     func(blob []byte) []string  // the digests that a blob names; nil for none
 	Stale     func(reference string) bool // whether a pin's reference can never be asked for again; nil for no
 }
@@ -59,7 +59,7 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 	c.temporaries()
 	if !opt.DryRun {
 		s.forget(c.root, dirWords, wordAge)
-		s.forget(c.root, dirAnswers, answerAge)
+		s.forget(c.root, dirAnswers, c.within(answerAge))
 	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err
@@ -95,11 +95,17 @@ func (s *Store) collector(opt Collection) (*collector, error) {
 	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) && os.Geteuid() != 0 {
 		return nil, s.refuse("it is not yours").Hint("its owner can clear it")
 	}
-	c := &collector{s: s, root: root, opt: opt, now: time.Now(), alone: alone(root), young: grace}
-	if opt.MaxAge >= 0 {
-		c.young = min(grace, opt.MaxAge)
-	}
+	c := &collector{s: s, root: root, opt: opt, now: time.Now(), alone: alone(root)}
+	c.young = c.within(grace)
 	return c, nil
+}
+
+// within returns an age, or the limit of all ages where that is less.
+func (c *collector) within(age time.Duration) time.Duration {
+	if c.opt.MaxAge >= 0 {
+		return min(age, c.opt.MaxAge)
+	}
+	return age
 }
 
 // lives tells whether a file is too young to go, or made for a time that is not over, as KeepFile does.
@@ -217,7 +223,7 @@ func (c *collector) limit(ctx context.Context) {
 func (c *collector) remove(k kept, why string) bool {
 	use := ""
 	switch {
-	case c.opt.InUse != nil && c.opt.InUse(k.name):
+	case c.opt.InUse != nil && c.opt.InUse(c.s.path(k.name)):
 		use = "it is in use on this node"
 	case k.kind == KindSIF:
 		use = c.removeSIF(k)

@@ -138,7 +138,7 @@ func TestCollectSparesWhatRuns(t *testing.T) {
 	if err != nil || l == nil {
 		t.Fatal(err)
 	}
-	opt := Collection{InUse: func(name string) bool { return strings.HasSuffix(live, name) }}
+	opt := Collection{InUse: func(path string) bool { return path == live }}
 	got, _ := collect(t, s, opt)
 	for path, want := range map[string]bool{served: true, live: true, busy: true, idle: false} {
 		if exists(path) != want {
