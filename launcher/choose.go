@@ -53,6 +53,9 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.registryOnly(ref); err != nil {
+		return nil, err
+	}
 	c := &Choice{Reference: ref, Result: match.Result{Chosen: -1}}
 	if ref.Transport == oci.SIF {
 		return c, nil

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 )
 
@@ -22,18 +25,18 @@ type Submitted struct {
 	Doubt  error  // what could not be found out, and does not keep the job from being submitted
 }
 
-// Submit looks for the image of a job before the job waits, and pulls it where the site wants that. An error means that the job could not
-// run.
-func (r *Road) Submit(ctx context.Context, image string) (Submitted, error) {
+// Submit looks for the image of a job before the job waits, and pulls it where the site wants that. Of the image written is what the user wrote, before
+// its path was made absolute. An error means that the job could not run.
+func (r *Road) Submit(ctx context.Context, image, written string) (Submitted, error) {
 	ref, err := oci.ParseReference(image)
 	if err != nil {
 		return Submitted{}, err
 	}
+	if err := r.registryOnly(ref); err != nil {
+		return Submitted{}, err
+	}
 	if ref.Transport != oci.Registry {
-		if _, err := os.Stat(ref.Path); err != nil {
-			return Submitted{Doubt: noSuchFile(ref, err)}, nil // the nodes may have it
-		}
-		return Submitted{}, nil
+		return r.submitFile(ref, written)
 	}
 	var s Submitted
 	if ref.Digest == "" {
@@ -48,6 +51,31 @@ func (r *Road) Submit(ctx context.Context, image string) (Submitted, error) {
 		return s, r.pullForNodes(ctx, image)
 	}
 	return s, nil
+}
+
+// submitFile looks for an image that is a file or directory. One that cannot be used is refused, and so is one that is missing where it is looked for
+// from here: below the working directory or the home. By any other absolute path the nodes may have it on a disk of their own.
+func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) {
+	file := ref.Path
+	if ref.Transport == oci.Layout {
+		file = filepath.Join(file, "index.json")
+	}
+	f, err := outside.Open(file)
+	if err == nil {
+		return Submitted{}, f.Close()
+	}
+	_, missing := os.Stat(ref.Path)
+	asked, _ := oci.ParseReference(written) // one that is none names no path
+	home := r.Host.Getenv("HOME")
+	here := !filepath.IsAbs(asked.Path) || home != "" && strings.HasPrefix(ref.Path, strings.TrimSuffix(home, "/")+"/")
+	switch err = outside.Reason(err); {
+	case missing == nil:
+		return Submitted{}, fault.New(fault.Reference, "opening %s: %w", file, err)
+	case here:
+		return Submitted{}, fault.New(fault.Reference, "opening %s: %w", ref, err).
+			Hint("what only the nodes have is named by its absolute path, outside of the home")
+	}
+	return Submitted{Doubt: fault.New(fault.Reference, "%s is not on this machine: %w", ref, err)}, nil
 }
 
 // indexDigest returns the digest of the index that a name stands for now; "" for an image without one, or whose variants are tags.

@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,37 +26,12 @@ static char *own(const char *word)
 	return copy == NULL || word == NULL ? NULL : copy(word);
 }
 
-/* command_line returns the words of this process, each followed by a NUL; NULL on failure. */
-static char *command_line(size_t *length)
-{
-	char *words = NULL, *larger;
-	size_t room = 0;
-	ssize_t n = 1;
-	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-
-	*length = 0;
-	while (fd >= 0 && n > 0) {
-		if (*length == room) {
-			room = 2 * room + 4096;
-			larger = realloc(words, room);
-			if (larger == NULL)
-				break;
-			words = larger;
-		}
-		n = read(fd, words + *length, room - *length);
-		*length += n > 0 ? (size_t)n : 0;
-	}
-	if (fd >= 0)
-		close(fd);
-	return words;
-}
-
 /* typed returns the command as the user typed it. With test_exec srun has replaced it by the
  * path it found on this machine, but the image has its own PATH. */
 static const char *typed(int argc, char **argv)
 {
 	size_t length, suffix, resolved = strlen(argv[0]);
-	char *words = command_line(&length);
+	char *words = hpc3_command_line(&length);
 	const char *word = words == NULL ? NULL : words + length;
 
 	for (; argc > 0 && word != NULL; argc--) {

@@ -9,8 +9,8 @@
  * --hpc3-image and, before 21.08, our --container. --export=NONE keeps it, and steps of a job
  * inherit it. All else travels in variables that begin with SLURM_HPC3_ for the same reason.
  *
- * This file runs in all of Slurm's programs; options.c, submit.c, path.c, refuse.c, library.c and
- * limits.c run in srun, sbatch and salloc, command.c and multiprog.c in srun, node.c in slurmstepd. */
+ * This file runs in all of Slurm's programs; options.c, submit.c, path.c, words.c, refuse.c, library.c
+ * and limits.c run in srun, sbatch and salloc, command.c and multiprog.c in srun, node.c in slurmstepd. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

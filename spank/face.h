@@ -53,6 +53,9 @@ bool hpc3_slurm_forget(const char *name);     /* takes it back */
 int hpc3_before_options(void);
 int hpc3_components(void); /* of the step; more than 1 for a heterogeneous one */
 
+/* words.c */
+char *hpc3_command_line(size_t *length); /* of this process, a NUL behind each word; NULL on failure */
+
 /* refuse.c: what is said of a mistake, and how srun, sbatch or salloc ends by it. */
 void hpc3_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int hpc3_refuse(void); /* -1 where it returns */
@@ -61,7 +64,7 @@ int hpc3_refuse(void); /* -1 where it returns */
 #define HPC3_WORKS "this is refused; the plugin itself works, whatever follows"
 
 /* library.c */
-int hpc3_ask(const char *image, const char *inherited);
+int hpc3_ask(const char *image, const char *written, const char *inherited);
 
 /* limits.c */
 bool hpc3_room_for_go(void); /* false is told */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "face.h"
 
@@ -132,10 +133,35 @@ static int options_unasked(void)
 	return status;
 }
 
-static int gather(const char *image, const char *inherited)
+/* add_script adds the words of sbatch's command line from the script on. They are what getopt has
+ * left; the script of a heterogeneous job stands behind its components. */
+static int add_script(void)
+{
+	char *words;
+	size_t length;
+	int n = 0, status = 0;
+
+	if (dlsym(RTLD_DEFAULT, "sbopt") == NULL || hpc3_slurm_option_set("wrap"))
+		return 0;
+	words = hpc3_command_line(&length);
+	if (words == NULL)
+		return 0;
+	for (char *word = words; status == 0 && word < words + length; word += strlen(word) + 1) {
+		if (n++ >= optind)
+			status = add_word("script=", word);
+	}
+	free(words);
+	return status == 0 && n <= optind ? add_word("script=", "-") : status;
+}
+
+static int gather(const char *image, const char *written, const char *inherited)
 {
 	int status = add_word("image=", image);
 
+	if (status == 0)
+		status = add_word("written=", written);
+	if (status == 0)
+		status = add_script();
 	if (status == 0 && inherited != NULL)
 		status = add_word("inherited=", inherited);
 	for (int i = 0; status == 0 && i < hpc3_given(); i++)
@@ -147,7 +173,7 @@ static int gather(const char *image, const char *inherited)
 
 /* hpc3_ask has the library check what was asked for. Go raises the limit of open files, which
  * would become the limit of the job: it is restored. */
-int hpc3_ask(const char *image, const char *inherited)
+int hpc3_ask(const char *image, const char *written, const char *inherited)
 {
 	struct rlimit files;
 	submit_fn submit;
@@ -160,7 +186,7 @@ int hpc3_ask(const char *image, const char *inherited)
 			unsetenv(V_PIN);
 		return options_unasked();
 	}
-	if (gather(image, inherited) != 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
+	if (gather(image, written, inherited) != 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
 		return -1;
 	submit = load();
 	if (submit != NULL)

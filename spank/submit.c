@@ -130,9 +130,9 @@ static bool by_variable(const char *image)
 	return spank_context() == S_CTX_ALLOCATOR && variable != NULL && strcmp(variable, image) == 0;
 }
 
-/* wanted_image sets image, with absolute paths; NULL for none. It returns -1 for a mistake,
- * which it has reported. */
-static int wanted_image(char **image)
+/* wanted_image sets image, with absolute paths, and written, without them; NULL for none. It
+ * returns -1 for a mistake, which it has reported. */
+static int wanted_image(char **image, const char **written)
 {
 	const char *typed = typed_image(), *found = typed;
 
@@ -148,6 +148,7 @@ static int wanted_image(char **image)
 		found = inherited;
 	if (found == NULL)
 		return 0;
+	*written = found;
 	*image = hpc3_absolute_image(found);
 	return *image == NULL ? -1 : 0;
 }
@@ -170,19 +171,19 @@ static int on_the_host(void)
 }
 
 /* in_a_container has the library look at what was asked for. */
-static int in_a_container(const char *image)
+static int in_a_container(const char *image, const char *written)
 {
 	if (*image == '\0') {
 		hpc3_say("--container needs an image, such as qnib/gromacs:2021.5");
 		return -1;
 	}
-	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0)
+	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, written, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0)
 		return -1;
 	return multi_prog ? setenv(V_MULTI_PROG, "1", 1) : 0;
 }
 
 /* settle sets the job's variables, once for all components. */
-static int settle(const char *image)
+static int settle(const char *image, const char *written)
 {
 	static const char *const of_a_step[] = {V_TASK, V_LAUNCHER, V_MULTI_PROG, V_BCAST};
 
@@ -191,7 +192,7 @@ static int settle(const char *image)
 	if (image != NULL && strcmp(image, NO_IMAGE) == 0)
 		return on_the_host();
 	if (image != NULL)
-		return in_a_container(image);
+		return in_a_container(image, written);
 	if (hpc3_given() > 0) {
 		hpc3_say("options of a container are given, and no image");
 		hpc3_say("hint: add --container=IMAGE");
@@ -202,6 +203,7 @@ static int settle(const char *image)
 
 int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 {
+	const char *written = NULL;
 	char *image;
 	int status;
 
@@ -218,7 +220,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		free(inherited);
 		inherited = NULL;
 	}
-	if (wanted_image(&image) != 0)
+	if (wanted_image(&image, &written) != 0)
 		return hpc3_refuse();
 	status = next_component(image);
 	/* With --container set, Slurm takes the step for one of its own containers: since 24.11
@@ -227,7 +229,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (spank_context() == S_CTX_LOCAL && hpc3_slurm_has_container())
 		hpc3_slurm_forget("container");
 	if (status == 0 && components == 1)
-		status = settle(image);
+		status = settle(image, written);
 	free(image);
 	return status == 0 ? 0 : hpc3_refuse();
 }

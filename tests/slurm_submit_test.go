@@ -13,6 +13,10 @@ const where = `printf '#!/bin/sh\necho "$1 in ${HPC3_VARIANT-the host}"\n' >prog
 // lay puts the layout of the image into the home, and makes another directory.
 const lay = `[ -e lay ] || cp -r /lab/layout lay; mkdir -p other; `
 
+// cut prints a batch script with options that a # cuts short.
+const cut = `cut() { printf '#!/bin/bash\n'; printf '#SBATCH %s\n' "${@:--n1}"; [ $# -gt 0 ] || echo '#SBATCH --container=127.0.0.1:9#a/b:1'; echo 'srun sh -c "echo \$A \$B"'; }
+`
+
 // submitRows are about what srun, sbatch and salloc do themselves before a task starts.
 var submitRows = []slurmRow{
 	// Slurm replaces, resolves and frees words of the command.
@@ -41,6 +45,24 @@ var submitRows = []slurmRow{
 	{name: "variables that name files, and the image comes later", text: lay + job + `mkdir -p bound; echo seen >bound/file; export HPC3_CONTAINER_MOUNTS=bound:/m; printf '#!/bin/bash\ncd other; srun --container=oci:../lay cat /m/file\n' | job`, stdout: "seen\nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "salloc with a relative image and bind", text: lay + `mkdir -p bound; echo seen >bound/file; salloc -Q -n1 --container=oci:lay --container-mounts=bound:/m sh -c 'cd other; srun cat /m/file'`, stdout: "seen"},
 	{name: "SLURM_CONTAINER is relative", text: lay + `SLURM_CONTAINER=oci:lay srun --chdir=/tmp hello`, stdout: "hello from /opt/app"},
+
+	// In a line of #SBATCH a comment begins at a #.
+	{name: "a # in a script", text: cut + `cut >cut.sh; sbatch -N1 cut.sh a b; squeue -h`, stderr: refusal("sbatch", `cut\.sh:3: "127\.0\.0\.1:9#a/b:1" ends at its #, where a comment begins`, `hint: write 127\.0\.0\.1:9/a/b:1`, `hint: put quotes around it: --container="127\.0\.0\.1:9#a/b:1"`)},
+	{name: "a # in a script for components", text: cut + `cut >cut.sh; sbatch -n1 : -n1 ./cut.sh; squeue -h`, stderr: refusal("sbatch", `\./cut\.sh:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script by PATH", text: cut + `mkdir -p mine; cut >mine/cutter; chmod +x mine/cutter; PATH=$PATH:$HOME/mine sbatch cutter; squeue -h`, stderr: refusal("sbatch", `cutter:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script that is standard input", text: cut + `cut >cut.sh; sbatch <cut.sh; squeue -h`, stderr: refusal("sbatch", `standard input:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script that cannot be read again", text: cut + `cut | sbatch; squeue -h`, stderr: refusal("sbatch", `image reference "127\.0\.0\.1:9": it is a registry's name, and an image's is missing`, `hint: in a line of #SBATCH a # begins a comment: write 127\.0\.0\.1:9/NAME:TAG`, "hint: docker://.*")},
+	{name: "a # in an option of a script", text: cut + `cut --container=$IMAGE --container-env=A=#1 >cut.sh; sbatch cut.sh; squeue -h`, stderr: refusal("sbatch", `cut\.sh:3: "A=#1" ends at its #, where a comment begins`, `hint: put quotes around it: --container-env="A=#1"`)},
+	{name: "a # in quotes, and in comments", text: cut + job + `cut --container=$IMAGE '--container-env="A=#1" # one' | job --container=$IMAGE --container-env=B=#2; cut --container=$IMAGE# | job`, stdout: "\n#1 #2\nstate JobState=COMPLETED ExitCode=0:0 \nstate JobState=COMPLETED ExitCode=0:0 "},
+	{name: "a # on the command line", text: `image=${IMAGE#*/}; srun --container="${IMAGE%%/*}#$image" hello; SLURM_CONTAINER="${IMAGE%%/*}#$image" srun hello`, stdout: "hello from /opt/app\nhello from /opt/app"},
+
+	// An image that is a file is looked for where the job is submitted, unless only the nodes may have it.
+	{name: "a file that is not there", text: `srun --container ./missing.sif hello`, status: 1, stderr: refusal("srun", "opening sif:/home/tester/missing.sif: no such file or directory", "hint: what only the nodes have is named by its absolute path, outside of the home")},
+	{name: "a layout that is not there", text: `sbatch --container=oci:missing --wrap=hello; squeue -h`, stderr: refusal("sbatch", "opening oci:/home/tester/missing: no such file or directory", "hint: .*")},
+	{name: "an archive that is not there", text: `salloc --container=oci-archive:$HOME/missing.tar true`, status: 1, stderr: refusal("salloc", "opening oci-archive:/home/tester/missing.tar: no such file or directory", "hint: .*")},
+	{name: "a layout without an index", text: `mkdir -p empty; srun --container=oci:empty hello`, status: 1, stderr: refusal("srun", "opening /home/tester/empty/index.json: no such file or directory")},
+	{name: "a file that cannot be read", text: `touch closed.sif; chmod 0 closed.sif; srun --container=./closed.sif hello`, status: 1, stderr: refusal("srun", "opening /home/tester/closed.sif: permission denied")},
+	{name: "a file that only the nodes may have", text: `srun --container=/tmp/missing.sif hello`, status: 125, stderr: `\Asrun: hpc3: sif:/tmp/missing.sif is not on this machine: no such file or directory\nsrun: hpc3: the job is submitted all the same, and its nodes will look again\n`},
 
 	// A step without the job's container.
 	{name: "--container=none", text: `salloc -Q -n1 --container=$IMAGE --container-env=A=1 sh -c 'srun hello; srun --container=none sh -c "hello 2>/dev/null || echo host; env | grep -c -e SLURM_CONTAINER -e SLURM_HPC3"'`, stdout: "0\nhello from /opt/app\nhost", status: 1},

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -226,4 +228,23 @@ func (e authEntry) config() (authn.AuthConfig, error) {
 	}
 	c.Username, c.Password = user, strings.Trim(password, "\x00")
 	return c, nil
+}
+
+// AuthHosts returns the registries, HOST[:PORT], that the files with credentials name. A file that cannot be read names none: whoever needs it says
+// so.
+func AuthHosts(file string, env func(name string) string, home string) []string {
+	var hosts []string
+	for _, p := range (chain{authFile: file, env: env, home: home}).paths() {
+		known, err := readAuthFile(p)
+		if err != nil {
+			continue
+		}
+		for _, names := range []iter.Seq[string]{maps.Keys(known.Auths), maps.Keys(known.CredHelpers)} {
+			for name := range names {
+				host, _, _ := strings.Cut(normalKey(name), "/")
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	return hosts
 }

@@ -23,8 +23,9 @@ var version = "dev"
 
 func main() {} // a library has none, and c-shared wants one
 
-// hpc3_submit answers a request of the plugin: words with a NUL behind each, "image=IMAGE", "inherited=IMAGE" for what the environment had, "option=NAME=VALUE"
-// and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT" and, where the job is to be refused,
+// hpc3_submit answers a request of the plugin: words with a NUL behind each, "image=IMAGE", "written=IMAGE" before its path was made absolute, "inherited=IMAGE"
+// for what the environment had, "option=NAME=VALUE", "script=WORD" for those of sbatch's command line from the script on, "script=-" where that is its
+// standard input, and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT" and, where the job is to be refused,
 // "error TEXT".
 //
 //export hpc3_submit
@@ -36,9 +37,10 @@ func hpc3_submit(request *C.char, length C.size_t, answerLength *C.size_t) *C.ch
 
 // asked is a request.
 type asked struct {
-	image, inherited string
-	options          []task.Option
-	host             launcher.Host
+	image, written, inherited string
+	options                   []task.Option
+	script                    []string
+	host                      launcher.Host
 }
 
 func read(request string) (asked, error) {
@@ -49,6 +51,10 @@ func read(request string) (asked, error) {
 		switch kind {
 		case "image":
 			a.image = text
+		case "written":
+			a.written = text
+		case "script":
+			a.script = append(a.script, text)
 		case "inherited":
 			a.inherited = text
 		case "env":
@@ -123,16 +129,24 @@ func (a *asked) settle(words *answer) error {
 		return nil
 	}
 	words.say("unset", task.DigestName)
+	batch := launcher.Batch{Words: a.script, Image: a.written}
+	for _, o := range a.options {
+		batch.Options = append(batch.Options, o)
+	}
+	if err := batch.CutShort(a.host.Getenv); err != nil {
+		return err
+	}
 	road := &launcher.Road{
 		Host: a.host, Site: site, Option: opt, Version: version, Progress: new(launcher.Progress), Elsewhere: true,
 		Note: func(string) {}, Waiting: func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") }, //nolint:errcheck // nobody is left to tell
 	}
-	submitted, err := road.Submit(context.Background(), a.image)
+	submitted, err := road.Submit(context.Background(), a.image, a.written)
 	if err != nil {
 		return err
 	}
 	if submitted.Doubt != nil {
-		words.say("note", "the job is submitted all the same, and its nodes will look again: "+submitted.Doubt.Error())
+		words.say("note", submitted.Doubt.Error())
+		words.say("note", "the job is submitted all the same, and its nodes will look again")
 	}
 	if submitted.Digest != "" {
 		words.say("set", task.DigestVariable(a.image, submitted.Digest))
