@@ -26,11 +26,12 @@ type Choice struct {
 	Result    match.Result // Chosen is an index into Index.Entries, -1 where none fits
 	Cached    bool         // the index came from the cache
 
-	entry  oci.Entry // the chosen one; where it was an index itself, the chosen one of that
-	every  bool      // for every node: what the image says of nodes is not held against any
-	looks  bool      // only looks: nothing in the caches is set aside
-	key    string    // the name of the reference in the cache
-	source fetch.Source
+	entry    oci.Entry  // the chosen one; where it was an index itself, the chosen one of that
+	every    bool       // for every node: what the image says of nodes is not held against any
+	looks    bool       // only looks: nothing in the caches is set aside
+	passedBy []PassedBy // tags beside the reference that are none of its variants
+	key      string     // the name of the reference in the cache
+	source   fetch.Source
 }
 
 // Close lets go of the registry or archive.

@@ -21,7 +21,8 @@ type Explanation struct {
 	IndexDigest   string           `json:"indexDigest"`
 	Chosen        *Chosen          `json:"chosen"` // null where nothing fits
 	Why           string           `json:"why,omitempty"`
-	Entries       []ExplainedEntry `json:"entries"` // all of the index, in its order
+	Entries       []ExplainedEntry `json:"entries"`            // all of the index, in its order
+	PassedBy      []PassedBy       `json:"passedBy,omitempty"` // tags beside the reference that are no candidates
 
 	node string
 }
@@ -85,7 +86,10 @@ func (r *Road) ExplainIndex(ctx context.Context, name string, raw []byte) (Expla
 }
 
 func (r *Road) explain(c *Choice, name, unread string) Explanation {
-	e := Explanation{SchemaVersion: 1, Reference: name, IndexDigest: c.Index.Digest, Entries: []ExplainedEntry{}, node: nodesLine(c.Nodes, r.Option.Platform)}
+	e := Explanation{
+		SchemaVersion: 1, Reference: name, IndexDigest: c.Index.Digest, Entries: []ExplainedEntry{}, PassedBy: c.passedBy,
+		node: nodesLine(c.Nodes, r.Option.Platform),
+	}
 	for i, v := range c.Result.Verdicts {
 		entry := c.Index.Entries[i]
 		if entry.Tag != "" {
@@ -142,7 +146,25 @@ func (e Explanation) Table() string {
 	case e.Chosen.Unread != "":
 		fmt.Fprintf(&b, "\nby the index alone; what the image says of itself was not read: %s\n", fault.OneLine(e.Chosen.Unread))
 	}
+	e.tellPassedBy(&b)
 	return b.String()
+}
+
+// tellPassedBy names the tags that are no candidates, as many as one reads.
+func (e Explanation) tellPassedBy(b *strings.Builder) {
+	if len(e.PassedBy) == 0 {
+		return
+	}
+	b.WriteString("\npassed by, since they are no variants:\n")
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for i, p := range e.PassedBy {
+		if i == maxNamed {
+			fmt.Fprintf(w, "  and %d more\n", len(e.PassedBy)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", fault.OneLine(p.Tag), fault.OneLine(p.Reason))
+	}
+	_ = w.Flush() // to a strings.Builder
 }
 
 // nodesLine is one node in a line, or how many of which CPU there are.

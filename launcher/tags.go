@@ -10,7 +10,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
-	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -22,12 +21,6 @@ const maxResolved = 64
 
 // maxNamed bounds how many tags a message names.
 const maxNamed = 12
-
-// byTag is an image of the repository that is a variant of the reference by its tag.
-type byTag struct {
-	tag    string
-	tokens []string
-}
 
 // readCandidates reads the index of the reference or, where the variants are told by tags, makes one of these.
 func (r *Road) readCandidates(ctx context.Context, c *Choice) error {
@@ -50,7 +43,8 @@ func (r *Road) readCandidates(ctx context.Context, c *Choice) error {
 			return err
 		}
 	}
-	variants := r.variants(c, list)
+	variants, others := r.variants(c, list)
+	c.passedBy = others
 	if len(variants) == 0 {
 		return r.withoutVariants(ctx, c, list, gone)
 	}
@@ -98,7 +92,7 @@ func (r *Road) askTags(ctx context.Context, c *Choice, gone error) ([]string, er
 	if err == nil {
 		list := about(all, c.Reference.Tag)
 		r.Clock.Done("tags", fmt.Sprintf("%d of %d", len(list), len(all)))
-		if gone != nil && len(r.variants(c, list)) == 0 {
+		if variants, _ := r.variants(c, list); gone != nil && len(variants) == 0 {
 			return list, nil // nothing was found, and nothing is remembered
 		}
 		return list, r.rememberTags(c, list)
@@ -169,25 +163,6 @@ func (r *Road) rememberTags(c *Choice, list []string) error {
 		return err
 	}
 	return r.remember(tagsKey(c.Reference), raw, oci.MediaTypeTags)
-}
-
-// variants returns the tags that say of themselves to be variants of the reference. A word is known if it is one of the vocabulary, of
-// the nodes, or of any node of the site.
-func (r *Road) variants(c *Choice, list []string) []byTag {
-	labels := slices.Clone(r.Site.Labels)
-	for _, n := range c.Nodes {
-		labels = append(labels, n.Labels...)
-	}
-	for _, h := range r.Site.Hosts {
-		labels = append(labels, h.Labels...)
-	}
-	var variants []byTag
-	for _, tag := range list {
-		if version, tokens := match.SplitTag(tag, labels); version == c.Reference.Tag && len(tokens) > 0 {
-			variants = append(variants, byTag{tag, tokens})
-		}
-	}
-	return variants
 }
 
 // enlist makes the index of c one of tags: first what the reference itself names, if it is there, then its variants.

@@ -74,6 +74,8 @@ func pushTags(host string) error {
 		"2021.5_graviton2": "arm64", "2021.5_skylake": "amd64", "2021.5_zen3": "amd64", "2021.5_cluster_1": "amd64",
 		"2021.5_cluster_2": "amd64", "2021.5_mpi-mpich": "arm64", "2021.5_debug": "amd64", "2021.50_zen3": "amd64",
 		"2021.6": "amd64", "2021.6_zen3": "amd64", "2021.6_debug": "amd64", "2021.7_zen4": "amd64", "2021.8": "amd64",
+		"1.0": "amd64", "1.0_amd64_v2": "amd64", "1.0_arm64_v8.2": "arm64", "1.0_v2_zen4": "amd64", "1.0_v3": "amd64", "1.0_v4": "amd64", "1.0_v7": "amd64",
+		"1.0_v3-rc1": "amd64",
 	} {
 		img, err := smallImage(v1.Platform{OS: "linux", Architecture: arch}, tag+"\n")
 		if err != nil {

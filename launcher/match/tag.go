@@ -3,6 +3,9 @@ package match
 import (
 	"slices"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
 // maxTag bounds what SplitTag takes apart; the distribution specification lets a tag have 128 characters.
@@ -10,7 +13,7 @@ const maxTag = 128
 
 // SplitTag takes a tag such as "2021.5_zen3_mpi-mpich" apart into version and tokens, which keep their spelling. Names hold
 // the separator themselves, so it splits from the right, the longest known word first. A tag of which the last part is no
-// target, alias, demand or label of the site is a version as a whole.
+// target, alias, demand, variant of an architecture or label of the site is a version as a whole.
 func SplitTag(tag string, labels []string) (version string, tokens []string) {
 	c := newChooser(nil, Policy{})
 	version = tag
@@ -30,7 +33,7 @@ func SplitTag(tag string, labels []string) (version string, tokens []string) {
 func (c *chooser) lastToken(s string, labels []string) int {
 	for start := 0; start < len(s); {
 		word := strings.ToLower(s[start:])
-		if c.read(word).kind != kindLabel || slices.ContainsFunc(labels, func(l string) bool { return strings.ToLower(l) == word }) {
+		if c.read(c.tagToken(word)).kind != kindLabel || slices.ContainsFunc(labels, func(l string) bool { return strings.ToLower(l) == word }) {
 			return start
 		}
 		next := strings.IndexByte(s[start:], '_')
@@ -40,4 +43,39 @@ func (c *chooser) lastToken(s string, labels []string) int {
 		start += next + 1
 	}
 	return -1
+}
+
+// TagTokens returns the words of a tag as the demands that they are. A variant of an architecture, "v3" or "arm64_v8.2", is one by what an
+// index means by it, unless the word is a label of the site; all others are returned as they are.
+func TagTokens(words, labels []string) []string {
+	c := newChooser(nil, Policy{})
+	tokens := slices.Clone(words)
+	for i, word := range words {
+		if !slices.ContainsFunc(labels, func(l string) bool { return strings.EqualFold(l, word) }) {
+			tokens[i] = c.tagToken(word)
+		}
+	}
+	return tokens
+}
+
+// tagToken returns the target that a variant of an architecture stands for, and any other word as it is. Those of amd64 and of arm64 are told
+// apart by their numbers; an architecture alone is its family's root.
+func (c *chooser) tagToken(word string) string {
+	arch, variant, both := strings.Cut(strings.ToLower(word), "_")
+	switch {
+	case !both && (arch == "arm64" || arch == "amd64"):
+		return facts.FamilyOf(arch)
+	case !both:
+		arch, variant = "", arch
+	}
+	number, is := strings.CutPrefix(variant, "v")
+	first, _, _ := strings.Cut(number, ".")
+	of := map[string]string{"1": "amd64", "2": "amd64", "3": "amd64", "4": "amd64", "8": "arm64", "9": "arm64"}[first]
+	if !is || of == "" || arch != "" && oci.Architecture(arch) != of {
+		return word
+	}
+	if t := c.lookup(variantTarget(of, variant)); t != nil {
+		return t.Name
+	}
+	return word
 }

@@ -185,6 +185,18 @@ func TestSplitTag(t *testing.T) {
 		{"2021_zen3_debug", "2021_zen3_debug", nil},
 		{"zen3", "", []string{"zen3"}},
 		{"2021.5_Skylake", "2021.5", []string{"Skylake"}},
+		{"1.0_v3", "1.0", []string{"v3"}},
+		{"1.0_V4", "1.0", []string{"V4"}},
+		{"1.0_amd64_v3", "1.0", []string{"amd64_v3"}},
+		{"1.0_arm64", "1.0", []string{"arm64"}},
+		{"1.0_arm64_v8.2", "1.0", []string{"arm64_v8.2"}},
+		{"1.0_zen3_v2", "1.0", []string{"zen3", "v2"}},
+		{"1.0_v5", "1.0_v5", nil},
+		{"1.0_v7", "1.0_v7", nil}, // of 32-bit ARM, which has no targets
+		{"1.0_v8.77", "1.0_v8.77", nil},
+		{"1.0_v3.1", "1.0_v3.1", nil},
+		{"1.0_arm64_v3", "1.0", []string{"arm64", "v3"}}, // which no node is
+		{"1.0_v33", "1.0_v33", nil},
 		{"", "", nil},
 		{"_", "_", nil},
 	}
@@ -192,6 +204,23 @@ func TestSplitTag(t *testing.T) {
 		version, tokens := SplitTag(tt.tag, labels)
 		if version != tt.version || !slices.Equal(tokens, tt.tokens) {
 			t.Errorf("SplitTag(%q) = %q, %q, want %q, %q", tt.tag, version, tokens, tt.version, tt.tokens)
+		}
+	}
+}
+
+// A tag's v3 is the variant v3 of an index.
+func TestTagTokens(t *testing.T) {
+	words := []string{"v1", "v2", "V3", "amd64_v4", "x86_64_v3", "x86-64-v3", "v8", "v8.0", "v8.2", "v9", "arm64_v9", "aarch64_v8", "arm64", "amd64", "zen3", "mpi-mpich", "cluster_1", "v4"}
+	want := []string{"x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4", "x86_64_v3", "x86-64-v3", "aarch64", "aarch64", "armv8.2a", "armv9.0a", "armv9.0a", "aarch64", "aarch64", "x86_64", "zen3", "mpi-mpich", "cluster_1", "v4"}
+	if got := TagTokens(words, []string{"cluster_1", "V4"}); !slices.Equal(got, want) {
+		t.Errorf("TagTokens(%q)\n = %q\nwant %q", words, got, want)
+	}
+	c := newChooser(nil, Policy{})
+	for arch, variants := range map[string][]string{"amd64": {"v1", "v2", "v3", "v4"}, "arm64": {"v8", "v8.1", "v8.5", "v9", "v9.2"}} {
+		for _, v := range variants {
+			if got, of := c.tagToken(v), c.lookup(variantTarget(arch, v)); of == nil || got != of.Name {
+				t.Errorf("a tag's %s is %q, and an index's %+v", v, got, of)
+			}
 		}
 	}
 }
