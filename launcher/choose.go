@@ -57,6 +57,7 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if err := r.registryOnly(ref); err != nil {
 		return nil, err
 	}
+	r.tellFiles()
 	c := &Choice{Reference: ref, Result: match.Result{Chosen: -1}}
 	if ref.Transport == oci.SIF {
 		return c, nil
@@ -64,10 +65,12 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if c.Nodes, err = r.Nodes(ctx); err != nil {
 		return nil, err
 	}
+	r.note("node: %s", nodesLine(c.Nodes, r.Option.Platform))
 	if err := r.readCandidates(ctx, c); err != nil {
 		c.Close()
 		return nil, err
 	}
+	r.tellIndex(c)
 	if err := r.pick(ctx, c); err != nil {
 		return c, c.nameTags(err)
 	}
@@ -76,6 +79,7 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 
 // Node returns the facts that are matched against.
 func (r *Road) Node(ctx context.Context) (facts.Node, error) {
+	r.tellFiles()
 	if r.Option.Platform != "" {
 		node, err := match.NodeFor(r.Option.Platform)
 		r.Clock.Done("probe", "--platform "+r.Option.Platform)
@@ -222,7 +226,7 @@ func (r *Road) open(ctx context.Context, c *Choice) (fetch.Source, error) {
 	src, err := fetch.Open(ctx, c.Reference, fetch.Options{
 		AuthFile: r.Option.AuthFile, Env: r.Host.Getenv, HomeDir: r.Host.Getenv("HOME"),
 		PlainHTTP: r.plainHTTP, TokenServers: r.Site.TokenServers, UserAgent: "hpc3/" + r.Version,
-		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText, Scratch: func() (*os.File, error) { return r.scratch(c.Reference) },
+		Mirrors: mirrors, NoFallback: !fallback, Note: r.noteText, Detail: r.Detail, Scratch: func() (*os.File, error) { return r.scratch(c.Reference) },
 	})
 	if err != nil {
 		return nil, err

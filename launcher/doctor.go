@@ -45,9 +45,14 @@ func (r *Road) Doctor(ctx context.Context) Diagnosis {
 }
 
 func (r *Road) examineNode(ctx context.Context) []Finding {
+	r.tellFiles()
 	node, err := probe.Node(ctx, r.probeOptions())
 	if err != nil {
 		return []Finding{{"node", "missing", err.Error(), "report this together with /proc/cpuinfo"}}
+	}
+	if node, err = r.labelled(node); err != nil {
+		_, hints, _ := fault.Of(err, fault.Config)
+		return []Finding{{"node", "missing", err.Error(), strings.Join(hints, "; ")}}
 	}
 	findings := []Finding{{What: "node", State: "ok", Text: nodeLine(node, "")}}
 	for _, u := range node.Unknown {

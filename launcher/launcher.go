@@ -48,13 +48,14 @@ func (h Host) Getenv(name string) string {
 	return ""
 }
 
-// Road is one walk. The functions may be nil; those of Note and Waiting may be called from several goroutines.
+// Road is one walk. The functions may be nil; those of Note, Detail and Waiting may be called from several goroutines.
 type Road struct {
 	Host     Host
 	Site     site.Site
 	Option   option.Run
 	Clock    *Clock
 	Note     func(text string) // what -v shows
+	Detail   func(text string) // what -d shows beside it
 	Waiting  func(text string) // something takes long; told once
 	Progress *Progress         // filled as the walk goes; nil counts nothing
 	Version  string
@@ -75,9 +76,11 @@ type Road struct {
 		path string
 		conf run.ApptainerConf
 	}
-	server  *run.Server // started ahead; nil for none
-	sparing bool        // no copies of layers are made: there is no room for them
-	copies  copies
+	server     *run.Server // started ahead; nil for none
+	toldFiles  bool        // see tellFiles
+	toldChoice string      // see tellChoice
+	sparing    bool        // no copies of layers are made: there is no room for them
+	copies     copies
 }
 
 // xdg returns the directory of an XDG variable, by default DIR in the home; "" where there is no home.

@@ -20,6 +20,7 @@ import (
 // best entry, where the image itself says that it is not for this node.
 func (r *Road) Obtain(ctx context.Context, c *Choice) (string, error) {
 	if c.Reference.Transport == oci.SIF {
+		r.note("image: %s", c.Reference.Path)
 		return c.Reference.Path, nil
 	}
 	path, err := r.obtain(ctx, c)
@@ -37,6 +38,7 @@ func (r *Road) obtain(ctx context.Context, c *Choice) (string, error) {
 	if path != "" {
 		store.Used(path)
 		r.Clock.Done("image", "from the cache")
+		r.tellImage(c, path, "from the cache")
 		return path, nil
 	}
 	img, err := r.image(ctx, c)
@@ -49,6 +51,7 @@ func (r *Road) obtain(ctx context.Context, c *Choice) (string, error) {
 		return "", err
 	}
 	r.Clock.Done("image", "fetched and converted")
+	r.tellImage(c, path, "fetched and converted into")
 	return path, nil
 }
 

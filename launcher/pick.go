@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
@@ -28,6 +29,7 @@ func (r *Road) pick(ctx context.Context, c *Choice) error {
 		switch {
 		case !c.entry.IsIndex():
 			r.Clock.Done("match", platformOf(c.entry))
+			r.tellChoice(c)
 			return nil
 		case c.entry.Nested != nil:
 			return fault.New(fault.NoMatch, "entry %d of %s is an index that holds no image", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
@@ -100,7 +102,7 @@ func (r *Road) forced(c *Choice, result match.Result) (match.Result, error) {
 	at := r.find(c, r.Option.Variant)
 	if at < 0 {
 		return result, fault.New(fault.NoMatch, "%s has no entry %q", c.Reference, r.Option.Variant).
-			Hint("--variant takes a position from 0 to %d or a digest: hpc3 explain %s", len(c.Index.Entries)-1, c.Reference.Name)
+			Hint("--variant takes a position from 0 to %d, a digest or its beginning: hpc3 explain %s", len(c.Index.Entries)-1, c.Reference.Name)
 	}
 	if verdict := result.Verdicts[at]; !verdict.Fits && !r.Option.Force {
 		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", r.Option.Variant, c.Reference, describe(c.Nodes, r.Option.Platform), verdict.Reasons[0]).
@@ -110,16 +112,32 @@ func (r *Road) forced(c *Choice, result match.Result) (match.Result, error) {
 	return result, nil
 }
 
-// find returns the entry that a position or a digest names, else -1.
+// leastDigest is how many hexadecimal digits of a digest have to be given: fewer are rather a position that is not there.
+const leastDigest = 7
+
+// find returns the entry that a position, a digest or the beginning of a digest names, else -1.
 func (r *Road) find(c *Choice, variant string) int {
 	n, err := strconv.Atoi(variant)
 	if err == nil && n >= 0 && n < len(c.Index.Entries) {
 		return n
 	}
-	return slices.IndexFunc(c.Index.Entries, func(e oci.Entry) bool {
+	hex := strings.TrimPrefix(variant, "sha256:")
+	if len(hex) < leastDigest {
+		return -1
+	}
+	begins := func(e oci.Entry) bool { return strings.HasPrefix(e.Digest, "sha256:"+hex) }
+	found := -1
+	for i, e := range c.Index.Entries {
 		leaf, _ := r.meant(c, e)
-		return e.Digest == variant || leaf.Digest == variant
-	})
+		switch {
+		case !begins(e) && !begins(leaf):
+		case found >= 0 && c.Index.Entries[found].Digest != e.Digest && len(variant) < len(e.Digest):
+			return -1 // of two
+		case found < 0:
+			found = i
+		}
+	}
+	return found
 }
 
 func (r *Road) bestOf(c *Choice, entries []oci.Entry) match.Result {

@@ -63,7 +63,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
 		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share, ShareNS: r.Option.ShareAsked, Parent: r.Parent,
 		MountHome: r.Option.MountHome, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
-		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Proven: r.proven, Prove: r.prove, Note: r.Note,
+		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Proven: r.proven, Prove: r.prove, Note: r.Note, Detail: r.Detail,
 		Settled: func(engine option.Engine) { r.tellSite(ctx, origin, engine) },
 		Warn:    func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
 	}, server: r.server}, nil

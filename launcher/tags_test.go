@@ -236,7 +236,7 @@ func TestChooseWithoutList(t *testing.T) {
 			s.status = tt.status
 			r := roadTo(t, tt.opt)
 			notes := 0
-			r.Note = func(string) { notes++ }
+			r.Note = func(text string) { notes += strings.Count(text, "without variants by tag") }
 			c, err := s.choose(t, r, "1")
 			if class, _, _ := fault.Of(err, ""); class != tt.class || (notes > 0) != tt.noted {
 				t.Fatalf("Choose = %v, of class %q, with %d notes; want class %q, a note: %v", err, class, notes, tt.class, tt.noted)

@@ -315,6 +315,7 @@ func TestSlurm(t *testing.T) {
 			t.Run("ranks", c.ranks)
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)
+			t.Run("told", c.told)
 			if suite == "sid" { // has Apptainer of its own
 				c.engine = "apptainer"
 				t.Run("Apptainer", func(t *testing.T) { c.rows(t, slices.Concat(submitRows, slurmRows, execRows)) })

@@ -133,10 +133,14 @@ func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 	w.teller = progress.New(w.stderr, progress.Options{
 		Program: name, Quiet: opt.Quiet, Verbose: opt.Verbose || opt.Debug, Width: progress.Width(w.stderr, host.Getenv),
 	})
-	return &launcher.Road{
+	road := &launcher.Road{
 		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
 		Note: w.teller.Note, Waiting: w.teller.Say, Progress: new(launcher.Progress),
-	}, nil
+	}
+	if opt.Debug {
+		road.Detail = w.teller.Note
+	}
+	return road, nil
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {

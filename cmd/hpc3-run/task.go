@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -64,10 +65,12 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 	}
 	w.task = road
-	road.Waiting = func(text string) {
-		if !w.saidByAnother(text) {
-			w.teller.Say(text)
-		}
+	road.Waiting = w.onceInStep(w.teller.Say)
+	if road.Option.Verbose || road.Option.Debug {
+		road.Note = w.onceInStep(w.teller.Note)
+	}
+	if road.Detail != nil {
+		road.Detail = w.onceInStep(w.teller.Note)
 	}
 	err = w.start(road, image, t.Command)
 	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
@@ -96,6 +99,19 @@ func (w *walker) toldByAnother(err error) bool {
 		return false
 	}
 	return w.saidByAnother(err.Error())
+}
+
+// onceInStep has what every task of a step would say said by one of them. Where a step has several nodes, the one that says it is named.
+func (w *walker) onceInStep(say func(text string)) func(text string) {
+	node := ""
+	if n := os.Getenv("SLURM_STEP_NUM_NODES"); n != "" && n != "1" {
+		node = os.Getenv("SLURMD_NODENAME") + ": "
+	}
+	return func(text string) {
+		if !w.saidByAnother(text) {
+			say(strings.TrimPrefix(node, ": ") + text)
+		}
+	}
 }
 
 // saidByAnother tells whether another task of the step prints the same words.

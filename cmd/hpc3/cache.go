@@ -15,16 +15,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-func (t *tool) cacheCommand() *cli.Command {
+func (t *tool) cacheCommand(say []cli.Flag) *cli.Command {
 	asJSON, dir := &cli.BoolFlag{Name: "json"}, &cli.StringFlag{Name: "dir"}
-	verbose := &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}}
 	return &cli.Command{Name: "cache", Action: t.bareCache, Subcommands: []*cli.Command{
-		{Name: "list", Action: t.cacheList, Flags: []cli.Flag{asJSON, verbose}},
-		{Name: "verify", Action: t.cacheVerify, Flags: []cli.Flag{asJSON, dir, verbose, &cli.BoolFlag{Name: "repair"}}},
-		{Name: "gc", Action: t.cacheCollect, Flags: []cli.Flag{
-			asJSON, dir, verbose, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
-		}},
-		{Name: "rm", Action: t.cacheRemove, Flags: []cli.Flag{asJSON, dir, verbose, &cli.BoolFlag{Name: "dry-run"}, &cli.BoolFlag{Name: "all"}}},
+		{Name: "list", Action: t.cacheList, Flags: append([]cli.Flag{asJSON}, say...)},
+		{Name: "verify", Action: t.cacheVerify, Flags: append([]cli.Flag{asJSON, dir, &cli.BoolFlag{Name: "repair"}}, say...)},
+		{Name: "gc", Action: t.cacheCollect, Flags: append([]cli.Flag{
+			asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
+		}, say...)},
+		{Name: "rm", Action: t.cacheRemove, Flags: append([]cli.Flag{asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.BoolFlag{Name: "all"}}, say...)},
 	}}
 }
 

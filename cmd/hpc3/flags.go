@@ -13,23 +13,24 @@ import (
 
 func (t *tool) app() *cli.App {
 	onUsage := func(c *cli.Context, err error, _ bool) error { return wrongOption(c.Command, err) }
-	image := []cli.Flag{
+	say := []cli.Flag{&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}}, &cli.BoolFlag{Name: "debug", Aliases: []string{"d"}}}
+	image := append([]cli.Flag{
 		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
-		&cli.StringFlag{Name: "authfile"}, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}},
-	}
+		&cli.StringFlag{Name: "authfile"},
+	}, say...)
 	asJSON := &cli.BoolFlag{Name: "json"}
 	app := &cli.App{
 		Name: name, HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true,
 		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{&cli.BoolFlag{Name: "version"}},
 		ExitErrHandler: func(*cli.Context, error) {}, OnUsageError: onUsage, Action: t.bare,
 		Commands: []*cli.Command{
-			{Name: "probe", Action: t.probe, Flags: []cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}, &cli.BoolFlag{Name: "nfd"}}},
+			{Name: "probe", Action: t.probe, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}, &cli.BoolFlag{Name: "nfd"}}, say...)},
 			{Name: "explain", Action: t.explain, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "index"}}, image...)},
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
 				asJSON, &cli.StringFlag{Name: "o", Aliases: []string{"output"}}, &cli.BoolFlag{Name: "all-variants"}, &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
 			}, image...)},
-			t.cacheCommand(),
-			{Name: "doctor", Action: t.doctor, Flags: []cli.Flag{asJSON}},
+			t.cacheCommand(say),
+			{Name: "doctor", Action: t.doctor, Flags: append([]cli.Flag{asJSON}, say...)},
 			{Name: "exec", Action: t.exec},
 			{Name: "help", Action: t.help},
 		},

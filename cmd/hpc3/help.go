@@ -55,9 +55,10 @@ const forImages = `      --node FILE|-         choose for the node that hpc3 pro
 
 const (
 	inJSON  = "      --json                print JSON\n"
-	verbose = "  -v, --verbose             say what is done, and why\n"
-	inDir   = "      --dir DIR             that cache, not your own\n"
-	help    = "  -h, --help                print this\n"
+	verbose = "  -v, --verbose             say what is done, and why\n" +
+		"  -d, --debug               say more still\n"
+	inDir = "      --dir DIR             that cache, not your own\n"
+	help  = "  -h, --help                print this\n"
 )
 
 // topics are what hpc3 COMMAND --help prints. tests hold the options of each against those that the command has.
@@ -71,7 +72,7 @@ site gave it. Images are chosen by this.
       --features            print the CPU's features, one a line
       --nfd                 print the names of Node Feature Discovery
       --root DIR            read DIR/proc and DIR/sys of a recorded node instead
-` + help + `
+` + verbose + help + `
   hpc3 probe --json > node.json
 `},
 	{"explain", `Usage: hpc3 explain [OPTION...] IMAGE
@@ -112,7 +113,7 @@ To start a new container: hpc3-run IMAGE COMMAND.
 What is missing on this node for hpc3-run, and how to mend it. The exit status
 is 1 where images cannot run.
 
-` + inJSON + help},
+` + inJSON + verbose + help},
 	{"cache", `Usage: hpc3 cache COMMAND [OPTION...]
 
   list                      what the caches hold, of the site and of yourself

@@ -109,9 +109,12 @@ func (t *tool) pull(c *cli.Context) error {
 		road.Option.Pull = option.Always // to pull is to ask for what the name means now
 	}
 	teller := progress.New(t.stderr, progress.Options{
-		Program: name, Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose"), Width: progress.Width(t.stderr, road.Host.Getenv),
+		Program: name, Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil, Width: progress.Width(t.stderr, road.Host.Getenv),
 	})
 	road.Note, road.Waiting, road.Progress = teller.Note, teller.Say, new(launcher.Progress)
+	if road.Detail != nil {
+		road.Detail = teller.Note
+	}
 	out := c.String("o")
 	if out != "" && c.Bool("all-variants") {
 		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").Hint("leave one out")

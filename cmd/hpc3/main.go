@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/cmd/interrupt"
+	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -106,8 +107,10 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 		return nil, err
 	}
 	road := &launcher.Road{Host: host, Site: site, Option: opt, Version: version, Elsewhere: true}
-	if c.Bool("verbose") {
-		road.Note = func(text string) { fmt.Fprintf(t.stderr, "%s: %s\n", name, text) }
+	teller := progress.New(t.stderr, progress.Options{Program: name, Verbose: opt.Verbose || opt.Debug || c.Bool("verbose") || c.Bool("debug")})
+	road.Note = teller.Note
+	if opt.Debug || c.Bool("debug") {
+		road.Detail = teller.Note
 	}
 	if file := c.String("node"); file != "" {
 		if c.IsSet("nodes-file") || c.IsSet("platform") {

@@ -32,6 +32,7 @@ type Options struct {
 	Mirrors    []Mirror          // asked in order, before the registry itself
 	NoFallback bool              // the registry itself is not asked, if there are mirrors
 	Note       func(text string) // told of mirrors that serve or are passed over, concurrently; may be nil
+	Detail     func(text string) // told of each request, and where credentials were looked for, concurrently; may be nil
 }
 
 // Timing bounds every wait. The zero value of each field is its default.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -258,7 +259,11 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tr http.RoundTripper = &steady{inner: &viaProxy{r.base, r.proxies.of}, stall: r.opt.Timing.Stall}
+	var tr http.RoundTripper = &viaProxy{r.base, r.proxies.of}
+	if r.opt.Detail != nil {
+		tr = &told{tr, r.opt.Detail}
+	}
+	tr = &steady{inner: tr, stall: r.opt.Timing.Stall}
 	tr = &guard{inner: tr, host: reg.RegistryStr(), scheme: scheme, plain: func(u *url.URL) bool { return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host) }}
 	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
 	if err := r.checkCertificates(); err != nil && scheme == "https" {
@@ -305,6 +310,9 @@ func (r *registry) login(ctx context.Context, reg name.Registry, scheme string, 
 	found, err := r.chain().lookup(ctx, r.ref.Registry, r.ref.Repository)
 	if err != nil {
 		return nil, err
+	}
+	if r.opt.Detail != nil {
+		r.opt.Detail(fmt.Sprintf("credentials: for %s from %s", r.ref.Registry, cmp.Or(found.from, "nowhere; looked in "+cmp.Or(strings.Join(found.searched, ", "), "no file"))))
 	}
 	r.auth = &found
 	r.secret = r.secret || found.from != ""

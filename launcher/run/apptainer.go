@@ -38,7 +38,9 @@ func (p *Plan) execApptainer(ctx context.Context, img image) error {
 	if err := p.tryOut(ctx, img, args, env); err != nil {
 		return err
 	}
-	p.note("running " + strings.Join(args, " "))
+	p.note("engine: apptainer, " + p.Apptainer)
+	p.tellContainer("new", p.countBinds(args))
+	p.detail("running " + strings.Join(args, " "))
 	p.settled()
 	if err := startWatch(p.Parent, p.Held); err != nil {
 		p.note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " + err.Error())
@@ -48,6 +50,17 @@ func (p *Plan) execApptainer(ctx context.Context, img image) error {
 	}
 	err = syscall.Exec(p.Apptainer, append(args, p.prepared(img, late, words)...), env)
 	return fault.New(fault.Engine, "executing %s: %w", p.Apptainer, err).Hint("use --engine native")
+}
+
+// countBinds counts the binds among Apptainer's words, and names each under -d.
+func (p *Plan) countBinds(args []string) (n int) {
+	for i, arg := range args {
+		if arg == "--mount" || arg == "--scratch" || arg == "--home" {
+			n++
+			p.detail("mount: " + args[i+1])
+		}
+	}
+	return n
 }
 
 // shareFlag has Apptainer put the tasks that one process has started into one container.
@@ -177,6 +190,7 @@ func (p *Plan) apptainerEnv(ctx context.Context, img image) (list, late []string
 	who, _ := findAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
 	env := p.callers(img)
 	inside := p.environment(env, who.name, homeIn(p.Home), img)
+	p.tellEnvironment(env, inside)
 	if gpus, set := p.asked("NVIDIA_VISIBLE_DEVICES"); set && gpus != "all" {
 		inside.complete("CUDA_VISIBLE_DEVICES=" + gpus) // its --nv brings all
 	}

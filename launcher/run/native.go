@@ -45,6 +45,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	if err != nil {
 		return fault.New(fault.Engine, "opening the image: %w", err)
 	}
+	p.note("engine: native, hpc3's own")
 	listener, err := p.share(&st, sif, raw)
 	if err != nil {
 		return err
@@ -70,6 +71,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 		p.note(text)
 	}
 	if err == nil {
+		p.tellContainer("new, image read by "+reader.name(mount >= 0), len(st.Mounts))
 		err = st.join(ns, raw, !canMount())
 	}
 	if errors.As(err, new(*fault.Error)) {
@@ -95,7 +97,7 @@ func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err err
 	user := !canMount()
 	listener, ns, err := meet(name)
 	if err == nil && ns != nil {
-		p.note("joining the container of this step")
+		p.tellContainer("joining the container of this step", len(st.Mounts))
 		err = st.join(ns, raw, user)
 		closeAll([]int{ns.user, ns.mount})
 	}
@@ -154,7 +156,9 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 	if err != nil {
 		groups = nil // names are a convenience
 	}
-	env := p.environment(p.callers(img), who.name, home, img)
+	callers := p.callers(img)
+	env := p.environment(callers, who.name, home, img)
+	p.tellEnvironment(callers, env)
 	found := p.devices(img)
 	for _, e := range found.Env {
 		env.complete(e)
@@ -164,6 +168,7 @@ func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
 		Passwd: who.line(home, img.shell()), Accounts: p.accounts(ctx), Groups: groupLines(ctx, append(groups, gid)),
 		Writable: p.Writable, KeepPrivs: p.KeepPrivs, Parent: p.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
 	}
+	p.tellMounts(st.Mounts)
 	if p.Workdir != "" {
 		st.Workdirs, st.Strict = []string{p.Workdir}, true
 		return st

@@ -66,8 +66,9 @@ type Plan struct {
 	ClientUser      string         // its SlurmUser, whose name the client looks up
 	ErrorPrefix     string         // of messages that come after hpc3-run has become the command
 
-	Note func(text string) // what -v shows; may be nil
-	Warn func(text string) // what every user is shown; may be nil
+	Note   func(text string) // what -v shows; may be nil
+	Detail func(text string) // what -d shows beside it; may be nil
+	Warn   func(text string) // what every user is shown; may be nil
 
 	Keep func(raw []byte) (file string, err error) // writes what containers of any node have bound while they run
 
@@ -77,12 +78,6 @@ type Plan struct {
 
 	homeShown bool  // the home directory is bound; settled by Exec
 	named     named // what comes of variables that name files; settled by Exec
-}
-
-func (p *Plan) note(text string) {
-	if p.Note != nil {
-		p.Note(text)
-	}
 }
 
 // Exec makes this process the command. It returns only with an error. The native engine takes the server that was started ahead, if not nil.

@@ -46,6 +46,17 @@ func (p *Plan) reader() (reader, error) {
 	return reader{kernel: p.kernelWhyNot() == "", squashfuse: findSquashfuse(squashfuseLL)}, nil
 }
 
+// name is what reads the image, for a message.
+func (r reader) name(byKernel bool) string {
+	switch {
+	case byKernel:
+		return "the kernel"
+	case r.squashfuse != "":
+		return filepath.Base(r.squashfuse)
+	}
+	return "hpc3"
+}
+
 func noKernel(why string) error {
 	return fault.New(fault.Engine, "mounting the image by the kernel's driver: %s", why).
 		Hint("leave --squashfs out: hpc3 reads images itself, over FUSE")

@@ -305,7 +305,7 @@ for step in 1 2; do
 done
 exec 9>&-; wait
 cat ` + dir + `/1.out ` + dir + `/1.err; grep -c 'joining the container' ` + dir + `/?.err >&2
-for f in out err; do grep -v -e 'joining the container' -e 'serves the image itself' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/2.$f | diff <(grep -v -e 'joining the container' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/1.$f) - >&2; done
+for f in out err; do grep -v -e 'container: ' -e 'serves the image itself' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/2.$f | diff <(grep -v -e 'container: ' -e SLURM_STEP_ID -e '^fd [012] ' ` + dir + `/1.$f) - >&2; done
 exit`})
 				if want := dir + "/1.err:1\n" + dir + "/2.err:0\n"; got.stderr != want {
 					t.Errorf("the one that joined and the one that did not differ:\n%s\nof the one that joined:\n%s", got.stderr, got.stdout)
