@@ -121,17 +121,20 @@ func (r *Road) find(c *Choice, variant string) int {
 	if err == nil && n >= 0 && n < len(c.Index.Entries) {
 		return n
 	}
-	hex := strings.TrimPrefix(variant, "sha256:")
-	if len(hex) < leastDigest {
+	begin := variant
+	if !strings.Contains(begin, ":") {
+		begin = "sha256:" + begin
+	}
+	if len(begin) < len("sha256:")+leastDigest {
 		return -1
 	}
-	begins := func(e oci.Entry) bool { return strings.HasPrefix(e.Digest, "sha256:"+hex) }
+	begins := func(e oci.Entry) bool { return strings.HasPrefix(e.Digest, begin) }
 	found := -1
 	for i, e := range c.Index.Entries {
 		leaf, _ := r.meant(c, e)
 		switch {
 		case !begins(e) && !begins(leaf):
-		case found >= 0 && c.Index.Entries[found].Digest != e.Digest && len(variant) < len(e.Digest):
+		case found >= 0 && c.Index.Entries[found].Digest != e.Digest && len(begin) < len(e.Digest):
 			return -1 // of two
 		case found < 0:
 			found = i
