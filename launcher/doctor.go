@@ -39,6 +39,7 @@ func (r *Road) Doctor(ctx context.Context) Diagnosis {
 	apptainer := r.examineApptainer(ctx)
 	d.Findings = append(d.Findings, r.examineSettings(), cache)
 	d.Findings = append(append(d.Findings, r.examineTiers()...), userns, fuse, apptainer)
+	d.Findings = append(d.Findings, r.examineSlurm()...)
 	native := userns.State == "ok" && fuse.State == "ok"
 	d.Ready = cache.State != "missing" && (native || apptainer.State == "ok")
 	return d

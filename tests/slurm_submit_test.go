@@ -17,6 +17,9 @@ const lay = `[ -e lay ] || cp -r /lab/layout lay; mkdir -p other; `
 const cut = `cut() { printf '#!/bin/bash\n'; printf '#SBATCH %s\n' "${@:--n1}"; [ $# -gt 0 ] || echo '#SBATCH --container=127.0.0.1:9#a/b:1'; echo 'srun sh -c "echo \$A \$B"'; }
 `
 
+// bare gives srun and salloc a slurm.conf without LaunchParameters.
+const bare = `grep -v ^LaunchParameters= /etc/slurm/slurm.conf >own.conf; export SLURM_CONF=$HOME/own.conf; `
+
 // submitRows are about what srun, sbatch and salloc do themselves before a task starts.
 var submitRows = []slurmRow{
 	// Slurm replaces, resolves and frees words of the command.
@@ -83,6 +86,8 @@ var submitRows = []slurmRow{
 	{name: "hardly any descriptors", text: `ulimit -Sn 16; srun --container=$IMAGE hello`, stdout: "hello from /opt/app", stderr: `\Asrun: hpc3: ulimit -n leaves less than the 16 that looking at the image needs\nsrun: hpc3: so it is looked at on the nodes, and not now\n\z`},
 
 	{name: "salloc without a command", text: `printf 'hello; shopt login_shell; exit 3\n' | script -qec "salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o -e 'hello from.*' -e 'login_shell.*on' | sort -u; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app\nlogin_shell.*on"},
+	{name: "salloc where Slurm refuses it --container", from: 22, text: bare + `salloc --container=$IMAGE true; salloc -Q -n1 --hpc3-image=$IMAGE srun hello; /lab/bin/hpc3 doctor | grep -A2 Slurm`, stdout: `                          -> slurm\.conf: LaunchParameters=use_interactive_step\nhello from /opt/app\nnote     salloc           Slurm refuses salloc --container \(21\.08 and later\)\nok       Slurm plugin     loaded by plugstack\.conf\nthis node can run images`, stderr: `\Asalloc: error: --container requires LaunchParameters=use_interactive_step\n`},
+	{name: "doctor and the plugin", text: `/lab/bin/hpc3 doctor | grep -A9 Slurm; SLURM_CONF=/etc/slurm/bare.conf /lab/bin/hpc3 doctor | grep -c Slurm; ` + ownStack + `plugin=/lab/none/spank_hpc3.so; stack launcher=/lab/bin/none; /lab/bin/hpc3 doctor | grep -A1 Slurm | sed 's/ *->.*//'`, stdout: `\n\n\n0\nmissing  Slurm plugin     /lab/bin/none is not there\nmissing  Slurm plugin     /lab/none/spank_hpc3\.so is not there\nnote     Slurm plugin     /lab/none/libhpc3spank\.so is not there\nok       Slurm plugin     loaded by plugstack\.conf\nthis node can run images`},
 	{name: "salloc without a command, the image lacks the shell", text: `printf 'hello; exit 3\n' | script -qec "env SHELL=/no/such salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o 'hello from.*'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app"},
 }
 

@@ -11,10 +11,14 @@ type Client struct {
 	Conf    string   // slurm.conf
 	User    string   // SlurmUser
 	Plugins []string // the files that plugstack.conf names, and what lies beside them
+	Own     []string // the words of the line of plugstack.conf that loads our own plugin, from its file on; none where it is not set up
 }
 
-// submitLibrary is the library of our own plugin, which loads it from beside itself.
-const submitLibrary = "libhpc3spank.so"
+// Our own plugin, and its library, which it loads from beside itself.
+const (
+	ownPlugin     = "spank_hpc3.so"
+	submitLibrary = "libhpc3spank.so"
+)
 
 // ClientOf reads the configuration; conf is as in Features. ok is false where there is none.
 func ClientOf(fsys fs.FS, conf string) (c Client, ok bool) {
@@ -44,6 +48,9 @@ func (c *Client) stack(fsys fs.FS, file string, depth int) {
 	}
 	for line := range strings.Lines(string(raw)) {
 		words := strings.Fields(uncomment(line))
+		if len(words) > 1 && path.Base(words[1]) == ownPlugin {
+			c.Own = words[1:]
+		}
 		switch {
 		case len(words) < 2:
 		case words[0] == "include":
@@ -72,4 +79,38 @@ func (c *Client) stack(fsys fs.FS, file string, depth int) {
 func exists(fsys fs.FS, file string) bool {
 	_, err := fs.Stat(fsys, rooted(file))
 	return err == nil
+}
+
+// Plugin is our own plugin as a node's Slurm is set up to load it.
+type Plugin struct {
+	Library     string   // libhpc3spank.so
+	Missing     []string // files that it needs and that are not there
+	Interactive bool     // salloc may be given --container
+}
+
+// PluginOf reads the configuration; conf is as in Features. ok is false where it does not load the plugin. launcher is what hpc3-run is called unless
+// plugstack.conf says otherwise.
+func PluginOf(fsys fs.FS, conf, launcher string) (p Plugin, ok bool) {
+	c, ok := ClientOf(fsys, conf)
+	if !ok || len(c.Own) == 0 {
+		return Plugin{}, false
+	}
+	file := c.Own[0]
+	p.Library = path.Join(path.Dir(file), submitLibrary)
+	for _, w := range c.Own[1:] {
+		if named, ok := strings.CutPrefix(w, "launcher="); ok {
+			launcher = named
+		}
+		if named, ok := strings.CutPrefix(w, "library="); ok {
+			p.Library = named
+		}
+	}
+	for _, f := range []string{file, p.Library, launcher} {
+		if path.IsAbs(f) && !exists(fsys, f) { // Slurm looks for other names in a directory of its own
+			p.Missing = append(p.Missing, f)
+		}
+	}
+	// Slurm looks for this word in any place.
+	p.Interactive = strings.Contains(value(fsys, c.Conf, "LaunchParameters"), "use_interactive_step")
+	return p, true
 }
