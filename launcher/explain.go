@@ -213,10 +213,7 @@ func nodeLine(n facts.Node, platform string) string {
 
 // Summary says what would run and why, for --dry-run. It fetches no layer. The choice is settled first, and its errors are those of a start.
 func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string, error) {
-	unread, err := "", error(nil)
-	if c.Reference.Transport != oci.SIF {
-		unread, err = r.foresee(ctx, c)
-	}
+	unread, err := r.foresee(ctx, c)
 	if err != nil {
 		return "", err
 	}
@@ -244,6 +241,11 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 			return "", err
 		}
 		line("cached", cached)
+		if p := c.entry.Platform; p != nil {
+			if why := r.cannotRun(p.OS, p.Architecture); why != "" {
+				line("here", "it cannot run: "+why)
+			}
+		}
 	}
 	line("engine", string(engine))
 	line("command", quoted(command))

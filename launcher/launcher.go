@@ -171,6 +171,9 @@ func (r *Road) First(words string) (bool, error) {
 
 // Walk is the whole road: it returns only with an error, since the process becomes the command.
 func (r *Road) Walk(ctx context.Context, image string, command []string) error {
+	if err := r.CheckPlatform(); err != nil {
+		return err
+	}
 	choice, err := r.Choose(ctx, image)
 	if err != nil {
 		return err

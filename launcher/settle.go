@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -121,6 +122,13 @@ func (r *Road) own(ctx context.Context, c *Choice) (sif string, config []byte, e
 // foresee settles the choice as a pull and a start would, without changing anything. It returns why what the chosen image says of itself
 // could not be read, as without a way to its registry; "" where it was.
 func (r *Road) foresee(ctx context.Context, c *Choice) (unread string, err error) {
+	if c.Reference.Transport == oci.SIF {
+		contents, err := convert.Inspect(c.Reference.Path)
+		if err == nil {
+			err = r.checkSIF(c.Reference.Path, contents)
+		}
+		return "", err
+	}
 	c.looks = true
 	_, err = r.settle(ctx, c)
 	if class, _, _ := fault.Of(err, ""); ctx.Err() == nil && (class == fault.Network || class == fault.Cache) {

@@ -38,9 +38,8 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	if err != nil {
 		return Start{}, err
 	}
-	if contents.Arch != "" && contents.Arch != r.Host.Arch && !r.Option.Force {
-		return Start{}, fault.New(fault.NoMatch, "%s holds an image for %s, and this node is %s", sif, contents.Arch, r.Host.Arch).
-			Hint("--force runs it all the same, where the kernel can (binfmt_misc)")
+	if err := r.checkSIF(sif, contents); err != nil {
+		return Start{}, err
 	}
 	config, has, err := imageConfig(contents)
 	if err != nil {

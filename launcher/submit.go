@@ -35,10 +35,14 @@ func (r *Road) Submit(ctx context.Context, image, written string) (Submitted, er
 	if err := r.registryOnly(ref); err != nil {
 		return Submitted{}, err
 	}
+	doubt, err := r.submitPlatform(ctx)
+	if err != nil {
+		return Submitted{}, err
+	}
 	if ref.Transport != oci.Registry {
 		return r.submitFile(ref, written)
 	}
-	var s Submitted
+	s := Submitted{Doubt: doubt}
 	if ref.Digest == "" {
 		if s.Digest, err = r.indexDigest(ctx, ref); err != nil {
 			if class, _, _ := fault.Of(err, ""); r.Site.Unreachable == site.Refuse || class != fault.Network && class != fault.Registry {

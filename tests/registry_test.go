@@ -221,7 +221,11 @@ func tarLayer(files map[string]string) (v1.Layer, error) {
 	zw := gzip.NewWriter(&b)
 	tw := tar.NewWriter(zw)
 	for path, text := range files {
-		if err := tw.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(text)), ModTime: time.Unix(1700000000, 0)}); err != nil {
+		mode := int64(0o644)
+		if strings.HasPrefix(path, "bin/") {
+			mode = 0o755
+		}
+		if err := tw.WriteHeader(&tar.Header{Name: path, Mode: mode, Size: int64(len(text)), ModTime: time.Unix(1700000000, 0)}); err != nil {
 			return nil, err
 		}
 		if _, err := io.WriteString(tw, text); err != nil {

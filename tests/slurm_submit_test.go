@@ -67,6 +67,12 @@ var submitRows = []slurmRow{
 	{name: "a file that cannot be read", text: `touch closed.sif; chmod 0 closed.sif; srun --container=./closed.sif hello`, status: 1, stderr: refusal("srun", "opening /home/tester/closed.sif: permission denied")},
 	{name: "a file that only the nodes may have", text: `srun --container=/tmp/missing.sif hello`, status: 125, stderr: `\Asrun: hpc3: sif:/tmp/missing.sif is not on this machine: no such file or directory\nsrun: hpc3: the job is submitted all the same, and its nodes will look again\n`},
 
+	// A platform that no node has.
+	{name: "another architecture", text: `HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 1, stderr: refusal("srun", "--platform linux/arm64 asks for an image that no node of this cluster runs: it is for arm64, and the nodes are amd64", "hint: leave --platform out.*", "hint: HPC3_FORCE=1 .*")},
+	{name: "another architecture of a batch job", text: `HPC3_PLATFORM=linux/arm64 sbatch --container=$IMAGE --wrap=hello; squeue -h`, stderr: refusal("sbatch", "--platform linux/arm64 asks .*", "hint: .*", "hint: .*")},
+	{name: "another architecture by force", text: `HPC3_FORCE=1 HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 125, stderr: `error\[nomatch\]: no entry of .* fits linux/arm64: `},
+	{name: "an architecture of which Slurm does not tell", text: `mkdir -p none; printf '#!/bin/sh\nexit 1\n' >none/scontrol; chmod +x none/scontrol; PATH=$HOME/none:$PATH HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 125, stderr: `(?s)srun: hpc3: --platform linux/arm64 cannot run on this machine .*, and what the nodes are is not known: scontrol show node: .*the job is submitted all the same.*error\[nomatch\]: --platform linux/arm64 asks for an image that cannot run here`},
+
 	// A step without the job's container.
 	{name: "--container=none", text: `salloc -Q -n1 --container=$IMAGE --container-env=A=1 sh -c 'srun hello; srun --container=none sh -c "hello 2>/dev/null || echo host; env | grep -c -e SLURM_CONTAINER -e SLURM_HPC3"'`, stdout: "0\nhello from /opt/app\nhost", status: 1},
 	{name: "--no-container", text: `salloc -Q -n1 --container=$IMAGE sh -c 'srun --no-container sh -c "hello 2>/dev/null || echo host"'`, stdout: "host"},

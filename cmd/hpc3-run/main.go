@@ -144,6 +144,9 @@ func (w *walker) road(line option.Settings) (*launcher.Road, error) {
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {
+	if err := road.CheckPlatform(); err != nil {
+		return err
+	}
 	defer road.Begin(w.ctx)()
 	choice, err := road.Choose(w.ctx, image)
 	if err != nil {

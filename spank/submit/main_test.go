@@ -54,6 +54,7 @@ func TestSubmit(t *testing.T) {
 		{"another image than the script's", []string{"image=" + image, "written=" + image, "script=" + script}, []string{"unset SLURM_HPC3_PIN"}},
 		{"another option than the script's", []string{"image=" + image, "option=container-env=A=2", "script=" + script}, []string{"set SLURM_HPC3_OPTIONS=", "unset SLURM_HPC3_PIN"}},
 		{"a registry without an image", []string{"image=127.0.0.1:9", "written=127.0.0.1:9", "script=-"}, []string{"unset SLURM_HPC3_PIN", `error image reference "127.0.0.1:9": it is a registry's name`, "error hint: in a line of #SBATCH", "error hint: docker://127.0.0.1:9"}},
+		{"a platform of another system", []string{"image=" + image, "env=HPC3_PLATFORM=windows/amd64"}, []string{"unset SLURM_HPC3_PIN", "error --platform windows/amd64 asks for an image that no node of this cluster runs: it is for windows", "error hint: leave --platform out", "error hint: HPC3_FORCE=1"}},
 		{"another version's word", []string{"image=" + image, "colour=red"}, []string{"error the plugin and its library are of different versions"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
