@@ -59,7 +59,10 @@ func (r *Road) ListCaches() (CacheList, error) {
 	leads := r.references()
 	variants := r.entryPlatforms()
 	for _, t := range r.caches() {
-		c := CacheDir{Dir: t.Dir, Kind: kindReadOnly, Why: t.why}
+		c := CacheDir{Dir: t.Dir, Kind: kindReadOnly}
+		if t.err != nil {
+			c.Why = rootCause(t.err).Error()
+		}
 		if t.Write {
 			c.Kind = kindShared
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ import (
 // Finding is one thing that doctor looked at.
 type Finding struct {
 	What  string `json:"what"`
-	State string `json:"state"`          // "ok", "note" (works without), "missing"
+	State string `json:"state"`          // "ok", "note" (works without), "fault" (works, and not as the site means it to), "missing"
 	Text  string `json:"text"`           // what was seen
 	Mend  string `json:"mend,omitempty"` // what to do; empty with "ok"
 }
@@ -98,16 +99,25 @@ func (r *Road) examineCache() Finding {
 	return Finding{What: "cache", State: "ok", Text: fmt.Sprintf("%s, %.0f GB free", dir, free)}
 }
 
-// examineTiers looks at the caches of the site. None is needed.
+// Sound tells whether nothing is to be mended: images run here, and caches of the site are of use.
+func (d Diagnosis) Sound() bool {
+	return d.Ready && !slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.State == "fault" })
+}
+
+// examineTiers looks at the caches of the site as their users do. None is needed, but without one each user fetches what it has.
 func (r *Road) examineTiers() []Finding {
 	var findings []Finding
 	for _, t := range r.caches() {
 		f := Finding{What: "cache of the site", State: "ok", Text: t.Dir}
 		if t.home {
 			f.What = "cache for reading"
+			findings = append(findings, f)
+			continue
 		}
-		if t.why != "" {
-			f.State, f.Text, f.Mend = "note", t.Dir+": "+t.why, "it is passed over: mend it, or its [[cache]] table in "+r.Site.File
+		seen := r.asOthers(t.Cache)
+		f.Text = fmt.Sprintf("%s, %d images", t.Dir, seen.images)
+		if seen.why != "" {
+			f.State, f.Text, f.Mend = "fault", t.Dir+": "+seen.why, seen.mend
 		}
 		findings = append(findings, f)
 	}

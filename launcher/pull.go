@@ -26,6 +26,7 @@ type Pulled struct {
 
 // Pull fetches and converts the best entry for the node into the cache, or into a file, or all entries into the cache.
 func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, error) {
+	r.mendShared()
 	c, err := r.Choose(ctx, image)
 	if c != nil {
 		defer c.Close()

@@ -57,8 +57,8 @@ func (r *Road) tellFiles() {
 		if t.home {
 			state = "in your home, for reading"
 		}
-		if t.why != "" {
-			state += ", passed over: " + t.why
+		if t.err != nil {
+			state += ", passed over: " + rootCause(t.err).Error()
 		}
 		r.detail("cache: %s: %s", t.Dir, state)
 	}

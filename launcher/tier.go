@@ -21,7 +21,7 @@ import (
 type tier struct {
 	site.Cache
 	store *store.Store // nil where it cannot be used
-	why   string       // it cannot; empty where it can
+	err   error        // why; nil where it can
 	home  bool         // the cache in the caller's home, which cannot be written here
 }
 
@@ -37,16 +37,42 @@ func (r *Road) caches() []tier {
 			continue
 		}
 		t := tier{Cache: c}
-		if _, err := os.Stat(c.Dir); err != nil {
-			t.why = outside.Reason(err).Error()
-		} else if t.store, err = store.OpenWith(c.Dir, store.Options{Owners: c.UIDs(), Shared: true, Public: r.anonymous}); err != nil {
-			t.store, t.why = nil, err.Error()
-			r.note("passing over a cache of the site: %s", t.why)
+		if t.store, t.err = r.openShared(c); t.err != nil {
+			t.store = nil
+			r.passBy("warning: site cache " + c.Dir + " is not used: " + rootCause(t.err).Error() + "; see: hpc3 doctor")
 		}
 		r.tiers = append(r.tiers, t)
 	}
 	r.addHomeCache()
 	return r.tiers
+}
+
+// passBy says that a cache is not used; where a job is submitted its nodes will say it, if so it is there.
+func (r *Road) passBy(text string) {
+	if !r.Elsewhere || !r.Host.Plugin {
+		r.waiting(text)
+	}
+}
+
+func (r *Road) openShared(c site.Cache) (*store.Store, error) {
+	if _, err := os.Stat(c.Dir); err != nil {
+		return nil, outside.Reason(err)
+	}
+	return store.OpenWith(c.Dir, store.Options{Owners: c.UIDs(), Shared: true, Public: r.anonymous})
+}
+
+// rootCause returns the innermost error of a chain, where the sentence around it says what it is about.
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			inner = joined.Unwrap()[0]
+		}
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // addHomeCache adds the cache in a home on a read-only file system, whose images need no copy in TMPDIR.
@@ -167,17 +193,19 @@ func vanished(path string, err error) bool {
 }
 
 // fills tells whether the caller puts SIFs into a cache of the site.
-func (r *Road) fills(t tier) bool {
-	if t.store == nil || !t.Write || !writable(t.Dir) {
+func (r *Road) fills(t tier) bool { return t.store != nil && r.writes(t.Cache) }
+
+func (r *Road) writes(c site.Cache) bool {
+	if !c.Write || !writable(c.Dir) {
 		return false
 	}
-	info, err := os.Stat(t.Dir)
+	info, err := os.Stat(c.Dir)
 	if err != nil {
 		return false
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	uid := uint32(r.Host.UID)
-	return ok && (st.Uid == uid || slices.Contains(t.UIDs(), uid))
+	return ok && (st.Uid == uid || slices.Contains(c.UIDs(), uid))
 }
 
 // anonymous tells whether all that was used so far may be read by anyone: it came from registries that took no credentials for it, or

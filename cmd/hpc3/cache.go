@@ -24,6 +24,9 @@ func (t *tool) cacheCommand(say []cli.Flag) *cli.Command {
 			asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
 		}, say...)},
 		{Name: "rm", Action: t.cacheRemove, Flags: append([]cli.Flag{asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.BoolFlag{Name: "all"}}, say...)},
+		{Name: "init", Action: t.cacheInit, Flags: append([]cli.Flag{
+			asJSON, &cli.StringFlag{Name: "site"}, &cli.StringFlag{Name: "owner"}, &cli.StringFlag{Name: "group"}, &cli.BoolFlag{Name: "write"},
+		}, say...)},
 	}}
 }
 

@@ -27,6 +27,7 @@ The tools around hpc3-run, which runs images.
   cache verify              whether their files are what they should be
   cache gc                  remove what is not needed; never what runs
   cache rm                  remove images; never what runs
+  cache init                make a cache that all users of a site read
   help COMMAND              what a command does and takes; so does
                             hpc3 COMMAND --help
 
@@ -120,6 +121,7 @@ is 1 where images cannot run.
   verify                    whether their files are what they should be
   gc                        remove what is not needed; never what runs
   rm                        remove images; never what runs
+  init                      make a cache that all users of a site read
 
 hpc3 help cache gc says more of one of them.
 `},
@@ -148,6 +150,20 @@ as in a home on NFS, so does what was used within the hour.
       --dry-run             only say what would go
 ` + inDir + inJSON + verbose + help + `
   hpc3 cache gc --max-age 30 --max-size 50GB --dry-run
+`},
+	{"cache init", `Usage: hpc3 cache init [OPTION...] --site DIR
+
+Makes DIR, and what is above it, a cache that all users of a site read, or mends
+the modes of one. Prints the table that hpc3.toml needs for it, as lines that
+can be appended. The exit status is 1 where others cannot read it.
+
+      --site DIR            the directory, of a file system that all nodes have
+      --owner USER          who fills it (default: you)
+      --group GROUP         only its members read it (default: everybody)
+      --write               owners put there what they run, too
+` + inJSON + verbose + help + `
+  hpc3 cache init --site /sw/hpc3 >>/etc/hpc3/hpc3.toml
+  HPC3_CACHEDIR=/sw/hpc3 hpc3 pull qnib/gromacs:2021.5
 `},
 	{"cache rm", `Usage: hpc3 cache rm [OPTION...] IMAGE|DIGEST|FILE...
        hpc3 cache rm [OPTION...] --all

@@ -148,7 +148,7 @@ func (t *tool) doctor(c *cli.Context) error {
 	} else {
 		t.printDiagnosis(d)
 	}
-	if err == nil && !d.Ready {
+	if err == nil && !d.Sound() {
 		return errNo
 	}
 	return err
@@ -161,9 +161,12 @@ func (t *tool) printDiagnosis(d launcher.Diagnosis) {
 			fmt.Fprintf(t.stdout, "%-8s %-16s -> %s\n", "", "", fault.OneLine(f.Mend))
 		}
 	}
-	if d.Ready {
+	switch {
+	case d.Sound():
 		fmt.Fprintln(t.stdout, "this node can run images")
-		return
+	case d.Ready:
+		fmt.Fprintln(t.stdout, "this node can run images, but not as the site means it to")
+	default:
+		fmt.Fprintln(t.stdout, "this node cannot run images yet")
 	}
-	fmt.Fprintln(t.stdout, "this node cannot run images yet")
 }

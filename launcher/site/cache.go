@@ -39,6 +39,22 @@ func (o *Owner) UnmarshalText(b []byte) error {
 	return err
 }
 
+// ParseGroup reads a gid or the name of a group in /etc/group.
+func ParseGroup(text string) (gid uint32, err error) {
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	g, err := user.LookupGroup(text)
+	if errors.As(err, new(user.UnknownGroupError)) {
+		return 0, fmt.Errorf("no group is called %q in /etc/group; write the number of the gid", text)
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(g.Gid, 10, 32)
+	return uint32(n), err
+}
+
 // UIDs returns the owners as numbers.
 func (c Cache) UIDs() []uint32 {
 	var uids []uint32

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -39,7 +40,25 @@ func (s *Store) checkOwner(root *os.Root) error {
 			if err := s.checkDir(info, "its "+room); err != nil {
 				return err
 			}
+			if err := s.checkReadable(root, room, info); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// checkReadable refuses a directory of others in which the caller would find nothing, not even that there is something.
+func (s *Store) checkReadable(root *os.Root, room string, info fs.FileInfo) error {
+	if !s.opt.Shared || owner(info) == uint32(os.Geteuid()) {
+		return nil
+	}
+	d, err := root.Open(room)
+	if errors.Is(err, fs.ErrPermission) {
+		return s.refuse("its %s cannot be read (mode %#o)", room, info.Mode().Perm()).Hint("as its owner: hpc3 cache init --site %q", s.dir)
+	}
+	if err == nil {
+		_ = d.Close() // opened to see whether it can be
 	}
 	return nil
 }
@@ -96,6 +115,11 @@ func (s *Store) trusted(info fs.FileInfo) bool { return s.distrust(info) == "" }
 func (s *Store) makeDir() (made bool, err error) {
 	if _, err := os.Stat(s.dir); err == nil {
 		return false, nil
+	}
+	if s.opt.Shared {
+		if _, err := makeParents(s.dir); err != nil {
+			return false, err
+		}
 	}
 	return true, os.MkdirAll(s.dir, privateDir)
 }
