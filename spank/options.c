@@ -28,6 +28,9 @@ static const struct {
 	{"", "-mounts", "SRC[:DST[:OPTS]]", 1, "container-mounts", NULL, "[hpc3] bind files or directories; a list is joined by commas, OPTS by +"},
 	{"", "-workdir", "DIR", 1, "container-workdir", NULL, "[hpc3] working directory in the container"},
 	{"", "-env", "NAME[=VALUE]", 1, "container-env", NULL, "[hpc3] set a variable in the container, or pass the job's"},
+	{"", "-env-file", "FILE", 1, "container-env-file", NULL, "[hpc3] set or pass the variables of a file, in docker's format"},
+	{"", "-clean-env", NULL, 0, "container-clean-env", "true", "[hpc3] of the job's variables only those of a login and of the job"},
+	{"no-", "-clean-env", NULL, 0, "no-container-clean-env", "true", "[hpc3] the job's variables are passed on (default)"},
 	{"", "-entrypoint", "MODE", 2, "container-entrypoint", "image", "[hpc3] login (default), image or none; without MODE: image"},
 	{"no-", "-entrypoint", NULL, 0, "container-entrypoint", "login", "[hpc3] a login shell, not the image's ENTRYPOINT"},
 	{"", "-writable", NULL, 0, "container-writable", "true", "[hpc3] a throw-away writable layer"},
@@ -59,7 +62,12 @@ static int beside_given(int n, const char *arg)
 	given = more;
 	if (arg == NULL)
 		arg = beside[n].without == NULL ? "" : beside[n].without;
-	value = strcmp(beside[n].ours, "container-mounts") == 0 ? hpc3_absolute_mounts(arg) : strdup(arg);
+	if (strcmp(beside[n].ours, "container-mounts") == 0)
+		value = hpc3_absolute_mounts(arg);
+	else if (strcmp(beside[n].ours, "container-env-file") == 0)
+		value = hpc3_absolute_path(arg);
+	else
+		value = strdup(arg);
 	if (value == NULL || asprintf(&given[givens], "%s=%s", beside[n].ours, value) < 0)
 		return -1;
 	free(value);

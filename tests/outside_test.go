@@ -43,6 +43,7 @@ func doors() []door {
 		{name: "oci:", program: "hpc3-run", args: []string{"oci:DIR", "true"}},
 		{name: "HPC3_CACHEDIR", program: "hpc3-run", args: []string{"oci:DIR", "true"}, env: []string{"HPC3_CACHEDIR=FILE"}},
 		{name: "--nodes-file", program: "hpc3-run", args: []string{"--nodes-file", "FILE", "oci:DIR", "true"}, stream: true},
+		{name: "--container-env-file", program: "hpc3-run", args: []string{"--container-env-file", "FILE", "x.sif", "true"}, stream: true},
 		{name: "--authfile", program: "hpc3-run", args: []string{"--authfile", "FILE", "REGISTRY/private/app:1", "true"}},
 		{name: "oci.conf", program: "hpc3-run", args: []string{"oci", "--env-file=FILE", "x.sif", "--", "true"}},
 		{name: "--node", program: "hpc3", args: []string{"explain", "--node", "FILE", "oci:DIR"}, stream: true},

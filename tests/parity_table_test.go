@@ -21,7 +21,7 @@ func plain(flags ...string) []string {
 func parityTable() []parity {
 	var all []parity
 	for _, part := range [][]parity{
-		parityWords(), parityEntrypoints(), parityEnvironment(), parityLogin(), parityFiles(), parityPlaces(), parityLinks(), parityNamed(), parityPeople(), parityStreams(), parityFaults(),
+		parityWords(), parityEntrypoints(), parityEnvironment(), parityEnvFiles(), parityCleanEnv(), parityLogin(), parityFiles(), parityPlaces(), parityLinks(), parityNamed(), parityPeople(), parityStreams(), parityFaults(),
 		parityApptainer(),
 	} {
 		all = append(all, part...)

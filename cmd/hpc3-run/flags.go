@@ -23,7 +23,7 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 
 // switches are the options without a value.
 var switches = []string{ //nolint:gochecknoglobals // a constant list
-	"no-container", "container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
+	"no-container", "container-clean-env", "no-container-clean-env", "container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
 	"container-dotfiles", "no-container-dotfiles",
 	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "time",
 	"quiet", "verbose", "debug",
@@ -148,6 +148,7 @@ func (w *walker) settings() (option.Settings, error) {
 		}
 	}
 	for _, pair := range [][2]string{
+		{"container-clean-env", "no-container-clean-env"},
 		{"container-writable", "container-readonly"},
 		{"container-mount-home", "no-container-mount-home"},
 		{"container-dotfiles", "no-container-dotfiles"},

@@ -25,6 +25,11 @@ What the container has:
                             working directory (default: the current one)
   -e, --container-env NAME[=VALUE]
                             set a variable, or pass the caller's
+      --container-env-file FILE
+                            set or pass the variables of FILE, which is docker's
+      --container-clean-env, --no-container-clean-env
+                            of the caller's variables pass those of a login and
+                            of the job alone, or all (default)
       --container-mount-home, --no-container-mount-home
                             the home directory is bound (default), or not
       --container-writable, --container-readonly

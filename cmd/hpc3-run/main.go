@@ -116,6 +116,9 @@ func (w *walker) action(c *cli.Context) error {
 	if road.Option.Host {
 		return onHost(command)
 	}
+	if err := road.ReadEnvFiles(w.ctx); err != nil {
+		return err
+	}
 	if road.Option.DryRun {
 		return w.dryRun(road, image, command)
 	}

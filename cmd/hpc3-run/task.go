@@ -52,6 +52,10 @@ func (w *walker) startTask(t task.Task) error {
 	if err != nil {
 		return err
 	}
+	w.task = road
+	if err := road.ReadEnvFiles(w.ctx); err != nil {
+		return err
+	}
 	road.Parent = os.Getppid() // slurmstepd
 	if road.Parent == 1 {      // it has ended; the plugin sees to that, where it is
 		return interrupt.SignalError{Signal: syscall.SIGKILL}
@@ -64,7 +68,6 @@ func (w *walker) startTask(t task.Task) error {
 	if t.Digest != "" {
 		image += "@" + t.Digest
 	}
-	w.task = road
 	road.Waiting = w.onceInStep(w.teller.Say)
 	if road.Option.Verbose || road.Option.Debug {
 		road.Note = w.onceInStep(w.teller.Note)

@@ -3,13 +3,16 @@ package option
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-// EnvVar is one variable that the user wants in the container.
+// EnvVar is one variable that the user wants in the container, or stands for those of a file.
 type EnvVar struct {
 	Name  string
 	Value string
-	Pass  bool // take the caller's value, whatever the rules of the house say of it
+	Pass  bool   // take the caller's value, whatever the rules of the house say of it
+	File  string // the file; the other fields are empty then
 }
 
 // IsName tells whether s is the name of a variable as shells take it.
@@ -18,10 +21,11 @@ func IsName(s string) bool {
 	return s != "" && strings.Trim(s, letters+"0123456789") == "" && strings.Contains(letters, s[:1])
 }
 
-// ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte.
+// ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte. NAME is what docker takes: most
+// programs want the name of a shell's variable, but some read others (a.b).
 func ParseEnvVar(s string) (EnvVar, error) {
 	name, value, set := strings.Cut(s, "=")
-	if !IsName(name) {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, blank) {
 		return EnvVar{}, fmt.Errorf("%q is not NAME or NAME=VALUE", s)
 	}
 	if strings.ContainsRune(value, 0) {
@@ -29,6 +33,8 @@ func ParseEnvVar(s string) (EnvVar, error) {
 	}
 	return EnvVar{Name: name, Value: value, Pass: !set}, nil
 }
+
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 // UnmarshalText reads one variable.
 func (v *EnvVar) UnmarshalText(b []byte) error {
@@ -59,13 +65,24 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		if value == "" || variable == "HPC3_VARIANT" && strings.Contains(value, "/") {
 			continue // hpc3-run itself tells its command the platform in HPC3_VARIANT: inside a container it is no wish
 		}
-		for _, v := range split(name, value) {
-			if err := s.Set(name, v); err != nil {
-				return Settings{}, fmt.Errorf("environment variable %s: %w", variable, err)
-			}
+		if err := s.setAll(name, value); err != nil {
+			return Settings{}, fmt.Errorf("environment variable %s: %w", variable, err)
 		}
 	}
 	return s, nil
+}
+
+func (s *Settings) setAll(name, value string) error {
+	words, err := split(name, value)
+	if err != nil {
+		return err
+	}
+	for _, word := range words {
+		if err := s.Set(name, word); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Variable returns the environment variable of an option.
@@ -73,12 +90,20 @@ func Variable(name string) string {
 	return "HPC3_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-func split(name, value string) []string {
-	if name != "container-env" {
-		return []string{value}
+// split takes a variable apart. Behind a comma stands the name of a variable as shells have it, or the comma belongs to a value and a line
+// break is missing.
+func split(name, value string) ([]string, error) {
+	switch {
+	case name != "container-env":
+		return []string{value}, nil
+	case strings.Contains(value, "\n"):
+		return strings.FieldsFunc(value, func(r rune) bool { return r == '\n' }), nil
 	}
-	if strings.Contains(value, "\n") {
-		return strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
+	words := strings.Split(value, ",")
+	for _, word := range words {
+		if variable, _, _ := strings.Cut(word, "="); !IsName(variable) {
+			return nil, fmt.Errorf("%q is not NAME or NAME=VALUE; where a value holds a comma, end each variable with a line break", word)
+		}
 	}
-	return strings.Split(value, ",")
+	return words, nil
 }

@@ -6,8 +6,9 @@ import "slices"
 type Run struct {
 	Host       bool // the command runs on the host, without a container
 	Mounts     []Mount
-	Env        []EnvVar
-	Workdir    string // "" = the caller's where it exists, else the image's
+	Env        []EnvVar // with the files as they are named, see ReadEnvFiles
+	CleanEnv   bool     // of the caller's variables only those of a login and of the job
+	Workdir    string   // "" = the caller's where it exists, else the image's
 	Entrypoint Entrypoint
 	Writable   bool
 	MountHome  bool
@@ -40,7 +41,7 @@ type Run struct {
 const layerCache = 4e9
 
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
-// mount replaces one at the same target, a later variable one of the same name.
+// mount replaces one at the same target, a later variable one of the same name. Within a source a variable wins over those of a file.
 func Merge(sources ...Settings) Run {
 	r := Run{
 		Entrypoint: Login, MountHome: true, Prompt: "yes", Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
@@ -50,6 +51,9 @@ func Merge(sources ...Settings) Run {
 		for _, m := range s.Mounts {
 			r.Mounts = replace(r.Mounts, m, func(old Mount) bool { return old.Target == m.Target })
 		}
+		for _, file := range s.EnvFiles {
+			r.Env = append(r.Env, EnvVar{File: file})
+		}
 		for _, v := range s.Env {
 			r.Env = replace(r.Env, v, func(old EnvVar) bool { return old.Name == v.Name })
 		}
@@ -58,6 +62,7 @@ func Merge(sources ...Settings) Run {
 		}
 		set(&r.Workdir, s.Workdir)
 		choose(&r.Entrypoint, s.Entrypoint)
+		set(&r.CleanEnv, s.CleanEnv)
 		set(&r.Writable, s.Writable)
 		set(&r.MountHome, s.MountHome)
 		set(&r.Dotfiles, s.Dotfiles)

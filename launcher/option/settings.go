@@ -1,6 +1,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -104,6 +105,8 @@ type Settings struct {
 	Container  *bool               `toml:"container"`
 	Mounts     []Mount             `toml:"container_mounts"`
 	Env        []EnvVar            `toml:"container_env"`
+	EnvFiles   []string            `toml:"container_env_file"`
+	CleanEnv   *bool               `toml:"container_clean_env"`
 	Workdir    *string             `toml:"container_workdir"`
 	Entrypoint *Choice[Entrypoint] `toml:"container_entrypoint"`
 	Writable   *bool               `toml:"container_writable"`
@@ -135,7 +138,8 @@ type Settings struct {
 
 // Names are the long names of the options that Set knows, in the order of the manual.
 var Names = []string{ //nolint:gochecknoglobals // a constant list
-	"no-container", "container-mounts", "container-workdir", "container-env", "container-entrypoint", "container-writable",
+	"no-container", "container-mounts", "container-workdir", "container-env", "container-env-file", "container-clean-env", "no-container-clean-env",
+	"container-entrypoint", "container-writable",
 	"container-readonly", "container-mount-home", "no-container-mount-home", "container-dotfiles", "no-container-dotfiles", "prompt",
 	"keep-privs", "container-share", "no-container-share",
 	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
@@ -152,6 +156,11 @@ func (s *Settings) Set(name, value string) error {
 		v, err := ParseEnvVar(value)
 		s.Env = append(s.Env, v)
 		return err
+	case "container-env-file":
+		if value == "" {
+			return errors.New("no file is named")
+		}
+		s.EnvFiles = append(s.EnvFiles, value)
 	case "container-workdir":
 		s.Workdir = &value
 	case "platform":
@@ -187,7 +196,8 @@ func (s *Settings) Set(name, value string) error {
 
 func (s *Settings) setBool(name, value string) error {
 	to := map[string]**bool{
-		"no-container":       &s.Container,
+		"no-container":        &s.Container,
+		"container-clean-env": &s.CleanEnv, "no-container-clean-env": &s.CleanEnv,
 		"container-writable": &s.Writable, "container-readonly": &s.Writable,
 		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
 		"container-dotfiles": &s.Dotfiles, "no-container-dotfiles": &s.Dotfiles,

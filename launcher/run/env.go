@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // dropped are variables of the node that would mislead programs of the image: loader and interpreter settings that name files
@@ -26,6 +28,29 @@ var credentials = []string{ //nolint:gochecknoglobals // a constant list
 	"APPTAINER_DOCKER_*", "APPTAINER_LOGIN_*", "APPTAINER_ENCRYPTION_*", "SINGULARITY_DOCKER_*", "SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
 }
 
+// ofLogin are the variables that --container-clean-env leaves of the caller's: those of a login, as su -l and ssh have it, and of the network, which
+// Apptainer's --cleanenv passes as well.
+var ofLogin = []string{ //nolint:gochecknoglobals // a constant list
+	"HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*",
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+}
+
+// ofJob are those it leaves since a program would not be a task of its job without them, or would take what is another's: of batch systems, of
+// what starts ranks of MPI, and of the share in a node's devices and disks.
+var ofJob = []string{ //nolint:gochecknoglobals // a constant list
+	"SLURM*", "SRUN_*", "PBS_*", "LSB_*", "FLUX_*", "PMI*", "OMPI_*", "PRTE_*", "PALS_*", "MPI_LOCAL*", "TMPDIR",
+	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_*", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+	"ZE_AFFINITY_MASK",
+}
+
+// ofApptainer are settings of Apptainer's, for its own process.
+var ofApptainer = []string{"APPTAINER*", "SINGULARITY*"} //nolint:gochecknoglobals // a constant list
+
+// passes tells whether a variable of the caller's may be one of the command's.
+func (p *Plan) passes(name string) bool {
+	return !p.CleanEnv || matches(ofLogin, name) || matches(ofJob, name) || p.Engine == option.Apptainer && matches(ofApptainer, name)
+}
+
 // bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
 var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
@@ -44,7 +69,7 @@ func (p *Plan) callers(img image) *environ {
 		if p.named.drops(name) {
 			continue
 		}
-		if matches(dropped, name) || matches(credentials, name) || isLocale(name) && slices.Contains(img.lacks, value) {
+		if !p.passes(name) || matches(dropped, name) || matches(credentials, name) || isLocale(name) && slices.Contains(img.lacks, value) {
 			gone = append(gone, name)
 			continue
 		}

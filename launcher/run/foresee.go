@@ -20,6 +20,10 @@ func (p *Plan) foresee(img image, words []string) error {
 		return unfit{fault.New(fault.Engine, "making a writable layer: Apptainer's has 64 MiB, and no directory of the image can be removed or moved in it").
 			Hint("use --engine native; or bind a directory of your own with -B")}
 	}
+	if name := p.unheld(img); name != "" {
+		return unfit{fault.New(fault.Engine, "setting %q: no shell can hold this name, and Apptainer passes it only to an image with a shell and env", name).
+			Hint("use --engine native")}
+	}
 	if err := p.foreseeTargets(img); err != nil {
 		return err
 	}
@@ -38,6 +42,19 @@ func (p *Plan) foresee(img image, words []string) error {
 		return fault.New(fault.Mount, "changing to the working directory %s: %w", p.Workdir, unix.ENOENT).Hint("it must exist in the image or be bound with -B")
 	}
 	return p.foreseeCommand(img, words[0])
+}
+
+// unheld returns the name of a variable that is asked for and that Apptainer's shell would lose, where the image has nothing to put it back; "" for none.
+func (p *Plan) unheld(img image) string {
+	if !img.known || !img.bare() && (img.has("/usr/bin/env") || img.has("/bin/env")) {
+		return ""
+	}
+	for _, e := range p.SetEnv {
+		if name, _, _ := strings.Cut(e, "="); !option.IsName(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // foreseeTargets refuses a mount whose target Apptainer would make in a directory of the node,

@@ -53,7 +53,7 @@ func (p *Plan) nameFiles(img image) named {
 	for _, n := range namings {
 		value := p.getenv(n.variable)
 		asked, own := lookup(p.SetEnv, n.variable), lookup(p.Config.Env, n.variable)
-		if value == "" || asked != "" && asked != value || asked == "" && own != "" {
+		if value == "" || asked != "" && asked != value || asked == "" && (own != "" || !p.passes(n.variable)) {
 			continue
 		}
 		binds, refused := p.reach(img, n, value)

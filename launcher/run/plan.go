@@ -53,6 +53,7 @@ type Plan struct {
 	Workdir         string   // "" = Cwd where it exists in the container, else the image's
 	SetEnv          []string // NAME=VALUE; wins over all else
 	HostEnv         []string // NAME=VALUE
+	CleanEnv        bool     // of HostEnv the command gets only what a login and a job have
 	Writable        bool
 	MountHome       bool
 	KeepPrivs       bool           // root keeps capabilities

@@ -43,6 +43,9 @@ func (p *Plan) given(name string) (value string, set bool) {
 	if value, set = valueIn(slices.Concat(p.Config.Env, p.SetEnv), name); set {
 		return value, true
 	}
+	if !p.passes(name) {
+		return "", false
+	}
 	return valueIn(p.HostEnv, name)
 }
 
@@ -125,7 +128,7 @@ func (p *Plan) putBack() []string {
 	for i, list := range [][]string{p.HostEnv, p.Config.Env, p.SetEnv} {
 		for _, e := range list {
 			name, value, ok := strings.Cut(e, "=")
-			if ok && name != "" && ofShells(name) && (i > 0 || !matches(dropped, name) && !matches(credentials, name) && !slices.Contains(bookkeeping, name)) {
+			if ok && name != "" && ofShells(name) && (i > 0 || p.passes(name) && !matches(dropped, name) && !matches(credentials, name) && !slices.Contains(bookkeeping, name)) {
 				env.set(name, value)
 			}
 		}

@@ -86,7 +86,7 @@ func Options(getenv func(string) string) ([]Option, error) {
 }
 
 // lists are the options that may be given several times.
-var lists = []string{"container-mounts", "container-env"} //nolint:gochecknoglobals // a constant list
+var lists = []string{"container-mounts", "container-env", "container-env-file"} //nolint:gochecknoglobals // a constant list
 
 // Join lays the options of a step over those of its job: of an option given twice the later counts, but for the lists.
 func Join(job, step []Option) []Option {

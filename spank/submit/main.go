@@ -125,9 +125,21 @@ func (a *asked) settle(words *answer) error {
 		}
 		words.say("set", variable)
 	}
+	road := &launcher.Road{
+		Host: a.host, Site: site, Option: opt, Version: version, Progress: new(launcher.Progress), Elsewhere: true,
+		Note: func(string) {}, Waiting: func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") }, //nolint:errcheck // nobody is left to tell
+	}
+	if err := road.ReadEnvFiles(context.Background()); err != nil {
+		return err
+	}
 	if a.image == a.inherited && task.Digest(a.host.Getenv, a.image) != "" {
 		return nil
 	}
+	return a.look(words, road)
+}
+
+// look looks at the image.
+func (a *asked) look(words *answer, road *launcher.Road) error {
 	words.say("unset", task.DigestName)
 	batch := launcher.Batch{Words: a.script, Image: a.written}
 	for _, o := range a.options {
@@ -135,10 +147,6 @@ func (a *asked) settle(words *answer) error {
 	}
 	if err := batch.CutShort(a.host.Getenv); err != nil {
 		return err
-	}
-	road := &launcher.Road{
-		Host: a.host, Site: site, Option: opt, Version: version, Progress: new(launcher.Progress), Elsewhere: true,
-		Note: func(string) {}, Waiting: func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") }, //nolint:errcheck // nobody is left to tell
 	}
 	submitted, err := road.Submit(context.Background(), a.image, a.written)
 	if err != nil {

@@ -23,6 +23,10 @@ func TestSubmit(t *testing.T) {
 	if err := os.WriteFile(config, []byte("unreachable = \"error\"\nlocked = [\"engine\"]\nengine = \"native\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	vars := filepath.Join(dir, "vars")
+	if err := os.WriteFile(vars, []byte("A=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	// Nobody answers at this port of loopback.
 	const again = "note the job is submitted all the same"
 	const nobody, digest = "127.0.0.1:9/a/b:1", "sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -35,6 +39,9 @@ func TestSubmit(t *testing.T) {
 		{"a file", []string{"image=" + image}, []string{"unset SLURM_HPC3_PIN"}},
 		{"options", []string{"image=" + image, "option=container-workdir=/w", "option=container-env=A=b=c"}, []string{`set SLURM_HPC3_OPTIONS=[["container-workdir","/w"],["container-env","A=b=c"]]`, "unset SLURM_HPC3_PIN"}},
 		{"options of the job", []string{"image=" + image, "option=container-workdir=/w", `env=SLURM_HPC3_OPTIONS=[["container-workdir","/v"],["container-env","A=1"]]`}, []string{`set SLURM_HPC3_OPTIONS=[["container-env","A=1"],["container-workdir","/w"]]`, "unset SLURM_HPC3_PIN"}},
+		{"a file of variables", []string{"image=" + image, "option=container-env-file=" + vars}, []string{`set SLURM_HPC3_OPTIONS=[["container-env-file","` + vars + `"]]`, "unset SLURM_HPC3_PIN"}},
+		{"a file of variables that is not there", []string{"image=" + image, "option=container-env-file=" + dir + "/no"}, []string{"set SLURM_HPC3_OPTIONS=", "error reading variables from " + dir + "/no: no such file or directory"}},
+		{"a file with a mistake", []string{"image=" + image, "env=HPC3_CONTAINER_ENV_FILE=" + config}, []string{"error " + config + ":1: white space stands in the name", "error hint: "}},
 		{"an option that is wrong", []string{"image=" + image, "option=container-mounts=a:b:c:d"}, []string{`error --container-mounts: mount "a:b:c:d" has more than three parts`}},
 		{"a name that is wrong", []string{"image=UPPER"}, []string{"unset SLURM_HPC3_PIN", "error image reference", "error hint: "}},
 		{"a file that is not there", []string{"image=/no/such.sif", "written=/no/such.sif"}, []string{"unset SLURM_HPC3_PIN", "note sif:/no/such.sif is not on this machine: no such file", again}},
