@@ -2,15 +2,13 @@
 
 BIN        ?= bin
 PREFIX     ?= /usr/local
-SYSCONFDIR ?= /etc
-VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
-# A Go that is new enough, found or fetched through the module proxy; see tests/tools/go.
-ifndef GO
-GO         := $(shell sh tests/tools/go)
-ifeq ($(GO),)
-$(error there is no Go to build with; the lines above say why)
+# In a home hpc3.toml is the user's own.
+SYSCONFDIR ?= $(if $(filter $(HOME)/%,$(PREFIX)),$(or $(XDG_CONFIG_HOME),$(HOME)/.config),/etc)
+ifndef VERSION
+override VERSION := $(shell sh tests/tools/version)
 endif
-endif
+# A Go that is new enough, once something is built; see tests/tools/go.
+go          = $(or $(GO),$(eval GO := $(shell INSTALL_PACKAGES=$(INSTALL_PACKAGES) sh tests/tools/go))$(GO),$(error there is no Go to build with; the lines above say why))
 GOOS       := linux
 
 LDFLAGS    := -s -w -X main.version=$(VERSION)
@@ -24,31 +22,39 @@ export GOPPC64 = power8
 export GORISCV64 = rva20u64
 export CGO_CFLAGS = -Wno-deprecated-declarations
 
-.PHONY: build plugin test check bench demo install clean lint
+# The programs in BIN are of this version, and for this architecture.
+made        = $(VERSION) $(GOARCH)
+
+.PHONY: build plugin test check bench demo install uninstall clean lint
 .DEFAULT_GOAL := build
+
+# These install what they need.
+test bench demo: INSTALL_PACKAGES := yes
 
 build:
 	@mkdir -p $(BIN)
-	@sh tests/tools/build-programs $(GO) $(BIN) '$(LDFLAGS)'
-	@sh tests/tools/build-gpu $(GO) $(BIN) '$(LDFLAGS)'
+	@rm -f $(BIN)/.programs
+	@sh tests/tools/build-programs $(go) $(BIN) '$(LDFLAGS)'
+	@sh tests/tools/build-gpu $(go) $(BIN) '$(LDFLAGS)'
+	@sh tests/tools/stamp write $(BIN) programs '$(made)' 'make' hpc3-run hpc3 $$(cd $(BIN) && ls hpc3-gpu 2>/dev/null)
 
 # The Slurm plugin, for the Slurm whose headers are in SLURM_INCLUDE/slurm: it loads only plugins that were built for its version.
 plugin:
 	@mkdir -p $(BIN)
-	@sh tests/tools/build-plugin $(GO) $(BIN) '$(VERSION)' '$(SLURM_INCLUDE)' $(PLUGIN_CFLAGS)
+	@sh tests/tools/build-plugin $(go) $(BIN) '$(VERSION)' '$(SLURM_INCLUDE)' $(PLUGIN_CFLAGS)
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
 test:
 	bash tests/lab/need --for-test
-	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs,slurm} $(GO) test -count=1 -timeout 40m ./...
+	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs,slurm} $(go) test -count=1 -timeout 40m ./...
 
 # Format, vet, linters, unit tests.
 check: lint
-	$(GO) vet ./...
-	$(GO) test -short ./...
+	$(go) vet ./...
+	$(go) test -short ./...
 
 lint:
-	sh tests/tools/lint $(GO)
+	sh tests/tools/lint $(go)
 
 bench: build
 	bash tests/bench/run $(BIN)
@@ -56,16 +62,13 @@ bench: build
 demo: build
 	bash tests/demo/run $(BIN)
 
-install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/hpc3 $(DESTDIR)$(SYSCONFDIR)/hpc3
-	install -m 0755 $(BIN)/hpc3-run $(BIN)/hpc3 $(DESTDIR)$(PREFIX)/bin/
-	if [ -e $(BIN)/hpc3-gpu ]; then install -m 0755 $(BIN)/hpc3-gpu $(DESTDIR)$(PREFIX)/libexec/hpc3/; fi
-	if [ -e $(BIN)/spank_hpc3.so ]; then install -d $(DESTDIR)$(PREFIX)/lib/hpc3 && install -m 0755 $(BIN)/spank_hpc3.so $(BIN)/libhpc3spank.so $(DESTDIR)$(PREFIX)/lib/hpc3/; fi
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0644 etc/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 0644 etc/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m 0644 etc/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
-	[ -e $(DESTDIR)$(SYSCONFDIR)/hpc3/hpc3.toml ] || install -m 0644 etc/hpc3.toml $(DESTDIR)$(SYSCONFDIR)/hpc3/
+# Builds only where BIN is not what the sources say: root may have no Go.
+install:
+	@sh tests/tools/stamp check $(BIN) programs '$(made)' >/dev/null || $(MAKE) --no-print-directory build
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' sh tests/tools/install put $(BIN) '$(VERSION)'
+
+uninstall:
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' sh tests/tools/install away $(BIN) '$(VERSION)'
 
 clean:
 	rm -rf $(BIN)

@@ -19,6 +19,16 @@
 /* Those that the library and hpc3-run know as well. */
 #define V_OPTIONS "SLURM_HPC3_OPTIONS"
 #define V_PIN     "SLURM_HPC3_PIN"
+#define V_VERSION "SLURM_HPC3_VERSION" /* HPC3_PROTOCOL, a blank, HPC3_VERSION */
+
+/* What the variables mean. It is launcher/task's Protocol, and changes only if a hpc3-run would do the wrong thing
+ * with the variables of another one: nodes refuse tasks of another protocol. */
+#define HPC3_PROTOCOL "1"
+
+/* Of the sources, by tests/tools/build-plugin. */
+#ifndef HPC3_VERSION
+#define HPC3_VERSION "dev"
+#endif
 
 /* The image of a step that runs on the host. An image of that name is docker://none. */
 #define NO_IMAGE "none"

@@ -156,8 +156,10 @@ static int add_script(void)
 
 static int gather(const char *image, const char *written, const char *inherited)
 {
-	int status = add_word("image=", image);
+	int status = add_word("version=", HPC3_VERSION);
 
+	if (status == 0)
+		status = add_word("image=", image);
 	if (status == 0)
 		status = add_word("written=", written);
 	if (status == 0)

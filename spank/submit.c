@@ -156,7 +156,7 @@ static int wanted_image(char **image, const char **written)
 /* on_the_host removes the image from a job or step, and from what is started in it. */
 static int on_the_host(void)
 {
-	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN};
+	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN, V_VERSION};
 
 	if (hpc3_given() > 0) {
 		hpc3_say("options of a container are given, and no container");
@@ -177,7 +177,8 @@ static int in_a_container(const char *image, const char *written)
 		hpc3_say("--container needs an image, such as qnib/gromacs:2021.5");
 		return -1;
 	}
-	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, written, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0)
+	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, written, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0 ||
+	    setenv(V_VERSION, HPC3_PROTOCOL " " HPC3_VERSION, 1) != 0)
 		return -1;
 	return multi_prog ? setenv(V_MULTI_PROG, "1", 1) : 0;
 }
@@ -217,6 +218,7 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 		/* A job that is submitted in another job does not inherit its image. */
 		unsetenv(V_OPTIONS);
 		unsetenv(V_PIN);
+		unsetenv(V_VERSION);
 		free(inherited);
 		inherited = NULL;
 	}

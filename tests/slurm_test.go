@@ -127,7 +127,7 @@ func (c *cluster) buildPlugin(t *testing.T, bin string) {
 		c.major = oldMajor
 		build = exec.Command("lab/plugin-in", script(t, "bullseye-root"), bin)
 	} else {
-		build = exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+bin, "SLURM_INCLUDE="+c.headers(t, c.suite))
+		build = exec.Command("make", "-s", "-C", "..", "plugin", "VERSION=test", "BIN="+bin, "SLURM_INCLUDE="+c.headers(t, c.suite))
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the plugin: %v\n%s", err, out)
@@ -247,7 +247,7 @@ var slurmRows = []slurmRow{
 	{name: "a file of variables that is not there", text: `srun --container=$IMAGE --container-env-file=no.env hello; printf '#!/bin/sh\n' | sbatch --container=$IMAGE --container-env-file=no.env`, status: 1, stderr: "srun: error: hpc3: reading variables from /home/tester/no.env: no such file or directory\n(?s:.*)sbatch: error: hpc3: reading variables from /home/tester/no.env"},
 	{name: "a file of variables with a mistake", text: `echo export A=1 >bad.env; srun --container=$IMAGE --container-env-file=bad.env hello`, status: 1, stderr: "srun: error: hpc3: /home/tester/bad.env:1: white space stands in the name\n(.*\n)?srun: error: hpc3: hint: "},
 	{name: "a pipe of variables", text: `srun --container=$IMAGE --container-env-file=<(echo A=1) hello`, status: 1, stderr: "it is a named pipe, and a regular file is wanted\nsrun: error: hpc3: hint: the nodes of a job read it"},
-	{name: "a clean environment", text: `export MINE=1 OMP_NUM_THREADS=3; srun -n2 -N1 --container=$IMAGE --container-clean-env --container-env=MINE sh -c 'echo $SLURM_PROCID $MINE ${OMP_NUM_THREADS-none} $USER ${SLURM_STEP_ID+step} ${TMPDIR+scratch}; env | grep -c ^SLURM_HPC3_TASK'`, stdout: "0\n0\n0 1 none tester step scratch\n1 1 none tester step scratch", status: 1},
+	{name: "a clean environment", text: `export MINE=1 OMP_NUM_THREADS=3 TMPDIR=/tmp; srun -n2 -N1 --container=$IMAGE --container-clean-env --container-env=MINE sh -c 'echo $SLURM_PROCID $MINE ${OMP_NUM_THREADS-none} $USER ${SLURM_STEP_ID+step} ${TMPDIR+scratch}; env | grep -c ^SLURM_HPC3_TASK'`, stdout: "0\n0\n0 1 none tester step scratch\n1 1 none tester step scratch", status: 1},
 	{name: "a clean environment, job and step", text: job + `export MINE=1; printf '#!/bin/bash\n#SBATCH --container=%s\n#SBATCH --container-clean-env\necho host $MINE\nsrun sh -c '"'"'echo step ${MINE-none}'"'"'\nsrun --no-container-clean-env printenv MINE\n' $IMAGE | job`, stdout: "1\nhost 1\nstate JobState=COMPLETED ExitCode=0:0 \nstep none"},
 	{name: "writable", text: `HPC3_ENGINE=auto srun --container=$IMAGE --container-writable sh -c 'touch /new && echo made'`, stdout: "made"},
 	{name: "read-only", text: `srun --container=$IMAGE sh -c 'touch /new 2>/dev/null || echo refused'`, stdout: "refused"},
@@ -428,13 +428,21 @@ func TestSlurmSettings(t *testing.T) {
 			}
 			// Built for another Slurm, and told to take on the version of the one that loads it.
 			other := filepath.Join(c.work, "other")
-			build := exec.Command("make", "-s", "-C", "..", "plugin", "BIN="+other, "SLURM_INCLUDE="+c.headers(t, "bookworm"), "PLUGIN_CFLAGS=-DHPC3_ANY_VERSION")
+			build := exec.Command("make", "-s", "-C", "..", "plugin", "VERSION=v9", "BIN="+other, "SLURM_INCLUDE="+c.headers(t, "bookworm"), "PLUGIN_CFLAGS=-DHPC3_ANY_VERSION")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("make plugin: %v\n%s", err, out)
 			}
-			c.check(t, slurmRow{text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; srun --container=$IMAGE hello`, stdout: "hello from /opt/app"})
+			c.rows(t, mixedRows)
 		})
 	}
+}
+
+// mixedRows are with a plugin of version v9; hpc3-run is of version test.
+var mixedRows = []slurmRow{
+	{name: "another version", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; srun -N2 -w n1,n2 -n4 --container=$IMAGE hello 2>&1 | grep -v fetching`, stdout: "(hello from /opt/app\n){4}hpc3-run: warning: the plugin that submitted this is of v9, hpc3-run on this node of test; .*"},
+	{name: "another protocol", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; printf '#!/bin/sh\necho export SLURM_HPC3_VERSION=2 v9\n' >newer; chmod +x newer; srun -n2 --task-prolog=$HOME/newer --container=$IMAGE hello`, status: 125, stderr: `hpc3-run: error\[config\]: starting a task with hpc3 test: it was submitted by hpc3 v9, whose protocol is 2, and here it is 1\nhpc3-run: hint: `},
+	{name: "a job of another protocol", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run; SLURM_HPC3_VERSION="0 v8" srun --container=$IMAGE hello`, status: 1, stderr: `srun: error: hpc3: starting a step of this job: it was submitted by hpc3 v8, whose protocol is 0`},
+	{name: "a library of another version", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run library=/lab/bin/libhpc3spank.so; srun --container=$IMAGE hello`, status: 1, stderr: `srun: error: hpc3: the plugin, spank_hpc3.so, is of hpc3 v9, and its library, libhpc3spank.so, of hpc3 test\nsrun: error: hpc3: hint: install both anew`},
 }
 
 // TestSlurmInside calls Slurm's client from inside of a container, where the site allows it.

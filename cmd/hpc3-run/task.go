@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -53,6 +54,9 @@ func (w *walker) startTask(t task.Task) error {
 		return err
 	}
 	w.task = road
+	if err := w.compareVersions(); err != nil {
+		return err
+	}
 	if err := road.ReadEnvFiles(w.ctx); err != nil {
 		return err
 	}
@@ -82,6 +86,22 @@ func (w *walker) startTask(t task.Task) error {
 	return err
 }
 
+// compareVersions refuses a step that was submitted by a plugin whose variables mean something else, and tells once a job of another version.
+func (w *walker) compareVersions() error {
+	of, err := task.Submitter(os.Getenv)
+	if err != nil {
+		return fault.New(fault.Config, "starting a task with hpc3 %s: %w", version, err).
+			Hint("install one version of hpc3 where jobs are submitted and on their nodes; submit jobs anew that an update has overtaken")
+	}
+	if of != version {
+		text := "warning: the plugin that submitted this is of " + cmp.Or(of, "another version") + ", hpc3-run on this node of " + version + "; they agree, but install one version"
+		if !w.saidByAnother(task.Job(os.Getenv), text) {
+			w.teller.Say(text)
+		}
+	}
+	return nil
+}
+
 // orphaned ends the walk where slurmstepd is killed: nobody else would.
 func (w *walker) orphaned(parent int, cancel context.CancelCauseFunc) {
 	for os.Getppid() == parent {
@@ -101,7 +121,7 @@ func (w *walker) toldByAnother(err error) bool {
 	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(everywhere, class) {
 		return false
 	}
-	return w.saidByAnother(err.Error())
+	return w.saidByAnother(task.Step(os.Getenv), err.Error())
 }
 
 // onceInStep has what every task of a step would say said by one of them. Where a step has several nodes, the one that says it is named.
@@ -111,16 +131,16 @@ func (w *walker) onceInStep(say func(text string)) func(text string) {
 		node = os.Getenv("SLURMD_NODENAME") + ": "
 	}
 	return func(text string) {
-		if !w.saidByAnother(text) {
+		if !w.saidByAnother(task.Step(os.Getenv), text) {
 			say(strings.TrimPrefix(node, ": ") + text)
 		}
 	}
 }
 
-// saidByAnother tells whether another task of the step prints the same words.
-func (w *walker) saidByAnother(text string) bool {
-	if step := task.Step(os.Getenv); step != "" && w.task != nil {
-		if first, noCache := w.task.First(step + "\n" + text); noCache == nil {
+// saidByAnother tells whether another task of the step or job prints the same words.
+func (w *walker) saidByAnother(of, text string) bool {
+	if of != "" && w.task != nil {
+		if first, noCache := w.task.First(of + "\n" + text); noCache == nil {
 			return !first
 		}
 	}

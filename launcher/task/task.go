@@ -12,12 +12,17 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
+// Protocol is what the variables mean, as the plugin has it (spank/face.h). It changes only where a hpc3-run would do the wrong thing with the
+// variables of another: a rolling update of nodes goes on without it, and an option that is new is refused by name where it is not known.
+const Protocol = "1"
+
 // The variables. The first is Slurm's own; all but the third and the fourth are the plugin's C part's as well.
 const (
 	Image     = "SLURM_CONTAINER"       // as the user wrote it
 	command   = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
 	options   = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
 	pin       = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
+	version   = "SLURM_HPC3_VERSION"    // "PROTOCOL VERSION" of the plugin where the step was submitted
 	copied    = "SLURM_HPC3_BCAST"      // "1": the command is a file that Slurm has copied to the node
 	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone, and so is the next
 	launcher  = "SLURM_HPC3_LAUNCHER"
@@ -71,6 +76,22 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 
 // Own are the variables that are for hpc3-run and not for its command. What a step inside of the job is to inherit is for both.
 var Own = []string{command, copied, multiProg, launcher} //nolint:gochecknoglobals // a constant list
+
+// A ProtocolError is a job whose variables are of a plugin that means something else by them.
+type ProtocolError struct{ Version, Protocol string }
+
+func (e ProtocolError) Error() string {
+	return fmt.Sprintf("it was submitted by hpc3 %s, whose protocol is %s, and here it is %s", e.Version, e.Protocol, Protocol)
+}
+
+// Submitter returns the version of the plugin that has set a job's variables; "" where it is not known. The error is a ProtocolError.
+func Submitter(getenv func(string) string) (string, error) {
+	protocol, of, _ := strings.Cut(getenv(version), " ")
+	if protocol != "" && protocol != Protocol {
+		return of, ProtocolError{of, protocol}
+	}
+	return of, nil
+}
 
 // Options reads the options that a job was submitted with.
 func Options(getenv func(string) string) ([]Option, error) {
@@ -129,11 +150,18 @@ func Step(getenv func(string) string) string {
 	if getenv("SLURM_JOB_ID") == "" || getenv("SLURM_STEP_ID") == "" {
 		return ""
 	}
+	words := []string{Job(getenv)}
+	for _, name := range []string{"SLURM_STEP_ID", "SLURM_SRUN_COMM_HOST", "SLURM_SRUN_COMM_PORT"} {
+		words = append(words, getenv(name))
+	}
+	return strings.Join(words, " ")
+}
+
+// Job names the job of a process, unlike any other.
+func Job(getenv func(string) string) string {
 	var words []string
 	// A cluster that was set up anew counts its jobs from one again.
-	for _, name := range []string{
-		"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME", "SLURM_SRUN_COMM_HOST", "SLURM_SRUN_COMM_PORT",
-	} {
+	for _, name := range []string{"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME"} {
 		words = append(words, getenv(name))
 	}
 	return strings.Join(words, " ")

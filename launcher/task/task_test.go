@@ -95,3 +95,21 @@ func TestJoin(t *testing.T) {
 		t.Errorf("Settings of a wrong mode = %v, want an error that names the option", err)
 	}
 }
+
+func TestSubmitter(t *testing.T) {
+	for _, tt := range []struct {
+		value, version string
+		err            bool
+	}{
+		{"", "", false},
+		{task.Protocol + " v1-2", "v1-2", false},
+		{task.Protocol, "", false},
+		{"0 v0", "v0", true},
+		{"word", "", true},
+	} {
+		got, err := task.Submitter(environment{"SLURM_HPC3_VERSION": tt.value}.get)
+		if got != tt.version || (err != nil) != tt.err {
+			t.Errorf("Submitter of %q = %q, %v", tt.value, got, err)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import "C"
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 
@@ -23,10 +22,10 @@ var version = "dev"
 
 func main() {} // a library has none, and c-shared wants one
 
-// hpc3_submit answers a request of the plugin: words with a NUL behind each, "image=IMAGE", "written=IMAGE" before its path was made absolute, "inherited=IMAGE"
-// for what the environment had, "option=NAME=VALUE", "script=WORD" for those of sbatch's command line from the script on, "script=-" where that is its
-// standard input, and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT" and, where the job is to be refused,
-// "error TEXT".
+// hpc3_submit answers a request of the plugin: words with a NUL behind each, "version=VERSION" of the plugin, "image=IMAGE", "written=IMAGE" before its path was
+// made absolute, "inherited=IMAGE" for what the environment had, "option=NAME=VALUE", "script=WORD" for those of sbatch's command line from the script on,
+// "script=-" where that is its standard input, and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT"
+// and, where the job is to be refused, "error TEXT".
 //
 //export hpc3_submit
 func hpc3_submit(request *C.char, length C.size_t, answerLength *C.size_t) *C.char {
@@ -37,6 +36,7 @@ func hpc3_submit(request *C.char, length C.size_t, answerLength *C.size_t) *C.ch
 
 // asked is a request.
 type asked struct {
+	version                   string // of the plugin
 	image, written, inherited string
 	options                   []task.Option
 	script                    []string
@@ -49,6 +49,8 @@ func read(request string) (asked, error) {
 	for word := range strings.SplitSeq(strings.TrimSuffix(request, "\x00"), "\x00") {
 		kind, text, _ := strings.Cut(word, "=")
 		switch kind {
+		case "version":
+			a.version = text
 		case "image":
 			a.image = text
 		case "written":
@@ -63,12 +65,25 @@ func read(request string) (asked, error) {
 			name, value, _ := strings.Cut(text, "=")
 			a.options = append(a.options, task.Option{name, value})
 		default:
-			return asked{}, errors.New("the plugin and its library are of different versions: install both")
+			return asked{}, differ("another version")
 		}
+	}
+	switch a.version {
+	case version:
+	case "":
+		return asked{}, differ("another version")
+	default:
+		return asked{}, differ("hpc3 " + a.version)
 	}
 	a.host = launcher.ThisHost(environ)
 	a.host.Plugin = true
 	return a, nil
+}
+
+// differ says that the plugin is of a version that is not this library's. They are built and installed together, so they must be the same.
+func differ(plugin string) error {
+	return fault.New(fault.Config, "the plugin, spank_hpc3.so, is of %s, and its library, libhpc3spank.so, of hpc3 %s", plugin, version).
+		Hint("install both anew: make plugin, then make install")
 }
 
 func submit(request string) string {
@@ -102,6 +117,9 @@ func (w *answer) tell(kind string, err error) {
 // settle finds out what the job's variables are to be. Options of the job hold for a step inside of it too, and so does the index
 // that was settled for the same image.
 func (a *asked) settle(words *answer) error {
+	if _, err := task.Submitter(a.host.Getenv); err != nil {
+		return fault.New(fault.Config, "starting a step of this job: %w", err).Hint("hpc3 was updated since: submit the job anew")
+	}
 	job, err := task.Options(a.host.Getenv)
 	if err != nil {
 		return err

@@ -62,13 +62,17 @@ func TestSubmit(t *testing.T) {
 		{"another option than the script's", []string{"image=" + image, "option=container-env=A=2", "script=" + script}, []string{"set SLURM_HPC3_OPTIONS=", "unset SLURM_HPC3_PIN"}},
 		{"a registry without an image", []string{"image=127.0.0.1:9", "written=127.0.0.1:9", "script=-"}, []string{"unset SLURM_HPC3_PIN", `error image reference "127.0.0.1:9": it is a registry's name`, "error hint: in a line of #SBATCH", "error hint: docker://127.0.0.1:9"}},
 		{"a platform of another system", []string{"image=" + image, "env=HPC3_PLATFORM=windows/amd64"}, []string{"unset SLURM_HPC3_PIN", "error --platform windows/amd64 asks for an image that no node of this cluster runs: it is for windows", "error hint: leave --platform out", "error hint: HPC3_FORCE=1"}},
-		{"another version's word", []string{"image=" + image, "colour=red"}, []string{"error the plugin and its library are of different versions"}},
+		{"another version's word", []string{"image=" + image, "colour=red"}, []string{"error the plugin, spank_hpc3.so, is of another version, and its library, libhpc3spank.so, of hpc3 dev", "error hint: "}},
+		{"another version", []string{"version=v9", "image=" + image}, []string{"error the plugin, spank_hpc3.so, is of hpc3 v9, and its library, libhpc3spank.so, of hpc3 dev", "error hint: "}},
+		{"no version", []string{"version=", "image=" + image}, []string{"error the plugin, spank_hpc3.so, is of another version, and its library, libhpc3spank.so, of hpc3 dev", "error hint: "}},
+		{"a step of a job of another version", []string{"image=" + image, "env=SLURM_HPC3_VERSION=1 v9"}, []string{"unset SLURM_HPC3_PIN"}},
+		{"a step of a job of another protocol", []string{"image=" + image, "env=SLURM_HPC3_VERSION=0 v9"}, []string{"error starting a step of this job: it was submitted by hpc3 v9, whose protocol is 0", "error hint: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if slices.Contains(tt.request, site) && os.Getuid() != 0 {
 				t.Skip("the plugin takes a site file of root's only")
 			}
-			request := append([]string{"env=HOME=" + dir, "env=HPC3_CONFIG="}, tt.request...)
+			request := append([]string{"version=dev", "env=HOME=" + dir, "env=HPC3_CONFIG="}, tt.request...)
 			answer := submit(strings.Join(request, "\x00") + "\x00")
 			var got []string
 			if answer != "" {
