@@ -50,7 +50,7 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	if r.Site.PassedBy != "" {
 		r.note("HPC3_CONFIG is passed by, since jobs follow the site's file: %s", r.Site.PassedBy)
 	}
-	ref, err := oci.ParseReference(image)
+	ref, err := r.reference(image)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 	r.note("node: %s", nodesLine(c.Nodes, r.Option.Platform))
 	if err := r.readCandidates(ctx, c); err != nil {
 		c.Close()
-		return nil, err
+		return nil, besides(image, ref, err)
 	}
 	r.tellIndex(c)
 	if err := r.pick(ctx, c); err != nil {

@@ -26,7 +26,7 @@ func Settings(h Host, line option.Settings) (site.Site, option.Run, error) {
 	}
 	run, err := s.Resolve(user, env, line)
 	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {
-		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).Hint("it is one of the container: -w /data/run")
+		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).Hint("it is one of the container: -w /data/run").Hint("Apptainer's -w, --writable, is --container-writable here")
 	}
 	return s, run, err
 }

@@ -28,7 +28,7 @@ type Submitted struct {
 // Submit looks for the image of a job before the job waits, and pulls it where the site wants that. Of the image written is what the user wrote, before
 // its path was made absolute. An error means that the job could not run.
 func (r *Road) Submit(ctx context.Context, image, written string) (Submitted, error) {
-	ref, err := oci.ParseReference(image)
+	ref, err := r.reference(image)
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -46,7 +46,7 @@ func (r *Road) Submit(ctx context.Context, image, written string) (Submitted, er
 	if ref.Digest == "" {
 		if s.Digest, err = r.indexDigest(ctx, ref); err != nil {
 			if class, _, _ := fault.Of(err, ""); r.Site.Unreachable == site.Refuse || class != fault.Network && class != fault.Registry {
-				return Submitted{}, err
+				return Submitted{}, besides(image, ref, err)
 			}
 			return Submitted{Doubt: err}, nil
 		}

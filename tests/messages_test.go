@@ -28,7 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-var update = flag.Bool("update", false, "write testdata/messages anew, to be read before it is committed")
+var update = flag.Bool("update", false, "write testdata anew, to be read before it is committed")
 
 // TestMessages runs the transcripts in testdata/messages, one for each class of errors, and holds what a terminal of 80 columns
 // shows against what stands there. A transcript begins in a directory of its own. Its lines are

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/habit"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
@@ -89,20 +88,9 @@ func (w *walker) app() *cli.App {
 		Writer: w.stdout, ErrWriter: w.stderr, Action: w.action, Flags: flags,
 		ExitErrHandler: func(*cli.Context, error) {}, // the default exits inside Run
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return wrongOption(err)
+			return w.wrongOption(err)
 		},
 	}
-}
-
-// wrongOption says what is wrong with an option, and which one may be meant.
-func wrongOption(err error) error {
-	failed := fault.New(fault.Usage, "%s", usageText(err))
-	if n, ok := strings.CutPrefix(err.Error(), notDefined); ok {
-		if near := habit.Nearest(strings.TrimPrefix(n, "-"), append([]string{"help", "version"}, option.Names...)); near != "" {
-			failed = failed.Hint("the nearest is --%s", near)
-		}
-	}
-	return failed.Hint("see %s --help", name)
 }
 
 // notDefined is how Go's flag package begins, before the name.
@@ -111,9 +99,6 @@ const notDefined = "flag provided but not defined: -"
 // usageText turns the words of Go's flag package into ours: it names options with a single dash.
 func usageText(err error) string {
 	text := err.Error()
-	if n, ok := strings.CutPrefix(text, notDefined); ok {
-		return "no option is called " + dashed(n)
-	}
 	if n, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		return "the option " + dashed(n) + " needs a value"
 	}
@@ -133,6 +118,19 @@ func dashed(n string) string {
 	return "--" + n
 }
 
+// set sets an option. Apptainer's -e takes no value: what follows it there is the image.
+func set(s *option.Settings, n, value string) error {
+	err := s.Set(n, value)
+	if n == "container-env" && err == nil && !strings.Contains(value, "=") && (strings.ContainsAny(value, "/:") || strings.HasSuffix(value, ".sif")) {
+		err = fmt.Errorf("%q is no name of a variable", value)
+		return fault.New(fault.Usage, "option --%s: %w", n, err).Hint("-e NAME passes a variable; Apptainer's -e, --cleanenv, is --container-clean-env here")
+	}
+	if err != nil {
+		return fault.New(fault.Usage, "option --%s: %w", n, err).Hint("see %s --help", name)
+	}
+	return nil
+}
+
 // settings reads the flags once. Of an option given twice the last counts, but for the lists.
 func (w *walker) settings() (option.Settings, error) {
 	var s option.Settings
@@ -142,8 +140,8 @@ func (w *walker) settings() (option.Settings, error) {
 			values = values[max(0, len(values)-1):]
 		}
 		for _, v := range values {
-			if err := s.Set(n, v); err != nil {
-				return s, fault.New(fault.Usage, "option --%s: %w", n, err).Hint("see %s --help", name)
+			if err := set(&s, n, v); err != nil {
+				return s, err
 			}
 		}
 	}

@@ -56,7 +56,7 @@ func (l *lastWord) say(why interrupt.SignalError) int {
 
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
 func walk(ctx context.Context, said *lastWord, start time.Time, args []string, stdout, stderr io.Writer) int {
-	w := &walker{ctx: ctx, said: said, clock: launcher.NewClock(start), stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
+	w := &walker{ctx: ctx, said: said, clock: launcher.NewClock(start), args: args, stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
 	t, isTask, err := ociTask(args)
 	if !isTask {
 		t, isTask, err = task.Find(os.Getenv, args)
@@ -86,6 +86,7 @@ type walker struct {
 	said           *lastWord
 	clock          *launcher.Clock
 	teller         *progress.Teller
+	args           []string // of the process
 	stdout, stderr io.Writer
 	plugin         bool           // this is a task of a step
 	task           *launcher.Road // of that, once it is known
@@ -106,11 +107,18 @@ func (w *walker) action(c *cli.Context) error {
 		return fault.New(fault.Usage, "no image given").Hint("see %s --help", name)
 	}
 	image, command := c.Args().First(), c.Args().Tail()
+	if err := w.notAnImage(image, command); err != nil {
+		return err
+	}
+	typed := command
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
 	road, err := w.road(line)
 	if err != nil {
+		return err
+	}
+	if err := lateOption(road.Option.Entrypoint, image, typed); err != nil {
 		return err
 	}
 	if road.Option.Host {

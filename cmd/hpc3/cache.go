@@ -31,8 +31,12 @@ func (t *tool) cacheCommand(say []cli.Flag) *cli.Command {
 }
 
 func (t *tool) bareCache(c *cli.Context) error {
+	if c.Args().First() == "help" {
+		fmt.Fprint(t.stdout, topic(append([]string{"cache"}, c.Args().Tail()...)))
+		return nil
+	}
 	if c.NArg() > 0 {
-		return noCommand([]string{"cache"}, c.Args().First(), commandIn(t.commands, "cache").Subcommands)
+		return t.noCommand([]string{"cache"}, c.Args().First(), c.Args().Tail())
 	}
 	return fault.New(fault.Usage, "hpc3 cache needs a command").Hint("see %s cache --help", name)
 }

@@ -4,6 +4,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
@@ -12,9 +14,13 @@ func (t *tool) exec(c *cli.Context) error {
 	if !c.Args().Present() {
 		return fault.New(fault.Usage, "hpc3 exec needs a job, a step or a process").Hint("see %s --help", name)
 	}
-	target, err := run.ParseTarget(c.Args().First())
+	first := c.Args().First()
+	target, err := run.ParseTarget(first)
 	if err != nil {
-		return err
+		if _, noImage := oci.ParseReference(first); noImage != nil {
+			return err
+		}
+		return fault.New(fault.Usage, "%w", err).Hint("to run a command in an image: %s", habit.Line(append([]string{"hpc3-run"}, c.Args().Slice()...)...))
 	}
 	command := c.Args().Tail()
 	if len(command) > 0 && command[0] == "--" {

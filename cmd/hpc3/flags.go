@@ -12,7 +12,7 @@ import (
 )
 
 func (t *tool) app() *cli.App {
-	onUsage := func(c *cli.Context, err error, _ bool) error { return wrongOption(c.Command, err) }
+	onUsage := func(c *cli.Context, err error, _ bool) error { return t.wrongOption(c.Command, err) }
 	say := []cli.Flag{&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}}, &cli.BoolFlag{Name: "debug", Aliases: []string{"d"}}}
 	image := append([]cli.Flag{
 		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
@@ -50,20 +50,22 @@ func (t *tool) bare(c *cli.Context) error {
 		return nil
 	}
 	if c.NArg() > 0 {
-		return noCommand(nil, c.Args().First(), t.commands)
+		return t.noCommand(nil, c.Args().First(), c.Args().Tail())
 	}
 	return fault.New(fault.Usage, "no command given").Hint("see %s --help", name)
 }
 
 // wrongOption turns the words of Go's flag package into ours: it names options with a single dash.
-func wrongOption(command *cli.Command, err error) error {
+func (t *tool) wrongOption(command *cli.Command, err error) error {
 	see := strings.TrimSpace(name + " " + strings.TrimPrefix(command.FullName(), name))
 	text := err.Error()
 	if n, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		n = strings.TrimPrefix(n, "-")
-		failed := fault.New(fault.Usage, "no option is called --%s", n)
-		if near := habit.Nearest(n, optionsOf(command)); near != "" {
+		typed := habit.FindTyped(t.args[min(1, len(t.args)):], n)
+		failed := fault.New(fault.Usage, "no option is called %s", typed.Name)
+		if near := habit.Nearest(strings.TrimPrefix(n, "-"), optionsOf(command)); near != "" {
 			failed = failed.Hint("the nearest is --%s", near)
+		} else if hint := typed.Hint(); hint != "" && !strings.HasPrefix(see, name+" cache") {
+			failed = failed.Hint("%s", hint)
 		}
 		return failed.Hint("see %s --help", see)
 	}

@@ -224,7 +224,7 @@ func (t *tool) help(c *cli.Context) error {
 	for i, word := range words {
 		command := commandIn(commands, word)
 		if command == nil {
-			return noCommand(words[:i], word, commands)
+			return t.noCommand(words[:i], word, nil)
 		}
 		commands = command.Subcommands
 	}
@@ -232,13 +232,21 @@ func (t *tool) help(c *cli.Context) error {
 	return nil
 }
 
-// noCommand says that none is called so behind these words, and which one may be meant.
-func noCommand(behind []string, word string, commands []*cli.Command) error {
+// noCommand says that none is called so behind these words, and which one may be meant by it and the words that follow.
+func (t *tool) noCommand(behind []string, word string, rest []string) error {
+	commands := t.commands
+	for _, b := range behind {
+		commands = commandIn(commands, b).Subcommands
+	}
 	var known []string
 	for _, c := range commands {
 		known = append(known, c.Name)
 	}
-	err := fault.New(fault.Usage, "no command is called %q", strings.Join(append(slices.Clone(behind), word), " "))
+	called := strings.Join(append(slices.Clone(behind), word), " ")
+	err := fault.New(fault.Usage, "no command is called %q", called)
+	if c := habit.FindCommand(called); c != nil {
+		return err.Hint("%s", c.Hint(called, rest))
+	}
 	if near := habit.Nearest(word, known); near != "" {
 		err = err.Hint("the nearest is %s", strings.Join(append(append([]string{name}, behind...), near), " "))
 	}

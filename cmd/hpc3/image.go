@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
@@ -85,7 +87,11 @@ func oneImage(c *cli.Context) (string, error) {
 	case 1:
 		return c.Args().First(), nil
 	}
-	return "", fault.New(fault.Usage, "one image is expected, and %q was given as well", c.Args().Get(1)).Hint("see %s --help", name)
+	err := fault.New(fault.Usage, "one image is expected, and %q was given as well", c.Args().Get(1))
+	if file := c.Args().First(); c.Command.Name == "pull" && c.NArg() == 2 && strings.HasSuffix(file, ".sif") {
+		return "", err.Hint("%s", habit.FindCommand("pull").Hint("pull", c.Args().Slice()))
+	}
+	return "", err.Hint("see %s %s --help", name, c.Command.Name)
 }
 
 // pulled is what pull says with --json.

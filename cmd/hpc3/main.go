@@ -48,7 +48,7 @@ func main() {
 var errNo = errors.New("no")
 
 func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	t := &tool{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	t := &tool{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	app := t.app()
 	if text := helpAsked(app, args); text != "" {
 		fmt.Fprint(stdout, text)
@@ -85,6 +85,7 @@ func interrupted(stderr io.Writer) int {
 // tool is one call of hpc3.
 type tool struct {
 	ctx            context.Context //nolint:containedctx // one call, one context
+	args           []string        // of the process
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	commands       []*cli.Command

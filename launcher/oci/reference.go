@@ -110,10 +110,10 @@ func parseTransport(s string) (Reference, error) {
 	if rest, ok := strings.CutPrefix(s, "docker://"); ok {
 		return parseRegistry(s, rest)
 	}
-	if hasScheme(s) {
-		return Reference{}, unknownScheme(s)
-	}
 	prefix, rest, _ := strings.Cut(s, ":")
+	if err := otherTransport(s, prefix, rest); err != nil {
+		return Reference{}, err
+	}
 	switch t := Transport(prefix); t {
 	case Layout, LayoutArchive, DockerArchive:
 		return parseLocal(s, t, rest)
@@ -128,16 +128,6 @@ func parseTransport(s string) (Reference, error) {
 			Hint("write oci:%s for an OCI layout, oci-archive:%s or docker-archive:%s for a tar file, sif:%s for a SIF file", s, s, s, s)
 	}
 	return parseRegistry(s, s)
-}
-
-func unknownScheme(s string) error {
-	scheme, rest, _ := strings.Cut(s, "://")
-	err := fault.New(fault.Reference, "image reference %q: unknown transport %q", s, scheme)
-	if scheme == string(Layout) {
-		return err.Hint("write docker://%s for an image of a registry, oci:DIR for a directory", rest)
-	}
-	return err.Hint("write docker://%s for an image of a registry", rest).
-		Hint("known are docker://, oci:, oci-archive:, docker-archive: and sif:")
 }
 
 func sifFile(s, path string) (Reference, error) {

@@ -1,0 +1,123 @@
+package habit
+
+import (
+	"slices"
+	"strings"
+)
+
+// Command is a command of other programs, or of hpc3's own where it was looked for elsewhere, and what it is here.
+type Command struct {
+	Names []string // behind the program's own name; two words for "cache clean"
+	From  string   // the programs that have it
+	Here  string   // what to write here; %s stands for the words that follow; "" for nothing
+	Why   string   // why there is nothing to write, or what else is to be known
+
+	args func(rest []string) (words []string, ok bool) // makes the words that follow ours
+}
+
+// Commands are the commands of others, of which the first with a name counts.
+var Commands = []Command{ //nolint:gochecknoglobals // a constant table
+	{Names: words("exec run shell start"), From: "docker, podman, Apptainer, Charliecloud, enroot", Here: "hpc3-run %s"},
+	{Names: words("pull import convert"), From: "Apptainer, podman, enroot", Here: "hpc3 pull %s", args: pulled},
+	{Names: words("build"), From: "Apptainer, docker, podman", Here: "hpc3 pull %s", args: pulled, Why: "that makes a SIF of an image; images are built with docker, podman, buildah or apptainer build"},
+	{Names: words("probe explain doctor"), From: "hpc3", Here: "hpc3 %s", args: withName},
+	{Names: words("images ls list"), From: "docker, podman, enroot", Here: "hpc3 cache list"},
+	{Names: []string{"cache ls", "cache show", "cache info"}, From: "Apptainer", Here: "hpc3 cache list"},
+	{Names: words("gc prune clean"), From: "podman, shifter", Here: "hpc3 cache gc"},
+	{Names: []string{"cache clean", "cache prune", "cache clear", "cache purge"}, From: "Apptainer", Here: "hpc3 cache gc", Why: "hpc3 cache rm --all removes all at once"},
+	{Names: words("rmi remove delete rm"), From: "docker, podman, enroot", Here: "hpc3 cache rm %s", Why: "containers need no removal, nothing is left of them"},
+	{Names: []string{"cache remove", "cache delete", "cache rmi"}, From: "other programs", Here: "hpc3 cache rm %s"},
+	{Names: words("verify"), From: "Apptainer", Here: "hpc3 cache verify"},
+	{Names: words("cache"), From: "hpc3", Here: "hpc3 %s", args: withName},
+	{Names: words("inspect manifest show lookup digest"), From: "docker, podman, Apptainer", Here: "hpc3 explain %s"},
+	{Names: words("attach instance"), From: "docker, Apptainer", Here: "hpc3 exec JOB", Why: "that enters the container of a running job"},
+	{Names: words("ps top stats logs stop kill wait"), From: "docker, podman", Why: "there is none: a container is a process of yours, and a job's is Slurm's: squeue, scancel"},
+	{Names: words("login logout remote registry"), From: "docker, podman, Apptainer", Why: "there is none: hpc3 reads what docker login, podman login or --authfile wrote"},
+	{
+		Names: words("push tag commit search create save load export cp keyserver key sign sif overlay network volume system compose"), From: "docker, podman, Apptainer",
+		Why: "there is none: images are made and pushed with docker, podman, buildah, skopeo or apptainer",
+	},
+	{Names: words("version"), From: "docker, podman, Apptainer", Here: "hpc3 --version"},
+	{Names: words("info check capability"), From: "docker, podman, enroot", Here: "hpc3 doctor", Why: "hpc3 probe says what the node is"},
+	{Names: words("test oci plugin"), From: "Apptainer", Why: "there is none: hpc3-run IMAGE COMMAND runs what the image has"},
+	{Names: words("help"), From: "many", Here: "hpc3-run --help"},
+}
+
+// FindCommand returns the entry of a command of others; nil for none.
+func FindCommand(name string) *Command {
+	for i := range Commands {
+		if slices.Contains(Commands[i].Names, name) {
+			return &Commands[i]
+		}
+	}
+	return nil
+}
+
+// first are those that are no images as the first word of hpc3-run, though one may be called so. The others would be words of COMMAND, before which
+// IMAGE was forgotten.
+var first = words("exec run shell start pull import build images login logout push inspect instance rmi ps attach search probe explain doctor cache help version") //nolint:gochecknoglobals // a constant list
+
+// FirstWord returns the entry of a command where hpc3-run expects an image; nil for what may be one.
+func FirstWord(word string) *Command {
+	if !slices.Contains(first, word) {
+		return nil
+	}
+	return FindCommand(word)
+}
+
+// Starts tells whether the command starts a container, so that its options are those of hpc3-run.
+func (c *Command) Starts() bool { return c.Here == "hpc3-run %s" }
+
+// Hint says what a command is here, with the words that were written behind it.
+func (c *Command) Hint(name string, rest []string) string {
+	if c.Here == "" {
+		return c.Why
+	}
+	args, ok := rest, true
+	if c.args != nil {
+		args, ok = c.args(append([]string{name}, rest...))
+	}
+	line := strings.TrimSpace(c.Write(args))
+	if !ok {
+		line = strings.TrimSpace(c.Write(nil))
+	}
+	if c.Why != "" {
+		return "here it is " + line + "; " + c.Why
+	}
+	return "here it is " + line
+}
+
+// maxShown bounds what is shown of a command line.
+const maxShown = 200
+
+// Write returns what to write here before some words; for none, before words that stand for them.
+func (c *Command) Write(args []string) string {
+	text := Line(args...)
+	if text == "" || len(text) > maxShown {
+		text = "IMAGE"
+		if strings.Contains(c.Here, "hpc3-run") {
+			text += " COMMAND"
+		}
+	}
+	return strings.ReplaceAll(c.Here, "%s", text)
+}
+
+// withName takes all words, the command's too.
+func withName(all []string) ([]string, bool) { return all, true }
+
+// pulled makes an order of ours of Apptainer's, FILE.sif IMAGE.
+func pulled(all []string) ([]string, bool) {
+	rest := all[1:]
+	if len(rest) == 2 && strings.HasSuffix(rest[1], ".sif") {
+		rest = []string{rest[1], rest[0]}
+	}
+	if len(rest) == 2 && strings.HasSuffix(rest[0], ".sif") {
+		return []string{rest[1], "-o", rest[0]}, !isRecipe(rest[1])
+	}
+	return rest, !slices.ContainsFunc(rest, isRecipe)
+}
+
+// isRecipe tells whether a word is what images are built from.
+func isRecipe(s string) bool {
+	return strings.HasSuffix(s, ".def") || strings.HasSuffix(s, "file") || s == "." || strings.HasPrefix(s, "-")
+}

@@ -1,0 +1,86 @@
+package habit_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hpc3-project/hpc3/launcher/habit"
+)
+
+// ours stands for the options of hpc3-run.
+func ours(name string) (known, valued bool) {
+	return slices.Contains([]string{"B", "w", "e", "v", "engine", "dry-run"}, name), !slices.Contains([]string{"v", "dry-run"}, name)
+}
+
+func TestTranslate(t *testing.T) {
+	for _, tt := range []struct{ typed, want string }{
+		{"--bind /a:/b,/c img cmd", "hpc3-run -B /a:/b,/c img cmd"},
+		{"--bind=/a:/b:ro img", "hpc3-run -B /a:/b:ro img"},
+		{"--volume /a:/b:rw,Z,noexec img", "hpc3-run -B /a:/b:rw+noexec img"},
+		{"-v /a:/b -v img", "hpc3-run -B /a:/b -v img"},
+		{"--volume named:/b img", ""},
+		{"--mount type=bind,src=/a,dst=/b,ro img", "hpc3-run -B /a:/b:ro img"},
+		{"--mount /a:/b img", "hpc3-run -B /a:/b img"},
+		{"--mount type=volume,src=a,dst=/b img", ""},
+		{"--env A=x,y,B=z img", "hpc3-run -e A=x,y -e B=z img"},
+		{"--env A=$B img", "hpc3-run -e 'A=$B' img"},
+		{"--pid img", "hpc3-run img"},
+		{"--pid host img", "hpc3-run img"},
+		{"--network=none --ipc private img", "hpc3-run img"},
+		{"--nv --engine native --rm -w /d img a", "hpc3-run --engine native -w /d img a"},
+		{"--privileged img", ""},
+		{"--frobnicate img", ""},
+		{"--nv", ""},
+		{"--nv -- img", "hpc3-run -- img"},
+		{"-H /h:/x img", "hpc3-run -B /h -e HOME=/h img"},
+	} {
+		if got := habit.Translate(strings.Fields(tt.typed), ours); got.Line != tt.want {
+			t.Errorf("Translate(%s) = %q, want %q; %q", tt.typed, got.Line, tt.want, got.Hints)
+		}
+	}
+}
+
+// No name stands twice, of which the second would never be found.
+func TestNamesAreFoundOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for _, o := range habit.Options {
+		for _, n := range o.Names {
+			if seen[n] || !strings.HasPrefix(n, "-") {
+				t.Errorf("the option %s is there twice, or has no dash", n)
+			}
+			seen[n] = true
+		}
+		if o.Hint() == "" {
+			t.Errorf("nothing is said of %v", o.Names)
+		}
+	}
+	for _, c := range habit.Commands {
+		for _, n := range c.Names {
+			if seen[n] || habit.FindCommand(n) == nil || c.Hint(n, nil) == "" {
+				t.Errorf("the command %s is there twice, or nothing is said of it", n)
+			}
+			seen[n] = true
+		}
+	}
+}
+
+func FuzzTranslate(f *testing.F) {
+	for _, s := range []string{"--bind /a:/b img", "-v", "-v /", "-e", "--mount type=,", "-it", "-", "--", "--env =,", "--pid", "-B=", "exec"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		args := strings.Split(s, " ")
+		got := habit.Translate(args, ours)
+		if len(got.Rest) > len(args) || got.Line != "" && !strings.HasPrefix(got.Line, "hpc3-run ") {
+			t.Errorf("Translate(%q) = %+v", args, got)
+		}
+		for _, a := range args {
+			_ = habit.FindTyped(args, strings.TrimLeft(a, "-")).Hint()
+			if c := habit.FindCommand(a); c != nil {
+				_ = c.Hint(a, args)
+			}
+			_ = habit.Nearest(a, args)
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package launcher
+
+import (
+	"path"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// reference reads what the user named. A word without a transport is the name of an image in a registry, even if something in the working
+// directory is called so too, unless that is an image of some kind itself, or a file whose name no image has: then it is refused with both
+// ways to write it, and nobody is asked. So no word means one thing here and another elsewhere.
+func (r *Road) reference(image string) (oci.Reference, error) {
+	ref, err := oci.ParseReference(image)
+	switch {
+	case err == nil && (ref.Transport != oci.Registry || strings.HasPrefix(image, dockerPrefix)):
+		return ref, nil
+	case err != nil && strings.Contains(image, "://"):
+		return ref, err
+	case r.Host.Plugin && !r.Elsewhere: // a task of a job: this was looked at when it was submitted, in the directory where it was
+		return ref, err
+	}
+	name := image
+	found := fetch.Look(name)
+	if found.What == "" && strings.Contains(path.Base(image), ":") {
+		name = image[:strings.LastIndexByte(image, ':')]
+		if found = fetch.Look(name); found.Dir {
+			return ref, err // an image with a tag, and a directory with the image's name
+		}
+	}
+	switch {
+	case found.What == "" && err != nil && isPath(image):
+		return ref, fault.New(fault.Reference, "image reference %q: there is no such file or directory", image).Hint("a path is relative to the working directory")
+	case found.What == "", err == nil && !found.Image && (found.Dir || !strings.Contains(path.Base(name), ".")):
+		return ref, err
+	}
+	return oci.Reference{}, isHere(image, name, found, err == nil)
+}
+
+const dockerPrefix = "docker://"
+
+func isPath(s string) bool {
+	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || strings.HasPrefix(s, "~") || strings.HasSuffix(s, "/")
+}
+
+// isHere says what a word is in the working directory, and how to name it; named tells whether a registry may have an image of that name.
+func isHere(image, name string, found fetch.Found, named bool) error {
+	kind := "file"
+	if found.Dir {
+		kind = "directory"
+	}
+	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image, kind, found.What)
+	switch {
+	case found.As != "":
+		err = err.Hint("write %s:%s", found.As, strings.TrimSuffix(image, "/"))
+	case found.Mend != "":
+		err = err.Hint("%s", strings.ReplaceAll(found.Mend, "%s", name))
+	}
+	if named {
+		err = err.Hint("an image of this name in a registry is docker://%s", image)
+	}
+	return err
+}
+
+// besides adds to an error of a registry's that something here is called as the image is.
+func besides(image string, ref oci.Reference, err error) error {
+	if err == nil || ref.Transport != oci.Registry || strings.HasPrefix(image, dockerPrefix) {
+		return err
+	}
+	class, _, _ := fault.Of(err, "")
+	if class != fault.Reference && class != fault.Auth && class != fault.Registry {
+		return err
+	}
+	found := fetch.Look(image)
+	if found.What == "" {
+		return err
+	}
+	kind := "file"
+	if found.Dir {
+		kind = "directory"
+	}
+	e := fault.New(class, "%w", err).Hint("there is a %s %q here too, but %s was asked for an image of this name: the %s is %s", kind, image, ref.Registry, kind, found.What)
+	if found.Mend != "" {
+		e = e.Hint("%s", strings.ReplaceAll(found.Mend, "%s", image))
+	}
+	return e
+}
