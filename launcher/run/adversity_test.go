@@ -41,7 +41,7 @@ func TestNamesOfTheNode(t *testing.T) {
 		many += fmt.Sprintf("group%d:x:%d:\n", gid, gid)
 	}
 	for _, tt := range []struct{ name, before, want string }{
-		{"name service hangs", getent("sleep 1000"), made + noGroup},
+		{"name service hangs", getent("exec sleep 1000"), made + noGroup},
 		{"name service hangs and heeds no signal", getent("trap '' TERM INT; sleep 20 & wait"), made + noGroup},
 		{"name service missing", "mount --bind /dev/null /usr/bin/getent\n", made + noGroup},
 		{"name service talks nonsense", getent("echo nonsense; echo ::; echo; head -c 200000 /dev/zero"), made + noGroup},
