@@ -55,8 +55,8 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	r.Clock.Done("engine", string(engine))
 	client, clientUser := r.slurmClient()
 	origin := provenance(c, contents)
-	return Start{Plan: run.Plan{
-		SIF: sif, Cached: c.Reference.Transport != oci.SIF, Held: held, PartitionOffset: contents.Offset, Overlay: contents.Overlay,
+	start := Start{Plan: run.Plan{
+		SIF: sif, Cached: c.Reference.Transport != oci.SIF, PartitionOffset: contents.Offset, Overlay: contents.Overlay,
 		Sums: run.Checksums(contents.Sums), Aside: r.aside(c, sif), Config: config, HasConfig: has,
 		Engine: engine, Apptainer: apptainer, Conf: r.engine.conf, Auto: r.Option.Engine != option.Apptainer, Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles,
 		Mounts: r.Option.Mounts, Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ, CleanEnv: r.Option.CleanEnv,
@@ -65,7 +65,9 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		Prompt: prompt(r.Option.Prompt, c.Reference.Name), SquashFS: r.Option.SquashFS, Keep: r.keepFile, Proven: r.proven, Prove: r.prove, Note: r.Note, Detail: r.Detail,
 		Settled: func(engine option.Engine) { r.tellSite(ctx, origin, engine) },
 		Warn:    func(text string) { r.waiting("warning: " + text) }, ErrorPrefix: "hpc3-run",
-	}, server: r.server}, nil
+	}, server: r.server}
+	start.Plan.Hold(held)
+	return start, nil
 }
 
 // hold obtains the image, and keeps the SIF of a cache from being cleared until the file is closed.

@@ -42,7 +42,7 @@ func (p *Plan) execApptainer(ctx context.Context, img image) error {
 	p.tellContainer("new", p.countBinds(args))
 	p.detail("running " + strings.Join(args, " "))
 	p.settled()
-	if err := startWatch(p.Parent, p.Held); err != nil {
+	if err := startWatch(p.Parent, p.held); err != nil {
 		p.note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " + err.Error())
 	}
 	if err := stillThere(p.Parent); err != nil {

@@ -33,7 +33,6 @@ import (
 type Plan struct {
 	SIF             string     // absolute path
 	Cached          bool       // the SIF is one of a cache, which may be cleared while it runs
-	Held            *os.File   // keeps the SIF from being cleared until whoever serves it does so; nil for nothing
 	PartitionOffset int64      // of the SquashFS in it, in bytes
 	Overlay         bool       // another partition of the SIF is to lie over it
 	Sums            Checksums  // of the SquashFS
@@ -79,7 +78,12 @@ type Plan struct {
 
 	homeShown bool  // the home directory is bound; settled by Exec
 	named     named // what comes of variables that name files; settled by Exec
+
+	held *os.File // see Hold
 }
+
+// Hold keeps the SIF from being cleared until whoever serves it does so, by the file that store.Hold returned; nil for nothing.
+func (p *Plan) Hold(sif *os.File) { p.held = sif }
 
 // Exec makes this process the command. It returns only with an error. The native engine takes the server that was started ahead, if not nil.
 func Exec(ctx context.Context, p Plan, server *Server) error {
