@@ -32,10 +32,11 @@ func (c *Clock) Done(name, what string) {
 	c.last = now
 }
 
-// Print writes a line for each step, "PREFIX: time: NAME COST WHAT", and one for their sum. The unit is the millisecond.
-func (c *Clock) Print(w io.Writer, prefix string) {
+// Print writes a line for each step, "PREFIX: time: NAME COST WHAT", and one for their sum. The unit is the millisecond. The lines
+// fit a terminal of so many columns; 0 is for a file.
+func (c *Clock) Print(w io.Writer, prefix string, width int) {
 	for _, s := range c.steps {
-		fmt.Fprintf(w, "%s: time: %-8s %9.1f ms  %s\n", prefix, s.name, milliseconds(s.cost), s.what)
+		fmt.Fprint(w, Fold(fmt.Sprintf("%s: time: %-8s %9.1f ms  ", prefix, s.name, milliseconds(s.cost)), s.what, width))
 	}
 	fmt.Fprintf(w, "%s: time: %-8s %9.1f ms\n", prefix, "total", milliseconds(c.last.Sub(c.first)))
 }

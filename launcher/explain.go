@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -109,20 +108,33 @@ func (r *Road) explain(c *Choice, name, unread string) Explanation {
 // JSON returns the explanation as JSON, indented.
 func (e Explanation) JSON() ([]byte, error) { return json.MarshalIndent(e, "", "  ") }
 
-// Table returns the explanation as a person reads it.
-func (e Explanation) Table() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "image  %s\n", fault.OneLine(e.Reference))
+// Table returns the explanation as a person reads it, in lines that fit a terminal of so many columns; 0 is for a file.
+func (e Explanation) Table(width int) string {
+	head := Fold("image  ", fault.OneLine(e.Reference), width)
 	if e.IndexDigest != "" {
-		fmt.Fprintf(&b, "index  %s\n", e.IndexDigest)
+		head += Fold("index  ", e.IndexDigest, width)
 	}
-	fmt.Fprintf(&b, "node   %s\n\n", fault.OneLine(e.node))
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	tag := func(string) string { return "" }
-	if slices.ContainsFunc(e.Entries, func(entry ExplainedEntry) bool { return entry.Tag != "" }) {
-		tag = func(s string) string { return fault.OneLine(s) + "\t" }
+	head += Fold("node   ", fault.OneLine(e.node), width) + "\n"
+	foot := ""
+	switch {
+	case e.Chosen == nil:
+		foot = "\n" + Fold("nothing fits: ", fault.OneLine(e.Why), width)
+	case e.Chosen.Unread != "":
+		foot = "\n" + Fold("", "by the index alone; what the image says of itself was not read: "+fault.OneLine(e.Chosen.Unread), width)
 	}
-	fmt.Fprintf(w, "  #\t%sPLATFORM\tVERDICT\tREASON\n", tag("TAG"))
+	return head + Rows(e.rows(), width) + foot + e.passedBy(width)
+}
+
+// rows are the entries in columns, with a line for each reason.
+func (e Explanation) rows() [][]string {
+	byTag := slices.ContainsFunc(e.Entries, func(entry ExplainedEntry) bool { return entry.Tag != "" })
+	row := func(at, tag, platform, verdict, reason string) []string {
+		if byTag {
+			return []string{at, fault.OneLine(tag), fault.OneLine(platform), verdict, fault.OneLine(reason)}
+		}
+		return []string{at, fault.OneLine(platform), verdict, fault.OneLine(reason)}
+	}
+	rows := [][]string{row("  #", "TAG", "PLATFORM", "VERDICT", "REASON")}
 	for _, entry := range e.Entries {
 		verdict, mark := "refused", " "
 		switch {
@@ -133,38 +145,30 @@ func (e Explanation) Table() string {
 		}
 		for i, reason := range entry.Reasons {
 			if i > 0 {
-				fmt.Fprintf(w, "\t%s\t\t%s\n", tag(""), fault.OneLine(reason))
+				rows = append(rows, row("", "", "", "", reason))
 				continue
 			}
-			fmt.Fprintf(w, "%s %d\t%s%s\t%s\t%s\n", mark, entry.Position, tag(entry.Tag), fault.OneLine(entry.Platform), verdict, fault.OneLine(reason))
+			rows = append(rows, row(fmt.Sprintf("%s %d", mark, entry.Position), entry.Tag, entry.Platform, verdict, reason))
 		}
 	}
-	_ = w.Flush() // to a strings.Builder
-	switch {
-	case e.Chosen == nil:
-		fmt.Fprintf(&b, "\nnothing fits: %s\n", fault.OneLine(e.Why))
-	case e.Chosen.Unread != "":
-		fmt.Fprintf(&b, "\nby the index alone; what the image says of itself was not read: %s\n", fault.OneLine(e.Chosen.Unread))
-	}
-	e.tellPassedBy(&b)
-	return b.String()
+	return rows
 }
 
-// tellPassedBy names the tags that are no candidates, as many as one reads.
-func (e Explanation) tellPassedBy(b *strings.Builder) {
+// passedBy names the tags that are no candidates, as many as one reads.
+func (e Explanation) passedBy(width int) string {
 	if len(e.PassedBy) == 0 {
-		return
+		return ""
 	}
-	b.WriteString("\npassed by, since they are no variants:\n")
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	more := ""
+	var rows [][]string
 	for i, p := range e.PassedBy {
 		if i == maxNamed {
-			fmt.Fprintf(w, "  and %d more\n", len(e.PassedBy)-i)
+			more = fmt.Sprintf("  and %d more\n", len(e.PassedBy)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s\t%s\n", fault.OneLine(p.Tag), fault.OneLine(p.Reason))
+		rows = append(rows, []string{"  " + fault.OneLine(p.Tag), fault.OneLine(p.Reason)})
 	}
-	_ = w.Flush() // to a strings.Builder
+	return "\npassed by, since they are no variants:\n" + Rows(rows, width) + more
 }
 
 // nodesLine is one node in a line, or how many of which CPU there are.
@@ -198,9 +202,7 @@ func nodeLine(n facts.Node, platform string) string {
 	if n.CPU.Emulated {
 		parts = append(parts, "emulated")
 	}
-	for _, g := range n.GPUs {
-		parts = append(parts, strings.TrimSpace(g.Vendor+" "+g.Arch))
-	}
+	parts = append(parts, gpus(n.GPUs)...)
 	if n.NVIDIA != nil {
 		parts = append(parts, "NVIDIA driver "+n.NVIDIA.Driver)
 	}
@@ -211,8 +213,27 @@ func nodeLine(n facts.Node, platform string) string {
 	return strings.Join(parts, ", ")
 }
 
+// gpus names each kind of GPU, with how many there are.
+func gpus(all []facts.GPU) []string {
+	var kinds []string
+	count := map[string]int{}
+	for _, g := range all {
+		kind := strings.TrimSpace(g.Vendor + " " + g.Arch)
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	for i, kind := range kinds {
+		if n := count[kind]; n > 1 {
+			kinds[i] = fmt.Sprintf("%d x %s", n, kind)
+		}
+	}
+	return kinds
+}
+
 // Summary says what would run and why, for --dry-run. It fetches no layer. The choice is settled first, and its errors are those of a start.
-func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string, error) {
+// Its lines fit a terminal of so many columns; 0 is for a file.
+func (r *Road) Summary(ctx context.Context, c *Choice, command []string, width int) (string, error) {
 	unread, err := r.foresee(ctx, c)
 	if err != nil {
 		return "", err
@@ -224,7 +245,7 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string) (string
 	var b strings.Builder
 	line := func(what, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-8s %s\n", what, fault.OneLine(value))
+			b.WriteString(Fold(fmt.Sprintf("%-8s ", what), fault.OneLine(value), width))
 		}
 	}
 	line("image", c.Reference.String())

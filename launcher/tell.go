@@ -74,7 +74,7 @@ func (r *Road) tellIndex(c *Choice) {
 	case c.source != nil:
 		from = "from the file"
 	}
-	what := c.Reference.String() + ", " + shortDigest(c.Index.Digest)
+	what := c.Reference.String() + ", " + ShortDigest(c.Index.Digest)
 	switch {
 	case len(c.Index.Entries) > 0 && c.Index.Entries[0].Tag != "":
 		what = fmt.Sprintf("none, but %d tags of %s", len(c.Index.Entries), c.Reference)
@@ -103,11 +103,11 @@ func (r *Road) tellImage(c *Choice, path, from string) {
 		size = fmt.Sprintf(", %.1f MB", float64(info.Size())/1e6)
 	}
 	cache, _, _ := strings.Cut(path, "/sif/")
-	r.note("image: %s%s, %s %s", shortDigest(c.entry.Digest), size, from, cache)
+	r.note("image: %s%s, %s %s", ShortDigest(c.entry.Digest), size, from, cache)
 }
 
-// shortDigest returns as much of a digest as tells images apart; --variant takes it.
-func shortDigest(digest string) string {
+// ShortDigest returns as much of a digest as tells images apart; --variant takes it.
+func ShortDigest(digest string) string {
 	return digest[:min(len(digest), len("sha256:")+12)]
 }
 

@@ -171,7 +171,7 @@ func (w *walker) start(road *launcher.Road, image string, command []string) erro
 		return err
 	}
 	if road.Option.Time {
-		w.clock.Print(w.stderr, name)
+		w.clock.Print(w.stderr, name, progress.Columns(w.stderr))
 	}
 	return start.Exec(w.ctx)
 }
@@ -182,13 +182,13 @@ func (w *walker) dryRun(road *launcher.Road, image string, command []string) err
 		return err
 	}
 	defer choice.Close()
-	summary, err := road.Summary(w.ctx, choice, command)
+	summary, err := road.Summary(w.ctx, choice, command, progress.Columns(w.stdout))
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(w.stdout, summary)
 	if road.Option.Time {
-		w.clock.Print(w.stderr, name)
+		w.clock.Print(w.stderr, name, progress.Columns(w.stderr))
 	}
 	return nil
 }

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -63,21 +64,43 @@ func (t *tool) cacheList(c *cli.Context) error {
 	if c.Bool("json") {
 		return t.json(l)
 	}
-	return t.printCaches(l)
+	t.printCaches(l)
+	return nil
 }
 
-func (t *tool) printCaches(l launcher.CacheList) error {
-	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
-	if len(l.Images) > 0 {
-		fmt.Fprintln(w, "USED\tSIZE\tARCH\tVARIANT\tDIGEST\tIMAGE\tCACHE")
-	}
+// listInFile writes a line an image, of columns that hold no blank but in the first two.
+func (t *tool) listInFile(l launcher.CacheList) {
+	rows := [][]string{{"USED", "SIZE", "ARCH", "VARIANT", "DIGEST", "IMAGE", "CACHE"}}
 	for _, i := range l.Images {
-		digest := i.Digest[:min(len(i.Digest), len("sha256:")+12)]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", ago(i.Used), megabytes(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(digest, "-"),
-			oneWord(strings.Join(i.References, ",")), fault.OneLine(i.Cache))
+		rows = append(rows, []string{
+			ago(i.Used), megabytes(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
+		})
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if len(l.Images) > 0 {
+		fmt.Fprint(t.stdout, launcher.Rows(rows, 0))
+	}
+}
+
+// listOnTerminal writes the images of each cache below its name. The architecture is part of the variant.
+func (t *tool) listOnTerminal(l launcher.CacheList, width int) {
+	for _, c := range l.Caches {
+		rows := [][]string{{"USED", "SIZE", "DIGEST", "VARIANT", "IMAGE"}}
+		for _, i := range l.Images {
+			if filepath.Clean(i.Cache) == filepath.Clean(c.Dir) {
+				rows = append(rows, []string{ago(i.Used), megabytes(i.Size), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
+			}
+		}
+		if len(rows) > 1 {
+			fmt.Fprintf(t.stdout, "%s:\n%s\n", fault.OneLine(c.Dir), launcher.Rows(rows, width))
+		}
+	}
+}
+
+func (t *tool) printCaches(l launcher.CacheList) {
+	if width := progress.Columns(t.stdout); width > 0 {
+		t.listOnTerminal(l, width)
+	} else {
+		t.listInFile(l)
 	}
 	for _, i := range l.Images {
 		if !i.Trusted {
@@ -90,7 +113,6 @@ func (t *tool) printCaches(l launcher.CacheList) error {
 		}
 	}
 	fmt.Fprintf(t.stdout, "%d images, %s\n", len(l.Images), megabytes(l.Bytes))
-	return nil
 }
 
 // oneWord keeps a column a column.

@@ -48,7 +48,7 @@ func (t *tool) explain(c *cli.Context) error {
 	if c.Bool("json") {
 		err = t.json(e)
 	} else {
-		_, err = io.WriteString(t.stdout, e.Table())
+		_, err = io.WriteString(t.stdout, e.Table(progress.Columns(t.stdout)))
 	}
 	if err == nil && e.Chosen == nil {
 		return errNo
@@ -161,10 +161,11 @@ func (t *tool) doctor(c *cli.Context) error {
 }
 
 func (t *tool) printDiagnosis(d launcher.Diagnosis) {
+	width := progress.Columns(t.stdout)
 	for _, f := range d.Findings {
-		fmt.Fprintf(t.stdout, "%-8s %-16s %s\n", f.State, f.What, fault.OneLine(f.Text))
+		fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-8s %-16s ", f.State, f.What), fault.OneLine(f.Text), width))
 		if f.Mend != "" {
-			fmt.Fprintf(t.stdout, "%-8s %-16s -> %s\n", "", "", fault.OneLine(f.Mend))
+			fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-8s %-16s -> ", "", ""), fault.OneLine(f.Mend), width))
 		}
 	}
 	switch {

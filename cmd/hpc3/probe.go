@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
@@ -38,7 +39,7 @@ func (t *tool) probe(c *cli.Context) error {
 	}
 	t.printNode(node)
 	for _, words := range road.Stated() {
-		fmt.Fprintf(t.stdout, "%-9s %s (platform-features of %s)\n", "stated", strings.Join(words, ", "), fault.OneLine(road.Site.File))
+		t.fact("stated", strings.Join(words, ", ")+" (platform-features of "+road.Site.File+")")
 	}
 	return nil
 }
@@ -54,12 +55,15 @@ func (t *tool) printNFD(f facts.NFD, asJSON bool) error {
 	return nil
 }
 
-func (t *tool) printNode(n facts.Node) {
-	line := func(what, value string) {
-		if strings.TrimSpace(value) != "" {
-			fmt.Fprintf(t.stdout, "%-9s %s\n", what, fault.OneLine(value))
-		}
+// fact prints a line of what a node is, if there is something to say.
+func (t *tool) fact(what, value string) {
+	if strings.TrimSpace(value) != "" {
+		fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-9s ", what), fault.OneLine(value), progress.Columns(t.stdout)))
 	}
+}
+
+func (t *tool) printNode(n facts.Node) {
+	line := t.fact
 	line("node", n.Hostname)
 	line("system", strings.TrimSpace(fmt.Sprintf("%s/%s, kernel %s", n.OS, n.Arch, n.Kernel)))
 	line("glibc", n.Glibc)

@@ -20,6 +20,7 @@ const (
 	quick    = 500 * time.Millisecond // what takes no longer needs no line
 	interval = 10 * time.Second       // between two lines of a file
 	window   = 3 * time.Second        // over which the rate is taken
+	logged   = 80                     // columns of a line of a file, where they are enough
 )
 
 // erase goes to the start of the line and removes what stands there: ECMA-48, EL.
@@ -73,6 +74,22 @@ func Width(out io.Writer, getenv func(string) string) func() int {
 		}
 		return int(size.Col)
 	}
+}
+
+// Columns returns how wide the terminal is that out is; 0 where it is none. One that does not tell has 80.
+func Columns(out io.Writer) int {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	switch {
+	case err != nil:
+		return 0
+	case size.Col == 0:
+		return 80
+	}
+	return int(size.Col)
 }
 
 // Note writes a line for those who want to know more.
@@ -162,7 +179,11 @@ func (t *Teller) tick(now time.Time, e launcher.Event) {
 		t.draw(now, e)
 	case t.opt.Width == nil && now.Sub(t.told) >= interval && e.Stage != launcher.Wait: // which was said once
 		t.told = now
-		fmt.Fprintf(t.out, "%s: %s: %s\n", t.opt.Program, e.Image, describe(e, t.rate(), 0, true))
+		name, said := e.Image, describe(e, t.rate(), 0, true)
+		if len(t.opt.Program)+len(name)+len(said)+2*len(": ") > logged {
+			name = short(name)
+		}
+		fmt.Fprintf(t.out, "%s: %s: %s\n", t.opt.Program, name, said)
 	}
 }
 
