@@ -36,7 +36,8 @@ var update = flag.Bool("update", false, "write testdata anew, to be read before 
 //	$ COMMAND       what a user types; what it prints follows, and its status in brackets
 //	+ COMMAND       what is prepared, without a word
 //	# TEXT          a comment; "# no hint: WHY" stands above a message that needs none
-//	? native, root  what follows needs /dev/fuse, or root
+//	? native, root  what follows needs /dev/fuse, or root, or that
+//	                other architectures are not emulated (plain)
 //
 // With -update the answers are written anew: go test ./tests -run TestMessages -update
 func TestMessages(t *testing.T) {
@@ -173,6 +174,7 @@ func answered(lines []string) int {
 }
 
 func lacking(parts string) string {
+	emulators, _ := filepath.Glob("/proc/sys/fs/binfmt_misc/qemu-*") // the pattern is fine
 	for part := range strings.SplitSeq(parts, ", ") {
 		f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 		if err == nil {
@@ -184,6 +186,8 @@ func lacking(parts string) string {
 			return err.Error()
 		case part == "root" && os.Getuid() != 0:
 			return "this is not root"
+		case part == "plain" && len(emulators) > 0:
+			return "this machine emulates others"
 		}
 	}
 	return ""

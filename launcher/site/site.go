@@ -109,7 +109,7 @@ func LoadUser(file string) (option.Settings, error) {
 func (s Site) check() error {
 	for _, key := range s.Locked {
 		if !slices.Contains(keys(), key) {
-			return fault.New(fault.Config, "%s: locked: no setting is called %q", s.File, key).Hint("settings that can be locked: %s", strings.Join(keys(), " "))
+			return fault.New(fault.Config, "%s: locked: no setting is called %q", s.File, key).Hint("the settings that can be locked are in hpc3.toml(5)")
 		}
 	}
 	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
