@@ -41,7 +41,7 @@ func (r *Road) obtain(ctx context.Context, c *Choice) (string, error) {
 		r.tellImage(c, path, "from the cache")
 		return path, nil
 	}
-	img, err := r.image(ctx, c)
+	img, err := r.image(ctx, c, r.sifDir())
 	if err != nil {
 		return "", err
 	}
@@ -81,7 +81,7 @@ func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 	if _, err := r.settle(ctx, c); err != nil {
 		return err
 	}
-	img, err := r.image(ctx, c)
+	img, err := r.image(ctx, c, filepath.Dir(file))
 	if err != nil {
 		return err
 	}
@@ -142,8 +142,18 @@ func (r *Road) convert(ctx context.Context, f *os.File, c *Choice, img convert.I
 	}
 }
 
-// image gathers what the conversion reads: the manifest and config now, the layers when they are opened.
-func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
+// sifDir is the cache that a SIF is to be put into, if it is not private.
+func (r *Road) sifDir() string {
+	for _, t := range r.caches() {
+		if r.fills(t) {
+			return t.Dir
+		}
+	}
+	return r.CacheDir()
+}
+
+// image gathers what the conversion into a directory reads: the manifest and config now, the layers when they are opened.
+func (r *Road) image(ctx context.Context, c *Choice, dir string) (convert.Image, error) {
 	raw, manifest, config, err := r.document(ctx, c)
 	if err != nil {
 		return convert.Image{}, err
@@ -156,6 +166,7 @@ func (r *Road) image(ctx context.Context, c *Choice) (convert.Image, error) {
 		return convert.Image{}, err
 	}
 	img := convert.Image{Manifest: raw, Config: config, ManifestDigest: c.entry.Digest, Reference: c.Reference.String()}
+	r.lookAhead(dir, manifest.Layers)
 	for _, d := range manifest.Layers {
 		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: r.layerOpener(c, src, d)})
 	}

@@ -92,7 +92,7 @@ func (r *Road) CollectCache(ctx context.Context, dir string, dryRun bool) (Colle
 		return CollectedCache{}, err
 	}
 	got, err := s.Collect(ctx, store.Collection{
-		MaxAge: r.Option.CacheMaxAge.Duration(), MaxSize: r.Option.CacheMaxSize.Bytes, MaxLayers: r.Option.LayerCache.Bytes, DryRun: dryRun,
+		MaxAge: r.Option.CacheMaxAge.Duration(), MaxSize: r.Option.CacheMaxSize.Bytes, MaxLayers: r.layerLimit(s), DryRun: dryRun,
 		InUse: openFiles().has, Links: links, Stale: stale,
 	})
 	return CollectedCache{

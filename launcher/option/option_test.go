@@ -98,7 +98,7 @@ func TestFromEnvironment(t *testing.T) {
 		Mounts:     []option.Mount{{Source: "/a", Target: "/b"}, {Source: "/c", Target: "/c"}},
 		Env:        []option.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Pass: true}},
 		Entrypoint: option.Login, Dotfiles: true, Prompt: "off", Share: true, Engine: option.Native, SquashFS: option.BuiltIn, Pull: option.Never, Variants: option.TagVariants,
-		CacheMaxAge: option.Ageless(), CacheMaxSize: option.Unlimited(), LayerCache: option.Size{Bytes: 4e9},
+		CacheMaxAge: option.Ageless(), CacheMaxSize: option.Unlimited(), LayerCache: option.LayerCache{Auto: true},
 	}
 	if diff := cmp.Diff(want, option.Merge(s)); diff != "" {
 		t.Errorf("FromEnvironment differs (-want +got):\n%s", diff)

@@ -34,18 +34,15 @@ type Run struct {
 
 	CacheMaxAge  Age  // of what hpc3 cache gc keeps
 	CacheMaxSize Size // of what it keeps
-	LayerCache   Size // of the layers that are kept
+	LayerCache   LayerCache
 }
-
-// layerCache is the default: a stack of variants of an application, which share most of their layers, fits several times.
-const layerCache = 4e9
 
 // Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
 // mount replaces one at the same target, a later variable one of the same name. Within a source a variable wins over those of a file.
 func Merge(sources ...Settings) Run {
 	r := Run{
 		Entrypoint: Login, MountHome: true, Prompt: "yes", Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
-		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: Size{layerCache},
+		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: LayerCache{Auto: true},
 	}
 	for _, s := range sources {
 		for _, m := range s.Mounts {

@@ -131,9 +131,9 @@ type Settings struct {
 	Debug      *bool               `toml:"debug"`
 
 	// These stand in files only.
-	CacheMaxAge  *Age  `toml:"cache_max_age"`
-	CacheMaxSize *Size `toml:"cache_max_size"`
-	LayerCache   *Size `toml:"layer_cache"`
+	CacheMaxAge  *Age        `toml:"cache_max_age"`
+	CacheMaxSize *Size       `toml:"cache_max_size"`
+	LayerCache   *LayerCache `toml:"layer_cache"`
 }
 
 // Names are the long names of the options that Set knows, in the order of the manual.

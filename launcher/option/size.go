@@ -81,6 +81,26 @@ func (s *Size) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
+// automatic is the word for what is settled where it is needed.
+const automatic = "auto"
+
+// LayerCache is how many bytes of layers are kept. The zero value keeps none.
+type LayerCache struct {
+	Size
+
+	Auto bool // as many as leave room enough, whatever Size says
+}
+
+// UnmarshalText reads a size, or "auto".
+func (l *LayerCache) UnmarshalText(b []byte) error {
+	if string(b) == automatic {
+		*l = LayerCache{Auto: true}
+		return nil
+	}
+	l.Auto = false
+	return l.Size.UnmarshalText(b)
+}
+
 // Age is a number of whole days, negative for no limit.
 type Age struct{ Days int }
 

@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("HPC3_STORE_TEST"); dir != "" {
 		os.Exit(child(dir))
 	}
+	if dir := os.Getenv("HPC3_ROOM_TEST"); dir != "" {
+		room, _ := RoomAt(dir)
+		fmt.Print(room.Bytes, " ", room.Quota)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
