@@ -259,7 +259,7 @@ func writeOdd(dir string) error {
 	return nil
 }
 
-// Each class has a transcript in which it is met several times and nothing is left without advice, and stands in README and manual.
+// Each class has a transcript in which it is met several times and nothing is left without advice, and stands in README and manual, and in the page that says what to do.
 func TestEveryClassHasItsMessages(t *testing.T) {
 	classes := regexp.MustCompile(`Class = "([a-z]+)"`).FindAllStringSubmatch(read(t, "../launcher/fault/fault.go"), -1)
 	if len(classes) < 13 {
@@ -274,7 +274,11 @@ func TestEveryClassHasItsMessages(t *testing.T) {
 			}
 		}
 	}
+	page := strings.ReplaceAll(read(t, "../etc/man/hpc3-troubleshooting.7"), `\-`, "-")
 	for _, class := range classes {
+		if !strings.Contains(page, "\n.B error["+class[1]+"]\n") {
+			t.Errorf("hpc3-troubleshooting.7 does not say what to do about %s", class[1])
+		}
 		file := "testdata/messages/" + class[1] + ".txt"
 		text := read(t, file)
 		if n := strings.Count(text, ": error["+class[1]+"]: "); n < 3 {
