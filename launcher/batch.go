@@ -49,11 +49,11 @@ func sameImage(a, b string) bool {
 	return err == nil && err2 == nil && one.String() == other.String()
 }
 
-// has tells whether what sbatch read is among the options. A site may have given them another prefix, and a mount is absolute by now.
+// has tells whether what sbatch read is among the options. A site may have given them another prefix, and paths are absolute by now.
 func (b Batch) has(cut slurm.Cut) bool {
 	for _, o := range b.Options {
 		kind := strings.TrimPrefix(o[0], "container")
-		if strings.HasSuffix(cut.Option, kind) && (o[1] == cut.Read || kind == "-mounts") {
+		if strings.HasSuffix(cut.Option, kind) && (o[1] == cut.Read || kind == "-mounts" || kind == "-env-file") {
 			return true
 		}
 	}
