@@ -17,7 +17,7 @@ func (r *Road) examineSlurm() []Finding {
 	}
 	var findings []Finding
 	for _, file := range p.Missing {
-		f := Finding{"Slurm plugin", "missing", file + " is not there", "install hpc3 here, or correct plugstack.conf"}
+		f := Finding{"Slurm plugin", "fault", file + " is not there", "install hpc3 here, or correct plugstack.conf"}
 		if file == p.Library {
 			f.State, f.Mend = "note", "it is needed only where jobs are submitted"
 		}
