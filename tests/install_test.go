@@ -47,7 +47,7 @@ func (tr *tree) sh(t *testing.T, fails, text string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("sh", append([]string{"-c", text, "sh"}, args...)...)
 	cmd.Dir = tr.dir
-	cmd.Env = append(os.Environ(), "DEST="+tr.dest, "MAKEFLAGS=", "MAKELEVEL=")
+	cmd.Env = append(os.Environ(), "DEST="+tr.dest, "MAKEFLAGS=", "MAKELEVEL=", "GOENV=off", "GOFLAGS=")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -82,12 +82,26 @@ func (tr *tree) version(t *testing.T, program string) string {
 	return strings.TrimSpace(string(out))
 }
 
-var programs = []string{
+// brings lists what make install brings, with more where more is built.
+func brings(t *testing.T, more ...string) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../etc/man/*.[1-8]")
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("the manual has %q, %v", pages, err)
+	}
+	all := append(more, always...)
+	for _, page := range pages {
+		all = append(all, "/opt/h/share/man/man"+page[len(page)-1:]+"/"+filepath.Base(page))
+	}
+	slices.Sort(all)
+	return all
+}
+
+var always = []string{
 	"/etc/hpc3/hpc3.toml", "/opt/h/bin/hpc3", "/opt/h/bin/hpc3-run", "/opt/h/libexec/hpc3/hpc3-gpu",
 	"/opt/h/share/doc/hpc3/ARCHITECTURE.md", "/opt/h/share/doc/hpc3/CHANGELOG.md", "/opt/h/share/doc/hpc3/LICENSE", "/opt/h/share/doc/hpc3/README.md",
 	"/opt/h/share/doc/hpc3/etc/hpc3.toml", "/opt/h/share/doc/hpc3/etc/slurm/oci.conf", "/opt/h/share/doc/hpc3/etc/slurm/plugstack.conf",
 	"/opt/h/share/doc/hpc3/spank/README.md", "/opt/h/share/hpc3/modulefiles/hpc3",
-	"/opt/h/share/man/man1/hpc3-run.1", "/opt/h/share/man/man1/hpc3.1", "/opt/h/share/man/man5/hpc3.toml.5", "/opt/h/share/man/man8/spank_hpc3.8",
 }
 
 // TestInstall installs a tree as an admin does: anew, over an older one, with and without a plugin; and takes it away again.
@@ -96,7 +110,7 @@ func TestInstall(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
 	said := tr.make(t, "", "install")
-	if diff := cmp.Diff(programs, tr.installed(t)); diff != "" {
+	if diff := cmp.Diff(brings(t), tr.installed(t)); diff != "" {
 		t.Errorf("make install (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(said, "there is no plugin for Slurm") || !strings.Contains(said, "libslurm-dev") {
@@ -107,6 +121,8 @@ func TestInstall(t *testing.T) {
 	}
 	t.Run("examples", tr.examples)
 	t.Run("without Go", tr.withoutGo)
+	tr.make(t, "there is a .*/hpc3-gpu, and none is built to replace it", "build", "install", "CC=none")
+	tr.make(t, "", "build")
 	t.Run("settings", tr.settings)
 	t.Run("in use", tr.inUse)
 	tr.make(t, "", "uninstall")
@@ -148,7 +164,6 @@ func (tr *tree) withoutGo(t *testing.T) {
 	if err := os.Remove(later); err != nil {
 		t.Fatal(err)
 	}
-	tr.make(t, "", "build") // another version for a moment
 }
 
 // settings: hpc3.toml follows the version until somebody changes it.
@@ -217,9 +232,7 @@ func TestInstallPlugin(t *testing.T) {
 	include := "SLURM_INCLUDE=" + (&cluster{work: t.TempDir()}).headers(t, "bookworm")
 	tr.make(t, "", "build", "plugin", "VERSION=v1", include)
 	tr.make(t, "", "install", "VERSION=v1")
-	all := append([]string{"/opt/h/lib/hpc3/libhpc3spank.so", "/opt/h/lib/hpc3/spank_hpc3.so"}, programs...)
-	slices.Sort(all)
-	if diff := cmp.Diff(all, tr.installed(t)); diff != "" {
+	if diff := cmp.Diff(brings(t, "/opt/h/lib/hpc3/libhpc3spank.so", "/opt/h/lib/hpc3/spank_hpc3.so"), tr.installed(t)); diff != "" {
 		t.Fatalf("make install with a plugin (-want +got):\n%s", diff)
 	}
 	still := func(why string) {

@@ -24,19 +24,8 @@ const batchScript = "slurm_script"
 
 // startTask is the walk of a task before whose command the Slurm plugin has put this program.
 func (w *walker) startTask(t task.Task) error {
-	for _, name := range task.Own {
-		if err := os.Unsetenv(name); err != nil {
-			return err
-		}
-	}
-	for name, value := range map[string]func() string{
-		"PATH": func() string { return pathWithoutOne }, "HOME": func() string { return launcher.AccountHome(w.ctx) },
-	} {
-		if os.Getenv(name) == "" {
-			if err := os.Setenv(name, value()); err != nil {
-				return err
-			}
-		}
+	if err := w.completeEnvironment(); err != nil {
+		return err
 	}
 	if t.Image == task.NoImage {
 		return onHost(t.Command)
@@ -54,7 +43,7 @@ func (w *walker) startTask(t task.Task) error {
 		return err
 	}
 	w.task = road
-	if err := w.compareVersions(); err != nil {
+	if err := w.compareVersions(t); err != nil {
 		return err
 	}
 	if err := road.ReadEnvFiles(w.ctx); err != nil {
@@ -86,8 +75,30 @@ func (w *walker) startTask(t task.Task) error {
 	return err
 }
 
+// completeEnvironment takes away what is for this program alone, and adds what every command has.
+func (w *walker) completeEnvironment() error {
+	for _, name := range task.Own {
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+	for name, value := range map[string]func() string{
+		"PATH": func() string { return pathWithoutOne }, "HOME": func() string { return launcher.AccountHome(w.ctx) },
+	} {
+		if os.Getenv(name) == "" {
+			if err := os.Setenv(name, value()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // compareVersions refuses a step that was submitted by a plugin whose variables mean something else, and tells once a job of another version.
-func (w *walker) compareVersions() error {
+func (w *walker) compareVersions(t task.Task) error {
+	if !t.Plugin {
+		return nil
+	}
 	of, err := task.Submitter(os.Getenv)
 	if err != nil {
 		return fault.New(fault.Config, "starting a task with hpc3 %s: %w", version, err).

@@ -37,8 +37,9 @@ var interactive = []string{"4294967290", "-6"} //nolint:gochecknoglobals // a co
 // Option is an option of hpc3-run, without the dashes, and its value.
 type Option [2]string
 
-// Task is the start of a task by the plugin.
+// Task is the start of a task by the plugin, or by Slurm itself.
 type Task struct {
+	Plugin  bool     // by the plugin
 	Image   string   // as the user wrote it
 	Command []string // what to run in it
 	Options []Option // what was asked for with the job or step
@@ -52,7 +53,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	if word == "" || getenv(Image) == "" {
 		return Task{}, false, nil
 	}
-	t := Task{Image: getenv(Image)}
+	t := Task{Plugin: true, Image: getenv(Image)}
 	if first, ok := strings.CutPrefix(word, "="); ok {
 		t.Copied = getenv(copied) != ""
 		if t.Copied && strings.HasSuffix(first, "/") { // Slurm chose the name in this directory

@@ -33,9 +33,9 @@ func TestFind(t *testing.T) {
 		want                         task.Task
 		is                           bool
 	}{
-		{name: "srun put it there", image: "a/b:1", command: "=gmx", pinned: "a/b:1", args: []string{"hpc3-run", "mdrun"}, want: task.Task{Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options, Digest: digest}, is: true},
-		{name: "the node put it there", image: "a/b:1", command: "+", pinned: "a/b:2", args: []string{"hpc3-run", "gmx", "mdrun"}, want: task.Task{Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options}, is: true},
-		{name: "a command of no letters", image: "a/b:1", command: "=", args: []string{"hpc3-run"}, want: task.Task{Image: "a/b:1", Command: []string{""}, Options: options}, is: true},
+		{name: "srun put it there", image: "a/b:1", command: "=gmx", pinned: "a/b:1", args: []string{"hpc3-run", "mdrun"}, want: task.Task{Plugin: true, Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options, Digest: digest}, is: true},
+		{name: "the node put it there", image: "a/b:1", command: "+", pinned: "a/b:2", args: []string{"hpc3-run", "gmx", "mdrun"}, want: task.Task{Plugin: true, Image: "a/b:1", Command: []string{"gmx", "mdrun"}, Options: options}, is: true},
+		{name: "a command of no letters", image: "a/b:1", command: "=", args: []string{"hpc3-run"}, want: task.Task{Plugin: true, Image: "a/b:1", Command: []string{""}, Options: options}, is: true},
 		{name: "typed by a user in a job with an image", image: "a/b:1", args: []string{"hpc3-run", "c/d"}},
 		{name: "no image", command: "=gmx", args: []string{"hpc3-run"}},
 	} {
