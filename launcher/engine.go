@@ -58,7 +58,7 @@ func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) 
 	case whyNot == "":
 		return option.Apptainer, path, nil
 	case r.Option.Engine == option.Apptainer:
-		return "", "", fault.New(fault.Engine, "using Apptainer: %s", whyNot).Hint("leave --engine out, or use --engine native")
+		return "", "", fault.New(fault.Engine, "using Apptainer: %s", whyNot).Hint("leave --engine or HPC3_ENGINE out, or say native")
 	case path != "":
 		r.note("not using Apptainer: %s", whyNot)
 	}

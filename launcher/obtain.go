@@ -131,7 +131,7 @@ const garbagePercent = 40
 func (r *Road) convert(ctx context.Context, f *os.File, c *Choice, img convert.Image) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	defer r.Host.widen()()
-	r.waiting("fetching and converting " + img.Reference + " (" + platformOf(c.entry) + ")")
+	r.waiting("fetching and converting " + called(c.Reference) + " (" + platformOf(c.entry) + ")")
 	for {
 		watched, written := r.Progress.begin(img)
 		err := convert.SIF(ctx, f, watched, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel, Written: written})

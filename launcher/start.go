@@ -27,6 +27,14 @@ func (s Start) Exec(ctx context.Context) error { return run.Exec(ctx, s.Plan, s.
 
 // Prepare obtains the image and settles how its command is started.
 func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start, error) {
+	asked := run.Plan{Mounts: r.Option.Mounts, Cwd: r.Host.Cwd, KeepPrivs: r.Option.KeepPrivs, Entrypoint: r.Option.Entrypoint, Command: command}
+	if err := asked.Possible(); err != nil {
+		return Start{}, err
+	}
+	engine, apptainer, err := r.Engine(ctx)
+	if err != nil {
+		return Start{}, err
+	}
 	sif, held, err := r.hold(ctx, c)
 	if err != nil {
 		return Start{}, err
@@ -42,10 +50,6 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 		return Start{}, err
 	}
 	config, has, err := imageConfig(contents)
-	if err != nil {
-		return Start{}, err
-	}
-	engine, apptainer, err := r.Engine(ctx)
 	if err != nil {
 		return Start{}, err
 	}

@@ -74,12 +74,15 @@ func (r *Road) tellIndex(c *Choice) {
 	case c.source != nil:
 		from = "from the file"
 	}
-	what := c.Reference.String() + ", " + ShortDigest(c.Index.Digest)
+	what := called(c.Reference)
+	if c.Reference.Digest == "" {
+		what += ", " + ShortDigest(c.Index.Digest)
+	}
 	switch {
 	case len(c.Index.Entries) > 0 && c.Index.Entries[0].Tag != "":
-		what = fmt.Sprintf("none, but %d tags of %s", len(c.Index.Entries), c.Reference)
+		what = fmt.Sprintf("none, but %d tags of %s", len(c.Index.Entries), called(c.Reference))
 	case c.Index.Digest == "":
-		what = c.Reference.String() + ", which is one image"
+		what = called(c.Reference) + ", which is one image"
 	}
 	r.note("index: %s, %s", what, from)
 }
@@ -104,6 +107,15 @@ func (r *Road) tellImage(c *Choice, path, from string) {
 	}
 	cache, _, _ := strings.Cut(path, "/sif/")
 	r.note("image: %s%s, %s %s", ShortDigest(c.entry.Digest), size, from, cache)
+}
+
+// called is a reference in a message that goes by: with a short digest, if it has one.
+func called(ref oci.Reference) string {
+	text := ref.String()
+	if ref.Digest == "" {
+		return text
+	}
+	return strings.Replace(text, ref.Digest, ShortDigest(ref.Digest), 1)
 }
 
 // ShortDigest returns as much of a digest as tells images apart; --variant takes it.

@@ -221,6 +221,7 @@ var varying = []struct {
 	{regexp.MustCompile(`sha256:[0-9a-f]{64}`), "sha256:" + strings.Repeat("0123456789abcdef", 4)},
 	{regexp.MustCompile(`this node \([a-z0-9_]+\)`), "this node (zen4)"},
 	{regexp.MustCompile(`(fetching and converting \S+) \(.*\)`), "$1 (linux/amd64/v4)"},
+	{regexp.MustCompile(`warning: [0-9.]+ MB are`), "warning: 2.0 MB are"},
 	{regexp.MustCompile(`starting needs \d+`), "starting needs 100"},
 }
 

@@ -76,6 +76,9 @@ func walk(ctx context.Context, said *lastWord, start time.Time, args []string, s
 		if isTask && w.toldByAnother(err) {
 			stderr = io.Discard
 		}
+		if w.pin != "" {
+			stderr = unpinned{stderr, w.pin}
+		}
 		return fault.Print(stderr, name, err, fault.Engine)
 	}
 	return 0
@@ -89,6 +92,7 @@ type walker struct {
 	args           []string // of the process
 	stdout, stderr io.Writer
 	plugin         bool           // this is a task of a step
+	pin            string         // the digest that the plugin has added to its image, behind an @
 	task           *launcher.Road // of that, once it is known
 	version        given
 	given          map[string]*given // the options, by name

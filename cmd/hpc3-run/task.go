@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +62,7 @@ func (w *walker) startTask(t task.Task) error {
 	image := t.Image
 	if t.Digest != "" {
 		image += "@" + t.Digest
+		w.pin = image[len(t.Image):]
 	}
 	road.Waiting = w.onceInStep(w.teller.Say)
 	if road.Option.Verbose || road.Option.Debug {
@@ -133,6 +136,19 @@ func (w *walker) toldByAnother(err error) bool {
 		return false
 	}
 	return w.saidByAnother(task.Step(os.Getenv), err.Error())
+}
+
+// unpinned writes messages without the digest by which the plugin has pinned the image: the user has not written it.
+type unpinned struct {
+	out io.Writer
+	pin string
+}
+
+func (u unpinned) Write(p []byte) (int, error) {
+	if _, err := u.out.Write(bytes.ReplaceAll(p, []byte(u.pin), nil)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // onceInStep has what every task of a step would say said by one of them. Where a step has several nodes, the one that says it is named.

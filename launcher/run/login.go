@@ -19,7 +19,7 @@ func (p *Plan) words(img image) ([]string, error) {
 		return p.imageWords(img)
 	case option.None:
 		if len(p.Command) == 0 {
-			return nil, fault.New(fault.Usage, "--container-entrypoint none needs a command").Hint("leave the option out for a login shell")
+			return nil, noCommand()
 		}
 		return p.plainWords(img, p.Command), nil
 	default:
@@ -141,6 +141,10 @@ func (p *Plan) source() string {
 		return ""
 	}
 	return sourceEnv
+}
+
+func noCommand() error {
+	return fault.New(fault.Usage, "--container-entrypoint none needs a command").Hint("leave the option out for a login shell")
 }
 
 func noShell() error {

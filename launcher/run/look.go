@@ -143,6 +143,18 @@ func executable(img *squashfs.FS, path string) bool {
 	return err == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Mode&0o111 != 0
 }
 
+// Possible tells what is wrong with what was asked for that needs no image to see, so that none is fetched in vain. Of the plan it reads
+// Mounts, Cwd, KeepPrivs, Entrypoint and Command.
+func (p Plan) Possible() error {
+	switch {
+	case p.Entrypoint == option.None && len(p.Command) == 0:
+		return noCommand()
+	case p.KeepPrivs && os.Geteuid() != 0:
+		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
+	}
+	return p.checkMounts()
+}
+
 // checkMounts refuses a bind whose source is not there, before anything is set up. Sources become absolute.
 func (p *Plan) checkMounts() error {
 	p.Mounts = slices.Clone(p.Mounts)

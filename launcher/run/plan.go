@@ -110,9 +110,6 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 	if s := p.Config.StopSignal; s != "" {
 		p.note("the image asks to be stopped by " + s + "; the command gets the signals that are sent to it")
 	}
-	if p.KeepPrivs && os.Geteuid() != 0 {
-		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
-	}
 	p.homeShown = p.bindsHome(img)
 	p.named = p.nameFiles(img)
 	if p.MountHome && !p.homeShown {
