@@ -2,7 +2,6 @@ package launcher
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -181,7 +180,7 @@ func (r *Road) document(ctx context.Context, c *Choice) (raw []byte, manifest oc
 	if manifest, err = oci.ParseManifest(raw); err != nil {
 		return nil, oci.Manifest{}, nil, c.broken(err)
 	}
-	which := fmt.Sprintf("entry %d of %s", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
+	which := c.which()
 	if kind := artifact(manifest); kind != "" {
 		return nil, oci.Manifest{}, nil, noImage(which, kind)
 	}

@@ -32,7 +32,9 @@ func (r *Road) pick(ctx context.Context, c *Choice) error {
 			r.tellChoice(c)
 			return nil
 		case c.entry.Nested != nil:
-			return fault.New(fault.NoMatch, "entry %d of %s is an index that holds no image", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
+			err := fault.New(fault.NoMatch, "%s is an index that holds no image", c.which())
+			c.Result.Chosen, c.Result.Why = -1, err.Error()
+			return err
 		case depth == maxNesting:
 			return fault.New(fault.Registry, "reading %s: indexes are nested more than %d deep", c.Reference, maxNesting)
 		}
@@ -44,7 +46,7 @@ func (r *Road) pick(ctx context.Context, c *Choice) error {
 		if err != nil {
 			return err
 		}
-		c.learn(c.entry.Digest, func(e *oci.Entry) { e.Nested = slices.Concat([]oci.Entry{}, nested.Entries) })
+		c.learn(c.entry.Digest, func(e *oci.Entry) { e.Nested = append([]oci.Entry{}, nested.Entries...) })
 	}
 }
 

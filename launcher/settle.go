@@ -69,7 +69,7 @@ func (r *Road) agrees(c *Choice, config oci.Config) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	text := r.which(c) + ": " + strings.Join(wrong, "; ")
+	text := c.which() + ": " + strings.Join(wrong, "; ")
 	if r.Site.LabelMismatch != "warn" && !r.Option.Force {
 		return fault.New(fault.Policy, "%s", text).Hint("its author has to correct one of them; --variant takes another entry, --force this one")
 	}
@@ -84,12 +84,12 @@ func (r *Road) warn(c *Choice) {
 		r.note("%s", note)
 	}
 	if !v.Fits {
-		r.waiting("warning: " + r.which(c) + " is run by --force, though, " + strings.Join(v.Reasons, "; "))
+		r.waiting("warning: " + c.which() + " is run by --force, though, " + strings.Join(v.Reasons, "; "))
 	}
 }
 
 // which names the chosen entry in a message.
-func (r *Road) which(c *Choice) string {
+func (c *Choice) which() string {
 	return fmt.Sprintf("entry %d of %s", c.Index.Entries[c.Result.Chosen].Position, c.Reference)
 }
 

@@ -193,7 +193,7 @@ func asOne(n facts.Node, index oci.Index, position int, v byTag) oci.Entry {
 		return complete(n, index.Entries[0].Tagged(position, v.tag, v.tokens))
 	}
 	e := oci.TagEntry(position, v.tag, v.tokens, assumed(n, v.tokens))
-	e.Nested = slices.Concat([]oci.Entry{}, index.Entries)
+	e.Nested = append([]oci.Entry{}, index.Entries...)
 	return e
 }
 

@@ -61,7 +61,7 @@ func startRegistry(t *testing.T) *faultyRegistry {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(pushTags(r.host), pushShared(r.host)); err != nil {
+	if err := errors.Join(pushTags(r.host), pushShared(r.host), pushRequiring(r.host)); err != nil {
 		t.Fatal(err)
 	}
 	return r
