@@ -45,8 +45,10 @@ type CachedImage struct {
 type CacheList struct {
 	SchemaVersion int           `json:"schemaVersion"`
 	Caches        []CacheDir    `json:"caches"`
-	Images        []CachedImage `json:"images"` // used last first
-	Bytes         int64         `json:"bytes"`  // of the images
+	Images        []CachedImage `json:"images"`        // used last first
+	Bytes         int64         `json:"bytes"`         // of the images
+	PartialLayers int           `json:"partialLayers"` // of which a part has come, for the next fetch
+	PartialBytes  int64         `json:"partialBytes"`
 }
 
 // ListCaches returns every SIF of every cache, those of the site first.
@@ -84,6 +86,8 @@ func (r *Road) ListCaches() (CacheList, error) {
 }
 
 func (l *CacheList) add(s *store.Store, leads map[string][]string, variants map[string]string) error {
+	count, bytes := s.Partials()
+	l.PartialLayers, l.PartialBytes = l.PartialLayers+count, l.PartialBytes+bytes
 	images, err := s.Images()
 	for _, i := range images {
 		c := CachedImage{

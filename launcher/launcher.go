@@ -79,7 +79,8 @@ type Road struct {
 	server     *run.Server // started ahead; nil for none
 	toldFiles  bool        // see tellFiles
 	toldChoice string      // see tellChoice
-	sparing    bool        // no copies of layers are made: there is no room for them
+	tight      bool        // no copies of layers are made: there is no room for them
+	sparing    bool        // nor are there any: they made room
 	copies     copies
 }
 

@@ -3,8 +3,10 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -15,7 +17,7 @@ import (
 )
 
 // layerOpener returns how a layer is read: from a cache, where an image that shares it left it, else from its source. What comes from a
-// registry is copied into the user's cache on its way.
+// registry is copied into the user's cache on its way, where an interrupted fetch is gone on with.
 func (r *Road) layerOpener(c *Choice, src fetch.Source, d oci.Descriptor) func(context.Context) (io.ReadCloser, error) {
 	limit := r.Option.LayerCache.Bytes
 	if c.Reference.Transport != oci.Registry || limit == 0 {
@@ -29,19 +31,64 @@ func (r *Road) layerOpener(c *Choice, src fetch.Source, d oci.Descriptor) func(c
 		if kept := r.keptLayer(stores, d); kept != nil {
 			return kept, nil
 		}
-		blob, err := src.Layer(ctx, d)
-		if err != nil || r.sparing {
-			return blob, err
-		}
-		return stores[0].KeepLayer(d.Digest, d.Size, limit, blob), nil
+		return r.fetchLayer(ctx, stores[0], src, d)
 	}
 }
 
-// copies are the layers that were read from caches.
+func (r *Road) fetchLayer(ctx context.Context, own *store.Store, src fetch.Source, d oci.Descriptor) (io.ReadCloser, error) {
+	var part *store.Partial
+	if !r.tight && !r.sparing {
+		part = own.Fetch(d.Digest, d.Size, r.Option.LayerCache.Bytes)
+	}
+	if part == nil {
+		return src.Layer(ctx, d)
+	}
+	r.copies.mu.Lock()
+	r.copies.coming = append(r.copies.coming, part)
+	r.copies.mu.Unlock()
+	kept, size := part.Kept()
+	blob, from, err := fetch.GoOn(ctx, src, d, kept, size)
+	if err != nil {
+		part.Leave()
+		return nil, err
+	}
+	if from > 0 {
+		r.note("going on with layer %s at %d of %d bytes", d.Digest, from, d.Size)
+	} else if size > 0 {
+		r.note("the registry gives no part of layer %s: it is fetched from its beginning", d.Digest)
+	}
+	return part.Copy(blob, from), nil
+}
+
+// over ends what is still coming of layers when a conversion has ended with an error, or nil. It tells whether kept parts of layers were in it, and may have
+// been what was wrong: these are not there any more.
+func (r *Road) over(ctx context.Context, err error) (again bool) {
+	c := &r.copies
+	c.mu.Lock()
+	coming := c.coming
+	c.coming = nil
+	c.mu.Unlock()
+	class, _, _ := fault.Of(err, "")
+	wrong := class == fault.Registry && ctx.Err() == nil && !slices.ContainsFunc(coming, (*store.Partial).Failed)
+	var damaged *store.DamagedError
+	errors.As(err, &damaged)
+	for _, p := range coming {
+		if wrong || damaged != nil && damaged.Digest == p.Digest() {
+			_, size := p.Kept()
+			again = again || size > 0
+			p.Drop()
+		}
+		p.Leave()
+	}
+	return again
+}
+
+// copies are the layers that were read from caches, and those that are copied there.
 type copies struct {
 	mu     sync.Mutex
-	used   map[string]bool // digests
-	broken bool            // one was: none is read any more
+	used   map[string]bool  // digests
+	broken bool             // one was: none is read any more
+	coming []*store.Partial // of one conversion
 }
 
 func (r *Road) keptLayer(stores []*store.Store, d oci.Descriptor) io.ReadCloser {
@@ -127,9 +174,27 @@ func (r *Road) makeRoom() bool {
 		return false
 	}
 	r.sparing = true
-	freed := s.Evict(0)
+	freed := s.Evict(0) + s.DropPartials()
 	if freed > 0 {
-		r.note("there is no room for the image: %d bytes of layers were removed from the cache", freed)
+		r.waiting(fmt.Sprintf("there was no room for the image in %s: %s of layers were removed from there, and it is converted again", s.Dir(), amount(freed)))
 	}
 	return freed > 0
+}
+
+// tooTight tells beforehand whether the user's cache has no room for an image and for copies of its layers, which take as much again.
+func (r *Road) tooTight(layers []oci.Descriptor) bool {
+	s, err := r.Store()
+	if err != nil {
+		return false // the walk will say so
+	}
+	var total int64
+	for _, d := range layers {
+		total += d.Size
+	}
+	room, ok := store.RoomAt(existing(s.Dir()))
+	if !ok || room.Bytes/2 >= total {
+		return false
+	}
+	r.note("%s are left for %s, too little to keep layers beside the image: an interrupted fetch begins anew", amount(room.Bytes), s.Dir())
+	return true
 }

@@ -25,7 +25,12 @@ func (r *Road) anew(ctx context.Context, f *os.File, c *Choice, err error) bool 
 	if class != fault.Registry || ctx.Err() != nil || !fetch.Elsewhere(c.source) {
 		return false
 	}
-	r.note("the conversion begins anew: %s", fault.OneLine(err.Error()))
+	return r.rewind(f, err)
+}
+
+// rewind empties a file that is to be written again.
+func (r *Road) rewind(f *os.File, why error) bool {
+	r.waiting("the conversion begins anew: " + fault.OneLine(why.Error()))
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return false
 	}

@@ -134,7 +134,8 @@ func (r *Road) convert(ctx context.Context, f *os.File, c *Choice, img convert.I
 	for {
 		watched, written := r.Progress.begin(img)
 		err := convert.SIF(ctx, f, watched, convert.Options{Compression: r.Site.Compression, Level: r.Site.CompressionLevel, Written: written})
-		if !r.anew(ctx, f, c, err) {
+		again := r.over(ctx, err) && r.rewind(f, err)
+		if !again && !r.anew(ctx, f, c, err) {
 			r.Progress.at(Publish)
 			return err
 		}
@@ -166,6 +167,7 @@ func (r *Road) image(ctx context.Context, c *Choice, dir string) (convert.Image,
 	}
 	img := convert.Image{Manifest: raw, Config: config, ManifestDigest: c.entry.Digest, Reference: c.Reference.String()}
 	r.lookAhead(dir, manifest.Layers)
+	r.tight = c.Reference.Transport == oci.Registry && r.tooTight(manifest.Layers)
 	for _, d := range manifest.Layers {
 		img.Layers = append(img.Layers, convert.Layer{Descriptor: d, Open: r.layerOpener(c, src, d)})
 	}

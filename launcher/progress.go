@@ -29,6 +29,7 @@ type Event struct {
 	Layer  int    // how many were begun, of Layers
 	Layers int
 	In     int64 // bytes of layers that were read, as they are stored, of Total
+	Kept   int64 // bytes of In that were kept of an interrupted fetch
 	Total  int64
 	Out    int64 // bytes of the SIF that were written
 }
@@ -48,6 +49,7 @@ type job struct {
 	begun  atomic.Int32
 	digest atomic.Pointer[string]
 	in     atomic.Int64
+	kept   atomic.Int64
 	out    atomic.Int64
 }
 
@@ -60,6 +62,7 @@ func (p *Progress) Event() Event {
 	}
 	e.Image, e.Layers, e.Total = j.image, j.layers, j.total
 	e.Layer, e.In, e.Out = int(j.begun.Load()), j.in.Load(), j.out.Load()
+	e.Kept = j.kept.Load()
 	if d := j.digest.Load(); d != nil {
 		e.Digest = *d
 	}
@@ -101,7 +104,13 @@ func (p *Progress) begin(img convert.Image) (convert.Image, func(n int)) {
 			if err != nil {
 				return nil, err
 			}
-			return counted{blob, &j.in}, nil
+			c := &counted{ReadCloser: blob, sum: &j.in}
+			if b, ok := blob.(interface{ Kept() int64 }); ok { // these are here at once
+				c.ahead = b.Kept()
+				j.kept.Add(c.ahead)
+				j.in.Add(c.ahead)
+			}
+			return c, nil
 		}
 	}
 	p.image.Store(j)
@@ -112,11 +121,14 @@ func (p *Progress) begin(img convert.Image) (convert.Image, func(n int)) {
 // counted counts what is read.
 type counted struct {
 	io.ReadCloser
-	sum *atomic.Int64
+	sum   *atomic.Int64
+	ahead int64 // bytes that were counted before they are read
 }
 
-func (c counted) Read(p []byte) (int, error) {
+func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.sum.Add(int64(n))
+	known := min(int64(n), c.ahead)
+	c.ahead -= known
+	c.sum.Add(int64(n) - known)
 	return n, err
 }

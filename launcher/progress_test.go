@@ -12,6 +12,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
+// keptReader is a layer of which four bytes were here.
+type keptReader struct{ io.Reader }
+
+func (keptReader) Kept() int64  { return 4 }
+func (keptReader) Close() error { return nil }
+
 func TestProgress(t *testing.T) {
 	var p Progress
 	hold := func(e Event) {
@@ -45,6 +51,21 @@ func TestProgress(t *testing.T) {
 		}
 		written(3)
 		hold(want)
+	}
+	layers[0].Open = func(context.Context) (io.ReadCloser, error) {
+		return keptReader{bytes.NewReader(make([]byte, 10))}, nil
+	}
+	img, _ = p.begin(convert.Image{Reference: "app:1", Layers: layers})
+	blob, err := img.Layers[0].Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold(Event{Image: "app:1", Stage: Fetch, Digest: "a", Layer: 1, Layers: 2, In: 4, Kept: 4, Total: 20})
+	for _, in := range []int64{4, 6, 9, 10} {
+		if _, err := io.CopyN(io.Discard, blob, min(3, in)); err != nil && in < 10 {
+			t.Fatal(err)
+		}
+		hold(Event{Image: "app:1", Stage: Fetch, Digest: "a", Layer: 1, Layers: 2, In: in, Kept: 4, Total: 20})
 	}
 	p.at(Publish)
 	if got := p.Event().Stage; got != Publish {

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -243,7 +244,7 @@ func (r *Road) elsewhere(ctx context.Context, t tier, err error) bool {
 		r.note("the image is private, so it is not put into %s", t.Dir)
 		return true
 	case class == fault.Cache:
-		r.note("the image is not put into %s: %v", t.Dir, err)
+		r.waiting(fmt.Sprintf("the image is not put into %s, and is converted again for %s: %v", t.Dir, r.CacheDir(), err))
 		return true
 	}
 	return false

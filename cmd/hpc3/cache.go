@@ -113,6 +113,9 @@ func (t *tool) printCaches(l launcher.CacheList) {
 		}
 	}
 	fmt.Fprintf(t.stdout, "%d images, %s\n", len(l.Images), megabytes(l.Bytes))
+	if l.PartialLayers > 0 {
+		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, megabytes(l.PartialBytes))
+	}
 }
 
 // oneWord keeps a column a column.

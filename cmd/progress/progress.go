@@ -51,7 +51,7 @@ type Teller struct {
 
 type sample struct {
 	at time.Time
-	in int64
+	in int64 // bytes that came
 }
 
 // New returns a teller that writes to out.
@@ -167,10 +167,10 @@ func (t *Teller) tick(now time.Time, e launcher.Event) {
 		t.image, t.samples = "", nil
 		return
 	}
-	if n := len(t.samples); e.Image != t.image || n > 0 && e.In < t.samples[n-1].in { // another one, or the same anew
+	if n := len(t.samples); e.Image != t.image || n > 0 && e.In-e.Kept < t.samples[n-1].in { // another one, or the same anew
 		t.image, t.begun, t.told, t.samples = e.Image, now, now, nil
 	}
-	t.samples = append(t.samples, sample{now, e.In})
+	t.samples = append(t.samples, sample{now, e.In - e.Kept})
 	for now.Sub(t.samples[0].at) > window {
 		t.samples = t.samples[1:]
 	}

@@ -97,6 +97,8 @@ func TestDescribe(t *testing.T) {
 		want  string
 	}{
 		{"no speed yet", launcher.Event{Stage: launcher.Fetch, In: 10, Total: 100}, 0, "10 of 100 B"},
+		{"going on", launcher.Event{Stage: launcher.Fetch, In: 54e6, Kept: 54e6, Total: 135e6}, 0, "54 of 135 MB, going on at 40 %"},
+		{"further on", launcher.Event{Stage: launcher.Fetch, In: 95e6, Kept: 54e6, Total: 135e6}, 10e6, "95 of 135 MB, going on at 40 %, 10 MB/s, 4 s left"},
 		{"small", launcher.Event{Stage: launcher.Fetch, In: 2500, Total: 5000}, 1000, "2.5 of 5.0 kB, 1.0 kB/s, 3 s left"},
 		{"large", launcher.Event{Stage: launcher.Fetch, In: 1e9, Total: 12e9}, 1e6, "1 of 12 GB, 1.0 MB/s, 4 h left"},
 		{"converting", launcher.Event{Stage: launcher.Convert, In: 172e6, Total: 172e6, Out: 9e6}, 0, "172 MB fetched, converting: 9.0 MB written"},

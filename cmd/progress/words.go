@@ -24,6 +24,9 @@ func describe(e launcher.Event, rate float64, waited time.Duration, percent bool
 	if percent && e.Total > 0 {
 		s += fmt.Sprintf(" (%d %%)", e.In*100/e.Total)
 	}
+	if e.Kept > 0 {
+		s += fmt.Sprintf(", going on at %d %%", e.Kept*100/e.Total)
+	}
 	if rate < 1 {
 		return s
 	}

@@ -114,6 +114,31 @@ func (d *download) open() error {
 	return nil
 }
 
+// begin asks for the blob from a byte on, for whoever has those before it. A registry that does not give a part of a blob is asked for all.
+func (d *download) begin() error {
+	if d.off == 0 {
+		return d.open()
+	}
+	b, err := d.r.get(d.ctx, d.path, d.off)
+	var answer *transport.Error
+	if err != nil && (!errors.As(err, &answer) || answer.StatusCode != http.StatusRequestedRangeNotSatisfiable) {
+		return err
+	}
+	if err == nil && b.status == http.StatusPartialContent && d.checkRange(b) == nil && (b.length < 0 || b.length == d.desc.Size-d.off) {
+		d.cur, d.from = b, d.off
+		return nil
+	}
+	d.off = 0
+	if err == nil && b.status == http.StatusOK && (b.length < 0 || b.length == d.desc.Size) {
+		d.cur, d.from = b, 0
+		return nil
+	}
+	if err == nil {
+		_ = b.Close()
+	}
+	return d.open()
+}
+
 func (d *download) checkRange(b *body) error {
 	want := fmt.Sprintf("bytes %d-%d/", d.off, d.desc.Size-1)
 	got := b.header.Get("Content-Range")
@@ -165,13 +190,14 @@ func (d *download) cut(err error, opened bool) error {
 		d.cuts = 0
 	}
 	d.cuts++
-	same := d.cuts > 1 && d.off == d.from && ended(err) // the registry has no more
+	same := opened && d.cuts > 1 && d.off == d.from && ended(err) // the registry has no more
+	d.from = d.off                                                // what came counts once
 	if d.cuts > maxCuts || same || d.ctx.Err() != nil || !opened && !ended(err) && !transient(err) {
-		return d.explain(err)
+		return d.broken(err, opened)
 	}
 	wait := d.r.opt.Timing.Backoff << (d.cuts - 1)
 	if !d.r.pauses.take(wait) {
-		return d.explain(err)
+		return d.broken(err, opened)
 	}
 	if err := pause(d.ctx, wait); err != nil {
 		return d.explain(err)
@@ -179,13 +205,17 @@ func (d *download) cut(err error, opened bool) error {
 	return nil
 }
 
-func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
-
-// explain leaves a blob that ends too early to verified, which says how early.
-func (d *download) explain(err error) error {
-	if d.ctx.Err() == nil && ended(err) {
+// broken leaves a blob that ends too early to verified, which says how early.
+func (d *download) broken(err error, opened bool) error {
+	if opened && d.ctx.Err() == nil && ended(err) {
 		return io.ErrUnexpectedEOF
 	}
+	return d.explain(err)
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+func (d *download) explain(err error) error {
 	doing := "reading " + d.desc.Digest + " from " + d.r.ref.Registry
 	var answer *transport.Error
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.off > 0 { // it has no more

@@ -266,7 +266,14 @@ type reasonError struct {
 }
 
 func (e reasonError) Error() string { return e.why }
-func (e reasonError) Unwrap() error { return e.err }
+
+// Unwrap hides an end of data: to whoever reads a layer it would be that of the layer.
+func (e reasonError) Unwrap() error {
+	if ended(e.err) {
+		return nil
+	}
+	return e.err
+}
 
 // connection names the other end where it is known and not the registry's name.
 func connection(err error, host string) string {

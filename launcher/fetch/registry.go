@@ -142,6 +142,17 @@ func (r *registry) download(ctx context.Context, d oci.Descriptor) (io.ReadClose
 	return verify(dl, d, r.ref.Registry), nil
 }
 
+func (r *registry) goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (blob io.ReadCloser, from int64, err error) {
+	if err := acceptable(d); err != nil {
+		return nil, 0, err
+	}
+	dl := r.newDownload(ctx, d, size)
+	if err := dl.begin(); err != nil {
+		return nil, 0, dl.explain(err)
+	}
+	return stoppable{verify(&joined{dl, kept, dl.off}, d, r.ref.Registry), ctx}, dl.off, nil
+}
+
 // get asks the repository for something, from a byte on. The caller closes the body.
 func (r *registry) get(ctx context.Context, path string, from int64) (*body, error) {
 	s, err := r.connect(ctx)

@@ -21,30 +21,38 @@ type relay struct {
 	last error // of the place that failed last
 	end  error // no place is left
 	name func(string)
+	kept bool // the first bytes are the caller's own
 }
 
 // Layer is checked as a whole. Its bytes were handed out when they turn out to be wrong, hence Elsewhere.
 func (m *mirrored) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
+	blob, _, err := m.goOn(ctx, d, nil, 0)
+	return blob, err
+}
+
+func (m *mirrored) goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (blob io.ReadCloser, from int64, err error) {
 	if err := acceptable(d); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	l := &relay{ctx: ctx, m: m, desc: d, left: m.order(), name: func(string) {}}
-	v := verify(l, d, m.registry)
+	l := &relay{ctx: ctx, m: m, desc: d, left: m.order(), name: func(string) {}, off: size}
+	if err := l.open((*download).begin); err != nil {
+		return nil, 0, err
+	}
+	from, l.kept = l.off, l.off > 0
+	v := verify(&joined{l, kept, from}, d, l.from(l.used[0]))
 	l.name = func(from string) { v.from = from }
-	if err := l.open(); err != nil {
-		return nil, err
-	}
-	return stoppable{&judged{verified: v, relay: l}, ctx}, nil
+	return stoppable{&judged{verified: v, relay: l}, ctx}, from, nil
 }
 
 // open moves on to the next place that has the blob.
-func (l *relay) open() error {
+func (l *relay) open(begin func(*download) error) error {
 	for len(l.left) > 0 {
 		at := l.left[0]
 		l.left = l.left[1:]
 		dl := at.newDownload(l.ctx, l.desc, l.off)
-		err := dl.open()
+		err := begin(dl)
 		if err == nil {
+			l.off = dl.off
 			l.cur, l.used = dl, append(l.used, at)
 			l.name(l.from(at))
 			l.m.serves(at)
@@ -79,7 +87,7 @@ func (l *relay) pass(at *place, err error) {
 func (l *relay) Read(p []byte) (int, error) {
 	for {
 		if l.cur == nil {
-			if l.end = l.open(); l.end != nil {
+			if l.end = l.open((*download).open); l.end != nil {
 				return 0, l.end
 			}
 		}
@@ -125,7 +133,7 @@ func (j *judged) Read(p []byte) (int, error) {
 		for _, at := range j.relay.used {
 			j.relay.m.gave(at, -1)
 		}
-	case j.relay.end == nil && j.relay.ctx.Err() == nil:
+	case j.relay.end == nil && j.relay.ctx.Err() == nil && !j.relay.kept: // what was kept may be what is wrong
 		for _, at := range j.relay.used { // of several that gave some bytes, who knows which it was
 			j.relay.m.pass(at, err)
 		}

@@ -53,7 +53,7 @@ func (v *verified) Read(p []byte) (int, error) {
 		if !errors.Is(v.end, io.EOF) {
 			return n, v.end
 		}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case ended(err):
 		v.end = v.wrong("it ends after %d of %d bytes", v.desc.Size-v.left, v.desc.Size)
 	case err != nil:
 		v.end = err

@@ -21,8 +21,8 @@ const grace = time.Hour
 
 // Collection says what Collect is to remove. Negative limits are none; then only garbage goes.
 type Collection struct {
-	MaxAge    time.Duration // SIFs and layers that were not used for longer, and pins that were not asked for longer
-	MaxSize   int64         // bytes that SIFs, layers and blobs may have; the least recently used goes first
+	MaxAge    time.Duration // SIFs, layers and partials that were not used for longer, and pins that were not asked for longer
+	MaxSize   int64         // bytes that SIFs, layers, partials and blobs may have; the least recently used goes first
 	MaxLayers int64         // bytes that layers may have, by themselves
 	DryRun    bool
 	InUse     func(path string) bool      // whether a process has a file open; nil for no
@@ -78,7 +78,7 @@ type collector struct {
 	now   time.Time
 	alone bool          // no other node can use the directory
 	young time.Duration // what nothing leads to is kept for as long
-	kept  []kept        // SIFs and layers
+	kept  []kept        // SIFs, layers and partials
 	size  int64         // of the blobs that are no layers
 	done  Collected
 }
@@ -114,7 +114,7 @@ func (c *collector) lives(info os.FileInfo) bool {
 	return age < c.young && (c.young > 0 || age < -grace)
 }
 
-// kept is a SIF or layer that may be kept.
+// kept is a SIF, layer or partial that may be kept.
 type kept struct {
 	kind, name, key string
 	digest          string
@@ -176,6 +176,11 @@ func (c *collector) gather() error {
 			c.kept = append(c.kept, kept{KindLayer, b.name, "", b.algorithm + ":" + b.sum, b.info.Size(), b.info.ModTime()})
 		}
 	}
+	for _, e := range c.s.partials(c.root) {
+		if !c.s.writing(c.root, e) {
+			c.kept = append(c.kept, kept{KindPartial, e.name, "", e.digest, e.info.Size(), e.info.ModTime()})
+		}
+	}
 	return err
 }
 
@@ -196,6 +201,8 @@ func (c *collector) limit(ctx context.Context) {
 		why := ""
 		switch age := c.now.Sub(k.used); {
 		case ctx.Err() != nil:
+		case k.kind == KindPartial && age > partialAge:
+			why = "nobody went on with it for " + days(age)
 		case c.opt.MaxAge >= 0 && age > c.opt.MaxAge:
 			why = "it was not used for " + days(age)
 		case c.opt.MaxSize >= 0 && sum > c.opt.MaxSize:

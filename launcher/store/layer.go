@@ -78,75 +78,10 @@ func (l *keptLayer) Read(p []byte) (int, error) {
 // WriteTo hides that of the file, which would read past us.
 func (l *keptLayer) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, onlyReader{l}) }
 
-func (l *keptLayer) damaged(why string) error {
-	return fault.New(fault.Cache, "%w", &DamagedError{l.digest, why}).Hint("it was removed: try again")
-}
+func (l *keptLayer) damaged(why string) error { return damagedLayer(l.digest, why) }
 
-// KeepLayer returns a reader that hands on what it reads of a layer and keeps a copy, which is seen only when the layer was read to its
-// end. src must say io.EOF for the right bytes only. The copies together stay below limit, the least recently used goes first. That no copy
-// can be made is no error.
-func (s *Store) KeepLayer(digest string, size, limit int64, src io.ReadCloser) io.ReadCloser {
-	algorithm, sum, err := splitDigest(digest)
-	if err != nil || size > limit && limit >= 0 {
-		return src
-	}
-	room := path.Join(dirLayers, algorithm)
-	root, err := s.ready(dirTmp, room)
-	if err != nil {
-		return src
-	}
-	f, tmp, err := s.temp(root, layer)
-	if err != nil {
-		return src
-	}
-	_ = s.flock(f) // for the sweeper; without locks it looks at the time
-	return &copiedLayer{ReadCloser: src, s: s, root: root, f: f, tmp: tmp, name: path.Join(room, sum), size: size, limit: limit}
-}
-
-type copiedLayer struct {
-	io.ReadCloser
-	s           *Store
-	root        *os.Root
-	f           *os.File // nil when the copy is published or given up
-	tmp, name   string
-	size, limit int64
-}
-
-func (c *copiedLayer) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	if n > 0 && c.f != nil {
-		if _, err := c.f.Write(p[:n]); err != nil {
-			c.giveUp()
-		}
-	}
-	if errors.Is(err, io.EOF) && n == 0 && c.f != nil {
-		c.publish()
-	}
-	return n, err
-}
-
-func (c *copiedLayer) Close() error {
-	if c.f != nil {
-		c.giveUp()
-	}
-	return c.ReadCloser.Close()
-}
-
-func (c *copiedLayer) giveUp() {
-	_ = c.f.Close()          // a copy that nobody wants
-	_ = c.root.Remove(c.tmp) // or Collect removes it
-	c.f = nil
-}
-
-// publish is without an fsync: what a crash leaves is found out when it is read.
-func (c *copiedLayer) publish() {
-	c.s.Evict(c.limit - c.size)
-	if c.f.Chmod(c.s.blobMode()) != nil || c.root.Rename(c.tmp, c.name) != nil {
-		c.giveUp()
-		return
-	}
-	_ = c.f.Close() // the error of a write was seen
-	c.f = nil
+func damagedLayer(digest, why string) error {
+	return fault.New(fault.Cache, "%w", &DamagedError{digest, why}).Hint("it was removed: try again")
 }
 
 // Evict removes the least recently used layers until the others have at most so many bytes; a negative limit is none. It returns how
@@ -180,14 +115,4 @@ func (s *Store) Evict(limit int64) (freed int64) {
 		}
 	}
 	return freed
-}
-
-// abandoned tells whether nobody holds the lock on a file any more.
-func (s *Store) abandoned(root *os.Root, name string) bool {
-	f, err := root.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return s.flock(f) == nil
 }

@@ -19,10 +19,10 @@ func aLayer(size int, fill string) (digest string, raw []byte) {
 // keep lets a layer pass through the store.
 func keep(t *testing.T, s *Store, digest string, raw []byte, limit int64) {
 	t.Helper()
-	r := s.KeepLayer(digest, int64(len(raw)), limit, io.NopCloser(bytes.NewReader(raw)))
+	r := s.Fetch(digest, int64(len(raw)), limit).Copy(io.NopCloser(bytes.NewReader(raw)), 0)
 	got, err := io.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil || !bytes.Equal(got, raw) {
-		t.Fatalf("reading through KeepLayer: %d bytes, %v; want %d", len(got), err, len(raw))
+		t.Fatalf("reading through a copy: %d bytes, %v; want %d", len(got), err, len(raw))
 	}
 }
 
@@ -60,7 +60,7 @@ func TestHalfLayer(t *testing.T) {
 	for name, src := range map[string]io.Reader{
 		"closed early": bytes.NewReader(raw), "cut": io.MultiReader(bytes.NewReader(raw[:500]), failing{broken}), "wrong at the end": io.MultiReader(bytes.NewReader(raw), failing{broken}),
 	} {
-		r := s.KeepLayer(digest, 1000, -1, io.NopCloser(src))
+		r := s.Fetch(digest, 1000, -1).Copy(io.NopCloser(src), 0)
 		if name == "closed early" {
 			if _, err := io.CopyN(io.Discard, r, 10); err != nil {
 				t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"path"
 )
 
-// Remove removes the SIFs, layers, blobs and pins of the digests for which want is true, but for what is in use and for what other images of
+// Remove removes the SIFs, layers, partials, blobs and pins of the digests for which want is true, but for what is in use and for what other images of
 // the directory need. Of the options the limits do not count.
 func (s *Store) Remove(ctx context.Context, opt Collection, want func(digest string) bool) (Collected, error) {
 	opt.MaxAge = 0
@@ -125,7 +125,7 @@ func (r *remover) leadsToLeft(digest string) bool {
 // blobs removes the layers and blobs that nothing needs.
 func (r *remover) blobs() {
 	for _, k := range r.kept {
-		if k.kind == KindLayer && r.want(k.digest) && !r.needed[k.digest] {
+		if k.kind != KindSIF && r.want(k.digest) && !r.needed[k.digest] {
 			r.remove(k, named)
 		}
 	}

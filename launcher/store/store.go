@@ -7,6 +7,7 @@
 //	DIR/sif/ALGORITHM-HEX-ARCH-vN/SIZE-HEX.sif   size and SHA-256 of the file: each use looks at the first, Verify at both
 //	DIR/blobs/ALGORITHM/HEX                      manifests and configs
 //	DIR/blobs/layers/ALGORITHM/HEX               layers, compressed as they came
+//	DIR/partial/ALGORITHM-HEX                    layers of which a part has come, for the next that fetches them
 //	DIR/refs/HEX.json                            pins, named by the SHA-256 of the reference
 //	DIR/tmp                                      files being written
 //	DIR/locks                                    a file per SIF that is being made
@@ -39,6 +40,7 @@ const (
 	dirSIF     = "sif"
 	dirBlobs   = "blobs"
 	dirLayers  = "blobs/layers"
+	dirPartial = "partial"
 	dirRefs    = "refs"
 	dirTmp     = "tmp"
 	dirLocks   = "locks"

@@ -19,8 +19,6 @@ const (
 	maxSwept = 4096
 	// small is what temporary files are called that are written without a lock.
 	small = "small"
-	// layer is what those are called that hold a layer. Their writer holds a lock on the file itself.
-	layer = "layer"
 )
 
 // bootID tells this kernel from others: flock is reliable within one. It is empty if it cannot be read.
@@ -60,8 +58,9 @@ func (s *Store) Scratch() (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes temporary files whose writers are dead. The caller holds the lock of key.
+// sweep removes temporary files whose writers are dead, and partials that nobody went on with. The caller holds the lock of key.
 func (s *Store) sweep(root *os.Root, key string, held *lock) {
+	s.dropPartials(partialFile.expired)
 	dir, err := root.Open(dirTmp)
 	if err != nil {
 		return
@@ -84,9 +83,6 @@ func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool 
 	boot, _, _ := strings.Cut(rest, ".")
 	if boot == "" || boot != s.boot || owner == small {
 		return false
-	}
-	if owner == layer {
-		return s.abandoned(root, path.Join(dirTmp, e.Name()))
 	}
 	if held != nil && owner == key {
 		return held.works

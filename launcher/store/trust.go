@@ -126,7 +126,7 @@ func (s *Store) makeDir() (made bool, err error) {
 
 // makeRoom makes a directory below the root. Where others read, they can enter it, whatever the umask.
 func (s *Store) makeRoom(root *os.Root, room string) error {
-	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords, dirAnswers}, room) {
+	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords, dirAnswers, dirPartial}, room) {
 		return err
 	}
 	for ; room != "."; room = path.Dir(room) {

@@ -16,6 +16,7 @@ const (
 	KindSIF       = "sif"
 	KindBlob      = "blob"
 	KindLayer     = "layer"
+	KindPartial   = "partial" // of a layer that is not whole yet
 	KindPin       = "pin"
 	KindTemporary = "temporary"
 )

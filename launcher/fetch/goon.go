@@ -1,0 +1,43 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/hpc3-project/hpc3/launcher/oci"
+)
+
+// GoOn is Layer for whoever has the first bytes of it, as many as size says, from an earlier time: what is read begins with those. Where the source gives no part of a layer,
+// all of it is read from there; from is the number of bytes that are the caller's own. Their digest counts as that of the others does.
+func GoOn(ctx context.Context, src Source, d oci.Descriptor, kept io.Reader, size int64) (blob io.ReadCloser, from int64, err error) {
+	if s, ok := src.(interface {
+		goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (io.ReadCloser, int64, error)
+	}); ok {
+		return s.goOn(ctx, d, kept, size)
+	}
+	blob, err = src.Layer(ctx, d)
+	return blob, 0, err
+}
+
+// joined reads what is left of the kept bytes, then the rest.
+type joined struct {
+	io.ReadCloser
+	kept io.Reader
+	left int64
+}
+
+func (j *joined) Read(p []byte) (int, error) {
+	if j.left == 0 {
+		return j.ReadCloser.Read(p)
+	}
+	n, err := j.kept.Read(p[:min(int64(len(p)), j.left)])
+	j.left -= int64(n)
+	if errors.Is(err, io.EOF) && j.left > 0 {
+		return n, io.ErrUnexpectedEOF // it was cut since
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
