@@ -52,6 +52,7 @@ pid_t hpc3_slurmstepd(void); /* the parent of the tasks */
 int hpc3_register_options(spank_t spank);
 const char *hpc3_image_option(void);          /* the image by an option of ours; NULL for none */
 bool hpc3_no_container(void);                 /* --no-container was given */
+const char *hpc3_other(void);                 /* an option of pyxis that was given, NAME=VALUE; NULL for none */
 int hpc3_given(void);                         /* how many options beside the image were given */
 const char *hpc3_option(int n);               /* the nth of these, NAME=VALUE */
 bool hpc3_slurm_has_container(void);          /* --container is Slurm's own */
@@ -75,6 +76,7 @@ int hpc3_refuse(void); /* -1 where it returns */
 
 /* library.c */
 int hpc3_ask(const char *image, const char *written, const char *inherited);
+int hpc3_ask_other(const char *other); /* says what it is here; -1 */
 
 /* limits.c */
 bool hpc3_room_for_go(void); /* false is told */

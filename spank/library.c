@@ -173,9 +173,9 @@ static int gather(const char *image, const char *written, const char *inherited)
 	return status;
 }
 
-/* hpc3_ask has the library check what was asked for. Go raises the limit of open files, which
- * would become the limit of the job: it is restored. */
-int hpc3_ask(const char *image, const char *written, const char *inherited)
+/* ask sends the request. Go raises the limit of open files, which would become the limit of the
+ * job: it is restored. */
+static int ask(void)
 {
 	struct rlimit files;
 	submit_fn submit;
@@ -183,12 +183,7 @@ int hpc3_ask(const char *image, const char *written, const char *inherited)
 	size_t length = 0;
 	int status;
 
-	if (!hpc3_room_for_go()) {
-		if (inherited == NULL || strcmp(image, inherited) != 0)
-			unsetenv(V_PIN);
-		return options_unasked();
-	}
-	if (gather(image, written, inherited) != 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
 		return -1;
 	submit = load();
 	if (submit != NULL)
@@ -199,4 +194,24 @@ int hpc3_ask(const char *image, const char *written, const char *inherited)
 	status = obey(answer, length);
 	free(answer);
 	return status;
+}
+
+/* hpc3_ask has the library check what was asked for. */
+int hpc3_ask(const char *image, const char *written, const char *inherited)
+{
+	if (!hpc3_room_for_go()) {
+		if (inherited == NULL || strcmp(image, inherited) != 0)
+			unsetenv(V_PIN);
+		return options_unasked();
+	}
+	return gather(image, written, inherited) != 0 ? -1 : ask();
+}
+
+int hpc3_ask_other(const char *other)
+{
+	if (add_word("version=", HPC3_VERSION) == 0 && add_word("other=", other) == 0 && hpc3_room_for_go())
+		ask();
+	else
+		hpc3_say("--%.*s is an option of pyxis; see man hpc3-habits", (int)strcspn(other, "="), other);
+	return -1;
 }

@@ -43,7 +43,20 @@ static const struct {
 };
 #define BESIDE ((int)(sizeof beside / sizeof *beside))
 
-static struct spank_option options[OPT_FIRST + BESIDE];
+/* Options of pyxis that are something else here, and are refused with that. They are registered
+ * only under the default prefix: a site that loads pyxis as well gives ours another one, since
+ * Slurm takes a name from one plugin alone. */
+static const struct {
+	const char *name, *value;
+} others[] = {
+	{"container-image", "IMAGE"},   {"container-name", "NAME"},        {"container-save", "FILE"},
+	{"container-remap-root", NULL}, {"no-container-remap-root", NULL},
+};
+#define OTHERS ((int)(sizeof others / sizeof *others))
+
+static char *other; /* NAME=VALUE of the first that was given */
+
+static struct spank_option options[OPT_FIRST + BESIDE + OTHERS];
 
 /* An empty image is refused when all options are known. */
 static int image_given(int val, const char *arg)
@@ -75,6 +88,13 @@ static int beside_given(int n, const char *arg)
 	return 0;
 }
 
+static int other_given(int n, const char *arg)
+{
+	if (other == NULL && asprintf(&other, "%s=%s", others[n].name, arg == NULL ? "" : arg) < 0)
+		other = NULL;
+	return other == NULL ? -1 : 0;
+}
+
 static int option_given(int val, const char *arg, int remote)
 {
 	if (remote)
@@ -83,9 +103,13 @@ static int option_given(int val, const char *arg, int remote)
 		no_container = true;
 		return 0;
 	}
-	if ((val < OPT_NO_CONTAINER ? image_given(val, arg) : beside_given(val - OPT_FIRST, arg)) != 0)
-		return hpc3_refuse();
-	return 0;
+	if (val < OPT_NO_CONTAINER)
+		val = image_given(val, arg);
+	else if (val < OPT_FIRST + BESIDE)
+		val = beside_given(val - OPT_FIRST, arg);
+	else
+		val = other_given(val - OPT_FIRST - BESIDE, arg);
+	return val == 0 ? 0 : hpc3_refuse();
 }
 
 /* --container is among ours only where Slurm has none. */
@@ -97,6 +121,11 @@ const char *hpc3_image_option(void)
 bool hpc3_no_container(void)
 {
 	return no_container;
+}
+
+const char *hpc3_other(void)
+{
+	return other;
 }
 
 int hpc3_given(void)
@@ -143,7 +172,13 @@ int hpc3_register_options(spank_t spank)
 			names[i], (char *)beside[i].value, (char *)beside[i].usage, beside[i].has_arg, OPT_FIRST + i, option_given,
 		};
 	}
-	for (int i = 0; i < OPT_FIRST + BESIDE; i++) {
+	for (int i = 0; strcmp(hpc3_conf.prefix, "container") == 0 && i < OTHERS; i++) {
+		options[OPT_FIRST + BESIDE + i] = (struct spank_option){
+			(char *)others[i].name,  (char *)others[i].value, "[hpc3] of pyxis: refused, with what it is here",
+			others[i].value != NULL, OPT_FIRST + BESIDE + i,  option_given,
+		};
+	}
+	for (int i = 0; i < OPT_FIRST + BESIDE + OTHERS && options[i].name != NULL; i++) {
 		if (i == OPT_CONTAINER && hpc3_slurm_has_container())
 			continue; /* it would only earn "Ignoring conflicting option" on every srun */
 		if (register_option(spank, i) != 0)

@@ -214,6 +214,8 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (!hpc3_submits())
 		return 0;
 	unsetenv(V_GIVEN); /* it has been read */
+	if (hpc3_other() != NULL && hpc3_ask_other(hpc3_other()) != 0)
+		return hpc3_refuse();
 	if (spank_context() == S_CTX_ALLOCATOR) {
 		/* A job that is submitted in another job does not inherit its image. */
 		unsetenv(V_OPTIONS);

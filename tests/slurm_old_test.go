@@ -34,6 +34,7 @@ func TestSlurmOld(t *testing.T) {
 	c := newCluster(t, oldSuite, "", nil)
 	c.rows(t, append(append(oldRows, submitRows...), slurmRows...))
 	t.Run("replaced", c.replaced)
+	t.Run("beside pyxis", c.besidePyxis)
 	t.Run("ranks", c.ranks)
 	t.Run("lives", c.lives)
 }

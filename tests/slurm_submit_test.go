@@ -84,6 +84,14 @@ var submitRows = []slurmRow{
 	{name: "a site's cli_filter names the image", from: 22, text: filter + `srun hello; srun --container=none sh -c "hello 2>/dev/null || echo host"; salloc -Q -n1 srun hello`, stdout: "hello from /opt/app\nhello from /opt/app\nhost"},
 	{name: "sbatch --no-container", text: job + `export SBATCH_CONTAINER=$IMAGE; printf '#!/bin/bash\nsrun sh -c "hello 2>/dev/null || echo host"\n' | job --no-container`, stdout: "host\nstate JobState=COMPLETED ExitCode=0:0 "},
 
+	// Words by habit.
+	{name: "an option of pyxis", text: `srun --container-image=nvcr.io#nvidia/pytorch:24.01 true`, status: 1, stderr: refusal("srun", "--container-image is an option of pyxis, which this is not", `hint: here it is --container=nvcr\.io#nvidia/pytorch:24\.01`, "hint: see man hpc3-habits")},
+	{name: "an option of pyxis in a script", text: `printf '#!/bin/bash\n#SBATCH --container-image=debian --no-container-remap-root\ntrue\n' >pyxis.sh; sbatch pyxis.sh; squeue -h`, stderr: refusal("sbatch", "--container-image is an option .*", "hint: here it is --container=debian", "hint: .*")},
+	{name: "an option of pyxis, little address space", native: true, text: `ulimit -Sv 500000; salloc --container-save=/x -n1 true`, status: 1, stderr: `salloc: error: hpc3: --container-save is an option of pyxis; see man hpc3-habits`},
+	{name: "a file that is no image of ours", text: `printf hsqs >app.sqsh; srun --container=app.sqsh true`, status: 1, stderr: refusal("srun", `image reference "app\.sqsh": it is a file here: a SquashFS file system, .*`, "hint: apptainer build .*", "hint: an image of this name .*")},
+	{name: "a layout without its transport", text: lay + `srun --container=lay true`, status: 1, stderr: `it is a directory here: an OCI layout\nsrun: error: hpc3: hint: write oci:lay\n`},
+	{name: "a transport of others", text: `sbatch --container=docker-daemon:debian --wrap=true; squeue -h`, stderr: `hpc3: hint: docker save debian -o FILE\.tar, then docker-archive:FILE\.tar`},
+
 	// Go needs more address space than it may have.
 	{name: "little address space", native: true, text: `ulimit -Sv 1700000; srun --container=$IMAGE --container-env='A=a"b\d' sh -c 'hello; echo $A'`, stdout: "a\"b\\\\d\nhello from /opt/app", stderr: `\Asrun: hpc3: ulimit -v is 1700000 kB, and looking at the image needs \d+ kB\nsrun: hpc3: so it is looked at on the nodes, and not now\n(hpc3-run: fetching .*\n)?\z`},
 	{name: "hardly any address space", native: true, text: `ulimit -Sv 500000; srun --container=$IMAGE true`, status: 125, stderr: `(?s)\Asrun: hpc3: ulimit -v is 500000 kB, .*hpc3-run: error\[engine\]: starting needs \d+ kB of address space`},
@@ -151,5 +159,49 @@ func (c *cluster) replaced(t *testing.T) {
 	c.check(t, slurmRow{
 		text:   ownStack + `stack launcher=/lab/bin/hpc3-run; echo required /lab/replace.so >>plug.conf; srun -N2 -w n1,n2 --container=$IMAGE sh -c 'exit 9'`,
 		stdout: "hello from /opt/app\nhello from /opt/app",
+	})
+}
+
+// pyxisSource registers options by names of pyxis, as pyxis does.
+const pyxisSource = `#include <slurm/slurm.h>
+#include <slurm/spank.h>
+SPANK_PLUGIN(pyxis, 1)
+static int image(int val, const char *arg, int remote)
+{
+	(void)val;
+	if (!remote)
+		slurm_info("pyxis has %s", arg);
+	return 0;
+}
+static struct spank_option options[] = {
+	{"container-image", "IMAGE", "the image", 1, 0, image},
+	{"container-mounts", "LIST", "its mounts", 1, 0, image},
+	SPANK_OPTIONS_TABLE_END
+};
+int slurm_spank_init(spank_t spank, int ac, char **av)
+{
+	(void)ac;
+	(void)av;
+	return spank_option_register(spank, &options[0]) == ESPANK_SUCCESS && spank_option_register(spank, &options[1]) == ESPANK_SUCCESS ? 0 : -1;
+}
+`
+
+// besidePyxis loads a plugin with pyxis' names before ours and behind it: under another prefix ours takes none of them.
+func (c *cluster) besidePyxis(t *testing.T) {
+	source := filepath.Join(c.work, "pyxis.c")
+	if err := os.WriteFile(source, []byte(pyxisSource), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-I"+c.headers(t, c.suite), "-o", filepath.Join(c.work, "pyxis.so"), source).CombinedOutput(); err != nil {
+		t.Fatalf("compiling: %v\n%s", err, out)
+	}
+	const both = `; srun -w n1 --container-image=debian --container-mounts=/a true; srun -w n1 --container=$IMAGE --hpc3-env=A=1 hello`
+	c.check(t, slurmRow{
+		text:   ownStack + `stack launcher=/lab/bin/hpc3-run prefix=hpc3; echo required /lab/pyxis.so >>plug.conf` + both,
+		stdout: "hello from /opt/app", stderr: `srun: pyxis has debian\nsrun: pyxis has /a\n`,
+	})
+	c.check(t, slurmRow{
+		text:   ownStack + `stack launcher=/lab/bin/hpc3-run prefix=hpc3; sed -i '1i required /lab/pyxis.so' plug.conf` + both,
+		stdout: "hello from /opt/app", stderr: `srun: pyxis has debian\nsrun: pyxis has /a\n`,
 	})
 }

@@ -320,6 +320,7 @@ func TestSlurm(t *testing.T) {
 			c := newCluster(t, suite, "", nil)
 			c.rows(t, slices.Concat(submitRows, slurmRows, execRows))
 			t.Run("replaced", c.replaced)
+			t.Run("beside pyxis", c.besidePyxis)
 			t.Run("ranks", c.ranks)
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)

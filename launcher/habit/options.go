@@ -189,6 +189,14 @@ func (t Typed) letter() string {
 	return ""
 }
 
+// InSlurm says what an option of pyxis, without its dashes, is to srun, sbatch and salloc.
+func InSlurm(name, value string) string {
+	if name == "container-image" {
+		return "here it is --container=" + quote(value)
+	}
+	return Typed{Name: "--" + name, Value: value}.Hint()
+}
+
 // LooksLikeBind tells whether a word is what docker's -v takes.
 func LooksLikeBind(s string) bool {
 	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "~/") || strings.Contains(s, ":/") && !strings.Contains(s, "://")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/habit"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
@@ -24,7 +25,7 @@ func main() {} // a library has none, and c-shared wants one
 
 // hpc3_submit answers a request of the plugin: words with a NUL behind each, "version=VERSION" of the plugin, "image=IMAGE", "written=IMAGE" before its path was
 // made absolute, "inherited=IMAGE" for what the environment had, "option=NAME=VALUE", "script=WORD" for those of sbatch's command line from the script on,
-// "script=-" where that is its standard input, and "env=NAME=VALUE". The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT"
+// "script=-" where that is its standard input, and "env=NAME=VALUE"; or "version=VERSION" and "other=NAME=VALUE" of an option of pyxis. The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT"
 // and, where the job is to be refused, "error TEXT".
 //
 //export hpc3_submit
@@ -40,6 +41,7 @@ type asked struct {
 	image, written, inherited string
 	options                   []task.Option
 	script                    []string
+	other                     string // an option of another plugin, NAME=VALUE
 	host                      launcher.Host
 }
 
@@ -59,6 +61,8 @@ func read(request string) (asked, error) {
 			a.script = append(a.script, text)
 		case "inherited":
 			a.inherited = text
+		case "other":
+			a.other = text
 		case "env":
 			environ = append(environ, text)
 		case "option":
@@ -89,13 +93,23 @@ func differ(plugin string) error {
 func submit(request string) string {
 	var words answer
 	a, err := read(request)
-	if err == nil {
+	switch {
+	case err != nil:
+	case a.other != "":
+		err = refused(a.other)
+	default:
 		err = a.settle(&words)
 	}
 	if err != nil {
 		words.tell("error", err)
 	}
 	return words.String()
+}
+
+// refused says what an option of pyxis is here.
+func refused(other string) error {
+	name, value, _ := strings.Cut(other, "=")
+	return fault.New(fault.Usage, "--%s is an option of pyxis, which this is not", name).Hint("%s", habit.InSlurm(name, value)).Hint("see man hpc3-habits")
 }
 
 // answer gathers words.

@@ -43,6 +43,8 @@ func TestSubmit(t *testing.T) {
 		{"a file of variables that is not there", []string{"image=" + image, "option=container-env-file=" + dir + "/no"}, []string{"set SLURM_HPC3_OPTIONS=", "error reading variables from " + dir + "/no: no such file or directory"}},
 		{"a file with a mistake", []string{"image=" + image, "env=HPC3_CONTAINER_ENV_FILE=" + config}, []string{"error " + config + ":1: white space stands in the name", "error hint: "}},
 		{"an option that is wrong", []string{"image=" + image, "option=container-mounts=a:b:c:d"}, []string{`error --container-mounts: mount "a:b:c:d" has more than three parts`}},
+		{"an option of pyxis", []string{"other=container-image=nvcr.io#nvidia/pytorch:24.01"}, []string{"error --container-image is an option of pyxis, which this is not", "error hint: here it is --container=nvcr.io#nvidia/pytorch:24.01", "error hint: see man hpc3-habits"}},
+		{"another one", []string{"other=container-remap-root="}, []string{"error --container-remap-root is", "error hint: leave it out: the command runs as you", "error hint: "}},
 		{"a name that is wrong", []string{"image=UPPER"}, []string{"unset SLURM_HPC3_PIN", "error image reference", "error hint: "}},
 		{"a file that is not there", []string{"image=/no/such.sif", "written=/no/such.sif"}, []string{"unset SLURM_HPC3_PIN", "note sif:/no/such.sif is not on this machine: no such file", again}},
 		{"a file that is not in the home", []string{"image=" + dir + "/not.sif", "written=" + dir + "/not.sif"}, []string{"unset SLURM_HPC3_PIN", "error opening sif:" + dir + "/not.sif: no such file", "error hint: what only the nodes have"}},
