@@ -57,7 +57,7 @@ func (t *tool) bare(c *cli.Context) error {
 
 // wrongOption turns the words of Go's flag package into ours: it names options with a single dash.
 func (t *tool) wrongOption(command *cli.Command, err error) error {
-	see := strings.TrimSpace(name + " " + strings.TrimPrefix(command.FullName(), name))
+	see := strings.Join(append([]string{name}, t.named()...), " ")
 	text := err.Error()
 	if n, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		typed := habit.FindTyped(t.args[min(1, len(t.args)):], n)
@@ -73,6 +73,19 @@ func (t *tool) wrongOption(command *cli.Command, err error) error {
 		text = "the option --" + strings.TrimPrefix(n, "-") + " needs a value"
 	}
 	return fault.New(fault.Usage, "%s", text).Hint("see %s --help", see)
+}
+
+// named are the words of the command line that name a command.
+func (t *tool) named() (words []string) {
+	commands := t.commands
+	for _, arg := range t.args[min(1, len(t.args)):] {
+		c := commandIn(commands, arg)
+		if c == nil {
+			break
+		}
+		words, commands = append(words, arg), c.Subcommands
+	}
+	return words
 }
 
 // optionsOf are the long names of a command's options.
