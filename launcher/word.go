@@ -47,11 +47,7 @@ func isPath(s string) bool {
 
 // isHere says what a word is in the working directory, and how to name it; named tells whether a registry may have an image of that name.
 func isHere(image, name string, found fetch.Found, named bool) error {
-	kind := "file"
-	if found.Dir {
-		kind = "directory"
-	}
-	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image, kind, found.What)
+	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image, kindOf(found), found.What)
 	switch {
 	case found.As != "":
 		err = err.Hint("write %s:%s", found.As, strings.TrimSuffix(image, "/"))
@@ -77,13 +73,16 @@ func besides(image string, ref oci.Reference, err error) error {
 	if found.What == "" {
 		return err
 	}
-	kind := "file"
-	if found.Dir {
-		kind = "directory"
-	}
-	e := fault.New(class, "%w", err).Hint("there is a %s %q here too, but %s was asked for an image of this name: the %s is %s", kind, image, ref.Registry, kind, found.What)
+	e := fault.New(class, "%w", err).Hint("%s was asked for an image of this name; %q is a %s here as well: %s", ref.Registry, image, kindOf(found), found.What)
 	if found.Mend != "" {
 		e = e.Hint("%s", strings.ReplaceAll(found.Mend, "%s", image))
 	}
 	return e
+}
+
+func kindOf(found fetch.Found) string {
+	if found.Dir {
+		return "directory"
+	}
+	return "file"
 }
