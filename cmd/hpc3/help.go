@@ -69,7 +69,7 @@ var topics = []struct{ command, text string }{ //nolint:gochecknoglobals // a co
 What this node is: its CPU, GPUs, driver, MPI and fabric, and the words that the
 site gave it. Images are chosen by this.
 
-` + inJSON + `                            which is a node file for --node, --nodes-file
+      --json                print JSON: a node file for --node, --nodes-file
       --features            print the CPU's features, one a line
       --nfd                 print the names of Node Feature Discovery
       --root DIR            read DIR/proc and DIR/sys of a recorded node instead
