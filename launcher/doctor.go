@@ -116,6 +116,9 @@ func (r *Road) examineTiers() []Finding {
 		}
 		seen := r.asOthers(t.Cache)
 		f.Text = fmt.Sprintf("%s, %d images", t.Dir, seen.images)
+		if seen.hidden > 0 {
+			f.Text += fmt.Sprintf(" and %d that only their owner reads", seen.hidden)
+		}
 		if seen.why != "" {
 			f.State, f.Text, f.Mend = "fault", t.Dir+": "+seen.why, seen.mend
 		}

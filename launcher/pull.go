@@ -63,6 +63,7 @@ func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error)
 	if err != nil {
 		return SIF{}, err
 	}
+	r.tellPrivate(path)
 	e := c.Index.Entries[c.Result.Chosen]
 	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: e.Position, Tag: e.Tag}, nil
 }

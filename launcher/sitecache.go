@@ -19,6 +19,7 @@ type sight struct {
 	why, mend string // it is of no use to him, and what helps; empty where it is of use
 	blocked   string // the directory that cannot be entered
 	images    int    // that can be read
+	hidden    int    // that cannot, and their owner can
 }
 
 // left is what helps where cache init has done its part.
@@ -96,10 +97,22 @@ func (r *Road) asOthers(c site.Cache) sight {
 	}
 	others := own
 	asNobody(groupOf(c.Dir), func() { others = r.see(c) })
+	others.hidden = own.images - others.images
 	if others.why == "" && others.images == 0 && own.images > 0 {
-		return sight{why: fmt.Sprintf("others can read none of its %d images", own.images), mend: "as root: hpc3 cache init --site " + c.Dir}
+		others.why = fmt.Sprintf("others can read none of its %d images", own.images)
+		others.mend = fmt.Sprintf("as root: hpc3 cache init --site %s; those that came with credentials: hpc3 cache rm and pull without", c.Dir)
 	}
 	return others
+}
+
+// tellPrivate says that an image which was put into a cache of the site is not for others.
+func (r *Road) tellPrivate(sif string) {
+	for _, c := range r.Site.Caches {
+		info, err := os.Stat(sif)
+		if err == nil && strings.HasPrefix(sif, filepath.Clean(c.Dir)+"/") && info.Mode().Perm()&0o044 == 0 {
+			r.waiting("warning: others cannot read this image in " + c.Dir + ": it, or a layer that it shares, came with credentials")
+		}
+	}
 }
 
 // groupOf is the group that a directory lets in where it keeps others out; else one of nobody.

@@ -48,6 +48,12 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 	if got := sumOf(algorithm, raw); got != sum {
 		return fault.New(fault.Cache, "writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
 	}
+	if !s.public() && s.PublicBlob(digest) { // what anyone may have does not become private by being asked for with credentials
+		if _, ok, err := s.Blob(digest); err == nil && ok {
+			Used(s.path(path.Join(dirBlobs, algorithm, sum)))
+			return nil
+		}
+	}
 	return s.writeSmall(path.Join(dirBlobs, algorithm), sum, raw)
 }
 
