@@ -108,3 +108,26 @@ func TestUnread(t *testing.T) {
 		}
 	}
 }
+
+// What a layout's index.json says of its only image is held against the node as well.
+func TestOnlyImageOfALayout(t *testing.T) {
+	const config = `{"os":"linux","architecture":"amd64"}`
+	manifest := manifestOf(config, oci.MediaTypeConfig, "", "")
+	for name, tt := range map[string]struct {
+		more string
+		fits bool
+	}{
+		"nothing":    {ofAMD64, true},
+		"features":   {`,"platform":{"os":"linux","architecture":"amd64","features":["cuda-13-0"]}`, false},
+		"a variant":  {`,"platform":{"os":"linux","architecture":"amd64","variant":"v4"}`, false},
+		"annotation": {ofAMD64 + `,"annotations":{"org.supercontainers.hpc3.features":"cuda-13-0"}`, false},
+		"a word":     {ofAMD64 + `,"annotations":{"org.supercontainers.hpc3.features":"zen2"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := pulledBy(t, layoutOf(t, config, manifest, indexOf(descriptorOf(manifest, oci.MediaTypeManifest, tt.more))))
+			if class, _, _ := fault.Of(err, ""); (err == nil) != tt.fits || err != nil && class != fault.NoMatch {
+				t.Errorf("Pull() = %v", err)
+			}
+		})
+	}
+}

@@ -115,7 +115,7 @@ func (l *layout) index() ([]byte, error) {
 }
 
 // pick returns what the reference names in the layout's index, nil for that index itself: a layout with several nameless entries is
-// an image index.
+// an image index, and so is one whose only entry says what it needs.
 func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
@@ -139,12 +139,19 @@ func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 		return nil, nil
 	case l.ref.Digest != "" || l.ref.Tag != "":
 		return nil, fault.New(fault.Reference, "opening %s: the layout holds no such image", l.ref).Hint("it holds %s", listNames(names, len(index.Entries)))
+	case len(index.Entries) == 1 && demands(index.Entries[0]):
+		return nil, nil // what it says would be lost
 	case len(index.Entries) == 1:
 		return &index.Entries[0].Descriptor, nil
 	case len(names) > 1 || len(names) == 1 && len(index.Entries) > 1:
 		return nil, fault.New(fault.Reference, "opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
 	}
 	return nil, nil
+}
+
+// demands tells whether a layout's index asks for more than an architecture in the name of an image.
+func demands(e oci.Entry) bool {
+	return e.IsImage() && (len(e.Tokens) > 0 || e.Platform != nil && e.Platform.Variant != "")
 }
 
 // found returns what the reference asks for by a digest, a position or a name.
