@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 )
 
 // Mend gives what others are to read in a shared directory the modes that let them, and returns the paths of what had others: its rooms,
@@ -57,7 +58,8 @@ func (m *mender) room(name string) {
 }
 
 func (m *mender) set(name string, info fs.FileInfo, mode fs.FileMode) {
-	if !m.s.trusts(owner(info)) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !m.s.trusts(owner(info)) || !ok || info.Mode().IsRegular() && st.Nlink != 1 { // whose other name may be anywhere
 		return
 	}
 	if err := m.root.Chmod(name, mode); err == nil {

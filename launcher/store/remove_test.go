@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shelf is a store with two images, which have a layer in common, and an index of the first.
+// shelf is a store with two images, which have a layer in common, an index of the first, and a part of a layer that it has as well.
 type shelf struct {
 	*Store
 
@@ -40,6 +40,9 @@ func (s shelf) there(t *testing.T) string {
 		if exists(filepath.Join(s.Dir(), at, s.digests[n][7:])) {
 			left = append(left, n)
 		}
+	}
+	if len(names(t, s.Store, dirPartial)) > 0 {
+		left = append(left, "part")
 	}
 	for _, n := range []string{"a", "b"} {
 		if exists(s.sifs[n]) {
@@ -82,7 +85,10 @@ func fill(t *testing.T) shelf {
 			t.Fatal(err)
 		}
 	}
-	put("a", "links "+s.digests["common"]+" "+s.digests["own"])
+	digest, raw := aLayer(500, "p")
+	begun(t, s.Store, digest, raw, 300)
+	s.digests["part"] = digest
+	put("a", "links "+s.digests["common"]+" "+s.digests["own"]+" "+digest)
 	put("b", "links "+s.digests["common"])
 	put("index", "links "+s.digests["a"])
 	for _, n := range []string{"a", "b"} {
@@ -105,19 +111,19 @@ func fill(t *testing.T) shelf {
 
 // All of it is young: what is not in use goes at once.
 func TestRemove(t *testing.T) {
-	const all = "index a b common own a.sif b.sif app:1 app:2"
+	const all = "index a b common own part a.sif b.sif app:1 app:2"
 	tests := []struct {
 		name string
 		want []string // digests
 		hold string   // the SIF that is in use
 		left string
 	}{
-		{"an image and what leads to it", []string{"index", "a", "common", "own"}, "", "b common b.sif app:2"},
-		{"an image of an index that stays", []string{"a", "common", "own"}, "", "index a b common b.sif app:1 app:2"},
-		{"what another image needs not", []string{"b", "common"}, "", "index a common own a.sif app:1"},
-		{"all", []string{"index", "a", "b", "common", "own"}, "", ""},
-		{"what runs", []string{"index", "a", "common", "own"}, "a", all},
-		{"all but what runs", []string{"index", "a", "b", "common", "own"}, "a", "index a common own a.sif app:1"},
+		{"an image and what leads to it", []string{"index", "a", "common", "own", "part"}, "", "b common b.sif app:2"},
+		{"an image of an index that stays", []string{"a", "common", "own", "part"}, "", "index a b common b.sif app:1 app:2"},
+		{"what another image needs not", []string{"b", "common"}, "", "index a common own part a.sif app:1"},
+		{"all", []string{"index", "a", "b", "common", "own", "part"}, "", ""},
+		{"what runs", []string{"index", "a", "common", "own", "part"}, "a", all},
+		{"all but what runs", []string{"index", "a", "b", "common", "own", "part"}, "a", "index a common own part a.sif app:1"},
 		{"nothing", nil, "", all},
 	}
 	for _, tt := range tests {
