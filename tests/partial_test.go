@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -418,4 +419,73 @@ func TestPartialOnFullFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.run(t, "pull", h.image)
+}
+
+// A cache of the site without room is told of once, and what came for it is not fetched again for the user's.
+func TestSiteCacheWithoutRoom(t *testing.T) {
+	needs(t, "native", os.Getuid() == 0, "mounting needs root")
+	h := newHalting(t)
+	p := pulls{t.TempDir()}
+	disk := filepath.Join(p.home, "site")
+	if err := errors.Join(os.Mkdir(disk, 0o755), syscall.Mount("hpc3-test", disk, "tmpfs", 0, "size=2m,mode=0755")); err != nil {
+		needs(t, "native", false, "no file system can be mounted here: "+err.Error())
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	config := filepath.Join(p.home, "site.toml")
+	if err := os.WriteFile(config, []byte("[[cache]]\ndir = \""+disk+"\"\nowners = [\"root\"]\nwrite = true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.now("")
+	cmd := p.cmd("pull", h.image)
+	cmd.Env = append(cmd.Env, "HPC3_CONFIG="+config, "HPC3_LAYER_CACHE=4GB")
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil || !strings.HasPrefix(out.String(), filepath.Join(p.home, ".cache")) {
+		t.Errorf("hpc3 pull = %v, %s%s", err, out.String(), said.String())
+	}
+	if line := "the image is not put into " + disk; strings.Count(said.String(), line) != 1 || !strings.Contains(said.String(), "no space left on device") {
+		t.Errorf("said %q, want once %q and why", said.String(), line)
+	}
+	if ranges, _ := h.asked(); slices.Contains(ranges[1:], "") {
+		t.Errorf("the layer was fetched again: asked for %q", ranges)
+	}
+}
+
+// A real registry gives the rest of a layer.
+func TestRealRegistryGoesOn(t *testing.T) {
+	needs(t, "registry", os.Getuid() == 0, "the lab needs root")
+	needs(t, "registry", !testing.Short(), "the lab is not built by a short run")
+	image := serve(t, script(t, "login-image"), filepath.Join(t.TempDir(), "registry"))
+	p := pulls{t.TempDir()}
+	cmd := p.cmd("pull", image)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	began := func() bool {
+		for _, file := range p.partials(t) {
+			if info, err := os.Stat(file); err == nil && info.Size() > 1<<20 {
+				return true
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(time.Minute); !began(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no layer gets into the cache")
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Skip("the image was there before the pull could be killed")
+	}
+	if _, said := p.run(t, "pull", "-v", image); !strings.Contains(said, "going on with layer sha256:") {
+		t.Errorf("it does not go on:\n%s", said)
+	}
+	p.run(t, "cache", "verify")
 }
