@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -37,8 +38,10 @@ func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 	switch {
 	case err != nil && !known:
 		return config, noImage(name, m.Artifact())
-	case err != nil || config.OS != "" && config.Architecture != "":
-		return config, err
+	case err != nil:
+		return config, fmt.Errorf("%s: %w", name, err)
+	case config.OS != "" && config.Architecture != "":
+		return config, nil
 	case !known:
 		return config, noImage(name, m.Artifact())
 	}

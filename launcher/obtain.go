@@ -2,10 +2,10 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -75,7 +75,7 @@ func (r *Road) makeSIF(ctx context.Context, c *Choice, img convert.Image) (strin
 // Save writes the chosen entry's SIF to a file, whole or not at all.
 func (r *Road) Save(ctx context.Context, c *Choice, file string) (err error) {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		return cannotWrite(file, syscall.EISDIR)
+		return cannotWrite(file, errors.New("it is a directory"))
 	}
 	if _, err := r.settle(ctx, c); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -64,12 +63,12 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 		w.pin = image[len(t.Image):]
 	}
-	road.Waiting = w.onceInStep(w.teller.Say)
+	road.Waiting = w.onceInStep("", w.teller.Say)
 	if road.Option.Verbose || road.Option.Debug {
-		road.Note = w.onceInStep(w.teller.Note)
+		road.Note = w.onceInStep(ofNode(), w.teller.Note)
 	}
 	if road.Detail != nil {
-		road.Detail = w.onceInStep(w.teller.Note)
+		road.Detail = w.onceInStep(ofNode(), w.teller.Note)
 	}
 	err = w.start(road, image, t.Command)
 	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
@@ -151,17 +150,22 @@ func (u unpinned) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// onceInStep has what every task of a step would say said by one of them. Where a step has several nodes, the one that says it is named.
-func (w *walker) onceInStep(say func(text string)) func(text string) {
-	node := ""
-	if n := os.Getenv("SLURM_STEP_NUM_NODES"); n != "" && n != "1" {
-		node = os.Getenv("SLURMD_NODENAME") + ": "
-	}
+// onceInStep has what every task of a step would say said by one of them, with a word in front.
+func (w *walker) onceInStep(front string, say func(text string)) func(text string) {
 	return func(text string) {
 		if !w.saidByAnother(task.Step(os.Getenv), text) {
-			say(strings.TrimPrefix(node, ": ") + text)
+			say(front + text)
 		}
 	}
+}
+
+// ofNode names this node in front of what is said of it, where a step has several.
+func ofNode() string {
+	node := os.Getenv("SLURMD_NODENAME")
+	if n := os.Getenv("SLURM_STEP_NUM_NODES"); n == "" || n == "1" || node == "" {
+		return ""
+	}
+	return node + ": "
 }
 
 // saidByAnother tells whether another task of the step or job prints the same words.

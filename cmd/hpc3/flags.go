@@ -70,7 +70,8 @@ func (t *tool) wrongOption(command *cli.Command, err error) error {
 		return failed.Hint("see %s --help", see)
 	}
 	if n, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		text = "the option --" + strings.TrimPrefix(n, "-") + " needs a value"
+		n = strings.TrimPrefix(n, "-")
+		text = "the option " + "--"[:min(len(n), 2)] + n + " needs a value"
 	}
 	return fault.New(fault.Usage, "%s", text).Hint("see %s --help", see)
 }
@@ -128,10 +129,13 @@ func reorder(app *cli.App, args []string) []string {
 			continue
 		}
 		options = append(options, arg)
-		if takesValue(command, arg) && i+1 < len(args) {
-			i++
-			options = append(options, args[i])
+		if !takesValue(command, arg) {
+			continue
 		}
+		if i++; i == len(args) { // "--" would be taken for its value
+			return slices.Concat(args[:words], options)
+		}
+		options = append(options, args[i])
 	}
 	return slices.Concat(args[:words], options, []string{"--"}, rest)
 }

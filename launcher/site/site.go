@@ -223,11 +223,20 @@ func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
 		for _, u := range user {
 			if theirs := field(&u, key); !theirs.IsNil() && !same(ours, theirs) {
 				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, cmp.Or(s.lockedIn[key], s.File)).
-					Hint("leave out --%s, HPC3_%s and its line in your own hpc3.toml", strings.ReplaceAll(key, "_", "-"), strings.ToUpper(key))
+					Hint("leave out --%s, HPC3_%s and its line in your own hpc3.toml", switchOf(key), strings.ToUpper(key))
 			}
 		}
 	}
 	return option.Merge(append([]option.Settings{s.Settings}, user...)...), nil
+}
+
+// switchOf returns the option of a key, with its counterpart if it has one.
+func switchOf(key string) string {
+	name := strings.ReplaceAll(key, "_", "-")
+	if slices.Contains(option.Names, "no-"+name) {
+		return "[no-]" + name
+	}
+	return name
 }
 
 // locked returns all keys that are locked, here or by a stronger file, in the order of the settings.
