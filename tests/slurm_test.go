@@ -277,7 +277,7 @@ var slurmRows = []slurmRow{
 
 	{name: "a mount that is wrong", text: `srun --container=$IMAGE --container-mounts=a:b:c:d hello`, status: 1, stderr: refusal("srun", `--container-mounts: mount "/home/tester/a:b:c:d" has more than three parts.*`)},
 	{name: "a mode that is wrong", text: `sbatch --container=$IMAGE --container-entrypoint=shell --wrap=hello`, status: 1, stderr: refusal("sbatch", "--container-entrypoint: .*login.*")},
-	{name: "a variable that is wrong", text: `salloc -Q --container=$IMAGE --container-env=1=2 true`, status: 1, stderr: refusal("salloc", "--container-env: .*")},
+	{name: "a variable that is wrong", text: `salloc -Q --container=$IMAGE --container-env="A B=2" true`, status: 1, stderr: refusal("salloc", "--container-env: .*")},
 	{name: "a directory that is wrong", text: `srun --container=$IMAGE --container-workdir=here hello`, status: 1, stderr: `hpc3: the working directory "here" is not an absolute path`},
 	{name: "options without an image", text: `srun --container-writable hello`, status: 1, stderr: refusal("srun", "options of a container are given, and no image", "hint: add --container=IMAGE")},
 	{name: "an empty image", text: `srun --hpc3-image= hello`, status: 1, stderr: refusal("srun", `--container needs an image, such as qnib/gromacs:2021\.5`)},
@@ -297,7 +297,7 @@ var slurmRows = []slurmRow{
 		for n in first second; do srun -n2 -w n1 --container=$IMAGE sh -c 'find /usr -type f -exec cat {} + >/dev/null 2>&1; echo '$n; done`,
 		stdout: "first\nfirst\nhello from /opt/app\nsecond\nsecond", stderr: `hpc3-run: error\[cache\]: the image in .*\.sif cannot be read: damaged SquashFS: a data block at `,
 	},
-	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | tee /dev/stderr | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
+	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | tee /dev/stderr | awk '{ print $3 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
 }
 
 // refusal is a pattern for all that a program of Slurm says of what the plugin refuses: nothing comes before it, and no word of Slurm's that the plugin failed
