@@ -49,7 +49,7 @@ func (r *Road) fetchLayer(ctx context.Context, own *store.Store, src fetch.Sourc
 	kept, size := part.Kept()
 	blob, from, err := fetch.GoOn(ctx, src, d, kept, size)
 	if err != nil {
-		part.Leave()
+		part.Fail()
 		return nil, err
 	}
 	if from > 0 {

@@ -118,6 +118,8 @@ func (h *halting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "waits with ranges":
 		http.ServeContent(&waiter{ResponseWriter: w, wait: wait, gone: r.Context().Done()}, r, "", time.Time{}, bytes.NewReader(answer.Body.Bytes()))
+	case "has lost it":
+		w.WriteHeader(http.StatusNotFound)
 	case "knows no ranges":
 		h.send(w, answer.Body.Bytes())
 	case "refuses ranges":
@@ -292,6 +294,22 @@ func TestPullGoesOn(t *testing.T) {
 				t.Errorf("%q is left", left)
 			}
 		})
+	}
+}
+
+// What has come outlives runs that get nothing more.
+func TestPullGoesOnLater(t *testing.T) {
+	h := newHalting(t)
+	p := pulls{t.TempDir()}
+	p.interrupted(t, h, syscall.SIGINT)
+	h.now("has lost it")
+	if out, err := p.cmd("pull", h.image).CombinedOutput(); err == nil || !strings.Contains(string(out), "error[registry]") || strings.Contains(string(out), "begins anew") {
+		t.Errorf("hpc3 pull = %v\n%s", err, out)
+	}
+	h.now("")
+	p.run(t, "pull", h.image)
+	if ranges, sent := h.asked(); len(ranges) != 1 || ranges[0] == "" || sent != h.size-h.half {
+		t.Errorf("asked for %q, and got %d bytes of %d", ranges, sent, h.size)
 	}
 }
 

@@ -244,6 +244,14 @@ func (p *Partial) publish() {
 	}
 }
 
+// Fail is Leave for a layer of which the source gives nothing.
+func (p *Partial) Fail() {
+	p.mu.Lock()
+	p.failed = true
+	p.mu.Unlock()
+	p.Leave()
+}
+
 // Leave ends the fetch of a layer that is not whole. What has come stays for the next.
 func (p *Partial) Leave() {
 	p.mu.Lock()
