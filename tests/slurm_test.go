@@ -409,6 +409,7 @@ var settingsRows = []slurmRow{
 	{name: "unreachable", text: `HPC3_CONFIG=/lab/site.toml srun --container=127.0.0.1:9/a/b:1 hello`, status: 1, stderr: "(?s)srun: error: hpc3: reading 127.0.0.1:9.*connection refused"},
 	{name: "unreachable for a batch job", text: `HPC3_CONFIG=/lab/site.toml sbatch --container=127.0.0.1:9/a/b:1 --wrap=hello; squeue -h`, stderr: "(?s)sbatch: error: hpc3: reading 127.0.0.1:9.*connection refused"},
 	{name: "a site file of the user's own", text: `printf 'container_workdir = "/srv"\n' >own.toml; HPC3_CONFIG=$PWD/own.toml srun --container=$IMAGE pwd`, stdout: "/home/tester", stderr: "hpc3: HPC3_CONFIG is passed by, since jobs follow the site's file: /home/tester/own.toml"},
+	{name: "a site cache that is not there", text: `HPC3_CONFIG=/lab/cache.toml srun -N2 -w n1,n2 -n4 --container=$IMAGE hello 2>&1 >/dev/null | grep 'site cache'`, stdout: "hpc3-run: n[12]: warning: site cache /no/such/cache is not used: no such file or directory; see: hpc3 doctor"},
 	{name: "pull_at", text: `export HPC3_CONFIG=/lab/site.toml HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -H -J held --container=$IMAGE hello & for i in $(seq 50); do find $HPC3_CACHEDIR -name '*.sif' | grep -q . && break; sleep 0.2; done; find $HPC3_CACHEDIR -name '*.sif' | wc -l; scancel -n held; wait`, stdout: "[1-9]", stderr: "before the job is submitted"},
 }
 
@@ -421,7 +422,7 @@ func TestSlurmSettings(t *testing.T) {
 		t.Run(suite, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, suite, "batch=container prefix=hpc3", map[string]string{
-				"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n",
+				"site.toml": "pull_at = \"submit\"\nunreachable = \"error\"\n", "cache.toml": "[[cache]]\ndir = \"/no/such/cache\"\n",
 			})
 			c.rows(t, settingsRows)
 			if suite == oldSuite {
