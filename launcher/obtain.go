@@ -50,7 +50,7 @@ func (r *Road) obtain(ctx context.Context, c *Choice) (string, error) {
 		return "", err
 	}
 	r.Clock.Done("image", "fetched and converted")
-	r.tellImage(c, path, "fetched and converted into")
+	r.tellImage(c, path, "fetched into")
 	return path, nil
 }
 

@@ -70,7 +70,7 @@ func (r *Road) tellIndex(c *Choice) {
 	from := "from the cache"
 	switch {
 	case c.source != nil && c.Reference.Transport == oci.Registry:
-		from = "from " + c.Reference.Registry
+		from = "from the registry"
 	case c.source != nil:
 		from = "from the file"
 	}

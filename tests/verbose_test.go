@@ -49,7 +49,7 @@ func TestTheRoadIsTold(t *testing.T) {
 			if err := os.RemoveAll(l.work + "/cache-" + engine + "/sif"); err != nil {
 				t.Fatal(err)
 			}
-			for _, from := range []string{"fetched and converted into /lab/cache-" + engine, "from the cache /lab/cache-" + engine} {
+			for _, from := range []string{"fetched into /lab/cache-" + engine, "from the cache /lab/cache-" + engine} {
 				got := said("-v", l.image, "true")
 				var told []string
 				for line := range strings.Lines(got) {

@@ -71,7 +71,7 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 		p.note(text)
 	}
 	if err == nil {
-		p.tellContainer("new, image read by "+reader.name(mount >= 0), len(st.Mounts))
+		p.tellContainer("new, read by "+reader.name(mount >= 0), len(st.Mounts))
 		err = st.join(ns, raw, !canMount())
 	}
 	if errors.As(err, new(*fault.Error)) {
