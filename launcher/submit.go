@@ -70,8 +70,8 @@ func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) 
 	}
 	_, missing := os.Stat(ref.Path)
 	asked, _ := oci.ParseReference(written) // one that is none names no path
-	home := r.Host.Getenv("HOME")
-	here := !filepath.IsAbs(asked.Path) || home != "" && strings.HasPrefix(ref.Path, strings.TrimSuffix(home, "/")+"/")
+	home := strings.TrimSuffix(r.Host.Getenv("HOME"), "/") // "/" is nobody's
+	here := !filepath.IsAbs(asked.Path) || home != "" && strings.HasPrefix(ref.Path, home+"/")
 	switch err = outside.Reason(err); {
 	case missing == nil:
 		return Submitted{}, fault.New(fault.Reference, "opening %s: %w", file, err)

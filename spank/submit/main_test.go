@@ -47,6 +47,7 @@ func TestSubmit(t *testing.T) {
 		{"another one", []string{"other=container-remap-root="}, []string{"error --container-remap-root is", "error hint: leave it out: the command runs as you", "error hint: "}},
 		{"a name that is wrong", []string{"image=UPPER"}, []string{"unset SLURM_HPC3_PIN", "error image reference", "error hint: "}},
 		{"a file that is not there", []string{"image=/no/such.sif", "written=/no/such.sif"}, []string{"unset SLURM_HPC3_PIN", "note sif:/no/such.sif is not on this machine: no such file", again}},
+		{"the same, and the home is the root", []string{"image=/no/such.sif", "written=/no/such.sif", "env=HOME=/"}, []string{"unset SLURM_HPC3_PIN", "note sif:/no/such.sif", again}},
 		{"a file that is not in the home", []string{"image=" + dir + "/not.sif", "written=" + dir + "/not.sif"}, []string{"unset SLURM_HPC3_PIN", "error opening sif:" + dir + "/not.sif: no such file", "error hint: what only the nodes have"}},
 		{"a relative file that is not there", []string{"image=oci:/no/such:tag", "written=oci:such:tag"}, []string{"unset SLURM_HPC3_PIN", "error opening oci:/no/such:tag: no such file", "error hint: what only the nodes have"}},
 		{"a layout that is none", []string{"image=oci:" + dir, "written=oci:" + dir}, []string{"unset SLURM_HPC3_PIN", "error opening " + dir + "/index.json: no such file"}},
