@@ -69,7 +69,7 @@ func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) 
 		return Submitted{}, f.Close()
 	}
 	_, missing := os.Stat(ref.Path)
-	asked, _ := oci.ParseReference(written) // one that is none names no path
+	asked, _ := oci.ParseReference(written)                // one that is none names no path
 	home := strings.TrimSuffix(r.Host.Getenv("HOME"), "/") // "/" is nobody's
 	here := !filepath.IsAbs(asked.Path) || home != "" && strings.HasPrefix(ref.Path, home+"/")
 	switch err = outside.Reason(err); {

@@ -50,18 +50,18 @@ var submitRows = []slurmRow{
 	{name: "SLURM_CONTAINER is relative", text: lay + `SLURM_CONTAINER=oci:lay srun --chdir=/tmp hello`, stdout: "hello from /opt/app"},
 
 	// In a line of #SBATCH a comment begins at a #.
-	{name: "a # in a script", text: cut + `cut >cut.sh; sbatch -N1 cut.sh a b; squeue -h`, stderr: refusal("sbatch", `cut\.sh:3: "127\.0\.0\.1:9#a/b:1" ends at its #, where a comment begins`, `hint: write 127\.0\.0\.1:9/a/b:1`, `hint: put quotes around it: --container="127\.0\.0\.1:9#a/b:1"`)},
-	{name: "a # in a script for components", text: cut + `cut >cut.sh; sbatch -n1 : -n1 ./cut.sh; squeue -h`, stderr: refusal("sbatch", `\./cut\.sh:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
-	{name: "a # in a script by PATH", text: cut + `mkdir -p mine; cut >mine/cutter; chmod +x mine/cutter; PATH=$PATH:$HOME/mine sbatch cutter; squeue -h`, stderr: refusal("sbatch", `cutter:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
-	{name: "a # in a script that is standard input", text: cut + `cut >cut.sh; sbatch <cut.sh; squeue -h`, stderr: refusal("sbatch", `standard input:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
-	{name: "a # in a script that cannot be read again", text: cut + `cut | sbatch; squeue -h`, stderr: refusal("sbatch", `image reference "127\.0\.0\.1:9": it is a registry's name, and an image's is missing`, `hint: in a line of #SBATCH a # begins a comment: write 127\.0\.0\.1:9/NAME:TAG`, "hint: docker://.*")},
-	{name: "a # in an option of a script", text: cut + `cut --container=$IMAGE --container-env=A=#1 >cut.sh; sbatch cut.sh; squeue -h`, stderr: refusal("sbatch", `cut\.sh:3: "A=#1" ends at its #, where a comment begins`, `hint: put quotes around it: --container-env="A=#1"`)},
+	{name: "a # in a script", text: cut + `cut >cut.sh; sbatch -N1 cut.sh a b; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `cut\.sh:3: "127\.0\.0\.1:9#a/b:1" ends at its #, where a comment begins`, `hint: write 127\.0\.0\.1:9/a/b:1`, `hint: put quotes around it: --container="127\.0\.0\.1:9#a/b:1"`)},
+	{name: "a # in a script for components", text: cut + `cut >cut.sh; sbatch -n1 : -n1 ./cut.sh; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `\./cut\.sh:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script by PATH", text: cut + `mkdir -p mine; cut >mine/cutter; chmod +x mine/cutter; PATH=$PATH:$HOME/mine sbatch cutter; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `cutter:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script that is standard input", text: cut + `cut >cut.sh; sbatch <cut.sh; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `standard input:3: .* ends at its #.*`, "hint: .*", "hint: .*")},
+	{name: "a # in a script that cannot be read again", text: cut + `cut | sbatch; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `image reference "127\.0\.0\.1:9": it is a registry's name, and an image's is missing`, `hint: in a line of #SBATCH a # begins a comment: write 127\.0\.0\.1:9/NAME:TAG`, "hint: docker://.*")},
+	{name: "a # in an option of a script", text: cut + `cut --container=$IMAGE --container-env=A=#1 >cut.sh; sbatch cut.sh; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `cut\.sh:3: "A=#1" ends at its #, where a comment begins`, `hint: put quotes around it: --container-env="A=#1"`)},
 	{name: "a # in quotes, and in comments", text: cut + job + `cut --container=$IMAGE '--container-env="A=#1" # one' | job --container=$IMAGE --container-env=B=#2; cut --container=$IMAGE# | job`, stdout: "\n#1 #2\nstate JobState=COMPLETED ExitCode=0:0 \nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "a # on the command line", text: `image=${IMAGE#*/}; srun --container="${IMAGE%%/*}#$image" hello; SLURM_CONTAINER="${IMAGE%%/*}#$image" srun hello`, stdout: "hello from /opt/app\nhello from /opt/app"},
 
 	// An image that is a file is looked for where the job is submitted, unless only the nodes may have it.
 	{name: "a file that is not there", text: `srun --container ./missing.sif hello`, status: 1, stderr: refusal("srun", "opening sif:/home/tester/missing.sif: no such file or directory", "hint: what only the nodes have is named by its absolute path, outside of the home")},
-	{name: "a layout that is not there", text: `sbatch --container=oci:missing --wrap=hello; squeue -h`, stderr: refusal("sbatch", "opening oci:/home/tester/missing: no such file or directory", "hint: .*")},
+	{name: "a layout that is not there", text: `sbatch --container=oci:missing --wrap=hello; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", "opening oci:/home/tester/missing: no such file or directory", "hint: .*")},
 	{name: "an archive that is not there", text: `salloc --container=oci-archive:$HOME/missing.tar true`, status: 1, stderr: refusal("salloc", "opening oci-archive:/home/tester/missing.tar: no such file or directory", "hint: .*")},
 	{name: "a layout without an index", text: `mkdir -p empty; srun --container=oci:empty hello`, status: 1, stderr: refusal("srun", "opening /home/tester/empty/index.json: no such file or directory")},
 	{name: "a file that cannot be read", text: `touch closed.sif; chmod 0 closed.sif; srun --container=./closed.sif hello`, status: 1, stderr: refusal("srun", "opening /home/tester/closed.sif: permission denied")},
@@ -69,7 +69,7 @@ var submitRows = []slurmRow{
 
 	// A platform that no node has.
 	{name: "another architecture", text: `HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 1, stderr: refusal("srun", "--platform linux/arm64 asks for an image that no node of this cluster runs: it is for arm64, and the nodes are amd64", "hint: leave --platform out.*", "hint: HPC3_FORCE=1 .*")},
-	{name: "another architecture of a batch job", text: `HPC3_PLATFORM=linux/arm64 sbatch --container=$IMAGE --wrap=hello; squeue -h`, stderr: refusal("sbatch", "--platform linux/arm64 asks .*", "hint: .*", "hint: .*")},
+	{name: "another architecture of a batch job", text: `HPC3_PLATFORM=linux/arm64 sbatch --container=$IMAGE --wrap=hello; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", "--platform linux/arm64 asks .*", "hint: .*", "hint: .*")},
 	{name: "another architecture by force", text: `HPC3_FORCE=1 HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 125, stderr: `error\[nomatch\]: no entry of .* fits linux/arm64: `},
 	{name: "an architecture of which Slurm does not tell", text: `mkdir -p none; printf '#!/bin/sh\nexit 1\n' >none/scontrol; chmod +x none/scontrol; PATH=$HOME/none:$PATH HPC3_PLATFORM=linux/arm64 srun --container=$IMAGE hello`, status: 125, stderr: `(?s)srun: hpc3: --platform linux/arm64 cannot run on this machine .*, and what the nodes are is not known: scontrol show node: .*the job is submitted all the same.*error\[nomatch\]: --platform linux/arm64 asks for an image that cannot run here`},
 
@@ -86,7 +86,7 @@ var submitRows = []slurmRow{
 
 	// Words by habit.
 	{name: "an option of pyxis", text: `srun --container-image=nvcr.io#nvidia/pytorch:24.01 true`, status: 1, stderr: refusal("srun", "--container-image is an option of pyxis, which this is not", `hint: here it is --container=nvcr\.io#nvidia/pytorch:24\.01`, "hint: see man hpc3-habits")},
-	{name: "an option of pyxis in a script", text: `printf '#!/bin/bash\n#SBATCH --container-image=debian --no-container-remap-root\ntrue\n' >pyxis.sh; sbatch pyxis.sh; squeue -h`, stderr: refusal("sbatch", "--container-image is an option .*", "hint: here it is --container=debian", "hint: .*")},
+	{name: "an option of pyxis in a script", text: `printf '#!/bin/bash\n#SBATCH --container-image=debian --no-container-remap-root\ntrue\n' >pyxis.sh; sbatch pyxis.sh; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", "--container-image is an option .*", "hint: here it is --container=debian", "hint: .*")},
 	{name: "an option of pyxis, little address space", native: true, text: `ulimit -Sv 500000; salloc --container-save=/x -n1 true`, status: 1, stderr: `salloc: error: hpc3: --container-save is an option of pyxis; see man hpc3-habits`},
 	{name: "a file that is no image of ours", text: `printf hsqs >app.sqsh; srun --container=app.sqsh true`, status: 1, stderr: refusal("srun", `image reference "app\.sqsh": it is a file here: a SquashFS file system, .*`, "hint: apptainer build .*", "hint: an image of this name .*")},
 	{name: "a layout without its transport", text: lay + `srun --container=lay true`, status: 1, stderr: `it is a directory here: an OCI layout\nsrun: error: hpc3: hint: write oci:lay\n`},
