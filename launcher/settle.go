@@ -127,7 +127,7 @@ func (r *Road) foresee(ctx context.Context, c *Choice) (unread string, err error
 		if err == nil {
 			err = r.checkSIF(c.Reference.Path, contents)
 		}
-		return "", err
+		return "", besides("", c.Reference, err)
 	}
 	c.looks = true
 	_, err = r.settle(ctx, c)

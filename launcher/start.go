@@ -44,7 +44,7 @@ func (r *Road) Prepare(ctx context.Context, c *Choice, command []string) (Start,
 	}
 	contents, err := convert.Inspect(sif)
 	if err != nil {
-		return Start{}, err
+		return Start{}, besides("", c.Reference, err)
 	}
 	if err := r.checkSIF(sif, contents); err != nil {
 		return Start{}, err

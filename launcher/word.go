@@ -49,6 +49,8 @@ func isPath(s string) bool {
 func isHere(image, name string, found fetch.Found, named bool) error {
 	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image, kindOf(found), found.What)
 	switch {
+	case found.As == oci.SIF:
+		err = err.Hint("write %s:%s", found.As, name)
 	case found.As != "":
 		err = err.Hint("write %s:%s", found.As, strings.TrimSuffix(image, "/"))
 	case found.Mend != "":
@@ -60,13 +62,16 @@ func isHere(image, name string, found fetch.Found, named bool) error {
 	return err
 }
 
-// besides adds to an error of a registry's that something here is called as the image is.
+// besides adds to an error about an image what the working directory has to do with it: something is called like an image of a registry, or a
+// transport stands before what it does not fit.
 func besides(image string, ref oci.Reference, err error) error {
-	if err == nil || ref.Transport != oci.Registry || strings.HasPrefix(image, dockerPrefix) {
-		return err
-	}
 	class, _, _ := fault.Of(err, "")
-	if class != fault.Reference && class != fault.Auth && class != fault.Registry {
+	switch {
+	case err == nil || strings.HasPrefix(image, dockerPrefix) || class != fault.Reference && class != fault.Auth && class != fault.Registry:
+		return err
+	case ref.Transport != oci.Registry:
+		return misfit(ref, class, err)
+	case image == "": // it was looked at
 		return err
 	}
 	found := fetch.Look(image)
@@ -79,6 +84,20 @@ func besides(image string, ref oci.Reference, err error) error {
 	}
 	return e
 }
+
+// misfit adds what a file or directory is, where that is an image of another kind than its transport says.
+func misfit(ref oci.Reference, class fault.Class, err error) error {
+	found := fetch.Look(ref.Path)
+	switch {
+	case !found.Image || found.As == ref.Transport || isArchive(found.As) && isArchive(ref.Transport): // one may be both
+		return err
+	case found.As != "":
+		return fault.New(class, "%w", err).Hint("it is %s: write %s:%s", found.What, found.As, ref.Path)
+	}
+	return fault.New(class, "%w", err).Hint("it is %s: %s", found.What, strings.ReplaceAll(found.Mend, "%s", ref.Path))
+}
+
+func isArchive(t oci.Transport) bool { return t == oci.LayoutArchive || t == oci.DockerArchive }
 
 func kindOf(found fetch.Found) string {
 	if found.Dir {

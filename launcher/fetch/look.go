@@ -143,17 +143,18 @@ func archiveOf(r io.Reader) Found {
 			break
 		}
 		name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-		first, _, nested := strings.Cut(name, "/")
+		first, _, _ := strings.Cut(name, "/")
 		switch {
 		case first == "blobs", name == "oci-layout", name == "index.json":
 			return Found{What: "an OCI layout in a tar file", Image: true, As: oci.LayoutArchive}
 		case name == "manifest.json", name == "repositories", isHex(strings.TrimSuffix(strings.TrimSuffix(first, ".json"), ".tar")):
 			return Found{What: "what docker save writes", Image: true, As: oci.DockerArchive}
-		case name != "" && (nested || h.Typeflag == tar.TypeReg):
-			return Found{What: "a tar file without an image", Image: true, Mend: "if docker export wrote it: docker import %s NAME, then docker save NAME -o FILE, which is docker-archive:FILE"}
 		}
 	}
-	return Found{What: "a tar file without an image", Image: true, Mend: "copy or make it anew"}
+	return Found{
+		What: "a tar file without an image", Image: true,
+		Mend: "if docker export wrote it: docker import %s NAME, then docker save NAME -o FILE, which is docker-archive:FILE",
+	}
 }
 
 // isHex tells whether a word is the name of a layer or config: 64 hexadecimal digits.

@@ -53,6 +53,7 @@ func TestLook(t *testing.T) {
 		{"layout.tgz", zipped(t, layout), true, oci.LayoutArchive},
 		{"saved.tar", saved, true, oci.DockerArchive},
 		{"saved", zipped(t, saved), true, oci.DockerArchive},
+		{"other.tar", tarred(t, "config", "layer.tar.gz", "manifest.json"), true, oci.DockerArchive},
 		{"root.tar", tarred(t, "bin/sh"), true, ""},
 		{"none.tar", tarred(t), false, ""},
 		{"cut.tar", layout[:600], true, oci.LayoutArchive},
