@@ -84,3 +84,15 @@ func FuzzTranslate(f *testing.F) {
 		}
 	})
 }
+
+func TestLooksLikeBind(t *testing.T) {
+	for word, want := range map[string]bool{
+		"/a:/b": true, "./a:/b:ro": true, "~/a:/b": true, "data:/data": true, "/a.sif:/b.sif": true, "/scratch": true,
+		"oci:/images:bash": false, "oci-archive:/a.tar": false, "docker-archive:/a.tar:x/y:1": false, "sif:/a": false, "/a/b.sif": false, "./b.sif": false,
+		"docker://a/b": false, "a/b:1": false, "h:5000/a/b:1": false,
+	} {
+		if got := habit.LooksLikeBind(word); got != want {
+			t.Errorf("LooksLikeBind(%q) = %t, want %t", word, got, want)
+		}
+	}
+}

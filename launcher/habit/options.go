@@ -197,8 +197,16 @@ func InSlurm(name, value string) string {
 	return Typed{Name: "--" + name, Value: value}.Hint()
 }
 
-// LooksLikeBind tells whether a word is what docker's -v takes.
+// LooksLikeBind tells whether a word is what docker's -v takes, and no image of a file: behind -v, which is --verbose here, both may stand.
 func LooksLikeBind(s string) bool {
+	for _, transport := range []string{"oci:", "oci-archive:", "docker-archive:", "sif:"} {
+		if strings.HasPrefix(s, transport) {
+			return false
+		}
+	}
+	if strings.HasSuffix(s, ".sif") && !strings.Contains(s, ":") {
+		return false
+	}
 	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "~/") || strings.Contains(s, ":/") && !strings.Contains(s, "://")
 }
 
