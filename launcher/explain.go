@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -257,11 +258,11 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string, width i
 		line("digest", entry.Digest)
 		line("why", c.Result.Why)
 		line("unread", unread)
-		cached, err := r.isCached(c)
+		cached, err := r.cachedSIF(c.entry.Digest, c.arch())
 		if err != nil {
 			return "", err
 		}
-		line("cached", cached)
+		line("cached", cmp.Or(cached, "no"))
 		if p := c.entry.Platform; p != nil {
 			if why := r.cannotRun(p.OS, p.Architecture); why != "" {
 				line("here", "it cannot run: "+why)
@@ -271,18 +272,6 @@ func (r *Road) Summary(ctx context.Context, c *Choice, command []string, width i
 	line("engine", string(engine))
 	line("command", quoted(command))
 	return b.String(), nil
-}
-
-func (r *Road) isCached(c *Choice) (string, error) {
-	s, err := r.Store()
-	if err != nil {
-		return "", err
-	}
-	path, ok, err := s.SIF(c.entry.Digest, c.arch())
-	if err != nil || !ok {
-		return "no", err
-	}
-	return path, nil
 }
 
 func quoted(command []string) string {
