@@ -22,14 +22,21 @@ type step struct {
 // NewClock starts a clock at now.
 func NewClock(now time.Time) *Clock { return &Clock{first: now, last: now} }
 
-// Done says that the step which began when the last one ended is over. A nil clock notes nothing.
+// Done says that the step which began when the last one ended is over. One that is gone through again is the same step, with
+// what came out at last. A nil clock notes nothing.
 func (c *Clock) Done(name, what string) {
 	if c == nil {
 		return
 	}
 	now := time.Now()
-	c.steps = append(c.steps, step{name, now.Sub(c.last), what})
+	cost := now.Sub(c.last)
 	c.last = now
+	if n := len(c.steps); n > 0 && c.steps[n-1].name == name {
+		c.steps[n-1].cost += cost
+		c.steps[n-1].what = what
+		return
+	}
+	c.steps = append(c.steps, step{name, cost, what})
 }
 
 // Print writes a line for each step, "PREFIX: time: NAME COST WHAT", and one for their sum. The unit is the millisecond. The lines
