@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +190,11 @@ func cacheKey(ref oci.Reference) (string, error) {
 		probed = filepath.Join(abs, "index.json")
 	}
 	info, err := os.Stat(probed)
+	if errors.Is(err, fs.ErrNotExist) && probed != abs {
+		if _, missing := os.Stat(abs); missing == nil {
+			return "", fetch.NoLayoutError(ref)
+		}
+	}
 	if err != nil {
 		return "", noSuchFile(ref, err)
 	}

@@ -69,12 +69,17 @@ func newLayout(ref oci.Reference, opt Options, f files) (Source, error) {
 	if err != nil {
 		_ = f.Close() // opened for reading
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fault.New(fault.Reference, "opening %s: there is no OCI image layout: no index.json", ref).
-				Hint("skopeo, umoci and buildx write such layouts; what docker save writes is docker-archive:FILE")
+			return nil, NoLayoutError(ref)
 		}
 		return nil, localError(ref, err)
 	}
 	return &layout{ref: ref, opt: opt, files: f}, r.Close()
+}
+
+// NoLayoutError says that a directory or an archive is there, and holds no image.
+func NoLayoutError(ref oci.Reference) error {
+	return fault.New(fault.Reference, "opening %s: there is no OCI image layout: no index.json", ref).
+		Hint("skopeo, umoci and buildx write such layouts; what docker save writes is docker-archive:FILE")
 }
 
 func (l *layout) Close() error { return l.files.Close() }
