@@ -108,14 +108,14 @@ func (d Diagnosis) Sound() bool {
 func (r *Road) examineTiers() []Finding {
 	var findings []Finding
 	for _, t := range r.caches() {
-		f := Finding{What: "cache of the site", State: "ok", Text: t.Dir}
+		f := Finding{What: "site cache", State: "ok", Text: t.Dir}
 		if t.home {
-			f.What = "cache for reading"
+			f.What = "read-only cache"
 			findings = append(findings, f)
 			continue
 		}
 		seen := r.asOthers(t.Cache)
-		f.Text = fmt.Sprintf("%s, %d images", t.Dir, seen.images)
+		f.Text = t.Dir + ", " + Images(seen.images)
 		if seen.hidden > 0 {
 			f.Text += fmt.Sprintf(" and %d that only their owner reads", seen.hidden)
 		}

@@ -1,12 +1,21 @@
 package launcher
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
 
 // leastColumns is how narrow the last column of a table may get; below that it has lines of its own.
 const leastColumns = 28
+
+// Images counts images in a sentence.
+func Images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
+}
 
 // Fold returns a line that begins with head, broken between words where it would be longer than width; what follows is indented as head is
 // long. No word is broken. A width of 0 is that of a file, in which a line has any length.

@@ -112,7 +112,7 @@ func (t *tool) printCaches(l launcher.CacheList) {
 			fmt.Fprintf(t.stdout, "passed over: %s: %s\n", fault.OneLine(d.Dir), fault.OneLine(d.Why))
 		}
 	}
-	fmt.Fprintf(t.stdout, "%d images, %s\n", len(l.Images), megabytes(l.Bytes))
+	fmt.Fprintf(t.stdout, "%s, %s\n", launcher.Images(len(l.Images)), megabytes(l.Bytes))
 	if l.PartialLayers > 0 {
 		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, megabytes(l.PartialBytes))
 	}

@@ -179,6 +179,9 @@ func (c *chooser) whyChosen(judged []judgement, best int) string {
 		if chosen.entry.Tag != "" {
 			return why + c.fit(chosen) + "the only tag that fits"
 		}
+		if len(judged) == 1 {
+			return why + c.fit(chosen) + "the only one there is"
+		}
 		return why + c.fit(chosen) + "the only one of the index that fits"
 	}
 	if next != nil {

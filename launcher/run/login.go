@@ -114,7 +114,7 @@ func (p *Plan) notePassedBy() {
 		}
 	}
 	if len(there) > 0 {
-		p.note("passed by: " + strings.Join(there, " ") + "; --container-dotfiles has the login shell read its own files")
+		p.note("passed by: " + strings.Join(there, " ") + "; --container-dotfiles has login shells read such files")
 	}
 }
 
