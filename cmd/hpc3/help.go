@@ -80,7 +80,7 @@ site gave it. Images are chosen by this.
        hpc3 explain [OPTION...] --index FILE|-
 
 Which variant of IMAGE this node gets, or another node, and why not each other
-one. Nothing is fetched but the index. The exit status is 1 where none fits.
+one. No layer is fetched for it. The exit status is 1 where none fits.
 
       --index FILE|-        read the index from a file
 ` + forImages + inJSON + verbose + help + `
