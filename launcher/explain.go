@@ -1,7 +1,6 @@
 package launcher
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -101,9 +100,14 @@ func (r *Road) explain(c *Choice, name, unread string) Explanation {
 		e.Why = c.Result.Why
 		return e
 	}
-	entry := c.Index.Entries[c.Result.Chosen]
-	e.Chosen = &Chosen{entry.Position, c.entry.Digest, platformOf(c.entry), entry.Tag, c.Result.Why, unread}
+	e.Chosen = c.chosen(unread)
 	return e
+}
+
+// chosen is the entry that is taken. unread is as in Chosen.
+func (c *Choice) chosen(unread string) *Chosen {
+	entry := c.Index.Entries[c.Result.Chosen]
+	return &Chosen{entry.Position, c.entry.Digest, platformOf(c.entry), entry.Tag, c.Result.Why, unread}
 }
 
 // JSON returns the explanation as JSON, indented.
@@ -230,60 +234,4 @@ func gpus(all []facts.GPU) []string {
 		}
 	}
 	return kinds
-}
-
-// Summary says what would run and why, for --dry-run. It fetches no layer. The choice is settled first, and its errors are those of a start.
-// Its lines fit a terminal of so many columns; 0 is for a file.
-func (r *Road) Summary(ctx context.Context, c *Choice, command []string, width int) (string, error) {
-	unread, err := r.foresee(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	engine, _, err := r.Engine(ctx)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	line := func(what, value string) {
-		if value != "" {
-			b.WriteString(Fold(fmt.Sprintf("%-8s ", what), fault.OneLine(value), width))
-		}
-	}
-	line("image", c.Reference.String())
-	if entry, ok := c.Entry(); ok {
-		line("index", c.Index.Digest)
-		line("node", nodesLine(c.Nodes, r.Option.Platform))
-		line("chosen", fmt.Sprintf("entry %d, %s", c.Index.Entries[c.Result.Chosen].Position, platformOf(entry)))
-		line("tag", c.Index.Entries[c.Result.Chosen].Tag)
-		line("digest", entry.Digest)
-		line("why", c.Result.Why)
-		line("unread", unread)
-		cached, err := r.cachedSIF(c.entry.Digest, c.arch())
-		if err != nil {
-			return "", err
-		}
-		line("cached", cmp.Or(cached, "no"))
-		if p := c.entry.Platform; p != nil {
-			if why := r.cannotRun(p.OS, p.Architecture); why != "" {
-				line("here", "it cannot run: "+why)
-			}
-		}
-	}
-	line("engine", string(engine))
-	line("command", quoted(command))
-	return b.String(), nil
-}
-
-func quoted(command []string) string {
-	if len(command) == 0 {
-		return "(an interactive login shell)"
-	}
-	words := make([]string, len(command))
-	for i, w := range command {
-		words[i] = w
-		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,11 +168,11 @@ func (q question) dryRun(t *testing.T, image, why string) outcome {
 		return failed(err, why)
 	}
 	defer c.Close()
-	text, err := r.Summary(t.Context(), c, []string{"true"}, 0)
+	p, err := r.Plan(t.Context(), c, []string{"true"})
 	if err != nil {
 		return failed(err, why)
 	}
-	return outcome{digest: regexp.MustCompile(`(?m)^digest +(\S+)$`).FindStringSubmatch(text)[1]}
+	return outcome{digest: p.Chosen.Digest}
 }
 
 func pull(t *testing.T, r *launcher.Road, image, why string) outcome {

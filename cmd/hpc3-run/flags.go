@@ -24,7 +24,7 @@ var short = map[string]string{ //nolint:gochecknoglobals // a constant table
 var switches = []string{ //nolint:gochecknoglobals // a constant list
 	"no-container", "container-clean-env", "no-container-clean-env", "container-writable", "container-readonly", "container-mount-home", "no-container-mount-home",
 	"container-dotfiles", "no-container-dotfiles",
-	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "time",
+	"keep-privs", "container-share", "no-container-share", "force", "dry-run", "json", "time",
 	"quiet", "verbose", "debug",
 }
 

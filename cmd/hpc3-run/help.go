@@ -71,6 +71,7 @@ How it is run:
       --squashfs auto|builtin|squashfuse|kernel
                             what reads the image for hpc3's own engine
       --dry-run             print what would run and why, and stop there
+      --json                print that as JSON
       --time                print what each step cost
 
   -q, --quiet               say less

@@ -134,6 +134,9 @@ func (w *walker) action(c *cli.Context) error {
 	if road.Option.DryRun {
 		return w.dryRun(road, image, command)
 	}
+	if w.given["json"].on() {
+		return fault.New(fault.Usage, "--json is for --dry-run").Hint("leave it out, or add --dry-run")
+	}
 	return w.start(road, image, command)
 }
 
@@ -186,11 +189,17 @@ func (w *walker) dryRun(road *launcher.Road, image string, command []string) err
 		return err
 	}
 	defer choice.Close()
-	summary, err := road.Summary(w.ctx, choice, command, progress.Columns(w.stdout))
+	planned, err := road.Plan(w.ctx, choice, command)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(w.stdout, summary)
+	if !road.Option.JSON {
+		fmt.Fprint(w.stdout, planned.Table(progress.Columns(w.stdout)))
+	} else if raw, err := planned.JSON(); err != nil {
+		return err
+	} else {
+		fmt.Fprintf(w.stdout, "%s\n", raw)
+	}
 	if road.Option.Time {
 		w.clock.Print(w.stderr, name, progress.Columns(w.stderr))
 	}

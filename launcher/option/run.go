@@ -26,6 +26,7 @@ type Run struct {
 	Variants   Variants
 	Force      bool
 	DryRun     bool
+	JSON       bool
 	Time       bool
 	AuthFile   string
 	Quiet      bool
@@ -76,6 +77,7 @@ func Merge(sources ...Settings) Run {
 		choose(&r.Variants, s.Variants)
 		set(&r.Force, s.Force)
 		set(&r.DryRun, s.DryRun)
+		set(&r.JSON, s.JSON)
 		set(&r.Time, s.Time)
 		set(&r.AuthFile, s.AuthFile)
 		set(&r.Quiet, s.Quiet)

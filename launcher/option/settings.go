@@ -124,6 +124,7 @@ type Settings struct {
 	Variants   *Choice[Variants]   `toml:"variants"`
 	Force      *bool               `toml:"force"`
 	DryRun     *bool               `toml:"dry_run"`
+	JSON       *bool               `toml:"json"`
 	Time       *bool               `toml:"time"`
 	AuthFile   *string             `toml:"authfile"`
 	Quiet      *bool               `toml:"quiet"`
@@ -142,7 +143,7 @@ var Names = []string{ //nolint:gochecknoglobals // a constant list
 	"container-entrypoint", "container-writable",
 	"container-readonly", "container-mount-home", "no-container-mount-home", "container-dotfiles", "no-container-dotfiles", "prompt",
 	"keep-privs", "container-share", "no-container-share",
-	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "time", "authfile", "quiet", "verbose", "debug",
+	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "json", "time", "authfile", "quiet", "verbose", "debug",
 }
 
 // Set sets the option with this long name from its text. Lists grow, all else is replaced.
@@ -202,7 +203,7 @@ func (s *Settings) setBool(name, value string) error {
 		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
 		"container-dotfiles": &s.Dotfiles, "no-container-dotfiles": &s.Dotfiles,
 		"keep-privs": &s.KeepPrivs, "container-share": &s.Share, "no-container-share": &s.Share,
-		"force": &s.Force, "dry-run": &s.DryRun, "time": &s.Time,
+		"force": &s.Force, "dry-run": &s.DryRun, "json": &s.JSON, "time": &s.Time,
 		"quiet": &s.Quiet, "verbose": &s.Verbose, "debug": &s.Debug,
 	}[name]
 	if to == nil {
