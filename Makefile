@@ -33,6 +33,7 @@ test bench demo: INSTALL_PACKAGES := yes
 
 build:
 	@mkdir -p $(BIN)
+	@echo 'building hpc3-run and hpc3 in $(BIN); the first time takes minutes'
 	@rm -f $(BIN)/.programs
 	@sh tests/tools/build-programs $(go) $(BIN) '$(LDFLAGS)'
 	@sh tests/tools/build-gpu $(go) $(BIN) '$(LDFLAGS)'
@@ -41,6 +42,7 @@ build:
 # The Slurm plugin, for the Slurm whose headers are in SLURM_INCLUDE/slurm: it loads only plugins that were built for its version.
 plugin:
 	@mkdir -p $(BIN)
+	@echo 'building the Slurm plugin in $(BIN); the first time takes minutes'
 	@sh tests/tools/build-plugin $(go) $(BIN) '$(VERSION)' '$(SLURM_INCLUDE)' $(PLUGIN_CFLAGS)
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).

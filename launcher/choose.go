@@ -59,6 +59,7 @@ func (r *Road) Choose(ctx context.Context, image string) (*Choice, error) {
 		return nil, err
 	}
 	r.tellFiles()
+	r.tellMisspelt()
 	c := &Choice{Reference: ref, Result: match.Result{Chosen: -1}}
 	if ref.Transport == oci.SIF {
 		return c, nil

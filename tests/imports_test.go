@@ -36,7 +36,7 @@ var plan = map[string][]string{
 	"launcher/device":   {"probe", "launcher/outside"},
 	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault", "launcher/outside", "launcher/device", "probe"},
 	"launcher": {
-		"probe", "probe/facts", "launcher/fault", "launcher/outside", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
+		"probe", "probe/facts", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
 		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/device", "launcher/run",
 	},
 	"spank/submit":  {"launcher", "launcher/fault", "launcher/habit", "launcher/option", "launcher/task"},

@@ -7,15 +7,10 @@ import (
 	"strings"
 )
 
-// Nearest returns the known word that was most likely meant by one that is not known: the one that needs the fewest letters changed, or the
+// Nearest returns the known word that was most likely meant by one that is not known: the one that it is a misspelling of, or the
 // one that the word begins or ends. It is "" where nothing is near.
 func Nearest(word string, known []string) string {
-	best, least := "", 1+max(1, min(3, len(word)/3))
-	for _, k := range known {
-		if d := distance(word, k); d < least {
-			best, least = k, d
-		}
-	}
+	best := Misspelt(word, known)
 	if best != "" || len(word) < 3 {
 		return best
 	}
@@ -23,6 +18,17 @@ func Nearest(word string, known []string) string {
 		return known[i]
 	}
 	return ""
+}
+
+// Misspelt returns the known word that needs the fewest letters changed to be the word; "" where that is more than a third of them, or three.
+func Misspelt(word string, known []string) string {
+	best, least := "", 1+max(1, min(3, len(word)/3))
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
 }
 
 // maxWord bounds what is compared: no word of ours is longer.
