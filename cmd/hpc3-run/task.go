@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,7 +64,7 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 		w.pin = image[len(t.Image):]
 	}
-	road.Waiting = w.onceInStep("", w.teller.Say)
+	road.Waiting = w.onceInStep("", sayOfNode(w.teller.Say))
 	if road.Option.Verbose || road.Option.Debug {
 		road.Note = w.onceInStep(ofNode(), w.teller.Note)
 	}
@@ -156,6 +157,16 @@ func (w *walker) onceInStep(front string, say func(text string)) func(text strin
 		if !w.saidByAnother(task.Step(os.Getenv), text) {
 			say(front + text)
 		}
+	}
+}
+
+// sayOfNode has a warning begin with the node, which may be the only one that it is true of.
+func sayOfNode(say func(text string)) func(text string) {
+	return func(text string) {
+		if strings.HasPrefix(text, "warning: ") {
+			text = ofNode() + text
+		}
+		say(text)
 	}
 }
 
