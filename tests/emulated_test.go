@@ -38,6 +38,7 @@ var emulatedVariants = []struct{ platform, march string }{
 // want of a feature ends by SIGILL. qemu refuses every instruction whose CPUID bit is off; it emulates no AVX-512, so levels end at v3.
 func TestRefusedVariantsFail(t *testing.T) {
 	needs(t, "qemu", !testing.Short(), "it runs 200 programs")
+	t.Parallel()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the programs are built by this machine's compiler, for amd64")
 	}

@@ -156,10 +156,13 @@ func TestSIGTERMEndsWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer writer.Close()
+	t.Cleanup(func() { _ = writer.Close() }) // when all have ended that wait for it
 	for _, d := range doors() {
 		if d.stream {
-			t.Run("pipe "+d.name, func(t *testing.T) { termEnds(t, d, fifo, dir) })
+			t.Run("pipe "+d.name, func(t *testing.T) {
+				t.Parallel()
+				termEnds(t, d, fifo, dir)
+			})
 		}
 	}
 	needs(t, "native", os.Getuid() == 0, "to mount a file system that does not answer needs root")
@@ -170,6 +173,7 @@ func TestSIGTERMEndsWaits(t *testing.T) {
 	for i, d := range doors() {
 		if !d.fine && d.name != "--authfile" {
 			t.Run("file system "+d.name, func(t *testing.T) {
+				t.Parallel()
 				// Two lookups of one name wait for one another, which no signal ends.
 				termEnds(t, d, fmt.Sprintf("%s/named-%d", dead, i), dead)
 			})
