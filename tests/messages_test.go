@@ -120,7 +120,7 @@ func newMessages(t *testing.T, variables map[string]string) *messages {
 		t.Fatal(err)
 	}
 	m.env = append(m.env, "NODES="+nodes)
-	words := []string{home, "/home/ada", dir, "/work", nodes, "/nodes"}
+	words := []string{home, "/home/ada", dir, "/scratch", nodes, "/nodes"}
 	for name, value := range variables {
 		m.env = append(m.env, name+"="+value)
 		words = append(words, value, strings.ToLower(name)+".site:5000")
