@@ -176,7 +176,7 @@ func (r *Road) makeRoom() bool {
 	r.sparing = true
 	freed := s.Evict(0) + s.DropPartials()
 	if freed > 0 {
-		r.waiting(fmt.Sprintf("there was no room for the image in %s: %s of layers were removed from there, and it is converted again", s.Dir(), amount(freed)))
+		r.waiting(fmt.Sprintf("there was no room for the image in %s: %s of layers were removed from there, and it is converted again", s.Dir(), Amount(freed)))
 	}
 	return freed > 0
 }
@@ -187,14 +187,10 @@ func (r *Road) tooTight(layers []oci.Descriptor) bool {
 	if err != nil {
 		return false // the walk will say so
 	}
-	var total int64
-	for _, d := range layers {
-		total += d.Size
-	}
 	room, ok := store.RoomAt(existing(s.Dir()))
-	if !ok || room.Bytes/2 >= total {
+	if !ok || room.Bytes/2 >= sizeOf(layers) {
 		return false
 	}
-	r.note("%s are left for %s, too little to keep layers beside the image: an interrupted fetch begins anew", amount(room.Bytes), s.Dir())
+	r.note("%s are left for %s, too little to keep layers beside the image: an interrupted fetch begins anew", Amount(room.Bytes), s.Dir())
 	return true
 }

@@ -34,10 +34,7 @@ func (r *Road) lookAhead(target string, layers []oci.Descriptor) {
 		return // the walk will say so
 	}
 	r.Option.LayerCache.Bytes = r.layerLimit(own)
-	var need int64
-	for _, d := range layers {
-		need += d.Size
-	}
+	need := sizeOf(layers)
 	room, ok := store.RoomAt(existing(target))
 	if !ok || need <= room.Bytes {
 		return
@@ -46,11 +43,19 @@ func (r *Road) lookAhead(target string, layers []oci.Descriptor) {
 	if room.Quota {
 		left = "of your quota are left"
 	}
-	r.waiting(fmt.Sprintf("warning: %s are to go to %s, and %s %s; see: hpc3 cache rm --help", amount(need), target, amount(room.Bytes), left))
+	r.waiting(fmt.Sprintf("warning: %s are to go to %s, and %s %s; see: hpc3 cache rm --help", Amount(need), target, Amount(room.Bytes), left))
 }
 
-// amount writes a number of bytes for people.
-func amount(n int64) string {
+// sizeOf is how many bytes layers have together.
+func sizeOf(layers []oci.Descriptor) (sum int64) {
+	for _, d := range layers {
+		sum += d.Size
+	}
+	return sum
+}
+
+// Amount writes a number of bytes for people.
+func Amount(n int64) string {
 	switch {
 	case n >= 1e9:
 		return fmt.Sprintf("%.1f GB", float64(n)/1e9)

@@ -73,7 +73,7 @@ func (t *tool) listInFile(l launcher.CacheList) {
 	rows := [][]string{{"USED", "SIZE", "ARCH", "VARIANT", "DIGEST", "IMAGE", "CACHE"}}
 	for _, i := range l.Images {
 		rows = append(rows, []string{
-			ago(i.Used), megabytes(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
+			ago(i.Used), launcher.Amount(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
 		})
 	}
 	if len(l.Images) > 0 {
@@ -87,7 +87,7 @@ func (t *tool) listOnTerminal(l launcher.CacheList, width int) {
 		rows := [][]string{{"USED", "SIZE", "DIGEST", "VARIANT", "IMAGE"}}
 		for _, i := range l.Images {
 			if filepath.Clean(i.Cache) == filepath.Clean(c.Dir) {
-				rows = append(rows, []string{ago(i.Used), megabytes(i.Size), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
+				rows = append(rows, []string{ago(i.Used), launcher.Amount(i.Size), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
 			}
 		}
 		if len(rows) > 1 {
@@ -112,25 +112,15 @@ func (t *tool) printCaches(l launcher.CacheList) {
 			fmt.Fprintf(t.stdout, "passed over: %s: %s\n", fault.OneLine(d.Dir), fault.OneLine(d.Why))
 		}
 	}
-	fmt.Fprintf(t.stdout, "%s, %s\n", launcher.Images(len(l.Images)), megabytes(l.Bytes))
+	fmt.Fprintf(t.stdout, "%s, %s\n", launcher.Images(len(l.Images)), launcher.Amount(l.Bytes))
 	if l.PartialLayers > 0 {
-		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, megabytes(l.PartialBytes))
+		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, launcher.Amount(l.PartialBytes))
 	}
 }
 
 // oneWord keeps a column a column.
 func oneWord(s string) string {
 	return cmp.Or(strings.ReplaceAll(fault.OneLine(s), " ", "_"), "-")
-}
-
-func megabytes(n int64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 }
 
 func ago(when time.Time) string {
@@ -180,7 +170,7 @@ func (t *tool) printVerified(v launcher.VerifiedCache, repaired bool) {
 		}
 		fmt.Fprintf(t.stdout, "%s: %s: %s\n", word, fault.OneLine(b.Path), fault.OneLine(b.Why))
 	}
-	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, megabytes(v.Bytes), len(v.Broken))
+	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, launcher.Amount(v.Bytes), len(v.Broken))
 	if left > 0 && !repaired {
 		fmt.Fprintf(t.stderr, "%s: hint: hpc3 cache verify --repair removes what is broken; the next run makes it anew\n", name)
 	}
@@ -210,11 +200,11 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 		would = "would be "
 	}
 	for _, r := range got.Removed {
-		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), megabytes(r.Size), r.Why)
+		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), launcher.Amount(r.Size), r.Why)
 	}
-	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", megabytes(got.Freed), would, megabytes(got.Kept))
+	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", launcher.Amount(got.Freed), would, launcher.Amount(got.Kept))
 	if got.InUse > 0 {
-		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", megabytes(got.InUse))
+		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", launcher.Amount(got.InUse))
 	}
 	fmt.Fprintln(t.stdout)
 	for _, f := range got.Spared {
@@ -224,7 +214,7 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 }
 
 func (t *tool) printKept(f launcher.RemovedFile) {
-	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), megabytes(f.Size), f.Why)
+	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), launcher.Amount(f.Size), f.Why)
 }
 
 // cacheRemove has the status 1 where something that was named is kept.
@@ -261,13 +251,13 @@ func (t *tool) printRemoved(got launcher.RemovedCache, each bool) {
 	}
 	if each {
 		for _, f := range got.Removed {
-			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), megabytes(f.Size))
+			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), launcher.Amount(f.Size))
 		}
 	}
 	for _, f := range got.Kept {
 		t.printKept(f)
 	}
-	fmt.Fprintf(t.stdout, "%s %sfreed\n", megabytes(got.Freed), would)
+	fmt.Fprintf(t.stdout, "%s %sfreed\n", launcher.Amount(got.Freed), would)
 }
 
 // limits lays the options of gc over the settings.
