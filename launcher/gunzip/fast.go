@@ -2,22 +2,24 @@ package gunzip
 
 import "encoding/binary"
 
-// Room that a step of the fast loop may need: three literals and a match that is written in whole words, and two words of input.
+// One step of the fast loop may write three literals and a match in whole words, and may read two
+// words of input.
 const (
-	slack      = 3 + maxMatch + 16
+	outSlack   = 3 + maxMatch + 16
 	inputSlack = 16
 )
 
-// fast decodes symbols as long as there is plenty of room in out and of input, so that it need not look at either in between. It
-// leaves a match that reaches back behind out to the caller.
+// fast decodes symbols while there is so much room in out and so much input that it needs to check
+// neither within a step. It leaves a match that begins before out to the caller.
 func (z *Reader) fast(out []byte, n int) (int, error) {
 	in, pos := z.in[:z.end], z.pos
 	v, have := z.bits.v, z.bits.n
 	lit, dist := &z.lit, &z.dist
-	roomEnd, inputEnd := len(out)-slack, len(in)-inputSlack
+	roomEnd, inputEnd := len(out)-outSlack, len(in)-inputSlack
 	var err error
 	for n < roomEnd && pos <= inputEnd {
-		// From 56 to 63 bits. Those above the count are there as well, and will be put there once more.
+		// The buffer now holds 56 to 63 valid bits. Bits above the count are set as well; the next
+		// refill sets them again, to the same values.
 		v |= binary.LittleEndian.Uint64(in[pos:]) << (have & 63)
 		pos += int(63-have) >> 3
 		have |= 56
@@ -103,12 +105,12 @@ func (z *Reader) fast(out []byte, n int) (int, error) {
 		}
 		n = end
 	}
-	z.pos = pos - int(have>>3) // whole bytes go back
+	z.pos = pos - int(have>>3) // whole bytes are returned to the input
 	z.bits = bitBuffer{v & (1<<(have&7) - 1), have & 7}
 	return n, err
 }
 
-// copyNear copies a match that reaches back less than a word, also beyond its end.
+// copyNear copies a match whose distance is less than a word. It may write past the match's end.
 func copyNear(out []byte, n, from, length int) {
 	end := n + length
 	if from+1 < n {

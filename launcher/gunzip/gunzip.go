@@ -1,6 +1,7 @@
-// Package gunzip reads gzip (RFC 1952) faster than the libraries do: what inflates is the one step of a conversion that cannot be shared
-// among processors. It reads whole words of input, finds most symbols in one look at a table, and writes straight into the caller's
-// buffer. The design of the tables is that of libdeflate. It accepts what compress/gzip accepts, and nothing else.
+// Package gunzip reads gzip (RFC 1952) faster than the libraries do: inflating a layer is the one
+// step of a conversion that cannot be shared among processors. The package reads whole words of
+// input, finds most symbols with one table lookup, and writes straight into the caller's buffer.
+// The tables are designed as in libdeflate. It accepts what compress/gzip accepts, nothing else.
 package gunzip
 
 import (
@@ -10,35 +11,36 @@ import (
 	"io"
 )
 
-// ErrCorrupt is what a damaged stream gives; one that is cut short gives io.ErrUnexpectedEOF.
+// ErrCorrupt is returned for a damaged stream; a truncated stream gives io.ErrUnexpectedEOF.
 var ErrCorrupt = errors.New("damaged gzip data")
 
 const (
 	inputSize  = 128 << 10
 	windowSize = 32 << 10 // how far back a match reaches (RFC 1951)
 	maxMatch   = 258
-	giveBack   = 8 // bytes in the bit buffer that may be given back to the input
+	giveBack   = 8 // how many bytes of the bit buffer may be returned to the input
 )
 
-// Reader reads the content of a gzip stream: of all its members, one after another. Reads of 64 KiB and more are the fast ones.
+// Reader reads the content of all members of a gzip stream, one after another. It is fastest with
+// reads of 64 KiB or more.
 type Reader struct {
-	src  io.Reader
-	in   []byte // buffered input, in[pos:end]
-	pos  int
-	end  int
-	fail error // of src, met behind in[end-1]
-	bits bitBuffer
+	src    io.Reader
+	in     []byte // buffered input, in[pos:end]
+	pos    int
+	end    int
+	srcErr error // the error of src after in[end-1]
+	bits   bitBuffer
 
 	state  state
-	final  bool // the block is the member's last
-	stored int  // bytes of a stored block to come
+	final  bool // the current block is the last of its member
+	stored int  // how many bytes of a stored block are left
 	match  match
 	err    error
 
 	codes  templates
 	lit    litTable
 	dist   distTable
-	window []byte // what the member held before the buffer of this Read
+	window []byte // the content of the member before the buffer of this Read
 	crc    uint32
 	size   uint32
 }
@@ -47,7 +49,7 @@ type Reader struct {
 type state uint8
 
 const (
-	atMember state = iota // or the end
+	atMember state = iota // or at the end of the stream
 	atBlock
 	inStored
 	inSymbols
@@ -56,7 +58,10 @@ const (
 
 // NewReader reads the header of the first member.
 func NewReader(src io.Reader) (*Reader, error) {
-	z := &Reader{src: src, in: make([]byte, inputSize), codes: newTemplates(), window: make([]byte, 0, 2*windowSize)}
+	z := &Reader{
+		src: src, in: make([]byte, inputSize),
+		codes: newTemplates(), window: make([]byte, 0, 2*windowSize),
+	}
 	if err := z.header(); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -67,7 +72,7 @@ func NewReader(src io.Reader) (*Reader, error) {
 	return z, nil
 }
 
-// Read is as io.Reader says.
+// Read implements io.Reader.
 func (z *Reader) Read(p []byte) (n int, err error) {
 	for n == 0 && len(p) > 0 && z.err == nil {
 		n, z.err = z.inflate(p)
@@ -84,7 +89,7 @@ func (z *Reader) Read(p []byte) (n int, err error) {
 	return 0, z.err
 }
 
-// remember keeps the last of what was written for the matches of the next Read.
+// remember keeps the end of the content for the matches of the next Read.
 func (z *Reader) remember(p []byte) {
 	if len(p) >= windowSize {
 		z.window = append(z.window[:0], p[len(p)-windowSize:]...)
@@ -96,14 +101,16 @@ func (z *Reader) remember(p []byte) {
 	z.window = append(z.window, p...)
 }
 
-// nextMember checks the trailer of a member that has come to its end, and reads the header of another; io.EOF where there is none.
+// nextMember checks the trailer of the member that has ended and reads the header of the next one.
+// It returns io.EOF if there is none.
 func (z *Reader) nextMember() error {
 	if z.state == atTrailer {
 		var b [8]byte
 		if err := z.bytes(b[:]); err != nil {
 			return noEOF(err)
 		}
-		if binary.LittleEndian.Uint32(b[:]) != z.crc || binary.LittleEndian.Uint32(b[4:]) != z.size {
+		crc, size := binary.LittleEndian.Uint32(b[:]), binary.LittleEndian.Uint32(b[4:])
+		if crc != z.crc || size != z.size {
 			return ErrCorrupt
 		}
 		z.state = atMember
@@ -123,7 +130,7 @@ const (
 	flagComment   = 1 << 4
 )
 
-// header reads the header of a member; io.EOF where the stream ends before it.
+// header reads the header of a member. It returns io.EOF if the stream ends before it.
 func (z *Reader) header() error {
 	var b [10]byte
 	if err := z.bytes(b[:]); err != nil {
@@ -166,10 +173,10 @@ func (z *Reader) header() error {
 	return nil
 }
 
-// maxText bounds a name or comment in a header, with its end, as compress/gzip does.
+// maxText is the limit of a name or comment in a header, including its NUL, as in compress/gzip.
 const maxText = 512
 
-// text reads a name or comment with the NUL that ends it.
+// text reads a name or comment, including the NUL that ends it.
 func (z *Reader) text() ([]byte, error) {
 	text := make([]byte, 0, 64)
 	for len(text) < maxText {
@@ -184,15 +191,15 @@ func (z *Reader) text() ([]byte, error) {
 	return nil, ErrCorrupt
 }
 
-// bytes fills b from the next whole byte of the input on; io.EOF where there is none.
+// bytes fills b, starting at the next whole byte of the input. It returns io.EOF if there is none.
 func (z *Reader) bytes(b []byte) error {
 	z.align()
 	for done := 0; done < len(b); {
 		if z.pos == z.end && !z.fill() {
 			if done > 0 {
-				return noEOF(z.fail)
+				return noEOF(z.srcErr)
 			}
-			return z.fail
+			return z.srcErr
 		}
 		n := copy(b[done:], z.in[z.pos:z.end])
 		z.pos += n
@@ -208,27 +215,28 @@ func noEOF(err error) error {
 	return err
 }
 
-// maxEmptyReads is how often in a row a source may read nothing and report no error.
+// maxEmptyReads is how often in a row a source may return no bytes and no error.
 const maxEmptyReads = 100
 
-// fill reads more input behind what is left of it. It returns false where there is none: then z.fail says why.
+// fill reads more input and keeps what is left. It returns false if there is no more; z.srcErr
+// says why.
 func (z *Reader) fill() bool {
 	keep := min(z.pos, giveBack)
 	z.end = copy(z.in, z.in[z.pos-keep:z.end])
 	z.pos = keep
 	for range maxEmptyReads {
-		if z.fail != nil || z.end == len(z.in) {
+		if z.srcErr != nil || z.end == len(z.in) {
 			return false
 		}
 		n, err := z.src.Read(z.in[z.end:])
 		z.end += n
-		z.fail = err
+		z.srcErr = err
 		if n > 0 {
 			return true
 		}
 	}
-	if z.fail == nil {
-		z.fail = io.ErrNoProgress
+	if z.srcErr == nil {
+		z.srcErr = io.ErrNoProgress
 	}
 	return false
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/gunzip"
 )
 
-// pack compresses with the standard library: an independent view of the format.
+// pack compresses with the standard library, an independent implementation of the format.
 func pack(t testing.TB, content []byte, level int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -32,7 +32,8 @@ func pack(t testing.TB, content []byte, level int) []byte {
 	return b.Bytes()
 }
 
-// contents are what the blocks of the format differ by: nothing, noise (stored), runs, few and many symbols, far matches, long codes.
+// contents exercises the kinds of blocks: empty, noise (stored), runs, few and many symbols, far
+// matches, long codes.
 func contents() map[string][]byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 300_000)
@@ -57,7 +58,7 @@ func contents() map[string][]byte {
 	}
 }
 
-// readAll reads with a buffer of a size, from a source that gives its bytes as step says.
+// readAll reads with a buffer of the given size; step decides how the source returns its bytes.
 func readAll(packed []byte, size int, step func(io.Reader) io.Reader) ([]byte, error) {
 	z, err := gunzip.NewReader(step(bytes.NewReader(packed)))
 	if err != nil {
@@ -121,7 +122,7 @@ func TestErrorOfTheSource(t *testing.T) {
 	}
 }
 
-// Wherever a stream is cut, what came before is right and the error says so.
+// Wherever a stream is cut, the content before the cut is right and an error reports the cut.
 func TestCutShort(t *testing.T) {
 	want := contents()["words"][:3000]
 	packed := pack(t, want, flate.BestCompression)
@@ -172,7 +173,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// FuzzRead holds the reader against compress/gzip: the same bytes, and an error where that has one.
+// FuzzRead compares the reader with compress/gzip: the same bytes, and an error for the same input.
 func FuzzRead(f *testing.F) {
 	for _, content := range contents() {
 		content = content[:min(len(content), 3000)] // the fuzzer is slow with long ones
@@ -191,7 +192,7 @@ func FuzzRead(f *testing.F) {
 		z, err := gunzip.NewReader(bytes.NewReader(packed))
 		var got []byte
 		if err == nil {
-			got, err = io.ReadAll(&sized{io.LimitReader(z, limit), max(1, int(size))})
+			got, err = io.ReadAll(&sizedReader{io.LimitReader(z, limit), max(1, int(size))})
 		}
 		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, %v; compress/gzip reads %d bytes, %v", len(got), err, len(want), wantErr)
@@ -202,20 +203,20 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// sized is a reader that is asked for so many bytes at a time.
-type sized struct {
+// sizedReader reads at most size bytes of r at a time.
+type sizedReader struct {
 	r    io.Reader
 	size int
 }
 
-func (s *sized) Read(p []byte) (int, error) {
+func (s *sizedReader) Read(p []byte) (int, error) {
 	buf := make([]byte, s.size)
 	n, err := s.r.Read(buf[:min(len(p), s.size)])
 	copy(p, buf[:n])
 	return n, err
 }
 
-// BenchmarkRead reads the file that HPC3_BENCH_GZIP names; beside it compress/gzip.
+// BenchmarkRead reads the file named by HPC3_BENCH_GZIP, also with compress/gzip.
 func BenchmarkRead(b *testing.B) {
 	packed := pack(b, contents()["words"], flate.BestSpeed)
 	if file := os.Getenv("HPC3_BENCH_GZIP"); file != "" {

@@ -2,43 +2,46 @@ package gunzip
 
 import "math/bits"
 
-// Codes of up to so many bits are found at the first look; longer ones at a second, in a table behind the first.
+// Codes of up to litBits or distBits bits are found with one lookup. Longer codes take a second
+// one, in a subtable behind the first table.
 const (
 	litBits    = 11
 	distBits   = 8
 	maxCodeLen = 15
-	maxLit     = 286 // symbols that a dynamic block may use
+	maxLit     = 286 // how many symbols a dynamic block may use
 	maxDist    = 30
 	endOfBlock = 256
 )
 
-// An entry of a table says in its low byte how many bits the code takes together with its extra bits, in bits 8 to 11 how many
-// the code alone; what it stands for is above bit 16. In the entry of a table behind the first, bits are counted from there on.
+// A table entry holds in its low byte the length of the code with its extra bits, in bits 8 to 11
+// the length of the code alone, and from bit 16 on the value. In a subtable, both lengths exclude
+// the bits that chose the subtable.
 const (
 	isLiteral   = 1 << 31
 	isSpecial   = 1 << 15 // one of the following three
-	isSubtable  = 1 << 14 // bits 8 to 11: how many bits choose in it
+	isSubtable  = 1 << 14 // bits 8 to 11: how many bits index the subtable
 	isEnd       = 1 << 13
 	isInvalid   = 1<<12 | isSpecial
 	valueShift  = 16
 	lengthShift = 8
 	lengthMask  = 15
-	perBit      = 1<<lengthShift | 1 // a code longer by a bit
+	perBit      = 1<<lengthShift | 1 // makes both lengths one bit longer
 )
 
-// The sizes of tables are those that a complete code of so many symbols needs at most: zlib's "enough 288 11 15" and "enough 32 8 15".
+// The table sizes are the most that a complete code of 288 or 32 symbols needs, as zlib's programs
+// "enough 288 11 15" and "enough 32 8 15" print them.
 type (
 	litTable  [2342]uint32
 	distTable [402]uint32
 )
 
-// templates holds the entry of each symbol but for the length of its code.
+// templates holds the table entry of each symbol, without the length of its code.
 type templates struct {
 	lit  [288]uint32
 	dist [32]uint32
 }
 
-// newTemplates returns the alphabets of RFC 1951, section 3.2.5.
+// newTemplates returns the entries of the alphabets of RFC 1951, section 3.2.5.
 func newTemplates() (t templates) {
 	for i := range 256 {
 		t.lit[i] = isLiteral | uint32(i)<<valueShift
@@ -68,8 +71,9 @@ func newTemplates() (t templates) {
 	return t
 }
 
-// buildTable fills a table for the canonical code whose lengths are given by symbol. It returns false for lengths that make no
-// code. Like compress/flate it takes a code without symbols, and one of a single symbol, which leave bits without a meaning.
+// buildTable fills a table for the canonical code with the given length of each symbol. It returns
+// false if the lengths make no code. Like compress/flate it accepts a code of no symbol or of a
+// single one, although such a code leaves bit patterns without meaning.
 func buildTable(table []uint32, first int, lengths []uint8, symbols []uint32) bool {
 	var count [maxCodeLen + 1]int
 	for _, l := range lengths {
@@ -80,7 +84,7 @@ func buildTable(table []uint32, first int, lengths []uint8, symbols []uint32) bo
 		longest--
 	}
 	left := 1
-	var next [maxCodeLen + 2]int // where the symbols of a length begin among the sorted ones
+	var next [maxCodeLen + 2]int // by length: where its symbols begin in sorted
 	for l := 1; l <= longest; l++ {
 		left = left<<1 - count[l]
 		if left < 0 {
@@ -89,7 +93,7 @@ func buildTable(table []uint32, first int, lengths []uint8, symbols []uint32) bo
 		next[l+1] = next[l] + count[l]
 	}
 	if left > 0 {
-		if longest > 1 { // count is 0 or 1 for a longest of 0 and 1
+		if longest > 1 { // if longest is 0 or 1, so is count[longest]
 			return false
 		}
 		for i := range table {
@@ -107,8 +111,11 @@ func buildTable(table []uint32, first int, lengths []uint8, symbols []uint32) bo
 	return true
 }
 
-// fillTable goes through the codes in their order. A code is read from its first bit on, so a table is indexed by reversed codes.
-func fillTable(table []uint32, first int, sorted []uint16, count *[maxCodeLen + 1]int, longest int, symbols []uint32) {
+// fillTable enters the codes in their order. Codes are read first bit first, so the index of an
+// entry is the reversed code.
+func fillTable(table []uint32, first int, sorted []uint16, count *[maxCodeLen + 1]int,
+	longest int, symbols []uint32,
+) {
 	code, free := uint32(0), 1<<first
 	prefix, sub, subBits := -1, 0, 0
 	for l := 1; l <= longest; l++ {
@@ -124,22 +131,25 @@ func fillTable(table []uint32, first int, sorted []uint16, count *[maxCodeLen + 
 			if p := reversed & (1<<first - 1); p != prefix {
 				prefix, sub, subBits = p, free, subtableBits(count, l, first, longest)
 				free += 1 << subBits
-				table[p] = isSpecial | isSubtable | uint32(sub)<<valueShift | uint32(subBits)<<lengthShift | uint32(first)
+				table[p] = isSpecial | isSubtable |
+					uint32(sub)<<valueShift | uint32(subBits)<<lengthShift | uint32(first)
 			}
-			spread(table[sub:sub+1<<subBits], reversed>>first, l-first, symbol+uint32(l-first)*perBit)
+			entry := symbol + uint32(l-first)*perBit
+			spread(table[sub:sub+1<<subBits], reversed>>first, l-first, entry)
 		}
 		code <<= 1
 	}
 }
 
-// spread puts an entry wherever the low bits of the index are its code.
+// spread writes an entry at each index whose low bits are its code.
 func spread(table []uint32, reversed, l int, entry uint32) {
 	for i := reversed; i < len(table); i += 1 << l {
 		table[i] = entry
 	}
 }
 
-// subtableBits returns how many bits the codes take that begin like the next one, of length l, behind what they have in common.
+// subtableBits returns the index width of the subtable for the next code, of length l, and all
+// codes that share its first bits.
 func subtableBits(count *[maxCodeLen + 1]int, l, first, longest int) int {
 	size := l - first
 	left := 1<<size - count[l]

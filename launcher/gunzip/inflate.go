@@ -2,16 +2,17 @@ package gunzip
 
 import "encoding/binary"
 
-// bitBuffer holds bits of the input that are not used yet, the next one lowest.
+// bitBuffer holds input bits that are not used yet, the next one lowest.
 type bitBuffer struct {
 	v uint64
 	n uint
 }
 
-// match is what is left of one to copy.
+// match is the part of a match that is still to be copied.
 type match struct{ length, dist int }
 
-// inflate writes what comes next of the member to out. It writes nothing where the member has ended.
+// inflate writes the next part of the member's content to out. It writes nothing if the member has
+// ended.
 func (z *Reader) inflate(out []byte) (n int, err error) {
 	for n < len(out) && err == nil {
 		switch z.state {
@@ -28,7 +29,7 @@ func (z *Reader) inflate(out []byte) (n int, err error) {
 	return n, err
 }
 
-// blockEnd goes on behind a block.
+// blockEnd sets the state after a block.
 func (z *Reader) blockEnd() {
 	z.state = atBlock
 	if z.final {
@@ -36,7 +37,7 @@ func (z *Reader) blockEnd() {
 	}
 }
 
-// refill fills the bit buffer as far as there is input.
+// refill fills the bit buffer, or puts all remaining input into it.
 func (z *Reader) refill() {
 	for z.bits.n <= 56 {
 		if z.pos == z.end && !z.fill() {
@@ -48,7 +49,7 @@ func (z *Reader) refill() {
 	}
 }
 
-// drop uses bits up. It returns false if there are not so many.
+// drop removes n bits. It returns false if there are fewer.
 func (z *Reader) drop(n uint32) bool {
 	if uint(n) > z.bits.n {
 		return false
@@ -58,25 +59,25 @@ func (z *Reader) drop(n uint32) bool {
 	return true
 }
 
-// take uses up to 32 bits up and returns them.
+// take removes and returns n bits, at most 32.
 func (z *Reader) take(n uint32) (uint32, error) {
 	if z.bits.n < uint(n) {
 		z.refill()
 	}
 	v := uint32(z.bits.v & (1<<n - 1))
 	if !z.drop(n) {
-		return 0, noEOF(z.fail)
+		return 0, noEOF(z.srcErr)
 	}
 	return v, nil
 }
 
-// align drops the bits up to the next whole byte, and gives the whole bytes in the bit buffer back to the input.
+// align drops the bits up to the next whole byte, and returns whole bytes to the input.
 func (z *Reader) align() {
 	z.pos -= int(z.bits.n / 8)
 	z.bits = bitBuffer{}
 }
 
-// block reads the head of a block.
+// block reads the header of a block.
 func (z *Reader) block() error {
 	head, err := z.take(3)
 	if err != nil {
@@ -117,7 +118,7 @@ func (z *Reader) storedHead() error {
 
 func (z *Reader) copyStored(out []byte, n int) (int, error) {
 	if z.pos == z.end && !z.fill() {
-		return n, noEOF(z.fail)
+		return n, noEOF(z.srcErr)
 	}
 	done := copy(out[n:], z.in[z.pos:min(z.end, z.pos+z.stored)])
 	z.pos += done
@@ -167,7 +168,7 @@ func (z *Reader) dynamicCode() error {
 		}
 		short[i] = uint8(l)
 	}
-	var table [1 << 7]uint32 // no code of these is longer
+	var table [1 << 7]uint32 // code lengths take 3 bits, so no code is longer than 7
 	var symbols [19]uint32
 	for i := range symbols {
 		symbols[i] = uint32(i) << valueShift
@@ -194,7 +195,7 @@ func (z *Reader) codeLengths(lengths []uint8, table *[1 << 7]uint32) error {
 			return z.invalid(1)
 		}
 		if !z.drop(e & 0xff) {
-			return noEOF(z.fail)
+			return noEOF(z.srcErr)
 		}
 		symbol := e >> valueShift
 		if symbol < 16 {
@@ -230,19 +231,19 @@ func (z *Reader) codeLengths(lengths []uint8, table *[1 << 7]uint32) error {
 	return nil
 }
 
-// invalid is the error for bits that are no code, unless the input ended before them.
+// invalid returns the error for bits that are not a code: the input ended early, or is corrupt.
 func (z *Reader) invalid(bits uint) error {
 	if z.bits.n < bits {
-		return noEOF(z.fail)
+		return noEOF(z.srcErr)
 	}
 	return ErrCorrupt
 }
 
-// symbols writes the symbols of a block, until it or the room in out ends.
+// symbols decodes symbols into out until the block ends or out is full.
 func (z *Reader) symbols(out []byte, n int) (int, error) {
 	n = z.copyMatch(out, n)
 	for n < len(out) && z.state == inSymbols {
-		if len(out)-n > slack && z.end-z.pos < inputSlack {
+		if len(out)-n > outSlack && z.end-z.pos < inputSlack {
 			z.fill()
 		}
 		var err error
@@ -250,7 +251,7 @@ func (z *Reader) symbols(out []byte, n int) (int, error) {
 			return n, err
 		}
 		if z.state == inSymbols && n < len(out) && z.match.length == 0 {
-			if n, err = z.one(out, n); err != nil {
+			if n, err = z.oneSymbol(out, n); err != nil {
 				return n, err
 			}
 		}
@@ -259,7 +260,7 @@ func (z *Reader) symbols(out []byte, n int) (int, error) {
 	return n, nil
 }
 
-// copyMatch copies what is left of a match, as far as there is room.
+// copyMatch copies the rest of a match, as far as there is room in out.
 func (z *Reader) copyMatch(out []byte, n int) int {
 	for z.match.length > 0 && n < len(out) {
 		to := out[n:min(len(out), n+z.match.length)]
@@ -275,22 +276,22 @@ func (z *Reader) copyMatch(out []byte, n int) int {
 	return n
 }
 
-// one decodes one symbol, with as much care as the ends of input and output want.
-func (z *Reader) one(out []byte, n int) (int, error) {
+// oneSymbol decodes one symbol and checks all bounds, as needed near the end of input or output.
+func (z *Reader) oneSymbol(out []byte, n int) (int, error) {
 	z.refill()
-	e, err := z.look(z.lit[:], z.lit[z.bits.v&(1<<litBits-1)])
+	e, err := z.resolve(z.lit[:], z.lit[z.bits.v&(1<<litBits-1)])
 	switch {
 	case err != nil:
 		return n, err
 	case e&isLiteral != 0:
 		if !z.drop(e & 0xff) {
-			return n, noEOF(z.fail)
+			return n, noEOF(z.srcErr)
 		}
 		out[n] = byte(e >> valueShift)
 		return n + 1, nil
 	case e&isEnd != 0 && e&isSpecial != 0:
 		if !z.drop(e & 0xff) {
-			return n, noEOF(z.fail)
+			return n, noEOF(z.srcErr)
 		}
 		z.blockEnd()
 		return n, nil
@@ -300,7 +301,7 @@ func (z *Reader) one(out []byte, n int) (int, error) {
 		return n, err
 	}
 	z.refill()
-	if e, err = z.look(z.dist[:], z.dist[z.bits.v&(1<<distBits-1)]); err != nil {
+	if e, err = z.resolve(z.dist[:], z.dist[z.bits.v&(1<<distBits-1)]); err != nil {
 		return n, err
 	}
 	dist, err := z.value(e)
@@ -314,11 +315,11 @@ func (z *Reader) one(out []byte, n int) (int, error) {
 	return n, nil
 }
 
-// look goes on in a second table where the first one says so.
-func (z *Reader) look(table []uint32, e uint32) (uint32, error) {
+// resolve returns the entry of a subtable if e refers to one.
+func (z *Reader) resolve(table []uint32, e uint32) (uint32, error) {
 	if e&isSpecial != 0 && e&isSubtable != 0 {
 		if !z.drop(e & 0xff) {
-			return 0, noEOF(z.fail)
+			return 0, noEOF(z.srcErr)
 		}
 		e = table[uint64(e>>valueShift)+z.bits.v&(1<<(e>>lengthShift&lengthMask)-1)]
 	}
@@ -328,11 +329,11 @@ func (z *Reader) look(table []uint32, e uint32) (uint32, error) {
 	return e, nil
 }
 
-// value uses up the code and the extra bits of a length or distance, and returns it.
+// value removes the code and the extra bits of a length or distance, and returns its value.
 func (z *Reader) value(e uint32) (int, error) {
 	v := z.bits.v & (1<<(e&0xff) - 1) >> (e >> lengthShift & lengthMask)
 	if !z.drop(e & 0xff) {
-		return 0, noEOF(z.fail)
+		return 0, noEOF(z.srcErr)
 	}
 	return int(e>>valueShift) + int(v), nil
 }
