@@ -21,7 +21,8 @@ func benchTree(b *testing.B) string {
 	return "../../launcher"
 }
 
-// BenchmarkWriteTree packs a directory into a file. A peer to hold it against: mksquashfs TREE OUT -comp zstd -Xcompression-level 1.
+// BenchmarkWriteTree packs a directory into a file. Compare with
+// mksquashfs TREE OUT -comp zstd -Xcompression-level 1.
 func BenchmarkWriteTree(b *testing.B) {
 	tree := benchTree(b)
 	for b.Loop() {
@@ -56,7 +57,7 @@ func BenchmarkReadTree(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen is the price of a start: the superblock, and the way to a shell.
+// BenchmarkOpen measures the reads of a start: the superblock, and the path to a shell.
 func BenchmarkOpen(b *testing.B) {
 	r := image(b, sample(), squashfs.Options{})
 	for b.Loop() {
@@ -70,7 +71,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkLookup asks a directory of 3000 names for each.
+// BenchmarkLookup looks up each name of a directory of 3000.
 func BenchmarkLookup(b *testing.B) {
 	f, err := squashfs.Open(image(b, sample(), squashfs.Options{}))
 	if err != nil {

@@ -5,48 +5,49 @@ import (
 	"sync"
 )
 
-// blockCache keeps the data blocks that were used last. Their buffers are used again and again: a
-// server that reads an image would else make garbage as fast as it inflates. A block that somebody
-// holds keeps its buffer; where all are held, there are more buffers for as long.
+// blockCache keeps the most recently used data blocks. It reuses their buffers: otherwise a server
+// that reads an image would produce garbage as fast as it inflates. A block in use keeps its
+// buffer; while all buffers are in use, the cache allocates more and frees them afterwards.
 type blockCache struct {
 	size int // of a buffer
 
 	mu      sync.Mutex
-	limit   int       // buffers
-	made    int       // buffers that there are
-	spare   [][]byte  // those of no block
-	order   list.List // of *held, used last in front
+	limit   int       // how many buffers are kept
+	made    int       // how many buffers exist
+	spare   [][]byte  // buffers without a block
+	order   list.List // of *heldBlock, the most recently used first
 	entries map[uint64]*list.Element
 }
 
-// held is a block in its buffer.
-type held struct {
+// heldBlock is a block in its buffer.
+type heldBlock struct {
 	key   uint64
 	buf   []byte
 	ready chan struct{} // closed when data and err are set
 	data  []byte        // in buf
 	err   error
 	users int
-	kept  bool // it is found by its key
+	kept  bool // get finds it by its key
 }
 
 func newBlockCache(bytes, size int) *blockCache {
-	return &blockCache{size: size, limit: max(1, bytes/size), entries: make(map[uint64]*list.Element)}
+	limit := max(1, bytes/size)
+	return &blockCache{size: size, limit: limit, entries: make(map[uint64]*list.Element)}
 }
 
-// get returns the block of a key, which fill makes in a buffer if need be. The caller must release
-// it. Errors are not kept, but all who waited get the same one.
-func (c *blockCache) get(key uint64, fill func(buf []byte) ([]byte, error)) (*held, error) {
+// get returns the block of a key; if it is not cached, fill makes it in a buffer. The caller must
+// release the block. An error is not kept, but all callers that waited for it get it.
+func (c *blockCache) get(key uint64, fill func(buf []byte) ([]byte, error)) (*heldBlock, error) {
 	c.mu.Lock()
 	if e, ok := c.entries[key]; ok {
-		b := e.Value.(*held)
+		b := e.Value.(*heldBlock)
 		b.users++
 		c.order.MoveToFront(e)
 		c.mu.Unlock()
 		<-b.ready
 		return c.checked(b)
 	}
-	b := &held{key: key, buf: c.buffer(), ready: make(chan struct{}), users: 1, kept: true}
+	b := &heldBlock{key: key, buf: c.buffer(), ready: make(chan struct{}), users: 1, kept: true}
 	c.entries[key] = c.order.PushFront(b)
 	c.mu.Unlock()
 
@@ -60,7 +61,7 @@ func (c *blockCache) get(key uint64, fill func(buf []byte) ([]byte, error)) (*he
 	return c.checked(b)
 }
 
-func (c *blockCache) checked(b *held) (*held, error) {
+func (c *blockCache) checked(b *heldBlock) (*heldBlock, error) {
 	if err := b.err; err != nil {
 		c.release(b)
 		return nil, err
@@ -68,8 +69,7 @@ func (c *blockCache) checked(b *held) (*held, error) {
 	return b, nil
 }
 
-// buffer returns one that is free, made so if need be by throwing out the block that was used least
-// recently.
+// buffer returns a free buffer. If there is none, it evicts the least recently used block.
 func (c *blockCache) buffer() []byte {
 	if n := len(c.spare); n > 0 {
 		buf := c.spare[n-1]
@@ -78,7 +78,7 @@ func (c *blockCache) buffer() []byte {
 	}
 	if c.made >= c.limit {
 		for e := c.order.Back(); e != nil; e = e.Prev() {
-			if b := e.Value.(*held); b.users == 0 {
+			if b := e.Value.(*heldBlock); b.users == 0 {
 				c.drop(b)
 				return b.buf
 			}
@@ -88,8 +88,8 @@ func (c *blockCache) buffer() []byte {
 	return make([]byte, 0, c.size)
 }
 
-// drop has a block no longer be found.
-func (c *blockCache) drop(b *held) {
+// drop removes a block from the cache, so that get no longer finds it.
+func (c *blockCache) drop(b *heldBlock) {
 	if b.kept {
 		c.order.Remove(c.entries[b.key])
 		delete(c.entries, b.key)
@@ -97,8 +97,8 @@ func (c *blockCache) drop(b *held) {
 	}
 }
 
-// release says that a block is not looked at any more.
-func (c *blockCache) release(b *held) {
+// release ends one use of a block.
+func (c *blockCache) release(b *heldBlock) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.users--
@@ -112,14 +112,14 @@ func (c *blockCache) release(b *held) {
 	}
 }
 
-// forget gives all buffers back that nobody holds.
+// forget frees all buffers that are not in use.
 func (c *blockCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made -= len(c.spare)
 	c.spare = nil
 	for e := c.order.Back(); e != nil; {
-		b := e.Value.(*held)
+		b := e.Value.(*heldBlock)
 		e = e.Prev()
 		if b.users == 0 {
 			c.drop(b)

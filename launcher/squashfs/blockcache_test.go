@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A block stays as it is while somebody holds it, however many others are asked for; its buffer is
-// used again afterwards.
+// A block in use does not change, however many others are requested; afterwards its buffer is
+// reused.
 func TestBlockCache(t *testing.T) {
 	const limit, size = 4, 100
 	c := newBlockCache(limit*size, size)
@@ -51,11 +51,11 @@ func TestBlockCache(t *testing.T) {
 	}
 }
 
-// More blocks may be held than there are buffers, which are gone once they are not.
+// More blocks may be in use than the limit of buffers; the extra buffers are freed afterwards.
 func TestBlockCacheGrowsForAWhile(t *testing.T) {
 	const limit, size = 2, 10
 	c := newBlockCache(limit*size, size)
-	var held []*held
+	var held []*heldBlock
 	for key := range uint64(10) {
 		b, err := c.get(key, func(buf []byte) ([]byte, error) { return append(buf, byte(key)), nil })
 		if err != nil {
@@ -75,7 +75,7 @@ func TestBlockCacheGrowsForAWhile(t *testing.T) {
 	}
 }
 
-// One reader makes what several ask for.
+// One reader makes the block that several request.
 func TestBlockCacheReadsOnce(t *testing.T) {
 	c := newBlockCache(1000, 10)
 	var reads atomic.Int32

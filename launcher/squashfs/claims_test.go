@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// claim makes a file system of one inode. Its superblock claims as much of everything as it can; there is a table of one id, which is what
-// all other tables are said to be, too.
+// claim makes a file system of one inode whose superblock claims the maximum of everything. There
+// is a table of one id; the places of all other tables point to it as well.
 func claim(kind uint16, inode ...any) []byte {
 	chunk := func(values ...any) []byte {
 		var b []byte
@@ -31,7 +31,7 @@ func claim(kind uint16, inode ...any) []byte {
 	return append(binary.LittleEndian.AppendUint64(image, dirs), bytes.Repeat([]byte{0xff}, 16)...) // 2^32-1 sets of xattrs
 }
 
-// What a few numbers say must not make us hold memory for it, nor try for long.
+// A claim of a few numbers must cost neither memory nor time.
 func TestLargeClaims(t *testing.T) {
 	const most, none = uint32(math.MaxUint32), uint32(noFragment)
 	for _, test := range []struct {
@@ -66,7 +66,7 @@ func TestLargeClaims(t *testing.T) {
 	}
 }
 
-// touch asks the root for everything an inode may have, and returns the first damage it meets.
+// touch reads everything that the root's inode may have, and returns the first damage.
 func touch(f *FS) error {
 	if _, err := f.Stat(f.Root()); err != nil {
 		return err
@@ -85,7 +85,7 @@ func touch(f *FS) error {
 	return nil
 }
 
-// Compressors that are not ours to read are named.
+// The error names a compressor that is not supported.
 func TestUnknownCompressors(t *testing.T) {
 	image := claim(typeFifo, uint32(1))
 	for c, want := range map[byte]string{

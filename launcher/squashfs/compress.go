@@ -10,8 +10,8 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// compressor compresses one block after another. It appends to dst and returns nil where the result would not be smaller.
-// What it returns depends on src alone, never on the blocks before.
+// compressor compresses one block after another. It appends to dst, and returns nil if the result
+// would not be smaller. The result depends on src alone, never on earlier blocks.
 type compressor interface {
 	compress(dst, src []byte) []byte
 }
@@ -35,15 +35,18 @@ func newCompressor(opt Options) (compressor, error) {
 
 type zstdCompressor struct{ w *zstd.Encoder }
 
-// newZstdCompressor makes one whose window is a block: the library then compresses a block of 128 KiB as one instead of two, which
-// is faster to write and to read. Entropy coding of all literals makes up for what that costs in size.
+// newZstdCompressor sets the window to the block size: the library then compresses a block of
+// 128 KiB as one zstd block instead of two, which is faster to write and to read. That costs some
+// size; entropy coding of all literals makes up for it.
 func newZstdCompressor(opt Options) (compressor, error) {
 	level := zstd.SpeedFastest
 	if opt.Level > 0 {
 		level = zstd.EncoderLevelFromZstd(opt.Level)
 	}
-	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(opt.BlockSize), zstd.WithEncoderLevel(level), zstd.WithAllLitEntropyCompression(true),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+	w, err := zstd.NewWriter(nil,
+		zstd.WithWindowSize(opt.BlockSize), zstd.WithEncoderLevel(level),
+		zstd.WithAllLitEntropyCompression(true), zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 	return zstdCompressor{w}, err
 }
 
@@ -64,7 +67,7 @@ func (g gzipCompressor) compress(dst, src []byte) []byte {
 	b := bytes.NewBuffer(dst)
 	g.w.Reset(b)
 	if _, err := g.w.Write(src); err != nil {
-		return nil // a buffer takes everything; were it otherwise, the block is stored
+		return nil // cannot happen with a buffer; the block would be stored uncompressed
 	}
 	if err := g.w.Close(); err != nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// blocks are pieces of something like text, of many sizes.
+// blocks returns pieces of text-like content, of many sizes.
 func blocks() [][]byte {
 	rng := rand.New(rand.NewPCG(3, 4))
 	words := make([][]byte, 500)
@@ -31,8 +31,9 @@ func blocks() [][]byte {
 	return all
 }
 
-// What a block becomes does not depend on which blocks the same compressor had before: else the bytes of a file system would
-// depend on how its blocks fell to the workers, and equal files would not be found.
+// The result for a block does not depend on the blocks that the compressor had before. Otherwise
+// the bytes of a file system would depend on which worker gets which block, and equal files would
+// not be found.
 func TestCompressorsForget(t *testing.T) {
 	for _, opt := range []Options{
 		{Compression: Zstd}, {Compression: Zstd, Level: 3}, {Compression: Zstd, Level: 9}, {Compression: Zstd, Level: 19}, {Compression: Gzip}, {Compression: Gzip, Level: 9}, {Compression: LZ4},
@@ -71,7 +72,7 @@ func TestCompressorsForget(t *testing.T) {
 	}
 }
 
-// asXZ makes what mksquashfs -comp xz makes of a block.
+// asXZ compresses a block like mksquashfs -comp xz.
 func asXZ(t testing.TB, b []byte, dictionary int) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -120,7 +121,7 @@ func TestXZDictionaryIsBounded(t *testing.T) {
 	}
 }
 
-// No input makes an inflater fail otherwise than with an error, or give more than its limit.
+// Whatever the input, an inflater returns an error or at most its limit of bytes.
 func FuzzInflate(f *testing.F) {
 	text := bytes.Repeat([]byte("squash "), 100)
 	for _, c := range []Compression{Zstd, Gzip, LZ4} {

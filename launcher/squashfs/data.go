@@ -6,24 +6,26 @@ import (
 	"syscall"
 )
 
-// File is a file open for reading. It keeps the decoded inode, so that reading costs no look-up.
+// File is a file open for reading. It keeps the decoded inode, so that a read looks up nothing.
 type File struct {
-	f     *FS
-	in    *inode
-	full  int64  // blocks that are not in a fragment
-	every int64  // blocks
-	marks []mark // at every so many blocks
+	f       *FS
+	in      *inode
+	blocks  int64 // how many blocks are not in a fragment block
+	perMark int64 // how many blocks there are from one mark to the next
+	marks   []mark
 }
 
-// mark is a place in a file's list of size words, and of the data block whose word stands there. A few of them find any
-// block of a file of any size without holding the list in memory.
+// mark is a place in a file's list of size words, together with the place of the data block whose
+// word is there. A few marks suffice to find any block of a file of any size without keeping the
+// list in memory.
 type mark struct {
 	chunk uint64 // place of the metadata chunk
 	off   int    // in the chunk
-	data  uint64
+	data  uint64 // place of the data block
 }
 
-// Marks are at every 1024 blocks, or at fewer in a file of more than 2^20 blocks, whatever its size is said to be.
+// There is a mark every 1024 blocks. A file of more than 2^20 blocks has them further apart, so
+// that the number of marks is bounded whatever size the image claims.
 const (
 	blocksPerMark = 1024
 	maxMarks      = 1024
@@ -39,24 +41,24 @@ func (f *FS) OpenFile(ref Ref) (*File, error) {
 		return nil, syscall.EINVAL
 	}
 	bs := int64(f.sb.BlockSize)
-	file := &File{f: f, in: in, full: in.Size / bs}
+	file := &File{f: f, in: in, blocks: in.Size / bs}
 	if in.fragment == noFragment && in.Size%bs != 0 {
-		file.full++
+		file.blocks++
 	}
-	file.every = max(blocksPerMark, (file.full+maxMarks-1)/maxMarks)
+	file.perMark = max(blocksPerMark, (file.blocks+maxMarks-1)/maxMarks)
 	err = file.walk()
-	file.in.behind = cursor{} // it holds a metadata chunk
+	file.in.rest = cursor{} // do not keep the metadata chunk that it holds
 	return file, err
 }
 
-// walk goes through the list of size words and sets the marks. Most files end before the second. The list is as long as
-// there is metadata to read it from, whatever the size of the file is said to be.
+// walk reads the list of size words and sets the marks. Most files have a single mark. The metadata
+// in the image bounds the list, whatever file size the image claims.
 func (file *File) walk() error {
-	c := file.in.behind
+	c := file.in.rest
 	file.marks = append(file.marks, mark{c.at, c.off, file.in.start})
 	data := file.in.start
-	for i := file.every; i < file.full; i += file.every {
-		size, err := skipWords(&c, file.every)
+	for i := file.perMark; i < file.blocks; i += file.perMark {
+		size, err := skipWords(&c, file.perMark)
 		if err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func (file *File) walk() error {
 	return nil
 }
 
-// skipWords returns the size of the next n data blocks together.
+// skipWords skips the next n size words and returns the total size of their data blocks.
 func skipWords(c *cursor, n int64) (size uint64, err error) {
 	for n > 0 {
 		raw, err := c.take(4 * int(min(n, blocksPerMark)))
@@ -83,12 +85,12 @@ func skipWords(c *cursor, n int64) (size uint64, err error) {
 
 // locate returns the place and the size word of a block.
 func (file *File) locate(i int64) (at uint64, word uint32, err error) {
-	m := file.marks[i/file.every]
+	m := file.marks[i/file.perMark]
 	c, err := file.f.cursor(m.chunk, 0, m.off)
 	if err != nil {
 		return 0, 0, err
 	}
-	size, err := skipWords(&c, i%file.every)
+	size, err := skipWords(&c, i%file.perMark)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -102,7 +104,7 @@ func (file *File) locate(i int64) (at uint64, word uint32, err error) {
 // Size returns the size of the file in bytes.
 func (file *File) Size() int64 { return file.in.Size }
 
-// ReadAt is as io.ReaderAt says.
+// ReadAt implements io.ReaderAt.
 func (file *File) ReadAt(p []byte, off int64) (int, error) {
 	v, err := file.View(off, len(p))
 	if err != nil {
@@ -119,15 +121,15 @@ func (file *File) ReadAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// View is a part of a file's content where it lies in memory.
+// View is a part of a file's content, without a copy: its parts belong to the cache.
 type View struct {
-	Parts [][]byte // nobody may change them
+	Parts [][]byte // read only
 
 	blocks *blockCache
-	held   []*held
+	held   []*heldBlock
 }
 
-// Release lets go of the parts, which must not be looked at any more.
+// Release ends the use of the parts. They must not be read afterwards.
 func (v *View) Release() {
 	for _, b := range v.held {
 		v.blocks.release(b)
@@ -135,7 +137,8 @@ func (v *View) Release() {
 	v.held = nil
 }
 
-// View returns n bytes of the content from a place on, or fewer where it ends. The caller must release them.
+// View returns n bytes of the content from an offset on, or fewer if the file ends before. The
+// caller must release the view.
 func (file *File) View(off int64, n int) (*View, error) {
 	if off < 0 {
 		return nil, syscall.EINVAL
@@ -162,7 +165,7 @@ func (file *File) View(off int64, n int) (*View, error) {
 	return v, nil
 }
 
-// zeros is what holes are read as.
+// zeros is the content of holes.
 var zeros [16 << 10]byte //nolint:gochecknoglobals // constant, and too large to make for each hole
 
 func (v *View) addZeros(n int) {
@@ -173,9 +176,10 @@ func (v *View) addZeros(n int) {
 	}
 }
 
-// block returns the content of a block of size bytes and what holds it; nothing for a hole.
-func (file *File) block(i int64, size int) ([]byte, *held, error) {
-	if i >= file.full {
+// block returns the content of a block of size bytes, and the cached block that holds it. Both are
+// nil for a hole.
+func (file *File) block(i int64, size int) ([]byte, *heldBlock, error) {
+	if i >= file.blocks {
 		return file.tail(size)
 	}
 	at, word, err := file.locate(i)
@@ -193,8 +197,8 @@ func (file *File) block(i int64, size int) ([]byte, *held, error) {
 	return b.data, b, nil
 }
 
-// tail returns what a file keeps in a fragment block.
-func (file *File) tail(size int) ([]byte, *held, error) {
+// tail returns the part of a file that is in a fragment block.
+func (file *File) tail(size int) ([]byte, *heldBlock, error) {
 	f, in := file.f, file.in
 	if in.fragment >= f.sb.Fragments {
 		return nil, nil, corrupt("fragment %d of %d", in.fragment, f.sb.Fragments)
@@ -214,8 +218,8 @@ func (file *File) tail(size int) ([]byte, *held, error) {
 	return b.data[in.offset : in.offset+size], b, nil
 }
 
-// dataBlock returns a data block or fragment block, which must be released.
-func (f *FS) dataBlock(at uint64, word uint32) (*held, error) {
+// dataBlock returns a data block or fragment block. The caller must release it.
+func (f *FS) dataBlock(at uint64, word uint32) (*heldBlock, error) {
 	return f.data.get(at, func(buf []byte) ([]byte, error) {
 		const what = "a data block"
 		size := word &^ storedBlock
@@ -235,7 +239,7 @@ func (f *FS) dataBlock(at uint64, word uint32) (*held, error) {
 	})
 }
 
-// ReadAt reads from a regular file, as io.ReaderAt says.
+// ReadAt reads from a regular file, like io.ReaderAt.
 func (f *FS) ReadAt(ref Ref, p []byte, off int64) (int, error) {
 	file, err := f.OpenFile(ref)
 	if err != nil {

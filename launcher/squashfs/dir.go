@@ -14,10 +14,12 @@ type DirEntry struct {
 	Inode uint32
 }
 
-// maxEntries bounds the names in one directory; what has more is taken for an attack on our memory.
+// maxEntries bounds the names in one directory. A directory of more is treated as an attack that
+// would exhaust memory.
 const maxEntries = 4 << 20
 
-// ReadDir returns the names in a directory in the order they are stored, which is that of their bytes; "." and ".." are not stored.
+// ReadDir returns the names in a directory in stored order: sorted by bytes. The names "." and ".."
+// are not stored.
 func (f *FS) ReadDir(dir Ref) ([]DirEntry, error) {
 	l, err := f.List(dir)
 	if err != nil {
@@ -36,10 +38,11 @@ func (f *FS) ReadDir(dir Ref) ([]DirEntry, error) {
 	}
 }
 
-// Listing is a place in a directory. A copy of it reads on by itself; it keeps a metadata chunk, whatever the size of the directory.
+// Listing is a position in a directory. A copy advances independently. It holds one metadata chunk,
+// whatever the size of the directory.
 type Listing struct{ l lister }
 
-// List returns the beginning of a directory, whose names Next returns in the order of ReadDir.
+// List returns a listing at the first name of a directory. The order is that of ReadDir.
 func (f *FS) List(dir Ref) (Listing, error) {
 	_, l, err := f.openDir(dir)
 	if err != nil {
@@ -48,7 +51,7 @@ func (f *FS) List(dir Ref) (Listing, error) {
 	return Listing{*l}, nil
 }
 
-// Next returns the next name; ok is false behind the last.
+// Next returns the next name; ok is false after the last.
 func (l *Listing) Next() (e DirEntry, ok bool, err error) {
 	if !l.l.more() {
 		return DirEntry{}, false, nil
@@ -60,7 +63,7 @@ func (l *Listing) Next() (e DirEntry, ok bool, err error) {
 	return DirEntry{Name: string(s.name), Ref: s.ref, Type: s.mode, Inode: s.number}, true, nil
 }
 
-// Skip goes past n names, or to the end.
+// Skip skips n names, or all that are left.
 func (l *Listing) Skip(n uint64) error {
 	for ; n > 0 && l.l.more(); n-- {
 		if _, err := l.l.next(); err != nil {
@@ -70,7 +73,8 @@ func (l *Listing) Skip(n uint64) error {
 	return nil
 }
 
-// Lookup returns the inode that a name in a directory stands for. The error wraps fs.ErrNotExist where there is none.
+// Lookup returns the inode of a name in a directory. The error wraps fs.ErrNotExist if there is no
+// such name.
 func (f *FS) Lookup(dir Ref, name string) (Ref, error) {
 	in, l, err := f.openDir(dir)
 	if err != nil {
@@ -94,16 +98,16 @@ func (f *FS) Lookup(dir Ref, name string) (Ref, error) {
 	return 0, fs.ErrNotExist
 }
 
-// lister goes through a listing: headers, each with the names it stands for.
+// lister reads a listing: headers, each followed by its names.
 type lister struct {
 	c      cursor
-	left   int64  // bytes of the listing
-	run    int    // names left behind the last header
-	chunk  uint64 // of the inode table, for these names
-	number uint32 // what their numbers are counted from
+	left   int64  // how many bytes of the listing are left
+	run    int    // how many names of the last header are left
+	chunk  uint64 // the chunk of the inode table that holds the inodes of these names
+	number uint32 // the base of their inode numbers
 }
 
-// stored is a name as it stands in a listing.
+// stored is a name as a listing stores it.
 type stored struct {
 	name   []byte // belongs to the cache
 	ref    Ref
@@ -128,7 +132,7 @@ func (f *FS) openDir(dir Ref) (*inode, *lister, error) {
 
 func (l *lister) more() bool { return l.left > 0 }
 
-// spend counts bytes of the listing.
+// spend counts n bytes of the listing as read.
 func (l *lister) spend(n int) error {
 	if l.left -= int64(n); l.left < 0 {
 		return corrupt("a directory that is longer than its inode says")
@@ -162,7 +166,8 @@ func (l *lister) next() (stored, error) {
 	if !validName(name) {
 		return stored{}, corrupt("the name %q", []byte(name))
 	}
-	return stored{name, Ref(l.chunk<<16 | uint64(offset)), mode, uint32(int64(l.number) + int64(delta))}, nil
+	ref := Ref(l.chunk<<16 | uint64(offset))
+	return stored{name, ref, mode, uint32(int64(l.number) + int64(delta))}, nil
 }
 
 func (l *lister) header() error {
@@ -178,10 +183,11 @@ func (l *lister) header() error {
 	return l.spend(12)
 }
 
-// jump goes to the header in front of where a name must be, by the index of a large directory: entries of how far into the
-// listing a header is, the chunk it begins in, and the first name behind it.
+// jump moves to the last header that may be followed by the name. It uses the index of a large
+// directory, whose entries hold the offset of a header in the listing, the chunk it begins in, and
+// the first name after it.
 func (l *lister) jump(in *inode, name string) error {
-	for index := in.behind; in.indexes > 0; in.indexes-- {
+	for index := in.rest; in.indexes > 0; in.indexes-- {
 		b, err := index.take(12)
 		if err != nil {
 			return err
@@ -206,7 +212,9 @@ func (l *lister) jump(in *inode, name string) error {
 	return nil
 }
 
-// validName tells whether a name can be one in a directory; it goes to the kernel and into paths.
+// validName tells whether b can be a name in a directory. Names are passed to the kernel and become
+// parts of paths.
 func validName(b []byte) bool {
-	return len(b) > 0 && bytes.IndexByte(b, 0) < 0 && bytes.IndexByte(b, '/') < 0 && string(b) != "." && string(b) != ".."
+	return len(b) > 0 && bytes.IndexByte(b, 0) < 0 && bytes.IndexByte(b, '/') < 0 &&
+		string(b) != "." && string(b) != ".."
 }

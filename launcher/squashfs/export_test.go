@@ -17,7 +17,8 @@ func (f *FS) Exported(number uint32) (Ref, error) {
 	return Ref(binary.LittleEndian.Uint64(b)), nil
 }
 
-// Skip leaves a hole of n bytes in what is written, so that what follows is far away. Nothing may be on its way.
+// Skip leaves a hole of n bytes in the output, so that what follows has a distant place. No block
+// may be in flight.
 func (w *Writer) Skip(n int64) error {
 	at := w.out.at + n
 	for ; n > 0; n -= min(n, 1<<30) {

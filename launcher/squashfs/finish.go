@@ -14,17 +14,17 @@ type finisher struct {
 	tree   Tree
 	inodes metaWriter
 	dirs   metaWriter
-	refs   []Ref // by inode number, from 1; noRef for what is not written yet
+	refs   []Ref // by inode number less 1; noRef if the inode is not written yet
 	number uint32
 }
 
 const noRef = Ref(math.MaxUint64)
 
-// padTo is what the file system is padded to, as devices demand.
+// padTo is the multiple to which the file system is padded, as block devices need it.
 const padTo = 4096
 
-// FinishTree writes everything but the files' content, which is written, and returns the size of the file system, padded
-// to 4096 bytes. The tree's root is a directory.
+// FinishTree writes everything except the content of files, which is already written. It returns
+// the size of the file system, padded to 4096 bytes. The tree's root must be a directory.
 func (w *Writer) FinishTree(tree Tree, root uint32) (int64, error) {
 	if w.finished {
 		return 0, errors.New("the file system is finished already")
@@ -37,7 +37,9 @@ func (w *Writer) FinishTree(tree Tree, root uint32) (int64, error) {
 	if top == nil || top.kind != typeDir {
 		return 0, errors.New("the root is no directory")
 	}
-	f := &finisher{w: w, tree: tree, inodes: metaWriter{c: w.c}, dirs: metaWriter{c: w.c}, number: 1}
+	f := &finisher{
+		w: w, tree: tree, inodes: metaWriter{c: w.c}, dirs: metaWriter{c: w.c}, number: 1,
+	}
 	top.number, top.nlink = 1, 1
 	if err := f.enumerate(root, 0); err != nil {
 		return 0, err
@@ -49,34 +51,37 @@ func (w *Writer) FinishTree(tree Tree, root uint32) (int64, error) {
 	if w.pipe.err != nil {
 		return 0, w.pipe.err
 	}
-	w.known = nil // the tables need the memory
+	w.known = nil // free memory for the tables
 	return f.finish(root)
 }
 
 func (f *finisher) finish(root uint32) (int64, error) {
 	f.refs = slices.Repeat([]Ref{noRef}, int(f.number))
-	if err := f.dir(root, f.number+1); err != nil {
+	if err := f.writeDir(root, f.number+1); err != nil {
 		return 0, err
 	}
+	opt := f.w.opt
 	sb := superblock{
-		Magic: magic, Inodes: f.number, ModTime: f.w.opt.ModTime, BlockSize: uint32(f.w.opt.BlockSize),
-		Fragments: f.w.frags, Compression: f.w.opt.Compression, BlockLog: uint16(bits.TrailingZeros(uint(f.w.opt.BlockSize))),
-		Flags: flagExportable | flagDuplicates, IDs: uint16(len(f.w.ids.ids)), Major: 4, Root: f.refs[0],
+		Magic: magic, Inodes: f.number, ModTime: opt.ModTime, BlockSize: uint32(opt.BlockSize),
+		Fragments: f.w.frags, Compression: opt.Compression,
+		BlockLog: uint16(bits.TrailingZeros(uint(opt.BlockSize))),
+		Flags:    flagExportable | flagDuplicates,
+		IDs:      uint16(len(f.w.ids.ids)), Major: 4, Root: f.refs[0],
 	}
-	if f.w.opt.Compression == LZ4 {
+	if opt.Compression == LZ4 {
 		sb.Flags |= flagCompressorOptions
 	}
 	if f.w.xattrs.count == 0 {
 		sb.Flags |= flagNoXattrs
 	}
-	if err := f.tables(&sb, f.w.c); err != nil {
+	if err := f.writeTables(&sb, f.w.c); err != nil {
 		return 0, err
 	}
-	return f.superblock(&sb)
+	return f.writeSuperblock(&sb)
 }
 
-// tables writes the tables in the order that readers check: each ends where the next begins.
-func (f *finisher) tables(sb *superblock, c compressor) (err error) {
+// writeTables writes the tables in the order that readers check: each ends where the next begins.
+func (f *finisher) writeTables(sb *superblock, c compressor) (err error) {
 	sb.InodeTable = uint64(f.w.out.at)
 	if err := f.w.writeChunks(&f.inodes); err != nil {
 		return err
@@ -112,7 +117,7 @@ func (f *finisher) tables(sb *superblock, c compressor) (err error) {
 	return err
 }
 
-func (f *finisher) superblock(sb *superblock) (int64, error) {
+func (f *finisher) writeSuperblock(sb *superblock) (int64, error) {
 	out := f.w.out
 	sb.Used = uint64(out.at)
 	size := (out.at + padTo - 1) / padTo * padTo
@@ -128,23 +133,23 @@ func (f *finisher) superblock(sb *superblock) (int64, error) {
 	return size, out.w.Truncate(out.base + size)
 }
 
-// dir writes what is in a directory, its listing and its inode.
-func (f *finisher) dir(name, parent uint32) error {
+// writeDir writes the inodes below a directory, then its listing and its own inode.
+func (f *finisher) writeDir(name, parent uint32) error {
 	d := f.tree.Inode(name)
 	names := f.children(name)
 	nlink := uint32(2)
 	for _, name := range names {
 		n := f.tree.Inode(name)
 		if n.kind != typeDir {
-			f.inode(n)
+			f.writeInode(n)
 			continue
 		}
 		nlink++
-		if err := f.dir(name, d.number); err != nil {
+		if err := f.writeDir(name, d.number); err != nil {
 			return fmt.Errorf("%s: %w", f.tree.Name(name), err)
 		}
 	}
-	l := f.list(names)
+	l := f.writeListing(names)
 	if len(l.index) > math.MaxUint16 || l.size > math.MaxUint32 {
 		return errors.New("the directory is too large for the format")
 	}
@@ -172,17 +177,20 @@ func (f *finisher) dir(name, parent uint32) error {
 }
 
 func (n *Inode) head(extended uint16) inodeHead {
-	return inodeHead{Type: n.kind + extended, Mode: n.mode, UID: n.uid, GID: n.gid, ModTime: n.mtime, Number: n.number}
+	return inodeHead{
+		Type: n.kind + extended, Mode: n.mode, UID: n.uid, GID: n.gid,
+		ModTime: n.mtime, Number: n.number,
+	}
 }
 
-// inode writes an inode that is no directory, once.
-func (f *finisher) inode(n *Inode) {
+// writeInode writes an inode that is not a directory, unless it is written already.
+func (f *finisher) writeInode(n *Inode) {
 	if f.refs[n.number-1] != noRef {
 		return
 	}
 	f.refs[n.number-1] = f.inodes.ref()
 	if n.kind == typeFile {
-		f.file(n)
+		f.writeFile(n)
 		return
 	}
 	extended := uint16(0)
@@ -196,7 +204,7 @@ func (f *finisher) inode(n *Inode) {
 		f.inodes.add(uint32(n.size))
 		_, _ = f.inodes.Write(f.w.targets.at(n.place, int(n.size))) // never fails
 	case typeBlock, typeChar:
-		major, minor := n.words()
+		major, minor := n.pair()
 		f.inodes.add(major<<8 | minor&0xff | minor&0xfff00<<12) // the kernel's new_encode_dev
 	}
 	if extended != 0 {
@@ -204,15 +212,16 @@ func (f *finisher) inode(n *Inode) {
 	}
 }
 
-func (f *finisher) file(n *Inode) {
+func (f *finisher) writeFile(n *Inode) {
 	var all blockList
 	start, fragment, offset := uint64(0), uint32(noFragment), uint32(0)
 	if n.blocks != nil {
 		all, start = *n.blocks, n.place
 	} else if n.size > 0 {
-		fragment, offset = n.words()
+		fragment, offset = n.pair()
 	}
-	if n.xattr != noXattr || n.nlink > 1 || all.sparse > 0 || n.size > math.MaxUint32 || start > math.MaxUint32 {
+	if n.xattr != noXattr || n.nlink > 1 || all.sparse > 0 ||
+		n.size > math.MaxUint32 || start > math.MaxUint32 {
 		f.inodes.add(n.head(typeExtended))
 		f.inodes.add(struct {
 			Start, Size, Sparse            uint64
@@ -220,12 +229,14 @@ func (f *finisher) file(n *Inode) {
 		}{start, uint64(n.size), uint64(all.sparse), n.nlink, fragment, offset, n.xattr})
 	} else {
 		f.inodes.add(n.head(0))
-		f.inodes.add(struct{ Start, Fragment, Offset, Size uint32 }{uint32(start), fragment, offset, uint32(n.size)})
+		f.inodes.add(struct{ Start, Fragment, Offset, Size uint32 }{
+			uint32(start), fragment, offset, uint32(n.size),
+		})
 	}
 	for words := all.words; len(words) > 0; words = words[min(len(words), wordsAtOnce):] {
 		f.inodes.add(words[:min(len(words), wordsAtOnce)])
 	}
 }
 
-// wordsAtOnce is how much of a file's list of blocks is encoded at a time.
+// wordsAtOnce is how many size words are encoded at a time.
 const wordsAtOnce = 4096

@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// Compression is the identity of a compressor in the superblock.
+// Compression is the number of a compressor in the superblock.
 type Compression uint16
 
-// The compressors of the format that are known here; the zero value means Zstd to a writer.
+// The compressors that this package supports. For a Writer the zero value means Zstd.
 const (
 	Gzip Compression = 1
 	LZO  Compression = 3 // read only
@@ -31,8 +31,8 @@ const (
 	magic          = 0x73717368
 	superblockSize = 96
 	metadataSize   = 8192
-	storedMetadata = 0x8000  // of the two bytes before a metadata chunk
-	storedBlock    = 1 << 24 // of a data block's size word; a word of 0 is a hole
+	storedMetadata = 0x8000  // in the size of a metadata chunk: it is not compressed
+	storedBlock    = 1 << 24 // in the size word of a block: it is not compressed; 0 is a hole
 	noFragment     = 0xffffffff
 	noXattr        = 0xffffffff
 	noTable        = 0xffffffffffffffff
@@ -41,7 +41,7 @@ const (
 	maxName        = 256
 	maxSymlink     = 65535
 	dirSizeExtra   = 3   // a directory's size counts "." and "..", which are not stored
-	maxRun         = 256 // names that one header in a directory may stand for
+	maxRun         = 256 // how many names may follow one header in a directory
 	fragmentSize   = 16  // of an entry of the fragment table
 	xattrIDSize    = 16  // of an entry of the xattr table
 
@@ -51,7 +51,7 @@ const (
 	flagNoXattrs          = 0x0200
 )
 
-// Inode types. An extended type is its basic one plus seven.
+// Inode types. An extended type is the basic type plus seven.
 const (
 	typeDir      = 1
 	typeFile     = 2
@@ -63,10 +63,11 @@ const (
 	typeExtended = 7
 )
 
-// modeOf returns the type bits of st_mode for a basic inode type, 0 for none.
+// modeOf returns the type bits of st_mode for a basic inode type, or 0 if there is no such type.
 func modeOf(basic uint16) uint32 {
 	modes := [...]uint32{
-		0, syscall.S_IFDIR, syscall.S_IFREG, syscall.S_IFLNK, syscall.S_IFBLK, syscall.S_IFCHR, syscall.S_IFIFO, syscall.S_IFSOCK,
+		0, syscall.S_IFDIR, syscall.S_IFREG, syscall.S_IFLNK,
+		syscall.S_IFBLK, syscall.S_IFCHR, syscall.S_IFIFO, syscall.S_IFSOCK,
 	}
 	if int(basic) < len(modes) {
 		return modes[basic]
@@ -74,10 +75,10 @@ func modeOf(basic uint16) uint32 {
 	return 0
 }
 
-// ErrCorrupt is wrapped by every error that says the bytes are no SquashFS, or a damaged one.
+// ErrCorrupt is wrapped by every error about bytes that are not a SquashFS, or a damaged one.
 var ErrCorrupt = errors.New("damaged SquashFS")
 
-// ErrRead is wrapped by every error of reading the file, beside the error of the system.
+// ErrRead is wrapped by every error of reading the file, together with the system's error.
 var ErrRead = errors.New("reading")
 
 func corrupt(format string, args ...any) error {
@@ -113,7 +114,8 @@ func (s *superblock) encode() []byte {
 	return b
 }
 
-// check refuses what no file system of this format says of itself. That Used is not more than there are bytes is the caller's to see.
+// check refuses values that no file system of this format has. The caller must check that there are
+// Used bytes.
 func (s *superblock) check() error {
 	switch {
 	case s.Magic != magic:
@@ -122,7 +124,8 @@ func (s *superblock) check() error {
 		return fmt.Errorf("SquashFS %d.%d is not supported, 4.0 is", s.Major, s.Minor)
 	case s.BlockSize < minBlockSize || s.BlockSize > maxBlockSize || s.BlockSize != 1<<s.BlockLog:
 		return corrupt("a block size of %d bytes", s.BlockSize)
-	case s.InodeTable < superblockSize || s.DirTable <= s.InodeTable || s.IDTable <= s.DirTable || s.Used < s.IDTable || s.Used > 1<<62:
+	case s.InodeTable < superblockSize || s.DirTable <= s.InodeTable ||
+		s.IDTable <= s.DirTable || s.Used < s.IDTable || s.Used > 1<<62:
 		return corrupt("its tables are out of order")
 	case s.Inodes == 0 || s.IDs == 0:
 		return corrupt("it has no inodes or no ids")
@@ -130,14 +133,14 @@ func (s *superblock) check() error {
 	return nil
 }
 
-// Xattr is an extended attribute with its whole name, "user.x" or "security.capability".
+// Xattr is an extended attribute with its full name, such as "user.x" or "security.capability".
 type Xattr struct {
 	Name  string
 	Value []byte
 }
 
-// Bounds of extended attributes: Linux's own for one name, one value and the list of an inode's names (limits.h), and a
-// bound of ours for everything on one inode.
+// Bounds of extended attributes: Linux's for one name, one value and the list of an inode's names
+// (limits.h), and this package's for all attributes of one inode.
 const (
 	maxXattrName   = 255
 	maxXattrValue  = 64 << 10
@@ -145,16 +148,16 @@ const (
 	maxXattrsBytes = 1 << 20
 )
 
-// xattrPrefixes are the name spaces that the format can express, by their number in it.
+// xattrPrefixes returns the name spaces of the format, by their number.
 func xattrPrefixes() []string { return []string{"user.", "trusted.", "security."} }
 
-// Ref names an inode: where it stands in the inode table.
+// Ref names an inode by its place in the inode table.
 type Ref uint64
 
 func (r Ref) block() uint64 { return uint64(r) >> 16 }
 func (r Ref) offset() int   { return int(r & 0xffff) }
 
-// fields takes numbers off the front of a record that is known to be long enough.
+// fields takes numbers from the front of a record. The caller has checked that it is long enough.
 type fields []byte
 
 func (f *fields) u16() uint16 {

@@ -9,37 +9,40 @@ import (
 	"sync/atomic"
 )
 
-// FS is a file system open for reading. Its methods may be called concurrently. It trusts nothing that it reads: a damaged or
-// hostile image gives errors that wrap ErrCorrupt, and makes it hold no more memory than the caches and one answer take.
+// FS is a file system open for reading. Its methods may be called concurrently. It trusts nothing
+// that it reads: a damaged or hostile image gives errors that wrap ErrCorrupt, and it uses no more
+// memory than the caches and one answer take.
 type FS struct {
 	r       io.ReaderAt
-	sums    *Sums // nil: it has none
+	sums    *Sums // nil if it has no checksums
 	sb      superblock
 	inflate inflater
-	meta    *cache      // metadata chunks by their place in the file
-	data    *blockCache // data blocks and fragments by their place in the file
-	packed  sync.Pool   // of *[]byte: room for a block as it is stored
+	meta    *chunkCache // metadata chunks by their place in the file
+	data    *blockCache // data blocks and fragment blocks by their place in the file
+	packed  sync.Pool   // of *[]byte, buffers for compressed blocks
 
-	damage atomic.Pointer[error] // the first that the checksums showed
+	damage atomic.Pointer[error] // the first damage that the checksums showed
 
 	ids    func() ([]uint32, error)
 	xattrs func() (xattrTable, error)
 }
 
-// Sizes of the caches, in bytes. The kernel keeps what it has read, so that they need to hold little more than what is being read:
-// neighbours of a file in its fragment block, the other half of a block, the inodes of a directory.
+// Sizes of the caches, in bytes. They are small because the kernel's page cache keeps what was
+// read. They need to hold what is used next: the neighbours of a file in its fragment block, the
+// other half of a block, the inodes of a directory.
 const (
 	metaCacheSize = 2 << 20
 	dataCacheSize = 6 << 20
 )
 
-// Open reads the superblock of a file system that begins at the start of r. Everything else is read when it is asked for.
+// Open reads the superblock of a file system that begins at the start of r. It reads everything
+// else on demand.
 func Open(r io.ReaderAt) (*FS, error) { return OpenChecked(r, nil) }
 
-// OpenChecked is Open for a file system with checksums: each piece is held against its own whenever it is read from r, and one that differs
-// gives an error that wraps ErrCorrupt. A nil table is none.
+// OpenChecked is Open for a file system with checksums: each piece is compared with its checksum
+// whenever it is read from r. If they differ, the error wraps ErrCorrupt. sums may be nil.
 func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
-	f := &FS{r: r, sums: sums, meta: newCache(metaCacheSize)}
+	f := &FS{r: r, sums: sums, meta: newChunkCache(metaCacheSize)}
 	raw, err := f.read(0, superblockSize, "the superblock")
 	if err != nil {
 		return nil, err
@@ -50,12 +53,13 @@ func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
 	if err := f.sb.check(); err != nil {
 		return nil, err
 	}
-	// Once its last byte is known to be there, Used bounds every size and place.
+	// If the last byte exists, Used bounds every size and place.
 	if _, err := f.load(f.sb.Used-1, 1, nil, "its last byte"); err != nil {
 		return nil, err
 	}
 	if sums != nil && sums.end != f.sb.Used {
-		return nil, corrupt("its checksums are those of %d bytes, and it has %d", sums.end, f.sb.Used)
+		return nil, corrupt("its checksums are those of %d bytes, and it has %d",
+			sums.end, f.sb.Used)
 	}
 	if f.inflate, err = newInflater(f.sb.Compression); err != nil {
 		return nil, err
@@ -67,9 +71,9 @@ func OpenChecked(r io.ReaderAt, sums *Sums) (*FS, error) {
 	return f, nil
 }
 
-// Limit sets the sizes of the caches, in bytes. It is called before anything is read.
+// Limit sets the sizes of the caches, in bytes. It must be called before the first read.
 func (f *FS) Limit(meta, data int) {
-	f.meta, f.data = newCache(meta), newBlockCache(data, int(f.sb.BlockSize)+inflateSpare)
+	f.meta, f.data = newChunkCache(meta), newBlockCache(data, int(f.sb.BlockSize)+inflateSpare)
 }
 
 // Forget empties the caches.
@@ -90,7 +94,7 @@ func (f *FS) BlockSize() uint32 { return f.sb.BlockSize }
 // Root returns the root directory.
 func (f *FS) Root() Ref { return f.sb.Root }
 
-// read reads n bytes of one piece of the file, which callers bound.
+// read reads n bytes of one piece of the file. Callers bound n.
 func (f *FS) read(at uint64, n int, what string) ([]byte, error) {
 	if f.sums == nil {
 		return f.load(at, n, nil, what)
@@ -107,8 +111,8 @@ func (f *FS) read(at uint64, n int, what string) ([]byte, error) {
 	return raw[skip:][:n], nil
 }
 
-// readPiece reads a piece that begins at a place and has n bytes, or any number up to n where exact is false. It is read into buf, where
-// that has room.
+// readPiece reads the piece at a place. It has n bytes, or up to n if exact is false. The piece is
+// read into buf if that is large enough.
 func (f *FS) readPiece(at uint64, n int, exact bool, buf []byte, what string) ([]byte, error) {
 	if f.sums == nil {
 		return f.load(at, n, buf, what)
@@ -124,13 +128,14 @@ func (f *FS) noPiece(at uint64, what string) error {
 	return f.damaged(corrupt("by its checksums, %s is not where it should be, at %d", what, at))
 }
 
-// damaged notes an error that tells of damage.
+// damaged records an error as damage, if it is the first, and returns it.
 func (f *FS) damaged(err error) error {
 	f.damage.CompareAndSwap(nil, &err)
 	return err
 }
 
-// Damage is the first damage that was met since the file system was opened, nil for none. Only checksums can tell it from what an image says.
+// Damage returns the first damage that was found since the file system was opened, or nil. It is
+// always nil without checksums: only they tell damage from an image that was built this way.
 func (f *FS) Damage() error {
 	if err := f.damage.Load(); err != nil {
 		return *err
@@ -146,7 +151,7 @@ func (f *FS) loadPiece(at uint64, p sum, buf []byte, what string) ([]byte, error
 	return raw, err
 }
 
-// load reads n bytes as they are, into buf where that has room.
+// load reads n bytes without a check, into buf if that is large enough.
 func (f *FS) load(at uint64, n int, buf []byte, what string) ([]byte, error) {
 	if n > cap(buf) {
 		buf = make([]byte, n)
@@ -154,7 +159,7 @@ func (f *FS) load(at uint64, n int, buf []byte, what string) ([]byte, error) {
 	raw := buf[:n]
 	switch got, err := f.r.ReadAt(raw, int64(at)); {
 	case got == n:
-		return raw, nil // an error with all the bytes is the end of the file behind them
+		return raw, nil // if there is an error as well, it is the end of the file after these bytes
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, corrupt("the file is cut short: it ends before %s", what)
 	default:
@@ -162,7 +167,7 @@ func (f *FS) load(at uint64, n int, buf []byte, what string) ([]byte, error) {
 	}
 }
 
-// inside tells whether n bytes at a place are inside of the file system.
+// inside tells whether the n bytes at a place are inside the file system.
 func (f *FS) inside(at, n uint64) bool { return at <= f.sb.Used && n <= f.sb.Used-at }
 
 func (f *FS) readIDs() ([]uint32, error) {

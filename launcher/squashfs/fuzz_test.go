@@ -13,7 +13,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Whatever the tree, what is written is read back, and any number of workers writes the same bytes.
+// Any tree is read back as it was written, and any number of workers writes the same bytes.
 func FuzzRoundTrip(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint8(seed), uint8(seed/3), uint8(seed))
@@ -34,7 +34,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// randomTree is a tree of up to 60 files of all kinds, parents before children.
+// randomTree returns a tree of up to 60 files of all kinds, parents before children.
 func randomTree(rng *rand.Rand, blockSize int) []entry {
 	entries := []entry{{Path: ".", Mode: unix.S_IFDIR | 0o755, Time: int64(rng.Uint32())}}
 	dirs := []string{"."}
@@ -67,7 +67,7 @@ func randomTree(rng *rand.Rand, blockSize int) []entry {
 			if e.Mode&unix.S_IFMT == unix.S_IFCHR || e.Mode&unix.S_IFMT == unix.S_IFBLK {
 				e.Major, e.Minor = rng.Uint32N(1<<12), rng.Uint32N(1<<20)
 			}
-		case kind == 5 && len(files) > 0: // the content of another
+		case kind == 5 && len(files) > 0: // the content of another file
 			e.Mode |= unix.S_IFREG
 			e.Data = files[rng.IntN(len(files))].Data
 			files = append(files, e)
@@ -99,7 +99,7 @@ func randomBytes(rng *rand.Rand, n int) string {
 	return string(b)
 }
 
-// randomContent is noise, text and holes, of sizes around those of blocks.
+// randomContent returns noise, text and holes, of sizes around the block size.
 func randomContent(rng *rand.Rand, blockSize int) string {
 	size := rng.IntN(1 + rng.IntN(4*blockSize))
 	if rng.IntN(2) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// tiny is a small file system with something of everything.
+// tiny returns a small file system with something of each kind.
 func tiny(t testing.TB, c squashfs.Compression) []byte {
 	t.Helper()
 	return write(t, tinyEntries(), squashfs.Options{Compression: c, BlockSize: 4096})
@@ -80,7 +80,7 @@ func TestTruncatedImages(t *testing.T) {
 	}
 }
 
-// Any bit may be wrong. Most such images are read without an error somewhere; none may do more harm than that.
+// Any bit may be wrong. Parts of such images are read without an error; no image may do worse harm.
 func TestDamagedImages(t *testing.T) {
 	for _, c := range []squashfs.Compression{squashfs.Zstd, squashfs.Gzip, squashfs.LZ4} {
 		image := tiny(t, c)

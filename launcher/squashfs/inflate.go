@@ -12,11 +12,11 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// inflater inflates a block into dst, which is empty and has room for limit bytes and some to spare; it may be used concurrently. The
-// result is at most limit bytes.
+// inflater inflates a block into dst, which is empty and has room for limit+inflateSpare bytes. The
+// result has at most limit bytes. It may be called concurrently.
 type inflater func(dst, src []byte, limit int) ([]byte, error)
 
-// inflateSpare is the room behind a block that lets zstd copy in whole words.
+// inflateSpare is extra room after a block, with which zstd can copy whole words.
 const inflateSpare = 16
 
 func newInflater(c Compression) (inflater, error) {
@@ -33,7 +33,8 @@ func newInflater(c Compression) (inflater, error) {
 	case LZO:
 		inflate = inflateLZO
 	default:
-		return nil, fmt.Errorf("SquashFS compressed with %s is not supported (zstd, gzip, lz4, xz and lzo are)", c)
+		return nil, fmt.Errorf(
+			"SquashFS compressed with %s is not supported (zstd, gzip, lz4, xz and lzo are)", c)
 	}
 	return func(dst, src []byte, limit int) ([]byte, error) {
 		out, err := inflate(dst, src, limit)
@@ -46,7 +47,7 @@ func newInflater(c Compression) (inflater, error) {
 
 var errTooLong = errors.New("it is longer than a block")
 
-// zstdPool keeps decoders, since making one costs more than inflating a block.
+// zstdPool reuses decoders: making one costs more than inflating a block.
 type zstdPool struct{ pool sync.Pool }
 
 func (z *zstdPool) inflate(dst, src []byte, limit int) ([]byte, error) {
@@ -95,7 +96,7 @@ func inflateLZ4(dst, src []byte, limit int) ([]byte, error) {
 	return dst[:n], nil
 }
 
-// readBounded reads to the end of r, which must fit into out.
+// readBounded reads r to its end. The content must fit into out.
 func readBounded(r io.Reader, out []byte) ([]byte, error) {
 	n, err := io.ReadFull(r, out)
 	switch {
@@ -104,8 +105,8 @@ func readBounded(r io.Reader, out []byte) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	var more [1]byte
-	if n, err = r.Read(more[:]); n == 0 && errors.Is(err, io.EOF) { // what a checksum at the end says, too
+	var more [1]byte // reading beyond the content also checks a checksum at the end
+	if n, err = r.Read(more[:]); n == 0 && errors.Is(err, io.EOF) {
 		return out, nil
 	} else if n == 0 && err != nil {
 		return nil, err

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// Attr is what an inode says of itself.
+// Attr holds the attributes of an inode.
 type Attr struct {
 	Ref     Ref
 	Inode   uint32 // number of the inode, from 1
-	Parent  uint32 // directories: number of the directory that holds it; beyond Inodes for the root
+	Parent  uint32 // directories: number of the parent; more than Inodes for the root
 	Mode    uint32 // as st_mode: type and permissions
 	UID     uint32
 	GID     uint32
@@ -24,19 +24,19 @@ type Attr struct {
 // IsDir tells whether the inode is a directory.
 func (a Attr) IsDir() bool { return a.Mode&syscall.S_IFMT == syscall.S_IFDIR }
 
-// inode is a decoded inode, with what finding its content takes.
+// inode is a decoded inode, with what is needed to find its content.
 type inode struct {
 	Attr
 	start    uint64 // files: place of the first data block; directories: chunk of the listing
 	offset   int    // directories: offset in the chunk; files: offset in the fragment
 	fragment uint32 // files
 	target   string // symlinks
-	indexes  int    // directories: how many index entries stand behind the inode
+	indexes  int    // directories: how many index entries follow the inode
 	xattr    uint32
-	behind   cursor // files: at the size words of the blocks; directories: at the index
+	rest     cursor // after the inode: the size words of a file, the index of a directory
 }
 
-// inodeHead is what every inode begins with.
+// inodeHead is the beginning of every inode.
 type inodeHead struct {
 	Type    uint16
 	Mode    uint16
@@ -93,7 +93,7 @@ func (f *FS) decodeInode(c cursor) (*inode, error) {
 	default:
 		err = in.decodeSpecial(&c, basic, extended)
 	}
-	in.behind = c
+	in.rest = c
 	return in, err
 }
 
@@ -103,7 +103,8 @@ func (in *inode) decodeDir(c *cursor, extended bool) error {
 		if err != nil {
 			return err
 		}
-		in.start, in.Nlink, in.Size, in.offset, in.Parent = uint64(b.u32()), b.u32(), int64(b.u16()), int(b.u16()), b.u32()
+		in.start, in.Nlink = uint64(b.u32()), b.u32()
+		in.Size, in.offset, in.Parent = int64(b.u16()), int(b.u16()), b.u32()
 		return nil
 	}
 	b, err := c.take(24)
@@ -121,7 +122,8 @@ func (in *inode) decodeFile(c *cursor, extended bool) error {
 		if err != nil {
 			return err
 		}
-		in.start, in.fragment, in.offset, in.Size = uint64(b.u32()), b.u32(), int(b.u32()), int64(b.u32())
+		in.start, in.fragment = uint64(b.u32()), b.u32()
+		in.offset, in.Size = int(b.u32()), int64(b.u32())
 		return nil
 	}
 	b, err := c.take(40)
@@ -129,7 +131,7 @@ func (in *inode) decodeFile(c *cursor, extended bool) error {
 		return err
 	}
 	in.start = b.u64()
-	size, _ := b.u64(), b.u64() // the second is how much of it are holes
+	size, _ := b.u64(), b.u64() // the second number is the total size of holes
 	in.Nlink, in.fragment, in.offset, in.xattr = b.u32(), b.u32(), int(b.u32()), b.u32()
 	if size > math.MaxInt64 {
 		return corrupt("a file of %d bytes", size)
@@ -166,7 +168,8 @@ func (in *inode) decodeSpecial(c *cursor, basic uint16, extended bool) error {
 		if b, err = c.take(4); err != nil {
 			return err
 		}
-		dev := b.u32() // as the kernel's new_encode_dev: minor's low byte, 12 bits of major, the rest of minor
+		// As the kernel's new_encode_dev: minor's low byte, 12 bits of major, the rest of minor.
+		dev := b.u32()
 		in.Major, in.Minor = dev>>8&0xfff, dev&0xff|dev>>12&0xfff00
 	}
 	return in.decodeXattr(c, extended)

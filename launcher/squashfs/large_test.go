@@ -11,7 +11,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// farFile is a file of more than 4 GiB: zeros but for a few places.
+// farFile is a file of more than 4 GiB: all zeros except for a few places.
 type farFile struct {
 	size  int64
 	marks map[int64][]byte // not across the reads that the writer makes: at multiples of 4 KiB
@@ -31,7 +31,7 @@ func (f farFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Files of more than 4 GiB, and data that stands beyond the first 4 GiB of the image, which 32 bits cannot tell.
+// Files of more than 4 GiB, and data beyond the first 4 GiB of the image, need more than 32 bits.
 func TestBeyond4GiB(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")

@@ -7,11 +7,12 @@ import (
 
 var errLZO = errors.New("it is no LZO1X block")
 
-// inflateLZO inflates a block of LZO1X, what mksquashfs -comp lzo writes. The format: the kernel's
-// Documentation/staging/lzo.rst, without its version 1, which nothing but zram writes.
+// inflateLZO inflates a block of LZO1X, as written by mksquashfs -comp lzo. The format is described
+// in the kernel's Documentation/staging/lzo.rst; its version 1, which only zram writes, is not
+// supported.
 func inflateLZO(dst, src []byte, limit int) ([]byte, error) {
 	z := lzo{src: src, out: dst[:0], limit: limit}
-	if b := z.peek(); b > 17 { // a literal run to begin with
+	if b := z.peek(); b > 17 { // the block begins with a literal run
 		z.next()
 		z.literals(int(b) - 17)
 		if z.state = 4; b-17 < 4 {
@@ -27,8 +28,8 @@ func inflateLZO(dst, src []byte, limit int) ([]byte, error) {
 	return z.out, z.err
 }
 
-// lzo is a block on its way. Literals that came behind the last copy are the state, 1 to 3; 4
-// stands for a run of them, 0 for none.
+// lzo is a block while it is inflated. state is how many literals followed the last copy, 0 to 3,
+// or 4 after a literal run.
 type lzo struct {
 	src   []byte
 	out   []byte
@@ -54,8 +55,8 @@ func (z *lzo) next() int {
 	return int(b)
 }
 
-// length goes on with a length of which the instruction held none: each zero byte counts 255, and
-// the byte behind them ends it.
+// length reads a length that did not fit into the instruction: each zero byte adds 255, and the
+// first other byte ends it.
 func (z *lzo) length(base int) int {
 	for z.err == nil && z.peek() == 0 && base <= z.limit {
 		z.next()
@@ -77,8 +78,8 @@ func (z *lzo) literals(n int) {
 	}
 }
 
-// copy repeats n bytes that lie a distance back, which may reach into themselves, and takes the
-// literals behind the instruction.
+// copy repeats n bytes from a distance back, which may overlap with their copy, and then takes the
+// literals that follow the instruction.
 func (z *lzo) copy(distance, n, literals int) {
 	switch {
 	case z.err != nil:
@@ -99,7 +100,7 @@ func (z *lzo) copy(distance, n, literals int) {
 	z.literals(literals)
 }
 
-// instruction takes one step.
+// instruction executes the next instruction.
 func (z *lzo) instruction() {
 	switch t := z.next(); {
 	case z.err != nil:
@@ -122,14 +123,14 @@ func (z *lzo) instruction() {
 		z.literals(n)
 		z.state = 4
 	case z.state == 4:
-		const behindNear = 0x800 // what the instructions with less room reach
-		z.copy(1+behindNear+t>>2+z.next()<<2, 3, t&3)
+		const nearReach = 0x800 // how far back the instructions from 64 on reach
+		z.copy(1+nearReach+t>>2+z.next()<<2, 3, t&3)
 	default:
 		z.copy(1+t>>2+z.next()<<2, 2, t&3)
 	}
 }
 
-// far copies from 16 KiB back and more. That of no distance ends the block.
+// far copies from 16 KiB or more back. A distance of zero ends the block.
 func (z *lzo) far(t int) {
 	n := t&7 + 2
 	if t&7 == 0 {

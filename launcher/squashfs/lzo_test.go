@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// asLZO packs a block as literals only, which LZO1X allows and no compressor does.
+// asLZO packs a block as literals only, which LZO1X allows although no compressor does it.
 func asLZO(b []byte) []byte {
 	var out []byte
 	switch n := len(b); {
@@ -42,7 +42,7 @@ func TestInflateLZO(t *testing.T) {
 	}
 }
 
-// Each instruction of the format, written down by hand from its description.
+// Each instruction of the format, written by hand after its description.
 func TestLZOInstructions(t *testing.T) {
 	for _, tt := range []struct{ name, packed, want string }{
 		{"a copy of what is near", "14" + "616263" + "44" + "00" + "110000", "abc" + "bcb"},

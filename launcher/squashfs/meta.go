@@ -5,28 +5,28 @@ import (
 	"encoding/binary"
 )
 
-// chunk returns the metadata chunk at a place in the file, inflated, and the place of the next one.
+// chunk returns the inflated metadata chunk at a place in the file, and the place of the next one.
 func (f *FS) chunk(at uint64) (data []byte, next uint64, err error) {
-	b, err := f.meta.get(at, func() (block, error) { return f.readChunk(at) })
+	b, err := f.meta.get(at, func() (metaChunk, error) { return f.readChunk(at) })
 	return b.data, b.next, err
 }
 
-func (f *FS) readChunk(at uint64) (block, error) {
+func (f *FS) readChunk(at uint64) (metaChunk, error) {
 	const head, what = 2, "a metadata chunk"
 	if !f.inside(at, head) {
-		return block{}, corrupt("metadata at %d is outside of it", at)
+		return metaChunk{}, corrupt("metadata at %d is outside of it", at)
 	}
 	packed := f.packed.Get().(*[]byte)
 	defer f.packed.Put(packed)
-	most := int(min(head+metadataSize, f.sb.Used-at)) // its size is in there
+	most := int(min(head+metadataSize, f.sb.Used-at)) // the actual size is in the head
 	raw, err := f.readPiece(at, most, false, *packed, what)
 	if err != nil {
-		return block{}, err
+		return metaChunk{}, err
 	}
 	word := binary.LittleEndian.Uint16(raw)
 	size := int(word &^ storedMetadata)
 	if size == 0 || size > metadataSize || size > len(raw)-head {
-		return block{}, corrupt("a metadata chunk of %d bytes", size)
+		return metaChunk{}, corrupt("a metadata chunk of %d bytes", size)
 	}
 	data := raw[head : head+size]
 	stored := word&storedMetadata != 0
@@ -34,24 +34,24 @@ func (f *FS) readChunk(at uint64) (block, error) {
 		data, err = f.inflate(make([]byte, 0, metadataSize+inflateSpare), data, metadataSize)
 	}
 	if stored || len(data) < cap(data)/2 {
-		data = bytes.Clone(data) // what is kept should cost what it holds
+		data = bytes.Clone(data) // so that the cached buffer is no larger than its content
 	}
 	if err == nil && len(data) == 0 {
 		err = corrupt("an empty metadata chunk")
 	}
-	return block{data, at + head + uint64(size)}, err
+	return metaChunk{data, at + head + uint64(size)}, err
 }
 
-// cursor reads metadata from a place on, across chunks. A copy reads on by itself.
+// cursor reads metadata from a place on, across chunks. A copy advances independently.
 type cursor struct {
 	f    *FS
 	at   uint64 // place of the chunk
-	next uint64 // place of the chunk behind it
+	next uint64 // place of the next chunk
 	data []byte // of the chunk
 	off  int    // in data
 }
 
-// cursor returns one at an offset in a chunk of a table.
+// cursor returns a cursor at an offset in a chunk of a table.
 func (f *FS) cursor(table, chunk uint64, offset int) (cursor, error) {
 	at := table + chunk
 	if at < table {
@@ -62,7 +62,8 @@ func (f *FS) cursor(table, chunk uint64, offset int) (cursor, error) {
 		return cursor{}, err
 	}
 	if offset > len(data) {
-		return cursor{}, corrupt("a reference to offset %d of a chunk of %d bytes", offset, len(data))
+		return cursor{}, corrupt("a reference to offset %d of a chunk of %d bytes",
+			offset, len(data))
 	}
 	return cursor{f, at, next, data, offset}, nil
 }
@@ -81,7 +82,7 @@ func (c *cursor) part(n int) ([]byte, error) {
 	return b, nil
 }
 
-// take returns the next n bytes, which callers bound and nobody changes.
+// take returns the next n bytes. Callers bound n and must not change the bytes.
 func (c *cursor) take(n int) (fields, error) {
 	if n <= len(c.data)-c.off {
 		return c.part(n)
@@ -97,7 +98,7 @@ func (c *cursor) take(n int) (fields, error) {
 	return b, nil
 }
 
-// tableChunk returns a chunk of a table that is reached through a list of its chunks' places.
+// tableChunk returns a chunk of a table; list is the place of the list of its chunks' places.
 func (f *FS) tableChunk(list uint64, chunk int) ([]byte, error) {
 	at := list + 8*uint64(chunk)
 	if list > f.sb.Used || !f.inside(at, 8) {
@@ -111,7 +112,7 @@ func (f *FS) tableChunk(list uint64, chunk int) ([]byte, error) {
 	return data, err
 }
 
-// item returns one item of such a table.
+// item returns an item of such a table, of size bytes.
 func (f *FS) item(list uint64, index uint32, size int) (fields, error) {
 	perChunk := metadataSize / size
 	data, err := f.tableChunk(list, int(index)/perChunk)

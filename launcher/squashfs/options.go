@@ -6,7 +6,8 @@ import (
 	"runtime"
 )
 
-// Options of a Writer. The zero value is zstd at its fastest level, blocks of 128 KiB and a worker per processor.
+// Options of a Writer. The zero value means zstd at its fastest level, blocks of 128 KiB and one
+// worker per processor.
 type Options struct {
 	Compression Compression // Zstd, Gzip or LZ4
 	Level       int         // 0 = the fastest
@@ -25,8 +26,10 @@ func (o Options) complete() (Options, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.BlockSize < minBlockSize || o.BlockSize > maxBlockSize || bits.OnesCount(uint(o.BlockSize)) != 1 {
-		return o, fmt.Errorf("a block size of %d bytes is no power of two from %d to %d", o.BlockSize, minBlockSize, maxBlockSize)
+	powerOfTwo := bits.OnesCount(uint(o.BlockSize)) == 1
+	if o.BlockSize < minBlockSize || o.BlockSize > maxBlockSize || !powerOfTwo {
+		return o, fmt.Errorf("a block size of %d bytes is not a power of two from %d to %d",
+			o.BlockSize, minBlockSize, maxBlockSize)
 	}
 	return o, nil
 }

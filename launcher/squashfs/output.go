@@ -7,26 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is what a file system is written to; an *os.File is one. It is cut at the end of the file system, since content that
-// turned out to be a duplicate may have been written beyond it.
+// Output is the destination of a file system, such as an *os.File. It is truncated at the end of
+// the file system: a duplicate that was written and taken back may have reached further.
 type Output interface {
 	io.WriteSeeker
 	Truncate(size int64) error
 }
 
-// output counts what is written, from the start of the file system.
+// output writes to an Output at offsets that count from the start of the file system.
 type output struct {
 	w    Output
-	base int64 // of the file system in w
+	base int64 // where the file system begins in w
 	at   int64
 
-	sums []sum // of what is before at
+	sums []sum // of the pieces before at
 
-	file syscall.RawConn // of w; nil where it is no file
-	sent int64           // the disk has been asked to take what is before
+	file syscall.RawConn // of w; nil if w is not a file
+	sent int64           // the kernel was asked to write the bytes before this offset to the disk
 }
 
-// sendBytes is how much the disk is asked to take at a time.
+// sendBytes is how many bytes the kernel is asked to write to the disk at a time.
 const sendBytes = 8 << 20
 
 func newOutput(w Output) (*output, error) {
@@ -38,10 +38,10 @@ func newOutput(w Output) (*output, error) {
 	return o, err
 }
 
-// write writes a piece, which has a checksum of its own.
+// write writes one piece and notes its checksum.
 func (o *output) write(b []byte) error { return o.writeSummed(b, sumOf(b)) }
 
-// writeSummed writes the pieces of which sums are the checksums.
+// writeSummed writes pieces whose checksums are given.
 func (o *output) writeSummed(b []byte, sums ...sum) error {
 	if len(b) == 0 {
 		return nil
@@ -59,8 +59,9 @@ func (o *output) put(b []byte) error {
 	return err
 }
 
-// send lets the kernel begin to write to the disk, beside the compression of what follows: else all is left to the fsync at the
-// end, for which everybody waits. It promises nothing, so an error, as of a file system that cannot, is none of ours.
+// send asks the kernel to start writing to the disk while compression continues. Otherwise all
+// writing is left to the fsync at the end, for which everybody waits. This is only a hint, so
+// errors do not matter, such as that of a file system that cannot do it.
 func (o *output) send() {
 	if o.file != nil {
 		_ = o.file.Control(func(fd uintptr) {
@@ -70,7 +71,7 @@ func (o *output) send() {
 	o.sent = o.at
 }
 
-// takeBack goes back to where a piece begins; what was written from there on does not count.
+// takeBack returns to the start of a piece and discards what was written from there on.
 func (o *output) takeBack(at int64) error {
 	for n := len(o.sums); o.at > at && n > 0; n-- {
 		o.at -= int64(o.sums[n-1].size)
@@ -79,7 +80,7 @@ func (o *output) takeBack(at int64) error {
 	return o.seek(at)
 }
 
-// writeFirst writes the first piece anew.
+// writeFirst overwrites the first piece.
 func (o *output) writeFirst(b []byte) error {
 	o.sums[0] = sumOf(b)
 	if err := o.seek(0); err != nil {

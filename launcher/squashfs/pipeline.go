@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// pipeline compresses blocks in parallel and writes them in the order they were given, so that the bytes do not depend on
-// how many workers there are. Tasks go round with their buffers: there are as many as blocks may be on their way.
+// pipeline compresses blocks in parallel and writes them in the order they were submitted, so that
+// the bytes do not depend on the number of workers. Tasks are reused with their buffers; their
+// number bounds how many blocks are in flight.
 type pipeline struct {
 	out       *output
 	blockSize int
@@ -21,12 +22,12 @@ type pipeline struct {
 	closeOnce sync.Once
 	failed    chan struct{} // closed at the first error
 	err       error
-	first     bool // the next block is a file's first
+	first     bool // the next block is the first of a file
 
-	// Only the goroutine that writes uses these, until it has ended.
-	start     int64     // of the file being written
+	// Only the writing goroutine uses these, until it has ended.
+	start     int64     // where the current file begins
 	sum       hash.Hash // over its blocks
-	large     map[content]*Inode
+	large     map[largeKey]*Inode
 	fragments []fragmentEntry
 }
 
@@ -36,16 +37,17 @@ type fragmentEntry struct {
 	_     uint32
 }
 
-// task is a step of the writing goroutine: a block of a file, a fragment block, or the end of a file.
+// task is a step of the writing goroutine: a block of a file, its end, or a fragment block.
 type task struct {
-	raw   []byte        // content; empty: nothing to compress
-	sum   bool          // wanted: digest
-	ready chan struct{} // closed when the fields below are set; nil where there is nothing to compress
-	apply func(t *task) error
+	raw        []byte        // content; empty if there is nothing to compress
+	wantDigest bool          // digest is needed
+	ready      chan struct{} // closed when the results are set; nil if there is nothing to compress
+	apply      func(t *task) error
 
-	packed []byte // what is written: compressed, or raw where that would not be smaller
-	word   uint32 // its size word
-	check  sum    // its checksum
+	// The results of pack.
+	packed []byte // what is written: compressed, or raw if compression would not save anything
+	word   uint32 // the size word of packed
+	check  sum    // the checksum of packed
 	hole   bool   // raw is all zeros
 	digest [sha256.Size]byte
 
@@ -54,10 +56,12 @@ type task struct {
 }
 
 func newPipeline(out *output, opt Options) (*pipeline, error) {
-	ahead := 2*opt.Workers + 16 // enough that one slow block keeps nobody waiting
+	ahead := 2*opt.Workers + 16 // enough that one slow block stalls no worker
 	p := &pipeline{
-		out: out, blockSize: opt.BlockSize, free: make(chan *task, ahead+1), todo: make(chan *task, ahead),
-		order: make(chan *task, ahead), failed: make(chan struct{}), large: make(map[content]*Inode), sum: sha256.New(),
+		out: out, blockSize: opt.BlockSize,
+		free: make(chan *task, ahead+1), todo: make(chan *task, ahead),
+		order: make(chan *task, ahead), failed: make(chan struct{}),
+		large: make(map[largeKey]*Inode), sum: sha256.New(),
 	}
 	for range ahead + 1 { // one more for the fragment block that is being filled
 		p.free <- nil
@@ -80,8 +84,8 @@ func newPipeline(out *output, opt Options) (*pipeline, error) {
 	return p, nil
 }
 
-// task returns one with a buffer of a block's size as its content, waiting until one is free. After an error there is always
-// one, since nobody gives any back.
+// task returns a task whose content is a buffer of a block's size. It waits until one is free;
+// after an error it makes a new one, because none is returned to the pool any more.
 func (p *pipeline) task() *task {
 	var t *task
 	select {
@@ -89,15 +93,18 @@ func (p *pipeline) task() *task {
 	case <-p.failed:
 	}
 	if t == nil {
-		t = &task{buffer: make([]byte, p.blockSize), scratch: make([]byte, 0, p.blockSize+p.blockSize/8)} // incompressible data grows a little
+		t = &task{
+			buffer:  make([]byte, p.blockSize),
+			scratch: make([]byte, 0, p.blockSize+p.blockSize/8), // incompressible data grows
+		}
 	}
 	return &task{raw: t.buffer, buffer: t.buffer, scratch: t.scratch}
 }
 
-// pack does what can be done in parallel. The digest is of what is written, which is less than the content, and tells as
-// much: one content gives one result, and the other way round.
+// pack does the work that can be done in parallel. The digest is that of the compressed block: it
+// is shorter than the content and identifies it just as well, since compression is deterministic.
 func (t *task) pack(c compressor) {
-	if t.sum && allZero(t.raw) { // a fragment block cannot be a hole
+	if t.wantDigest && allZero(t.raw) { // a fragment block cannot be a hole
 		t.hole = true
 		return
 	}
@@ -107,12 +114,13 @@ func (t *task) pack(c compressor) {
 		t.packed, t.word = t.raw, uint32(len(t.raw))|storedBlock
 	}
 	t.check = sumOf(t.packed)
-	if t.sum {
+	if t.wantDigest {
 		t.digest = sha256.Sum256(t.packed)
 	}
 }
 
-// allZero compares b with itself, a byte further on: the machine has instructions for that.
+// allZero compares b with itself shifted by one byte, which bytes.Equal does with vector
+// instructions.
 func allZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 func (p *pipeline) writeAll() {
@@ -132,8 +140,8 @@ func (p *pipeline) writeAll() {
 	}
 }
 
-// give hands a task to the workers, if there is something to compress, and to the writer.
-func (p *pipeline) give(t *task) error {
+// enqueue passes a task to the workers, if there is something to compress, and to the writer.
+func (p *pipeline) enqueue(t *task) error {
 	select {
 	case <-p.failed:
 		return p.err
@@ -147,11 +155,11 @@ func (p *pipeline) give(t *task) error {
 	return nil
 }
 
-// begin begins a file of blocks.
+// begin starts a file of blocks.
 func (p *pipeline) begin() { p.first = true }
 
-// step is what a block of a file does when its turn has come.
-func (p *pipeline) step(do func(t *task) error) func(t *task) error {
+// fileStep returns what the writer does for a block of a file; the first one also resets the state.
+func (p *pipeline) fileStep(do func(t *task) error) func(t *task) error {
 	if !p.first {
 		return do
 	}
@@ -163,11 +171,11 @@ func (p *pipeline) step(do func(t *task) error) func(t *task) error {
 	}
 }
 
-// block writes the next block of a file.
+// block adds a block to a file.
 func (p *pipeline) block(in *Inode, t *task) error {
-	t.sum = true
-	t.apply = p.step(func(t *task) error {
-		p.word(in, t.word)
+	t.wantDigest = true
+	t.apply = p.fileStep(func(t *task) error {
+		p.addSize(in, t.word)
 		if t.hole {
 			in.blocks.sparse += int64(len(t.raw))
 			return nil
@@ -175,33 +183,34 @@ func (p *pipeline) block(in *Inode, t *task) error {
 		p.sum.Write(t.digest[:])
 		return p.out.writeSummed(t.packed, t.check)
 	})
-	return p.give(t)
+	return p.enqueue(t)
 }
 
-// hole adds a hole of so many bytes, which are whole blocks, to a file.
+// hole adds a hole to a file; size is a multiple of the block size.
 func (p *pipeline) hole(in *Inode, size int64) error {
-	return p.give(&task{apply: p.step(func(*task) error {
+	return p.enqueue(&task{apply: p.fileStep(func(*task) error {
 		for range size / int64(p.blockSize) {
-			p.word(in, 0)
+			p.addSize(in, 0)
 		}
 		in.blocks.sparse += size
 		return nil
 	})})
 }
 
-func (p *pipeline) word(in *Inode, word uint32) {
+// addSize adds the size word of a block to a file.
+func (p *pipeline) addSize(in *Inode, word uint32) {
 	in.blocks.words = append(in.blocks.words, word)
 	var raw [4]byte
 	binary.LittleEndian.PutUint32(raw[:], word)
 	p.sum.Write(raw[:])
 }
 
-// end looks whether a file with the same content was written before; if so the one just written is taken back. A large
-// file costs its compression twice then, and never memory.
+// end finishes a file. If a file with the same content was written before, the new one is taken
+// back. A duplicate of a large file costs its compression, but no memory.
 func (p *pipeline) end(in *Inode) error {
-	return p.give(&task{apply: func(*task) error {
+	return p.enqueue(&task{apply: func(*task) error {
 		in.place = uint64(p.start)
-		key := content{in.size, [sha256.Size]byte(p.sum.Sum(nil))}
+		key := largeKey{in.size, [sha256.Size]byte(p.sum.Sum(nil))}
 		same, ok := p.large[key]
 		if !ok {
 			p.large[key] = in
@@ -217,10 +226,10 @@ func (p *pipeline) fragment(t *task) error {
 		p.fragments = append(p.fragments, fragmentEntry{Start: uint64(p.out.at), Size: t.word})
 		return p.out.writeSummed(t.packed, t.check)
 	}
-	return p.give(t)
+	return p.enqueue(t)
 }
 
-// close waits until everything given is written and ends the goroutines. It may be called again.
+// close waits until all tasks are written and ends the goroutines. It may be called repeatedly.
 func (p *pipeline) close() {
 	p.closeOnce.Do(func() {
 		close(p.todo)

@@ -55,7 +55,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// Any part of a file is read as it was written: across blocks, holes, the tail, and beyond the end.
+// Any part of a file is read as written: across blocks, holes, the tail, and beyond the end.
 func TestReadAt(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var data []byte
@@ -120,7 +120,7 @@ func TestWrongKinds(t *testing.T) {
 	}
 }
 
-// Many readers of one file system see the same, with caches that hold next to nothing.
+// Many readers of one file system read the same, also with caches that hold almost nothing.
 func TestConcurrentReaders(t *testing.T) {
 	entries := sample()
 	f, err := squashfs.Open(image(t, entries, squashfs.Options{BlockSize: 4096}))
@@ -141,7 +141,8 @@ func TestConcurrentReaders(t *testing.T) {
 	all.Wait()
 }
 
-// A directory of 100,000 names is found through its index: looking up all of them does not take 100,000 walks.
+// Lookups in a directory of 100,000 names use its index: looking up all names is not 100,000 reads
+// of the whole directory.
 func TestLargeDirectory(t *testing.T) {
 	const n = 100_000
 	r := image(t, largeDirectory(n), squashfs.Options{})
@@ -180,7 +181,7 @@ func largeDirectory(n int) []entry {
 	return entries
 }
 
-// The export table leads from an inode's number to the inode, and directories name their parents.
+// The export table maps inode numbers to inodes, and directories hold their parents' numbers.
 func TestNumbers(t *testing.T) {
 	f, err := squashfs.Open(image(t, sample(), squashfs.Options{}))
 	if err != nil {
@@ -213,7 +214,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// A reader's own error is passed on, not taken for damage.
+// An error of the reader is passed on and not reported as damage.
 func TestDeviceErrors(t *testing.T) {
 	raw := write(t, sample(), squashfs.Options{})
 	f, err := squashfs.Open(&failing{r: bytes.NewReader(raw), good: 2})
@@ -227,7 +228,7 @@ func TestDeviceErrors(t *testing.T) {
 
 type failing struct {
 	r    io.ReaderAt
-	good int // reads before the first error
+	good int // how many reads succeed before the first error
 }
 
 func (f *failing) ReadAt(p []byte, off int64) (int, error) {

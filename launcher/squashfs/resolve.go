@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// Bounds of Resolve, the kernel's own: symlinks followed (MAXSYMLINKS), and the length of what is left to walk (PATH_MAX).
+// Bounds of Resolve, equal to the kernel's: how many symlinks are followed (MAXSYMLINKS), and the
+// length of the remaining path (PATH_MAX).
 const (
 	maxLinks = 40
 	maxPath  = 4096
@@ -26,10 +27,11 @@ func (f *FS) Readlink(ref Ref) (string, error) {
 	return in.target, nil
 }
 
-// Resolve returns the inode at a path, following symlinks inside of the file system: an absolute target begins at its root,
-// and nothing leads above it. The error wraps fs.ErrNotExist where there is no such file.
+// Resolve returns the inode at a path. It follows symlinks inside the file system: an absolute
+// target starts at its root, and no path leads above the root. The error wraps fs.ErrNotExist if
+// there is no such file.
 func (f *FS) Resolve(path string) (Ref, error) {
-	parents := []Ref{f.Root()} // from the root to where we are
+	parents := []Ref{f.Root()} // the directories from the root to the current one
 	rest := path
 	for links := 0; rest != ""; {
 		if len(rest) > maxPath {

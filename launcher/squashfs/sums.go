@@ -6,10 +6,10 @@ import (
 	"sort"
 )
 
-// Checksums of a file system are kept beside it, since SquashFS has none: one CRC32C for each piece
-// of the file, and the pieces are the superblock, each data block, each fragment block, each
-// metadata chunk with its two bytes, and each list of a table's chunks. They stand in the order of
-// the file and without gaps, so that sizes are enough to find them:
+// The checksums of a file system are kept beside it, because SquashFS has none: one CRC32C for each
+// piece of the file. The pieces are the superblock, each data block, each fragment block, each
+// metadata chunk with its two bytes of size, and each list of a table's chunks. They are in the
+// order of the file and have no gaps between them, so that their sizes suffice to find them:
 //
 //	"hpc3crc1"                        8 bytes
 //	number of pieces                  4 bytes
@@ -25,12 +25,12 @@ const (
 
 func castagnoli(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// sum is one piece.
+// sum is the size and the checksum of a piece.
 type sum struct{ size, crc uint32 }
 
 func sumOf(b []byte) sum { return sum{uint32(len(b)), castagnoli(b)} }
 
-// encodeSums writes the table of a file system's pieces.
+// encodeSums returns the table of checksums.
 func encodeSums(sums []sum) []byte {
 	raw := make([]byte, sumsHeader, sumsHeader+sumSize*len(sums))
 	copy(raw, sumsMagic)
@@ -43,16 +43,16 @@ func encodeSums(sums []sum) []byte {
 	return raw
 }
 
-// Sums are the checksums of a file system.
+// Sums holds the checksums of a file system.
 type Sums struct {
-	raw   []byte   // sizes and sums, as they are stored
+	raw   []byte   // sizes and checksums, as stored
 	marks []uint64 // place of every sumsPerMark-th piece
 	end   uint64   // of the last piece
 }
 
 const sumsPerMark = 64
 
-// ParseSums reads a table of checksums and keeps it. The error wraps ErrCorrupt.
+// ParseSums reads a table of checksums and keeps raw. The error wraps ErrCorrupt.
 func ParseSums(raw []byte) (*Sums, error) {
 	if len(raw) < sumsHeader || string(raw[:8]) != sumsMagic {
 		return nil, corrupt("its checksums do not begin as they must")
@@ -77,7 +77,7 @@ func (s *Sums) piece(i int) sum {
 	return sum{b.u32(), b.u32()}
 }
 
-// find returns the piece that holds a place, and where it begins.
+// find returns the piece that contains a place, and where the piece begins.
 func (s *Sums) find(at uint64) (start uint64, p sum, ok bool) {
 	if at >= s.end {
 		return 0, sum{}, false

@@ -12,7 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// summed is write, with the table of checksums.
+// summed is write, and also returns the table of checksums.
 func summed(t testing.TB, entries []entry, opt squashfs.Options) (image, table []byte) {
 	t.Helper()
 	var out writeSeeker
@@ -39,7 +39,8 @@ func checked(image, table []byte) ([]entry, error) {
 	return read(f)
 }
 
-// With checksums a file system reads as without, and they do not depend on the number of workers.
+// A file system reads the same with and without checksums, and they do not depend on the number of
+// workers.
 func TestChecksums(t *testing.T) {
 	for _, c := range []squashfs.Compression{squashfs.Zstd, squashfs.Gzip, squashfs.LZ4} {
 		opt := squashfs.Options{Compression: c, BlockSize: 8192, Workers: 1}
@@ -58,8 +59,8 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// Whatever bit is wrong, nothing else than what was written is ever read; an error says so, but for
-// tables that nobody reads.
+// Whichever bit is wrong, only the content that was written is ever returned. An error reports the
+// damage, except in tables that nobody reads.
 func TestChecksumsFindDamage(t *testing.T) {
 	const atFragmentTable = 80 // in the superblock; data, fragments, inodes and directories are before it
 	for _, c := range []squashfs.Compression{squashfs.Zstd, squashfs.Gzip, squashfs.LZ4} {
@@ -89,7 +90,7 @@ func TestChecksumsFindDamage(t *testing.T) {
 	}
 }
 
-// A table of checksums that is damaged, or another file system's, is no table.
+// A table of checksums that is damaged, or belongs to another file system, is refused.
 func TestDamagedChecksums(t *testing.T) {
 	image, table := summed(t, tinyEntries(), squashfs.Options{BlockSize: 4096})
 	for bit := range 8 * len(table) {

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// metaWriter packs a table into metadata chunks, in memory: the tables of a million inodes are some ten megabytes.
+// metaWriter packs a table into metadata chunks, in memory: the tables of a million inodes take
+// some ten megabytes.
 type metaWriter struct {
 	c      compressor
 	done   []byte   // complete chunks
@@ -31,7 +32,7 @@ func (m *metaWriter) Write(p []byte) (int, error) {
 
 // add writes a value of fixed size.
 func (m *metaWriter) add(v any) {
-	b, _ := binary.Append(nil, binary.LittleEndian, v) // callers give structs of fixed size
+	b, _ := binary.Append(nil, binary.LittleEndian, v) // callers pass structs of fixed size
 	_, _ = m.Write(b)                                  // never fails
 }
 
@@ -64,7 +65,7 @@ func (w *Writer) writeChunks(m *metaWriter) error {
 	return w.out.writeSummed(m.done, sums...)
 }
 
-// writeTable writes the chunks and behind them the list of where they stand, and returns the place of that list.
+// writeTable writes the chunks, then the list of their places, and returns the place of that list.
 func (w *Writer) writeTable(m *metaWriter) (uint64, error) {
 	base := uint64(w.out.at)
 	if err := w.writeChunks(m); err != nil {
@@ -78,13 +79,13 @@ func (w *Writer) writeTable(m *metaWriter) (uint64, error) {
 	return at, w.out.write(list)
 }
 
-// idTable numbers user and group ids in the order they are met.
+// idTable numbers user and group ids in the order of their first use.
 type idTable struct {
 	ids   []uint32
 	index map[uint32]uint16
 }
 
-// maxIDs is what the superblock's counter holds.
+// maxIDs is the limit of the superblock's counter.
 const maxIDs = 65535
 
 func (t *idTable) number(id uint32) (uint16, error) {

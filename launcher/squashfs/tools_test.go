@@ -15,7 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// tool skips a test, with a reason, where a program is missing; where HPC3_REQUIRE holds "squashfs" it fails.
+// tool skips a test, with a reason, if a program is missing. If HPC3_REQUIRE contains "squashfs",
+// the test fails instead.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -74,12 +75,12 @@ func mount(t *testing.T, image string) string {
 	return tree
 }
 
-// compressions are those we write.
+// compressions are those that a Writer supports.
 func compressions() []squashfs.Compression {
 	return []squashfs.Compression{squashfs.Zstd, squashfs.Gzip, squashfs.LZ4}
 }
 
-// What we write, unsquashfs unpacks to the same tree.
+// unsquashfs unpacks a written file system to the same tree.
 func TestUnsquashfs(t *testing.T) {
 	unsquashfs := tool(t, "unsquashfs")
 	needRoot(t)
@@ -104,7 +105,7 @@ func TestUnsquashfs(t *testing.T) {
 	}
 }
 
-// What we write, the kernel mounts.
+// The kernel mounts a written file system.
 func TestKernel(t *testing.T) {
 	for _, c := range compressions() {
 		t.Run(c.String(), func(t *testing.T) {
@@ -117,7 +118,7 @@ func TestKernel(t *testing.T) {
 }
 
 func TestSquashfuse(t *testing.T) {
-	squashfuse := tool(t, "squashfuse_ll") // the other one numbers inodes by itself
+	squashfuse := tool(t, "squashfuse_ll") // squashfuse numbers the inodes differently
 	needRoot(t)
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip("this machine has no /dev/fuse")
@@ -134,7 +135,7 @@ func TestSquashfuse(t *testing.T) {
 	}
 }
 
-// What mksquashfs writes, we read.
+// The package reads what mksquashfs writes.
 func TestMksquashfs(t *testing.T) {
 	mksquashfs := tool(t, "mksquashfs")
 	unsquashfs := tool(t, "unsquashfs")
@@ -161,7 +162,7 @@ func TestMksquashfs(t *testing.T) {
 	}
 }
 
-// The kernel finds its way through our index of a large directory.
+// The kernel uses the written index of a large directory.
 func TestKernelInLargeDirectory(t *testing.T) {
 	const n = 100_000
 	tree := mount(t, imageFile(t, largeDirectory(n), squashfs.Options{}))
@@ -178,12 +179,12 @@ func TestKernelInLargeDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := os.Lstat(tree + "/d/name-050000x"); err == nil { // it reads all names behind, whoever wrote them
+	if _, err := os.Lstat(tree + "/d/name-050000x"); err == nil { // the kernel reads all later names
 		t.Error("the kernel finds a name that is not there")
 	}
 }
 
-// We find our way through mksquashfs's index.
+// The package uses the index that mksquashfs writes.
 func TestMksquashfsLargeDirectory(t *testing.T) {
 	mksquashfs := tool(t, "mksquashfs")
 	tree := t.TempDir()
@@ -217,7 +218,7 @@ func TestMksquashfsLargeDirectory(t *testing.T) {
 	}
 }
 
-// readTree lists a directory of this machine as list does an image.
+// readTree lists a directory of this machine in the way that list lists an image.
 func readTree(t *testing.T, root string) []entry {
 	t.Helper()
 	var entries []found

@@ -7,33 +7,45 @@ import (
 	"slices"
 )
 
-// Meta is what every inode carries beside its content.
+// Meta is what every inode has beside its content.
 type Meta struct {
-	Mode    uint32 // permissions, setuid, setgid and sticky: 07777
-	UID     uint32
-	GID     uint32
-	ModTime int64   // seconds since 1970; what the format cannot hold becomes its first or last second
-	Xattrs  []Xattr // user.*, trusted.* and security.*; the format cannot hold others (system.*), which are left out
+	Mode uint32 // permissions, setuid, setgid and sticky: 07777
+	UID  uint32
+	GID  uint32
+
+	// ModTime is in seconds since 1970. A time outside of the format's range becomes its first or
+	// last second.
+	ModTime int64
+
+	// Xattrs are those of user.*, trusted.* and security.*. Others (system.*) are left out, since
+	// the format cannot hold them.
+	Xattrs []Xattr
 }
 
-// Tree is the names that a Writer is to write. Its owner numbers them as he likes, so that it may hold millions in little memory.
+// Tree holds the names that a Writer writes. The implementation chooses the numbers of the names,
+// so that a tree of millions takes little memory.
 type Tree interface {
-	Children(name uint32) []uint32 // of a directory, in any order; the slice is the caller's
-	Name(name uint32) []byte       // good until the next call
-	Inode(name uint32) *Inode      // always the same; a directory's belongs to one name, others to any number
+	Children(name uint32) []uint32 // of a directory, in any order; the caller may change the slice
+	Name(name uint32) []byte       // valid until the next call
+
+	// Inode always returns the same inode for a name. A directory has one name; another inode may
+	// have several.
+	Inode(name uint32) *Inode
 }
 
-// Node is a directory or another inode, what a name can stand for in a tree of Dirs.
+// Node is an entry of a Dir: a Dir or an Inode.
 type Node interface{ node() }
 
-// Dir is a directory, for trees that are small or written by hand. It can stand in one place of a tree only.
+// Dir is a directory, for small trees and those written by hand. It can be in one place of a tree
+// only.
 type Dir struct {
 	Meta
 	Entries map[string]Node
 }
 
-// Inode is what names stand for, made by a Writer. One that is no directory is a file with hard links under several names. There are as
-// many as an image has files, and what is not of every one stands elsewhere: an Inode has 48 bytes.
+// Inode is an inode made by a Writer. It may have several names, as hard links, unless it is a
+// directory. An image has as many inodes as files, so an Inode is small, 48 bytes: it holds only
+// what every inode has.
 type Inode struct {
 	mode  uint16
 	kind  uint16 // of the basic types
@@ -45,11 +57,14 @@ type Inode struct {
 	number uint32
 	nlink  uint32
 	size   int64
-	place  uint64     // files: of the first block, or of the tail; symlinks: of the target in the Writer's text; devices: their numbers
-	blocks *blockList // of a file of a block or more
+
+	// place is, for a file, that of its first block or of its tail; for a symlink, that of its
+	// target in Writer.targets; for a device, its two numbers.
+	place  uint64
+	blocks *blockList // of a file of at least one block
 }
 
-// blockList is a file's, which files of the same content share.
+// blockList is the list of a file's blocks. Files of the same content share it.
 type blockList struct {
 	words  []uint32
 	sparse int64 // bytes of holes
@@ -58,7 +73,7 @@ type blockList struct {
 func (*Dir) node()   {}
 func (*Inode) node() {}
 
-// SpecialType is the kind of an inode without content.
+// SpecialType is the type of an inode without content.
 type SpecialType uint16
 
 // The special inodes.
@@ -69,8 +84,8 @@ const (
 	Socket      SpecialType = typeSocket
 )
 
-// Bounds of a tree that Linux has, not the format: no longer target can be followed (PATH_MAX), no deeper path be named. Device
-// numbers have 12 and 20 bits in both.
+// Bounds of a tree. Those of a symlink's target (PATH_MAX) and of the depth of a path are Linux's,
+// not the format's. Device numbers have 12 and 20 bits in both.
 const (
 	maxTarget = 4095
 	maxDepth  = 2048
@@ -78,12 +93,12 @@ const (
 	maxMinor  = 1<<20 - 1
 )
 
-// twoWords puts two numbers into an inode's place.
-func twoWords(high, low uint32) uint64 { return uint64(high)<<32 | uint64(low) }
+// packPair packs two numbers into an inode's place.
+func packPair(high, low uint32) uint64 { return uint64(high)<<32 | uint64(low) }
 
-func (n *Inode) words() (high, low uint32) { return uint32(n.place >> 32), uint32(n.place) }
+func (n *Inode) pair() (high, low uint32) { return uint32(n.place >> 32), uint32(n.place) }
 
-// Finish writes a tree of Dirs, as FinishTree does any.
+// Finish is FinishTree for a tree of Dirs.
 func (w *Writer) Finish(root *Dir) (int64, error) {
 	t := &dirTree{w: w, known: map[*Dir]bool{}}
 	top, err := t.add("", root, 0)
@@ -93,7 +108,7 @@ func (w *Writer) Finish(root *Dir) (int64, error) {
 	return w.FinishTree(t, top)
 }
 
-// dirTree is the Tree of Dirs.
+// dirTree implements Tree for Dirs.
 type dirTree struct {
 	w     *Writer
 	known map[*Dir]bool
@@ -139,7 +154,7 @@ func (t *dirTree) addDir(name string, d *Dir, depth int) error {
 	return nil
 }
 
-// sorted returns the names in d in an order that does not change.
+// sorted returns the names in d, sorted.
 func (d *Dir) sorted() []string {
 	names := make([]string, 0, len(d.Entries))
 	for name := range d.Entries {
@@ -153,15 +168,17 @@ func (t *dirTree) Children(name uint32) []uint32 { return slices.Clone(t.names[n
 func (t *dirTree) Name(name uint32) []byte       { return []byte(t.names[name].name) }
 func (t *dirTree) Inode(name uint32) *Inode      { return t.names[name].inode }
 
-// children returns the names in a directory in the order of their bytes, as listings must be.
+// children returns the names in a directory sorted by bytes, as listings must be.
 func (f *finisher) children(dir uint32) []uint32 {
 	names := f.tree.Children(dir)
-	slices.SortFunc(names, func(a, b uint32) int { return bytes.Compare(f.tree.Name(a), f.tree.Name(b)) })
+	slices.SortFunc(names, func(a, b uint32) int {
+		return bytes.Compare(f.tree.Name(a), f.tree.Name(b))
+	})
 	return names
 }
 
-// enumerate numbers the inodes below a directory, those of one directory in a row, which keeps listings short. It refuses what the format
-// cannot hold or Linux not use.
+// enumerate numbers the inodes below a directory. Those of one directory get consecutive numbers,
+// which keeps listings short. It refuses trees that the format cannot hold or Linux cannot use.
 func (f *finisher) enumerate(dir uint32, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("a path is more than %d directories deep", maxDepth)

@@ -16,7 +16,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// entry is one file of a tree as a test writes and compares it.
+// entry is a file of a tree, as tests write and compare it.
 type entry struct {
 	Path   string
 	Mode   uint32 // as st_mode
@@ -30,7 +30,7 @@ type entry struct {
 	Link   string // hard link to this path, the first of the inode's
 }
 
-// write makes a file system out of entries; parents come before their children.
+// write makes a file system of entries, in which parents precede their children.
 func write(t testing.TB, entries []entry, opt squashfs.Options) []byte {
 	t.Helper()
 	var out writeSeeker
@@ -49,7 +49,7 @@ func write(t testing.TB, entries []entry, opt squashfs.Options) []byte {
 	return out.data
 }
 
-// build gives the content of files to w and returns the tree.
+// build adds the entries to w and returns the tree.
 func build(t testing.TB, w *squashfs.Writer, entries []entry) *squashfs.Dir {
 	t.Helper()
 	root := &squashfs.Dir{Meta: squashfs.Meta{Mode: 0o755}, Entries: map[string]squashfs.Node{}}
@@ -157,7 +157,7 @@ type found struct {
 	inode uint64
 }
 
-// linked sorts entries by path, and makes hard links of all but the first name of an inode.
+// linked sorts entries by path and turns all names of an inode but the first into hard links.
 func linked(entries []found) []entry {
 	slices.SortFunc(entries, func(a, b found) int { return strings.Compare(a.Path, b.Path) })
 	first := map[uint64]string{}
@@ -224,7 +224,7 @@ func describe(f *squashfs.FS, a squashfs.Attr) (entry, error) {
 	return e, err
 }
 
-// sample is a tree with everything the format can hold.
+// sample returns a tree with everything that the format can hold.
 func sample() []entry {
 	rng := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, 300<<10)
@@ -269,7 +269,7 @@ func sorted(entries []entry) []entry {
 	return entries
 }
 
-// image is what write makes, to be read.
+// image opens the file system that write makes.
 func image(t testing.TB, entries []entry, opt squashfs.Options) *bytes.Reader {
 	t.Helper()
 	return bytes.NewReader(write(t, entries, opt))

@@ -94,7 +94,7 @@ func TestReadErrorsAreReturned(t *testing.T) {
 	}
 }
 
-// A tree that the format cannot hold, or Linux not use, is refused.
+// A tree that the format cannot hold, or Linux cannot use, is refused.
 func TestBadTreesAreRefused(t *testing.T) {
 	type made func(w *squashfs.Writer) squashfs.Node
 	of := func(n squashfs.Node) made { return func(*squashfs.Writer) squashfs.Node { return n } }
@@ -152,7 +152,7 @@ func TestBadTreesAreRefused(t *testing.T) {
 	}
 }
 
-// The format has no number for system.*; such attributes are left out and the others kept.
+// The format has no number for system.*: such attributes are left out and the others are kept.
 func TestUnknownXattrsAreLeftOut(t *testing.T) {
 	var out writeSeeker
 	w, err := squashfs.NewWriter(&out, squashfs.Options{})
@@ -209,7 +209,7 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 func (f *fullDisk) Seek(off int64, _ int) (int64, error) { return off, nil }
 func (f *fullDisk) Truncate(int64) error                 { return nil }
 
-// A partition of a SIF begins somewhere in its file, and what stands before it stays.
+// A partition of a SIF may begin anywhere in its file, and the bytes before it stay unchanged.
 func TestPartitionInAFile(t *testing.T) {
 	out := writeSeeker{data: bytes.Repeat([]byte("h"), 5000), at: 5000}
 	w, err := squashfs.NewWriter(&out, squashfs.Options{})

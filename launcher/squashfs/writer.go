@@ -8,13 +8,15 @@ import (
 	"math"
 )
 
-// Writer writes a file system: the content of files as it is given, everything else at the end. The same calls give the same bytes.
-// A Writer is for one goroutine. After an error nothing but Close is of use.
+// Writer writes a file system: the content of files when it is added, everything else at the end.
+// The same calls give the same bytes. A Writer must be used by one goroutine only. After an error
+// only Close may be called.
 //
-// Content is stored once. A file of less than a block is hashed before it is placed. A larger one is on its way to the disk
-// by the time its end is known: it is compressed, written, and taken back where its blocks turn out to be there already.
-// Files of a block or more have no tail in a fragment: a tail shared with others costs readers a second block to
-// inflate and saves 0.3 % (measured on /usr/bin and /usr/share of Debian 12); mksquashfs decides alike.
+// Equal content is stored once. A file smaller than a block is hashed before it is placed. A larger
+// file is already being written when its end becomes known; if its blocks turn out to exist
+// already, it is taken back. A file of a block or more has no tail in a fragment block: sharing a
+// block with other tails makes readers inflate a second block and saves 0.3 % (measured on /usr/bin
+// and /usr/share of Debian 12). mksquashfs decides likewise.
 type Writer struct {
 	opt      Options
 	out      *output
@@ -22,27 +24,28 @@ type Writer struct {
 	pipe     *pipeline
 	ids      idTable
 	xattrs   xattrWriter
-	targets  text             // of symlinks
-	known    map[short]uint64 // the places of tails: files of less than a block
-	frag     *task            // the fragment block being filled
-	frags    uint32           // how many are complete
-	err      error            // what is wrong with an inode; File tells, and FinishTree
+	targets  textStore           // of symlinks
+	known    map[smallKey]uint64 // the places of tails: of files smaller than a block
+	frag     *task               // the fragment block being filled
+	frags    uint32              // how many fragment blocks are complete
+	err      error               // the first invalid inode; File and FinishTree return it
 	finished bool
 }
 
-// short identifies the content of a small file: half of its SHA-256, of which there may be as many as an image has files.
-type short [sha256.Size / 2]byte
+// smallKey identifies the content of a small file: half of its SHA-256, to save memory, since there
+// may be as many keys as an image has files.
+type smallKey [sha256.Size / 2]byte
 
-// content identifies the content of a large file.
-type content struct {
+// largeKey identifies the content of a large file.
+type largeKey struct {
 	size int64
-	sum  [sha256.Size]byte // of its blocks as they are stored
+	sum  [sha256.Size]byte // over its blocks as they are stored
 }
 
-// maxFileBlocks is how many blocks a file may have: 128 TiB in blocks of 128 KiB.
+// maxFileBlocks bounds the blocks of a file: 128 TiB in blocks of 128 KiB.
 const maxFileBlocks = 1 << 30
 
-// NewWriter begins a file system at the current offset of w. Close must be called in the end.
+// NewWriter begins a file system at the current offset of w. The caller must call Close.
 func NewWriter(w Output, opt Options) (*Writer, error) {
 	opt, err := opt.complete()
 	if err != nil {
@@ -67,12 +70,17 @@ func NewWriter(w Output, opt Options) (*Writer, error) {
 		return nil, err
 	}
 	return &Writer{
-		opt: opt, out: out, c: c, pipe: pipe, ids: idTable{index: map[uint32]uint16{}}, known: map[short]uint64{},
-		xattrs: xattrWriter{values: metaWriter{c: c}, ids: metaWriter{c: c}, known: map[[sha256.Size]byte]uint32{}},
+		opt: opt, out: out, c: c, pipe: pipe,
+		ids: idTable{index: map[uint32]uint16{}}, known: map[smallKey]uint64{},
+		xattrs: xattrWriter{
+			values: metaWriter{c: c}, ids: metaWriter{c: c},
+			known: map[[sha256.Size]byte]uint32{},
+		},
 	}, nil
 }
 
-// compressorOptions returns the chunk behind the superblock. LZ4 readers want theirs (version 1, no flags); the others' defaults need none.
+// compressorOptions returns the chunk after the superblock. Readers of LZ4 require it (version 1,
+// no flags); for the defaults of the others it is left out.
 func compressorOptions(c Compression) []byte {
 	if c != LZ4 {
 		return nil
@@ -80,21 +88,23 @@ func compressorOptions(c Compression) []byte {
 	return []byte{8, storedMetadata >> 8, 1, 0, 0, 0, 0, 0, 0, 0}
 }
 
-// Sums returns the checksums of a finished file system, as ParseSums reads them. They cover all but the padding.
+// Sums returns the checksums of a finished file system, in the format of ParseSums. They cover all
+// but the padding.
 func (w *Writer) Sums() []byte { return encodeSums(w.out.sums) }
 
-// Close ends the goroutines of a Writer. It writes nothing; a file system that was not finished is none.
+// Close ends the goroutines of a Writer. It writes nothing: without Finish or FinishTree the output
+// is not a file system.
 func (w *Writer) Close() { w.pipe.close() }
 
-// Holes is a reader that knows of holes in what it reads.
+// Holes is a reader that knows the holes in its content.
 type Holes interface {
 	io.Reader
-	Hole() int64      // how many bytes of zeros come next, as far as it is known
-	SkipHole(n int64) // goes over so many of them
+	Hole() int64      // how many bytes of zeros are known to come next
+	SkipHole(n int64) // skips n of them
 }
 
-// File adds a file and reads its content, which must be size bytes, from r. It holds a few blocks at a time. Holes that r knows of cost
-// next to nothing.
+// File adds a file and reads its content from r, which must have exactly size bytes. It keeps only
+// a few blocks in memory. If r implements Holes, holes cost almost nothing.
 func (w *Writer) File(m Meta, size int64, r io.Reader) (*Inode, error) {
 	bs := int64(w.opt.BlockSize)
 	if size < 0 || size/bs >= maxFileBlocks {
@@ -145,12 +155,14 @@ func (w *Writer) large(in *Inode, r io.Reader) error {
 	return nil
 }
 
-// Err tells what is wrong with an inode that was added: with a symlink, a device or a directory, which the format cannot hold.
+// Err returns the first error of Symlink, Special or Directory: an inode that the format cannot
+// hold.
 func (w *Writer) Err() error { return w.err }
 
-// inode makes an inode of a kind. What is wrong with it goes to w.err.
+// inode makes an inode. It records an error in w.err.
 func (w *Writer) inode(m Meta, kind uint16) *Inode {
-	in := &Inode{mode: uint16(m.Mode & 0o7777), kind: kind, mtime: uint32(max(0, min(m.ModTime, math.MaxUint32)))}
+	mtime := uint32(max(0, min(m.ModTime, math.MaxUint32)))
+	in := &Inode{mode: uint16(m.Mode & 0o7777), kind: kind, mtime: mtime}
 	var err error
 	if in.uid, err = w.ids.number(m.UID); err == nil {
 		in.gid, err = w.ids.number(m.GID)
@@ -176,7 +188,7 @@ func readFull(r io.Reader, b []byte) error {
 	return err
 }
 
-// atEnd makes sure that a file has no more bytes than were announced.
+// atEnd returns an error if r has bytes left: the file would be longer than its size says.
 func atEnd(r io.Reader) error {
 	var one [1]byte
 	switch n, err := io.ReadFull(r, one[:]); {
@@ -189,7 +201,7 @@ func atEnd(r io.Reader) error {
 	}
 }
 
-// small adds a file of less than a block to the fragment block that is being filled.
+// small adds a file smaller than a block to the fragment block that is being filled.
 func (w *Writer) small(in *Inode, r io.Reader) error {
 	if w.frag != nil && len(w.frag.raw)+int(in.size) > w.opt.BlockSize {
 		if err := w.flushFragment(); err != nil {
@@ -212,12 +224,12 @@ func (w *Writer) small(in *Inode, r io.Reader) error {
 		return nil
 	}
 	sum := sha256.Sum256(b)
-	key := short(sum[:])
+	key := smallKey(sum[:])
 	if same, ok := w.known[key]; ok {
 		in.place = same
 		return nil
 	}
-	in.place = twoWords(w.frags, uint32(at))
+	in.place = packPair(w.frags, uint32(at))
 	w.known[key] = in.place
 	w.frag.raw = w.frag.raw[:at+len(b)]
 	return nil
@@ -233,7 +245,7 @@ func (w *Writer) flushFragment() error {
 	return err
 }
 
-// Symlink adds a symlink. One to nothing, or to more than Linux can follow, is told by Err.
+// Symlink adds a symlink. If its target is empty, or longer than Linux can follow, Err reports it.
 func (w *Writer) Symlink(m Meta, target string) *Inode {
 	in := w.inode(m, typeSymlink)
 	if target == "" || len(target) > maxTarget {
@@ -244,10 +256,11 @@ func (w *Writer) Symlink(m Meta, target string) *Inode {
 	return in
 }
 
-// Target returns what a symlink of this Writer leads to.
+// Target returns the target of a symlink of this Writer.
 func (w *Writer) Target(in *Inode) string { return string(w.targets.at(in.place, int(in.size))) }
 
-// Special adds a device, fifo or socket; major and minor count for devices. Numbers that Linux does not have are told by Err.
+// Special adds a device, fifo or socket. Only devices use major and minor; Err reports numbers that
+// Linux does not have.
 func (w *Writer) Special(m Meta, typ SpecialType, major, minor uint32) *Inode {
 	in := w.inode(m, uint16(typ))
 	switch {
@@ -256,20 +269,20 @@ func (w *Writer) Special(m Meta, typ SpecialType, major, minor uint32) *Inode {
 	case major > maxMajor || minor > maxMinor:
 		w.fail(fmt.Errorf("a device has the numbers %d, %d", major, minor))
 	}
-	in.place = twoWords(major, minor)
+	in.place = packPair(major, minor)
 	return in
 }
 
 // Directory adds a directory, for a Tree.
 func (w *Writer) Directory(m Meta) *Inode { return w.inode(m, typeDir) }
 
-// text holds strings in pieces that are never moved.
-type text struct{ pieces [][]byte }
+// textStore holds strings in pieces that are never moved.
+type textStore struct{ pieces [][]byte }
 
-// textPiece is more than the longest string.
+// textPiece is the size of a piece, more than the longest string.
 const textPiece = 64 << 10
 
-func (t *text) add(s string) (place uint64) {
+func (t *textStore) add(s string) (place uint64) {
 	last := len(t.pieces) - 1
 	if last < 0 || len(t.pieces[last])+len(s) > textPiece {
 		last++
@@ -277,9 +290,9 @@ func (t *text) add(s string) (place uint64) {
 	}
 	at := len(t.pieces[last])
 	t.pieces[last] = append(t.pieces[last], s...)
-	return twoWords(uint32(last), uint32(at))
+	return packPair(uint32(last), uint32(at))
 }
 
-func (t *text) at(place uint64, size int) []byte {
+func (t *textStore) at(place uint64, size int) []byte {
 	return t.pieces[place>>32][uint32(place):][:size]
 }

@@ -1,12 +1,12 @@
 package squashfs
 
-// xattrOutOfLine is a bit of an attribute's type: the value stands elsewhere.
+// xattrOutOfLine is a bit of an attribute's type: the value is stored in another place.
 const xattrOutOfLine = 0x100
 
 type xattrTable struct {
-	start uint64 // of the attributes
-	count uint32
-	list  uint64 // place of the list of the table's chunks; the table tells where each set of attributes begins
+	start uint64 // place of the attributes
+	count uint32 // how many sets of attributes there are
+	list  uint64 // place of the list of the table's chunks; the table has the place of each set
 }
 
 func (f *FS) readXattrTable() (xattrTable, error) {
@@ -25,11 +25,11 @@ func (f *FS) readXattrTable() (xattrTable, error) {
 	return xattrTable{start: b.u64(), count: b.u32(), list: f.sb.XattrTable + head}, nil
 }
 
-// HasXattrs tells whether any inode may have extended attributes.
+// HasXattrs tells whether an inode of the file system may have extended attributes.
 func (f *FS) HasXattrs() bool { return f.sb.XattrTable != noTable }
 
-// Xattrs returns the extended attributes of an inode in the order they are stored. Name spaces that are not known are left out, as
-// the kernel does.
+// Xattrs returns the extended attributes of an inode in stored order. Like the kernel it leaves out
+// unknown name spaces.
 func (f *FS) Xattrs(ref Ref) ([]Xattr, error) {
 	in, err := f.inode(ref)
 	if err != nil || in.xattr == noXattr {
@@ -87,12 +87,12 @@ func (f *FS) readXattr(c *cursor, table uint64) (x Xattr, known bool, err error)
 	}
 	x.Value, err = readXattrValue(c)
 	if err == nil && kind&xattrOutOfLine != 0 {
-		x.Value, err = f.readXattrElsewhere(x.Value, table)
+		x.Value, err = f.readXattrOutOfLine(x.Value, table)
 	}
 	return x, known, err
 }
 
-func (f *FS) readXattrElsewhere(place fields, table uint64) ([]byte, error) {
+func (f *FS) readXattrOutOfLine(place fields, table uint64) ([]byte, error) {
 	if len(place) != 8 {
 		return nil, corrupt("an xattr's reference of %d bytes", len(place))
 	}
@@ -104,7 +104,7 @@ func (f *FS) readXattrElsewhere(place fields, table uint64) ([]byte, error) {
 	return readXattrValue(&c)
 }
 
-// readXattrValue returns a copy: values go to callers.
+// readXattrValue returns a copy, since callers may keep or change it.
 func readXattrValue(c *cursor) ([]byte, error) {
 	b, err := c.take(4)
 	if err != nil {

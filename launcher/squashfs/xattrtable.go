@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// xattrWriter gathers the sets of extended attributes; equal sets are stored once.
+// xattrWriter collects the sets of extended attributes. Equal sets are stored once.
 type xattrWriter struct {
 	values metaWriter
 	ids    metaWriter
@@ -17,15 +17,15 @@ type xattrWriter struct {
 	known  map[[sha256.Size]byte]uint32
 }
 
-// MaxXattrs bounds the bytes of all sets of extended attributes of a file system, each counted once, with xattrCost for what it takes
-// beside. They are in memory until the end, and so is what they are compressed to.
+// MaxXattrs bounds the bytes of all different sets of extended attributes of a file system, each
+// with xattrCost of overhead. The sets and their compressed form are in memory until the end.
 const (
 	MaxXattrs = 64 << 20
 	xattrCost = 128
 )
 
-// number returns the number of a set, noXattr for one that is empty. Attributes outside of the name spaces that the format
-// knows (system.*) are left out.
+// number returns the number of a set, or noXattr if it is empty. Attributes in name spaces that the
+// format does not have (system.*) are left out.
 func (x *xattrWriter) number(set []Xattr) (uint32, error) {
 	if len(set) == 0 {
 		return noXattr, nil
@@ -33,7 +33,9 @@ func (x *xattrWriter) number(set []Xattr) (uint32, error) {
 	if err := checkXattrs(set); err != nil {
 		return 0, err
 	}
-	set = slices.SortedFunc(slices.Values(set), func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	set = slices.SortedFunc(slices.Values(set), func(a, b Xattr) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	var raw []byte
 	n, size := uint32(0), uint32(0)
 	for _, a := range set {
@@ -47,7 +49,7 @@ func (x *xattrWriter) number(set []Xattr) (uint32, error) {
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(a.Value)))
 		raw = append(raw, a.Value...)
 		n++
-		size += uint32(len(a.Name)) + 1 // what listxattr returns for it
+		size += uint32(len(a.Name)) + 1 // as listxattr counts it
 	}
 	if n == 0 {
 		return noXattr, nil
@@ -57,7 +59,8 @@ func (x *xattrWriter) number(set []Xattr) (uint32, error) {
 		return id, nil
 	}
 	if x.bytes += len(raw) + xattrCost; x.bytes > MaxXattrs {
-		return 0, fmt.Errorf("the extended attributes take more than %d MiB, each set counted once", MaxXattrs>>20)
+		return 0, fmt.Errorf("the extended attributes take more than %d MiB, each set counted once",
+			MaxXattrs>>20)
 	}
 	ref := x.values.ref()
 	_, _ = x.values.Write(raw) // never fails
@@ -70,7 +73,7 @@ func (x *xattrWriter) number(set []Xattr) (uint32, error) {
 	return x.count - 1, nil
 }
 
-// splitXattr returns the number of a name's name space and what is behind it.
+// splitXattr returns the number of a name's name space and the rest of the name.
 func splitXattr(name string) (prefix uint16, rest string, ok bool) {
 	for i, p := range xattrPrefixes() {
 		if rest, ok := strings.CutPrefix(name, p); ok && rest != "" {
@@ -80,7 +83,7 @@ func splitXattr(name string) (prefix uint16, rest string, ok bool) {
 	return 0, "", false
 }
 
-// checkXattrs refuses what Linux could not show.
+// checkXattrs refuses attributes that Linux cannot list or return.
 func checkXattrs(set []Xattr) error {
 	names, all := 0, 0
 	known := make(map[string]bool, len(set))
@@ -106,7 +109,8 @@ func checkXattrs(set []Xattr) error {
 	return nil
 }
 
-// writeXattrs writes the attributes and their table, which ends the file system, and returns the place of the table.
+// writeXattrs writes the attributes and their table, which is the last part of the file system, and
+// returns the place of the table.
 func (w *Writer) writeXattrs(x *xattrWriter) (uint64, error) {
 	if x.count == 0 {
 		return noTable, nil

@@ -12,9 +12,10 @@ import (
 
 var errXZ = errors.New("it is no xz stream")
 
-// inflateXZ inflates a stream of one block, what mksquashfs writes and the kernel reads. The container is parsed here, and only
-// LZMA2 left to the library: the library would make a dictionary as large as a header says, up to 4 GiB.
-// The format: https://tukaani.org/xz/xz-file-format.txt, sections 2.1.1 and 3.
+// inflateXZ inflates a stream of one block, as mksquashfs writes and the kernel reads it. It parses
+// the container itself and leaves only LZMA2 to the library, which would otherwise allocate a
+// dictionary as large as the header claims, up to 4 GiB. The format is described in
+// https://tukaani.org/xz/xz-file-format.txt, sections 2.1.1 and 3.
 func inflateXZ(dst, src []byte, limit int) ([]byte, error) {
 	const streamHeader = 12
 	if len(src) < streamHeader+4 || !bytes.HasPrefix(src, []byte{0xfd, '7', 'z', 'X', 'Z', 0, 0}) {
@@ -37,14 +38,14 @@ func inflateXZ(dst, src []byte, limit int) ([]byte, error) {
 	if err != nil || check == 0 {
 		return out, err
 	}
-	used := (len(body) - in.Len() + 3) &^ 3 // padded
+	used := (len(body) - in.Len() + 3) &^ 3 // with padding
 	if len(body) < used+4 || binary.LittleEndian.Uint32(body[used:]) != crc32.ChecksumIEEE(out) {
 		return nil, errors.New("its checksum is wrong")
 	}
 	return out, nil
 }
 
-// xzBlock returns what stands behind a block's header, which must name LZMA2 as the only filter.
+// xzBlock returns what follows a block's header, which must name LZMA2 as the only filter.
 func xzBlock(src []byte) ([]byte, error) {
 	const (
 		sizes      = 0xc0 // flags: the header gives the compressed and the uncompressed size
@@ -60,7 +61,7 @@ func xzBlock(src []byte) ([]byte, error) {
 	if flags&^sizes != 0 {
 		return nil, errors.New("xz filters other than LZMA2 are not supported")
 	}
-	for f := flags & sizes; f != 0; f &= f - 1 { // one number for each flag
+	for f := flags & sizes; f != 0; f &= f - 1 { // each flag means one number to skip
 		n := 0
 		for n < len(rest) && n < maxVarint && rest[n]&0x80 != 0 {
 			n++

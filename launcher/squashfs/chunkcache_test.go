@@ -8,16 +8,16 @@ import (
 )
 
 func TestCacheReadsOnce(t *testing.T) {
-	c := newCache(1 << 20)
+	c := newChunkCache(1 << 20)
 	var reads atomic.Int32
 	release := make(chan struct{})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			b, err := c.get(7, func() (block, error) {
+			b, err := c.get(7, func() (metaChunk, error) {
 				reads.Add(1)
 				<-release
-				return block{data: []byte("seven")}, nil
+				return metaChunk{data: []byte("seven")}, nil
 			})
 			if string(b.data) != "seven" || err != nil {
 				t.Errorf("get() = %q, %v", b.data, err)
@@ -32,9 +32,9 @@ func TestCacheReadsOnce(t *testing.T) {
 }
 
 func TestCacheKeepsToItsLimit(t *testing.T) {
-	c := newCache(10 * (100 + blockOverhead))
+	c := newChunkCache(10 * (100 + chunkOverhead))
 	for key := range uint64(1000) {
-		if _, err := c.get(key, func() (block, error) { return block{data: make([]byte, 1, 100)}, nil }); err != nil {
+		if _, err := c.get(key, func() (metaChunk, error) { return metaChunk{data: make([]byte, 1, 100)}, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,26 +43,26 @@ func TestCacheKeepsToItsLimit(t *testing.T) {
 	}
 	reads := 0
 	for key := uint64(999); key > 989; key-- {
-		_, _ = c.get(key, func() (block, error) { reads++; return block{}, nil })
+		_, _ = c.get(key, func() (metaChunk, error) { reads++; return metaChunk{}, nil })
 	}
 	if reads != 0 {
 		t.Errorf("%d of the 10 blocks used last were gone", reads)
 	}
 }
 
-// Errors are not kept, and leave nothing behind whoever else throws things out at the time.
+// Errors are not kept, and leave nothing in the cache while others evict chunks at the same time.
 func TestCacheForgetsErrors(t *testing.T) {
-	c := newCache(1000)
+	c := newChunkCache(1000)
 	broken := errors.New("broken")
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
 			for i := range uint64(5000) {
-				b, err := c.get(i%13, func() (block, error) {
+				b, err := c.get(i%13, func() (metaChunk, error) {
 					if (i+uint64(n))%3 == 0 {
-						return block{}, broken
+						return metaChunk{}, broken
 					}
-					return block{data: make([]byte, 100)}, nil
+					return metaChunk{data: make([]byte, 100)}, nil
 				})
 				if (err == nil) != (len(b.data) == 100) {
 					t.Errorf("get() = %d bytes, %v", len(b.data), err)
@@ -71,7 +71,7 @@ func TestCacheForgetsErrors(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if c.used > c.limit || c.used != c.order.Len()*(100+blockOverhead) {
+	if c.used > c.limit || c.used != c.order.Len()*(100+chunkOverhead) {
 		t.Errorf("%d blocks of 100 bytes count as %d", c.order.Len(), c.used)
 	}
 }
