@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -35,19 +36,22 @@ const (
 	StatusNotFound      = 127 // the command was not found in the image
 )
 
-// Error is an error with its class. Err is never nil. Hints are sentences that say what to do, in order, without a full stop.
-// Status is the exit status of hpc3-run; zero means StatusFailed.
+// Error is an error with its class. Err is never nil.
 type Error struct {
-	Class  Class
-	Err    error
-	Hints  []string
-	Status int
+	Class    Class
+	Err      error
+	Hints    []string       // sentences that say what to do, in order, without a full stop
+	Status   int            // the exit status of hpc3-run; zero means StatusFailed
+	Sentinel *SentinelError // what errors.Is finds the error by; nil for none
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error without its class.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Is lets errors.Is find the sentinel.
+func (e *Error) Is(target error) bool { return e.Sentinel != nil && target == error(e.Sentinel) }
 
 // New makes an error of class c from a format as fmt.Errorf takes it, so that %w wraps.
 func New(c Class, format string, args ...any) *Error {
@@ -66,8 +70,21 @@ func (e *Error) Exit(status int) *Error {
 	return e
 }
 
-// Of returns the class, the hints and the exit status of err. The innermost Error of the chain decides the
-// class and the status, since the place that saw the fault knows it best; hints are gathered from the innermost outwards.
+// Like gives e the class and the sentinel of err, if it has a class, and returns e.
+func (e *Error) Like(err error) *Error {
+	if known := innermost(err); known != nil {
+		e.Class, e.Sentinel = known.Class, known.Sentinel
+	}
+	return e
+}
+
+// WithHint adds a hint to an error of any kind. The class stays.
+func WithHint(err error, format string, args ...any) *Error {
+	return New(ClassOf(err), "%w", err).Hint(format, args...)
+}
+
+// Of returns the class, the hints and the exit status of err. The innermost Error of the chain decides the class and
+// the status, since the place that saw the fault knows it best; hints are gathered from the innermost outwards.
 // An error without a class is reported as fallback.
 func Of(err error, fallback Class) (class Class, hints []string, status int) {
 	class, status = fallback, StatusFailed
@@ -76,11 +93,32 @@ func Of(err error, fallback Class) (class Class, hints []string, status int) {
 		if !errors.As(err, &e) {
 			return class, hints, status
 		}
-		class, status = e.Class, e.Status
-		if status == 0 {
-			status = StatusFailed
+		if e.Class != "" {
+			class = e.Class
 		}
+		status = cmp.Or(e.Status, StatusFailed)
 		hints = append(append([]string(nil), e.Hints...), hints...)
+		err = e.Err
+	}
+}
+
+// ClassOf returns the class of err as Of does; "" if it has none. It is for what people are told:
+// control flow asks for the sentinel errors of the room that knows.
+func ClassOf(err error) Class {
+	class, _, _ := Of(err, "")
+	return class
+}
+
+// innermost returns the last Error of the chain that has a class; nil if there is none.
+func innermost(err error) (last *Error) {
+	for {
+		var e *Error
+		if !errors.As(err, &e) {
+			return last
+		}
+		if e.Class != "" {
+			last = e
+		}
 		err = e.Err
 	}
 }

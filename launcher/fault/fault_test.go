@@ -46,3 +46,48 @@ func TestPrint(t *testing.T) {
 		})
 	}
 }
+
+func TestSentinel(t *testing.T) {
+	errA, errB := fault.Sentinel(fault.Network, "a"), fault.Sentinel(fault.Network, "b")
+	plain := errors.New("no such host")
+	made := errA.New("reading index: %w", plain).Hint("inner")
+	summary := errB.New("no mirror has it").Like(fmt.Errorf("road: %w", made))
+	tests := []struct {
+		name    string
+		err     error
+		isA     bool
+		class   fault.Class
+		because string
+	}{
+		{"made by it", made, true, fault.Network, "no such host"},
+		{"wrapped", fmt.Errorf("road: %w", made), true, fault.Network, "no such host"},
+		{"wrapped in another class", fault.New(fault.Convert, "converting: %w", made), true, fault.Network, "no such host"},
+		{"with a hint", fault.WithHint(made, "outer"), true, fault.Network, "no such host"},
+		{"joined", errors.Join(made, errors.New("closing")), true, fault.Network, "no such host"},
+		{"like it", summary, true, fault.Network, "no mirror has it"},
+		{"like one without a class", errB.New("x").Like(plain), false, fault.Network, "x"},
+		{"another of the same class", errB.New("reading index"), false, fault.Network, "reading index"},
+		{"of its class only", fault.New(fault.Network, "reading index"), false, fault.Network, "reading index"},
+		{"a hint on an error without a class", fault.WithHint(plain, "h"), false, "", "no such host"},
+		{"none", nil, false, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := errors.Is(tt.err, errA); got != tt.isA {
+				t.Errorf("errors.Is(%v, errA) = %t, want %t", tt.err, got, tt.isA)
+			}
+			if got := fault.ClassOf(tt.err); got != tt.class {
+				t.Errorf("ClassOf(%v) = %q, want %q", tt.err, got, tt.class)
+			}
+			if tt.err != nil && fault.Reason(tt.err).Error() != tt.because {
+				t.Errorf("Reason(%v) = %q, want %q", tt.err, fault.Reason(tt.err), tt.because)
+			}
+		})
+	}
+	if _, hints, status := fault.Of(fault.WithHint(made, "outer"), ""); len(hints) != 2 || status != fault.StatusFailed {
+		t.Errorf("WithHint leaves the hints %q and the status %d", hints, status)
+	}
+	if class, _, _ := fault.Of(fault.WithHint(plain, "h"), fault.Engine); class != fault.Engine {
+		t.Errorf("a hint on an error without a class leaves it %q, want the fallback", class)
+	}
+}
