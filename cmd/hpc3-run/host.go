@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // onHost executes the command on this node, without a container; by default the shell of the caller.
@@ -31,6 +30,6 @@ func onHost(command []string) error {
 		return fault.New(fault.Exec, "running %q on the host: there is no such command", command[0]).
 			Hint("--no-container runs it without the image; leave that out if the image has it").Exit(fault.StatusNotFound)
 	}
-	return fault.New(fault.Exec, "running %q on the host: %w", command[0], outside.Reason(err)).
+	return fault.New(fault.Exec, "running %q on the host: %w", command[0], fault.Reason(err)).
 		Hint("look at its mode, its first line and its architecture").Exit(fault.StatusNotExecutable)
 }

@@ -76,7 +76,7 @@ func (t *tool) read(file string) ([]byte, error) {
 
 // cannotRead says why a file that the user named is of no use.
 func cannotRead(what, file string, err error) error {
-	err = outside.Reason(err)
+	err = fault.Reason(err)
 	return fault.New(fault.Usage, "reading %s %s: %w", what, file, err).Hint("name a file that is there and can be read")
 }
 

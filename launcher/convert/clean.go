@@ -4,12 +4,12 @@ import (
 	"path"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // refuse is an error of a layer that holds what none should.
 func refuse(format string, args ...any) error {
-	return fault.New(fault.Registry, format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
+	return oci.ErrUnusable.New(format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
 }
 
 // Bounds of a path: how many parts it may have, where the kernel's own limit is 4096 bytes for the whole, and the length of each (NAME_MAX).

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
@@ -68,7 +67,7 @@ func newFlattener(w *squashfs.Writer, layers []Layer, diffIDs []string) *flatten
 // layers reads all layers. While one is read the next is fetched and inflated ahead.
 func (f *flattener) layers(ctx context.Context) error {
 	if len(f.diffIDs) != 0 && len(f.diffIDs) != len(f.source) {
-		return fault.New(fault.Registry, "the manifest has %d layers, and the config knows %d", len(f.source), len(f.diffIDs))
+		return oci.ErrUnusable.New("the manifest has %d layers, and the config knows %d", len(f.source), len(f.diffIDs))
 	}
 	if len(f.source) > maxLayers {
 		return refuse("the image has %d layers, the limit is %d", len(f.source), maxLayers)

@@ -123,7 +123,7 @@ func Inspect(path string) (Contents, error) {
 
 // cannotOpen says why a file is not even opened.
 func cannotOpen(path string, err error) error {
-	err = outside.Reason(err)
+	err = fault.Reason(err)
 	e := fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
 	if errors.As(err, &outside.KindError{}) {
 		return e.Hint("an unpacked directory cannot be run; name an image")

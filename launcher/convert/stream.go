@@ -15,6 +15,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/gunzip"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // stream is the content of a layer. One goroutine reads the blob and checks its digest, another inflates it, and whoever reads the
@@ -87,10 +88,10 @@ func (i *inflated) Close() error {
 }
 
 func damaged(err error) error {
-	if class, _, _ := fault.Of(err, ""); class != "" || errors.Is(err, context.Canceled) {
+	if fault.ClassOf(err) != "" || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := fault.New(fault.Registry, "inflating: %w", err)
+	e := oci.ErrUnusable.New("inflating: %w", err)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		e = windowHint(e)
 	}
@@ -122,10 +123,10 @@ func inflate(blob io.Reader, mediaType string, wait func() error) (io.Reader, fu
 		}
 		return z, z.Close, nil
 	case bytes.HasPrefix(head, []byte("BZh")), bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, nil, fault.New(fault.Registry, "the layer is compressed by bzip2 or xz, which image layers are not").Hint("build the image with gzip or zstd layers")
+		return nil, nil, oci.ErrUnusable.New("the layer is compressed by bzip2 or xz, which image layers are not").Hint("build the image with gzip or zstd layers")
 	}
 	if len(mediaType) > 10 && mediaType[len(mediaType)-10:] == "+encrypted" {
-		return nil, nil, fault.New(fault.Registry, "the layer is encrypted").Hint("hpc3 runs images that are not")
+		return nil, nil, oci.ErrUnusable.New("the layer is encrypted").Hint("hpc3 runs images that are not")
 	}
 	return b, func() {}, nil
 }
@@ -149,7 +150,7 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) check(diffID string) error {
 	got := "sha256:" + hex.EncodeToString(s.sum.Sum(nil))
 	if len(diffID) == len(got) && got != diffID {
-		return fault.New(fault.Registry, "its content is %s, and the image's config says %s", got, diffID).Hint("the image is damaged or was tampered with; ask whoever published it")
+		return oci.ErrUnusable.New("its content is %s, and the image's config says %s", got, diffID).Hint("the image is damaged or was tampered with; ask whoever published it")
 	}
 	return nil
 }

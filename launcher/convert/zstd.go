@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // A decoder of zstd holds as much of the content as its frame says, the window: 8 MiB or less by default, and up to 2 GiB by zstd's --long. A
@@ -48,7 +49,7 @@ func unzstd(b io.Reader, head []byte, wait func() error) (*zstd.Decoder, error) 
 		window = first.FrameContentSize
 	}
 	if window > maxWindow {
-		return nil, windowHint(fault.New(fault.Registry, "the layer is compressed with a zstd window of %d MiB, the limit is %d MiB", (window+1<<20-1)>>20, maxWindow>>20))
+		return nil, windowHint(oci.ErrUnusable.New("the layer is compressed with a zstd window of %d MiB, the limit is %d MiB", (window+1<<20-1)>>20, maxWindow>>20))
 	}
 	if window > largeWindow {
 		if err := wait(); err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
@@ -38,7 +37,7 @@ func openArchive(ctx context.Context, ref oci.Reference, opt Options) (*archive,
 	a := &archive{f: f, at: map[string]section{}, links: map[string]string{}}
 	if err := a.scan(); err != nil {
 		_ = f.Close() // opened for reading
-		return nil, fault.New(fault.Registry, "reading %s: %w", ref, err).Hint("it is damaged or was not written to the end; copy or save it anew")
+		return nil, oci.ErrUnusable.New("reading %s: %w", ref, err).Hint("it is damaged or was not written to the end; copy or save it anew")
 	}
 	return a, nil
 }

@@ -91,7 +91,7 @@ func (c chain) lookup(ctx context.Context, registry, repository string) (credent
 }
 
 func authFileFault(p authPath, err error) error {
-	err = outside.Reason(err)
+	err = fault.Reason(err)
 	e := fault.New(fault.Auth, "reading credentials from %s: %w", p.path, err)
 	if p.named != "" {
 		return e.Hint("%s names this file: name another one, or none", p.named)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"io"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -35,7 +34,7 @@ func openDockerArchive(ctx context.Context, ref oci.Reference, opt Options) (Sou
 	d := &dockerArchive{ref: ref, opt: opt, files: a}
 	if _, _, err := a.open("manifest.json"); err != nil {
 		_ = a.Close() // opened for reading
-		return nil, fault.New(fault.Reference, "opening %s: it is not what docker save writes: it has no manifest.json", ref).
+		return nil, ErrNotFound.New("opening %s: it is not what docker save writes: it has no manifest.json", ref).
 			Hint("an OCI layout in a tar file is oci-archive:FILE")
 	}
 	return d, nil
@@ -48,7 +47,7 @@ func (d *dockerArchive) Root(ctx context.Context) ([]byte, string, error) {
 		return nil, "", err
 	}
 	if d.ref.Digest != "" && !oci.Matches(d.ref.Digest, d.raw) {
-		return nil, "", fault.New(fault.Reference, "opening %s: the image in it has the digest %s", d.ref, oci.DigestOf(d.raw))
+		return nil, "", ErrNotFound.New("opening %s: the image in it has the digest %s", d.ref, oci.DigestOf(d.raw))
 	}
 	return d.raw, oci.MediaTypeManifest, nil
 }
@@ -97,7 +96,7 @@ func (d *dockerArchive) load(ctx context.Context) error {
 }
 
 func (d *dockerArchive) broken(format string, args ...any) error {
-	return fault.New(fault.Registry, "reading %s: "+format, append([]any{d.ref}, args...)...).Hint("it is damaged; save it anew")
+	return oci.ErrUnusable.New("reading %s: "+format, append([]any{d.ref}, args...)...).Hint("it is damaged; save it anew")
 }
 
 func (d *dockerArchive) pick(saved []savedImage) (savedImage, error) {
@@ -115,11 +114,11 @@ func (d *dockerArchive) pick(saved []savedImage) (savedImage, error) {
 	case len(found) == 1:
 		return saved[found[0]], nil
 	case len(found) > 1:
-		return savedImage{}, fault.New(fault.Reference, "opening %s: it names %d images", d.ref, len(found)).Hint("name one in full, as docker-archive:FILE:NAME:TAG: %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it names %d images", d.ref, len(found)).Hint("name one in full, as docker-archive:FILE:NAME:TAG: %s", listNames(tags, len(saved)))
 	case d.ref.Tag != "":
-		return savedImage{}, fault.New(fault.Reference, "opening %s: it holds no image with this tag", d.ref).Hint("it holds %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it holds no image with this tag", d.ref).Hint("it holds %s", listNames(tags, len(saved)))
 	case len(saved) > 1:
-		return savedImage{}, fault.New(fault.Reference, "opening %s: it holds several images", d.ref).Hint("name one, as docker-archive:FILE:NAME:TAG or by its position, docker-archive:FILE:@0: %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it holds several images", d.ref).Hint("name one, as docker-archive:FILE:NAME:TAG or by its position, docker-archive:FILE:@0: %s", listNames(tags, len(saved)))
 	}
 	return saved[0], nil
 }

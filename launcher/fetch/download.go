@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -149,7 +148,7 @@ func (d *download) checkRange(b *body) error {
 }
 
 func (d *download) wrong(format string, args ...any) error {
-	return fault.New(fault.Registry, "reading %s from %s: %s", d.desc.Digest, d.r.ref.Registry, fmt.Sprintf(format, args...)).
+	return oci.ErrUnusable.New("reading %s from %s: %s", d.desc.Digest, d.r.ref.Registry, fmt.Sprintf(format, args...)).
 		Hint("the registry, or something on the way to it, is broken: try later, or ask who runs it")
 }
 
@@ -222,7 +221,7 @@ func (d *download) explain(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && strings.HasPrefix(d.path, "manifests/") {
-		return fault.New(fault.Registry, "%s: the index of %s names this entry, and the registry has it no more (status 404%s)", doing, d.r.ref, words(answer)).
+		return oci.ErrUnusable.New("%s: the index of %s names this entry, and the registry has it no more (status 404%s)", doing, d.r.ref, words(answer)).
 			Hint("push the image again with all its platforms: somebody deleted this one").
 			Hint("--variant takes another entry: hpc3 explain %s", d.r.ref)
 	}

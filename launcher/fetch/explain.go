@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // maxAnswer bounds how much of a registry's own words is repeated.
@@ -29,7 +30,7 @@ func (r *registry) explain(ctx context.Context, doing string, err error) error {
 	if ended := ctx.Err(); ended != nil && errors.Is(context.Cause(ctx), errSlow) {
 		err = errSlow
 	} else if ended != nil {
-		return fault.New(fault.Network, "%s: %w", doing, ended)
+		return ErrUnreachable.New("%s: %w", doing, ended)
 	}
 	var answer *transport.Error
 	if errors.As(err, &answer) {
@@ -53,14 +54,14 @@ func (r *registry) explainAnswer(doing string, answer *transport.Error) error {
 	case status == http.StatusNotFound:
 		return r.notFound(doing, answer, said)
 	case status == http.StatusTooManyRequests:
-		return fault.New(fault.Registry, "%s: %s limits how often it is asked (status 429%s)", doing, host, said).
+		return oci.ErrUnusable.New("%s: %s limits how often it is asked (status 429%s)", doing, host, said).
 			Hint("try later, or log in for a higher limit").
 			Hint("an image that is in the cache needs no registry: name it by digest, or leave --pull at missing")
 	case status >= http.StatusInternalServerError:
-		return via.maybe(fault.New(fault.Registry, "%s: %s is in trouble (status %d%s)", doing, host, status, said).
+		return via.maybe(oci.ErrUnusable.New("%s: %s is in trouble (status %d%s)", doing, host, status, said).
 			Hint("try later: the fault is with the registry"))
 	default:
-		return fault.New(fault.Registry, "%s: %s refuses the request (status %d%s)", doing, host, status, said).
+		return oci.ErrUnusable.New("%s: %s refuses the request (status %d%s)", doing, host, status, said).
 			Hint("see whether %s is a container registry", host)
 	}
 }
@@ -92,16 +93,16 @@ func (r *registry) notFound(doing string, answer *transport.Error, said string) 
 	}
 	switch {
 	case strings.Contains(path, "/blobs/"):
-		return fault.New(fault.Registry, "%s: the registry has lost it (status 404%s)", doing, said).
+		return oci.ErrUnusable.New("%s: the registry has lost it (status 404%s)", doing, said).
 			Hint("push the image again: a part of it is gone")
 	case strings.Contains(path, "/manifests/"):
-		return fault.New(fault.Reference, "%s: no such image, or no right to see it (status 404%s)", doing, said).
+		return ErrNotFound.New("%s: no such image, or no right to see it (status 404%s)", doing, said).
 			Hint("see whether name and tag are right: in full it reads %s", r.ref)
 	case strings.HasSuffix(path, "/tags/list"):
-		return fault.New(fault.Registry, "%s: there is no such list (status 404%s)", doing, said).
+		return oci.ErrUnusable.New("%s: there is no such list (status 404%s)", doing, said).
 			Hint("see whether the repository is right: %s/%s", r.ref.Registry, r.ref.Repository)
 	}
-	return fault.New(fault.Registry, "%s: %s does not answer as a registry does (status 404)", doing, r.ref.Registry).
+	return oci.ErrUnusable.New("%s: %s does not answer as a registry does (status 404)", doing, r.ref.Registry).
 		Hint("see whether %s is the name of a registry, and its port the right one", r.ref.Registry)
 }
 
@@ -180,7 +181,7 @@ func (r *registry) explainConnection(doing string, err error) *fault.Error {
 	var refused refusedError
 	var timeout net.Error
 	network := func(why, hint string) *fault.Error {
-		return fault.New(fault.Network, "%s: %w", doing, reasonError{why, err}).Hint("%s", hint)
+		return ErrUnreachable.New("%s: %w", doing, reasonError{why, err}).Hint("%s", hint)
 	}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -200,15 +201,15 @@ func (r *registry) explainConnection(doing string, err error) *fault.Error {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), ended(err):
 		return network(connection(err, host)+" closed the connection", "try again; if it stays so, ask who runs the registry")
 	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "header list"): // net/http's two ways to say so
-		return fault.New(fault.Registry, "%s: %w", doing, reasonError{fmt.Sprintf("the header of %s's answer has more than %d bytes", host, maxHeader), err}).
+		return oci.ErrUnusable.New("%s: %w", doing, reasonError{fmt.Sprintf("the header of %s's answer has more than %d bytes", host, maxHeader), err}).
 			Hint("see whether %s is a container registry; something on the way to it may add to each answer", host)
 	case errors.As(err, &refused):
-		return fault.New(fault.Registry, "%s: %w", doing, refused).Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
+		return oci.ErrUnusable.New("%s: %w", doing, refused).Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
 	}
 	if why, hint := unreachable(err, host); why != "" {
 		return network(why, hint)
 	}
-	return fault.New(fault.Registry, "%s: %w", doing, reasonError{short(bare(err).Error()), err}).
+	return oci.ErrUnusable.New("%s: %w", doing, reasonError{short(bare(err).Error()), err}).
 		Hint("see whether %s is a container registry", host)
 }
 

@@ -13,7 +13,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -98,19 +97,19 @@ func Open(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
 	case oci.DockerArchive:
 		return openDockerArchive(ctx, ref, opt)
 	}
-	return nil, fault.New(fault.Reference, "fetching %s: there is nothing to fetch by transport %q", ref, ref.Transport)
+	return nil, ErrNotFound.New("fetching %s: there is nothing to fetch by transport %q", ref, ref.Transport)
 }
 
 // acceptable refuses descriptors that cannot be fetched safely.
 func acceptable(d oci.Descriptor) error {
 	switch {
 	case !oci.ValidDigest(d.Digest):
-		return fault.New(fault.Registry, "fetching what the image names: %.80q is no digest", d.Digest).Hint("it is broken where it is stored: push or copy the image again")
+		return oci.ErrUnusable.New("fetching what the image names: %.80q is no digest", d.Digest).Hint("it is broken where it is stored: push or copy the image again")
 	case d.Size < 0:
-		return fault.New(fault.Registry, "fetching %s: a size of %d", d.Digest, d.Size).Hint("it is broken where it is stored: push or copy the image again")
+		return oci.ErrUnusable.New("fetching %s: a size of %d", d.Digest, d.Size).Hint("it is broken where it is stored: push or copy the image again")
 	case len(d.URLs) > 0:
 		// The host would be of the image author's choice, and so would be what a node of the site asks it for.
-		return fault.New(fault.Registry, "fetching %s: it is a foreign layer, to be fetched from %.80q", d.Digest, d.URLs[0]).
+		return oci.ErrUnusable.New("fetching %s: it is a foreign layer, to be fetched from %.80q", d.Digest, d.URLs[0]).
 			Hint("push the image again with its foreign layers: hpc3 fetches from the image's own registry only")
 	}
 	return nil
@@ -119,7 +118,7 @@ func acceptable(d oci.Descriptor) error {
 // whole reads a manifest or config.
 func whole(d oci.Descriptor, open func() (io.ReadCloser, error)) ([]byte, error) {
 	if d.Size > oci.MaxDocument {
-		return nil, fault.New(fault.Registry, "fetching %s: it has %d bytes, the limit is %d", d.Digest, d.Size, oci.MaxDocument)
+		return nil, oci.ErrUnusable.New("fetching %s: it has %d bytes, the limit is %d", d.Digest, d.Size, oci.MaxDocument)
 	}
 	r, err := open()
 	if err != nil {

@@ -41,8 +41,8 @@ func (d directory) open(name string) (io.ReadCloser, int64, error) {
 func (directory) Close() error { return nil }
 
 func localError(ref oci.Reference, err error) error {
-	err = outside.Reason(err)
-	return fault.New(fault.Reference, "opening %s: %w", ref, err).Hint("a path is relative to the working directory")
+	err = fault.Reason(err)
+	return ErrNotFound.New("opening %s: %w", ref, err).Hint("a path is relative to the working directory")
 }
 
 // layout is an OCI image layout (image-spec, image-layout.md).
@@ -78,7 +78,7 @@ func newLayout(ref oci.Reference, opt Options, f files) (Source, error) {
 
 // NoLayoutError says that a directory or an archive is there, and holds no image.
 func NoLayoutError(ref oci.Reference) error {
-	return fault.New(fault.Reference, "opening %s: there is no OCI image layout: no index.json", ref).
+	return ErrNotFound.New("opening %s: there is no OCI image layout: no index.json", ref).
 		Hint("skopeo, umoci and buildx write such layouts; what docker save writes is docker-archive:FILE")
 }
 
@@ -114,7 +114,7 @@ func (l *layout) index() ([]byte, error) {
 	}
 	defer r.Close()
 	if size > oci.MaxDocument {
-		return nil, fault.New(fault.Registry, "reading %s: its index.json has %d bytes, the limit is %d", l.ref, size, oci.MaxDocument)
+		return nil, oci.ErrUnusable.New("reading %s: its index.json has %d bytes, the limit is %d", l.ref, size, oci.MaxDocument)
 	}
 	return io.ReadAll(r)
 }
@@ -124,7 +124,7 @@ func (l *layout) index() ([]byte, error) {
 func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
-		return nil, fault.New(fault.Registry, "opening %s: its index.json: %w", l.ref, err).Hint("the layout is broken: write or copy it again")
+		return nil, oci.ErrUnusable.New("opening %s: its index.json: %w", l.ref, err).Hint("the layout is broken: write or copy it again")
 	}
 	var names []string
 	for _, e := range index.Entries {
@@ -139,17 +139,17 @@ func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	case len(found) == 1:
 		return &found[0], nil
 	case len(found) > 1:
-		return nil, fault.New(fault.Reference, "opening %s: it names %d images", l.ref, len(found)).Hint("name one by its digest: %s@sha256:…", l.ref)
+		return nil, ErrNotFound.New("opening %s: it names %d images", l.ref, len(found)).Hint("name one by its digest: %s@sha256:…", l.ref)
 	case l.ref.Digest == oci.DigestOf(raw):
 		return nil, nil
 	case l.ref.Digest != "" || l.ref.Tag != "":
-		return nil, fault.New(fault.Reference, "opening %s: the layout holds no such image", l.ref).Hint("it holds %s", listNames(names, len(index.Entries)))
+		return nil, ErrNotFound.New("opening %s: the layout holds no such image", l.ref).Hint("it holds %s", listNames(names, len(index.Entries)))
 	case len(index.Entries) == 1 && demands(index.Entries[0]):
 		return nil, nil // what it says would be lost
 	case len(index.Entries) == 1:
 		return &index.Entries[0].Descriptor, nil
 	case len(names) > 1 || len(names) == 1 && len(index.Entries) > 1:
-		return nil, fault.New(fault.Reference, "opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
+		return nil, ErrNotFound.New("opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
 	}
 	return nil, nil
 }
@@ -207,17 +207,17 @@ func (l *layout) blob(d oci.Descriptor) (io.ReadCloser, error) {
 	}
 	if size != d.Size {
 		_ = r.Close() // opened for reading
-		return nil, fault.New(fault.Registry, "reading %s of %s: it has %d bytes, and %d are expected", d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
+		return nil, oci.ErrUnusable.New("reading %s of %s: it has %d bytes, and %d are expected", d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
 	}
 	return verify(r, d, l.ref.String()), nil
 }
 
 func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.Registry, "reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
+		return oci.ErrUnusable.New("reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
 	}
-	err = outside.Reason(err)
-	return fault.New(fault.Registry, "reading %s of %s: %w", d.Digest, ref, err).Hint("make %s readable, or copy the image anew", ref.Path)
+	err = fault.Reason(err)
+	return oci.ErrUnusable.New("reading %s of %s: %w", d.Digest, ref, err).Hint("make %s readable, or copy the image anew", ref.Path)
 }
 
 // untilDone makes a reader fail when its context has ended.

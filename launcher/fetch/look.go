@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
@@ -44,7 +45,7 @@ func Look(name string) Found {
 	}
 	f, err := outside.Open(name)
 	if err != nil {
-		return Found{What: "a file: " + outside.Reason(err).Error()}
+		return Found{What: "a file: " + fault.Reason(err).Error()}
 	}
 	defer f.Close()
 	return lookAt(f, path.Base(name))
@@ -90,7 +91,7 @@ func lookAt(f *os.File, name string) Found {
 	}
 	first, err := head.Peek(4096)
 	if err != nil && !errors.Is(err, io.EOF) && len(first) == 0 {
-		return Found{What: "a file that cannot be read: " + outside.Reason(err).Error()}
+		return Found{What: "a file that cannot be read: " + fault.Reason(err).Error()}
 	}
 	found := fileSystem(first)
 	switch {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -197,8 +196,7 @@ func (p *places) explain(doing string, err error) error {
 	case p.own != nil:
 		return fmt.Errorf("%w (%s)", err, said)
 	}
-	class, _, _ := fault.Of(err, fault.Registry)
-	none := fault.New(class, "%s: no mirror has it (%s)", doing, said).
+	none := oci.ErrUnusable.New("%s: no mirror has it (%s)", doing, said).Like(err).
 		Hint("the site allows its mirrors only, fallback = false in hpc3.toml: see whether the name is right, else ask who runs them")
 	var unlistable *UnlistableError
 	if errors.As(err, &unlistable) {
@@ -231,7 +229,7 @@ func (p *places) doubt() bool {
 			continue
 		}
 		if at.failed == nil {
-			at.failed = fault.New(fault.Registry, "reading an image of %s: what it sends cannot be used", p.registry)
+			at.failed = oci.ErrUnusable.New("reading an image of %s: what it sends cannot be used", p.registry)
 			p.note("the mirror " + at.name + " is passed over: what it sends cannot be used")
 		}
 		found, at.lied, at.unsure = true, true, 0

@@ -53,7 +53,7 @@ func (p *proxies) of(u *url.URL) (*proxy, error) {
 		}
 		at, err := parseProxy(value)
 		if err != nil {
-			return nil, fault.New(fault.Network, "%s names no proxy that can be used: %w", name, err).
+			return nil, ErrUnreachable.New("%s names no proxy that can be used: %w", name, err).
 				Hint("it reads http://HOST:PORT, or https:// or socks5:// for a proxy that is asked so; correct or unset it").
 				Hint("NO_PROXY=%s asks this registry without a proxy", u.Hostname())
 		}
@@ -248,7 +248,7 @@ func (e *proxyError) explain(doing string) error {
 	default:
 		why = "cannot be used: " + short(bare(e.err).Error())
 	}
-	return fault.New(fault.Network, "%s: %s %w", doing, e.proxy, reasonError{why, e.err}).
+	return ErrUnreachable.New("%s: %s %w", doing, e.proxy, reasonError{why, e.err}).
 		Hint("%s; or correct or unset %s", hint, e.variable).
 		Hint("NO_PROXY=%s asks this registry without a proxy", hostname(e.host))
 }

@@ -48,7 +48,7 @@ type session struct {
 
 func newRegistry(ref oci.Reference, opt Options) (*registry, error) {
 	if _, err := name.NewRegistry(ref.Registry, name.Insecure); err != nil {
-		return nil, fault.New(fault.Reference, "fetching %s: %q is no registry", ref, ref.Registry)
+		return nil, ErrNotFound.New("fetching %s: %q is no registry", ref, ref.Registry)
 	}
 	via := newProxies(opt.Env)
 	return &registry{ref: ref, opt: opt, base: httpTransport(opt, via), proxies: via, pauses: &pauses{timing: opt.Timing}}, nil
@@ -75,10 +75,10 @@ func (r *registry) root(ctx context.Context, ref oci.Reference) (raw []byte, med
 		return nil, "", r.explain(ctx, doing, err)
 	}
 	if len(raw) > oci.MaxDocument {
-		return nil, "", fault.New(fault.Registry, "%s: it has more than %d bytes", doing, oci.MaxDocument)
+		return nil, "", oci.ErrUnusable.New("%s: it has more than %d bytes", doing, oci.MaxDocument)
 	}
 	if ref.Digest != "" && !oci.Matches(ref.Digest, raw) {
-		return nil, "", fault.New(fault.Registry, "%s: what came has another digest, %s", doing, oci.DigestOf(raw)).
+		return nil, "", oci.ErrUnusable.New("%s: what came has another digest, %s", doing, oci.DigestOf(raw)).
 			Hint("the registry, or something on the way to it, is broken or dishonest: ask who runs it")
 	}
 	mediaType, err = oci.Sniff(raw, header.Get("Content-Type"))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -77,7 +76,7 @@ func (l *relay) from(at *place) string {
 
 func (l *relay) pass(at *place, err error) {
 	if ended(err) {
-		err = fault.New(fault.Registry, "reading %s from %s: it ends after %d of %d bytes", l.desc.Digest, l.from(at), l.off, l.desc.Size).
+		err = oci.ErrUnusable.New("reading %s from %s: it ends after %d of %d bytes", l.desc.Digest, l.from(at), l.off, l.desc.Size).
 			Hint("what %s holds is damaged: push or copy the image again", l.from(at))
 	}
 	l.last = err

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -50,7 +49,7 @@ type lister interface {
 func (r *registry) tags(ctx context.Context) ([]string, error) {
 	reg, err := name.NewRegistry(r.ref.Registry, name.Insecure)
 	if err != nil {
-		return nil, fault.New(fault.Reference, "%q is no registry", r.ref.Registry)
+		return nil, ErrNotFound.New("%q is no registry", r.ref.Registry)
 	}
 	l := listing{r: r, host: reg.RegistryStr(), doing: fmt.Sprintf("listing the tags of %s/%s", r.ref.Registry, r.ref.Repository), known: map[string]bool{}}
 	ctx, cancel := r.hurry(ctx)
@@ -171,7 +170,7 @@ func (l *listing) follow(link string) (query string, err error) {
 
 // unusable is an error about what the registry answered.
 func (l *listing) unusable(format string, args ...any) error {
-	return &UnlistableError{fault.New(fault.Registry, "%s: %s", l.doing, short(fmt.Sprintf(format, args...))).
+	return &UnlistableError{oci.ErrUnusable.New("%s: %s", l.doing, short(fmt.Sprintf(format, args...))).
 		Hint("an image whose variants are entries of an index needs no list of tags")}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // maxToken bounds the answer of a token server: tokens that list hundreds of repositories have some
@@ -34,7 +35,7 @@ type tokenServer struct {
 func (r *registry) newTokenServer(c challenge, host, scheme string, tr http.RoundTripper) (*tokenServer, error) {
 	realm, err := url.Parse(c.params["realm"])
 	if err != nil || realm.Host == "" {
-		return nil, fault.New(fault.Registry, "asking %s for a token: it names no server to get one from, but %.80q", r.ref.Registry, c.params["realm"]).
+		return nil, oci.ErrUnusable.New("asking %s for a token: it names no server to get one from, but %.80q", r.ref.Registry, c.params["realm"]).
 			Hint("see whether %s is a container registry", r.ref.Registry)
 	}
 	s := &tokenServer{url: realm, service: c.params["service"], inner: tr}

@@ -33,7 +33,7 @@ func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (
 	}
 	defer f.Close()
 	if opt.Scratch == nil {
-		return nil, fault.New(fault.Registry, "reading %s: the archive is compressed as a whole (%s)", ref, kind).Hint("unpack it first")
+		return nil, oci.ErrUnusable.New("reading %s: the archive is compressed as a whole (%s)", ref, kind).Hint("unpack it first")
 	}
 	out, err := opt.Scratch()
 	if err != nil {
@@ -45,7 +45,7 @@ func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (
 	if err != nil {
 		_ = out.Close() // it is of no use
 		if ctx.Err() != nil {
-			return nil, fault.New(fault.Registry, "unpacking %s: %w", ref, ctx.Err())
+			return nil, oci.ErrUnusable.New("unpacking %s: %w", ref, ctx.Err())
 		}
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func inflate(ctx context.Context, kind string, f *os.File, out *os.File) error {
 	case err != nil:
 		return fault.New(fault.Cache, "unpacking %s: %w", f.Name(), err).Hint("an archive that is compressed as a whole is unpacked into the cache; make room there, or set HPC3_CACHEDIR")
 	case n > maxUnpacked:
-		return fault.New(fault.Registry, "unpacking %s: it holds more than %d bytes", f.Name(), int64(maxUnpacked)).Hint("see whether it is an image")
+		return oci.ErrUnusable.New("unpacking %s: it holds more than %d bytes", f.Name(), int64(maxUnpacked)).Hint("see whether it is an image")
 	}
 	return nil
 }
@@ -107,12 +107,12 @@ func inflated(kind string, r io.Reader) (io.Reader, error) {
 
 func damagedArchive(f *os.File, kind string, err error) error {
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
-		return fault.New(fault.Registry, "unpacking %s: its window is larger than %d MiB", f.Name(), maxWindow>>20).Hint("compress it again with zstd --long=29 or less, or unpack it")
+		return oci.ErrUnusable.New("unpacking %s: its window is larger than %d MiB", f.Name(), maxWindow>>20).Hint("compress it again with zstd --long=29 or less, or unpack it")
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = errors.New("it is cut short")
 	}
-	return fault.New(fault.Registry, "unpacking %s: %w", f.Name(), fmt.Errorf("%s: %w", kind, err)).Hint("it is damaged or was not written to the end; copy or save it anew")
+	return oci.ErrUnusable.New("unpacking %s: %w", f.Name(), fmt.Errorf("%s: %w", kind, err)).Hint("it is damaged or was not written to the end; copy or save it anew")
 }
 
 // noting keeps the error of a reader, for whoever copies from it and cannot tell it from that of

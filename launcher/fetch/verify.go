@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -80,6 +79,6 @@ func (v *verified) finish() {
 }
 
 func (v *verified) wrong(format string, args ...any) error {
-	return fault.New(fault.Registry, "reading %s from %s: "+format, append([]any{v.desc.Digest, v.from}, args...)...).
+	return oci.ErrUnusable.New("reading %s from %s: "+format, append([]any{v.desc.Digest, v.from}, args...)...).
 		Hint("what %s holds is damaged: push or copy the image again", v.from)
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // MaxDocument bounds an index, a manifest and a config: the distribution specification lets registries refuse manifests
@@ -35,12 +33,12 @@ type decoder struct {
 // document reads raw, a whole document, as one object.
 func (d *decoder) document(raw []byte) members {
 	if len(raw) > MaxDocument {
-		d.err = fault.New(fault.Registry, "reading %s: it has %d bytes, the limit is %d", d.what, len(raw), MaxDocument)
+		d.err = ErrUnusable.New("reading %s: it has %d bytes, the limit is %d", d.what, len(raw), MaxDocument)
 		return nil
 	}
 	var whole json.RawMessage
 	if err := json.Unmarshal(raw, &whole); err != nil {
-		d.err = fault.New(fault.Registry, "reading %s: it is not JSON: %s", d.what, Place(raw, err)).
+		d.err = ErrUnusable.New("reading %s: it is not JSON: %s", d.what, Place(raw, err)).
 			Hint("if it came from a registry, something on the way there may have answered with a page of its own")
 		return nil
 	}
@@ -49,7 +47,7 @@ func (d *decoder) document(raw []byte) members {
 
 func (d *decoder) fail(format string, args ...any) {
 	if d.err == nil {
-		d.err = fault.New(fault.Registry, "reading %s: %s", d.what, fmt.Sprintf(format, args...))
+		d.err = ErrUnusable.New("reading %s: %s", d.what, fmt.Sprintf(format, args...))
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // Index is an image index or Docker manifest list.
@@ -114,9 +112,9 @@ func unusable(what, mediaType string, version int64) error {
 	case version == 1:
 		return unusableType(mediaType, version)
 	case version != 0 && version != 2:
-		return fault.New(fault.Registry, "reading %s: schema version %d, known is 2", what, version)
+		return ErrUnusable.New("reading %s: schema version %d, known is 2", what, version)
 	}
-	return fault.New(fault.Registry, "reading %s: its media type is %.120q", what, mediaType)
+	return ErrUnusable.New("reading %s: its media type is %.120q", what, mediaType)
 }
 
 func newEntry(position int, desc Descriptor) Entry {

@@ -3,8 +3,6 @@ package oci
 import (
 	"mime"
 	"slices"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // Media types that hpc3 understands: the image specification's, and Docker's older ones for the same things.
@@ -60,7 +58,7 @@ func Sniff(raw []byte, contentType string) (string, error) {
 	}
 	announced, _, _ := mime.ParseMediaType(contentType)
 	if slices.Contains(MediaTypes(), announced) && IsIndex(announced) != IsIndex(own) {
-		return "", fault.New(fault.Registry, "reading image: it is announced as %s, and says of itself %s", announced, own)
+		return "", ErrUnusable.New("reading image: it is announced as %s, and says of itself %s", announced, own)
 	}
 	return own, nil
 }
@@ -79,11 +77,11 @@ func memberType(m members) string {
 
 func unusableType(mediaType string, version int64) error {
 	if version == 1 {
-		return fault.New(fault.Registry, "reading image: it has Docker's schema 1, which no registry should serve since 2019").
+		return ErrUnusable.New("reading image: it has Docker's schema 1, which no registry should serve since 2019").
 			Hint("push the image again with a present-day tool")
 	}
 	if mediaType == "" {
-		return fault.New(fault.Registry, "reading image: it is neither an index nor a manifest")
+		return ErrUnusable.New("reading image: it is neither an index nor a manifest")
 	}
-	return fault.New(fault.Registry, "reading image: %.120q is neither an index nor a manifest", mediaType)
+	return ErrUnusable.New("reading image: %.120q is neither an index nor a manifest", mediaType)
 }

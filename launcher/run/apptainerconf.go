@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
@@ -34,7 +35,7 @@ func ReadApptainerConf(apptainer string, getenv func(string) string) (ApptainerC
 			continue
 		}
 		if err != nil {
-			return ApptainerConf{File: file}, fmt.Errorf("reading %s: %w", file, outside.Reason(err))
+			return ApptainerConf{File: file}, fmt.Errorf("reading %s: %w", file, fault.Reason(err))
 		}
 		return parseApptainerConf(file, raw), nil
 	}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // exec becomes the command.
@@ -21,7 +20,7 @@ func (st *stage) exec() error {
 	if err == nil {
 		err = syscall.Exec(file, st.Words, st.Env)
 	}
-	e := fault.New(fault.Exec, "running %q: %w", st.Words[0], outside.Reason(err))
+	e := fault.New(fault.Exec, "running %q: %w", st.Words[0], fault.Reason(err))
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist) && file == "":
 		e = fault.New(fault.Exec, "running %q: no such command in the image", st.Words[0])

@@ -169,7 +169,7 @@ func (p *Plan) checkMounts() error {
 			p.Mounts[i].Source = p.Cwd + "/" + m.Source
 		}
 		if _, err := os.Stat(p.Mounts[i].Source); err != nil {
-			err = outside.Reason(err)
+			err = fault.Reason(err)
 			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
 		}
 	}

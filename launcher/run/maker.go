@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // The maker makes the container while it is in there, so that hpc3-run itself needs no second start of Go: it enters what is ready, as the other
@@ -108,7 +107,7 @@ func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err
 	}
 	if user {
 		if err := mapIDs(st.UID, st.GID); err != nil {
-			return ns, withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", outside.Reason(err)), namespaceHints())
+			return ns, withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", fault.Reason(err)), namespaceHints())
 		}
 	}
 	if _, err := withoutFileLimit(); err != nil {

@@ -162,7 +162,7 @@ func (st *stage) mountFUSE(sock int, user bool) error {
 		return err
 	}
 	if _, err := os.Stat(lower + "/."); err != nil {
-		return fmt.Errorf("the file server ended: %w", outside.Reason(err))
+		return fmt.Errorf("the file server ended: %w", fault.Reason(err))
 	}
 	return nil
 }

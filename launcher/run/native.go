@@ -121,7 +121,7 @@ func checkFUSE() error {
 	if err == nil {
 		return f.Close()
 	}
-	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", outside.Reason(err))
+	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", fault.Reason(err))
 	if errors.Is(err, unix.EMFILE) {
 		return e.Hint("close some of the descriptors that hpc3-run is started with, or raise their limit: ulimit -n")
 	}

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // unfit is a failure of Apptainer's that hpc3's own engine does not share.
@@ -75,7 +74,7 @@ func (p *Plan) addIdle(cmd *exec.Cmd, img image) error {
 	}
 	self, err := os.Open(selfExe)
 	if err != nil {
-		return fault.New(fault.Engine, "opening this program: %w", outside.Reason(err))
+		return fault.New(fault.Engine, "opening this program: %w", fault.Reason(err))
 	}
 	cmd.ExtraFiles = []*os.File{self}
 	cmd.Args = append(cmd.Args, idleSelf, "--version")

@@ -168,7 +168,7 @@ func decode(file string, who writers, v any) (found, own bool, err error) {
 }
 
 func unreadable(file string, err error) error {
-	err = outside.Reason(err)
+	err = fault.Reason(err)
 	return fault.New(fault.Config, "reading settings from %s: %w", file, err).Hint("make it readable, or move it away")
 }
 

@@ -8,8 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"time"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // maxBlob is the largest blob that is kept: manifests have at most 4 MiB (distribution-spec), configs are of that order.
@@ -43,10 +41,10 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 		return err
 	}
 	if len(raw) > maxBlob {
-		return fault.New(fault.Cache, "writing blob %s: it is larger than %d bytes", digest, maxBlob)
+		return ErrUnusable.New("writing blob %s: it is larger than %d bytes", digest, maxBlob)
 	}
 	if got := sumOf(algorithm, raw); got != sum {
-		return fault.New(fault.Cache, "writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
+		return ErrUnusable.New("writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
 	}
 	if !s.public() && s.PublicBlob(digest) { // what anyone may have does not become private by being asked for with credentials
 		if _, ok, err := s.Blob(digest); err == nil && ok {

@@ -8,13 +8,16 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
+// ErrUnusable is in the chain of an error if the cache could not be read or written.
+var ErrUnusable = fault.Sentinel(fault.Cache, "the cache cannot be used")
+
 // cacheFault says in one line what the file system answered, and what to do about it.
 func cacheFault(path, doing string, err error) error {
 	var known *fault.Error
 	if errors.As(err, &known) {
 		return err
 	}
-	return fault.New(fault.Cache, "%s in %q: %w", doing, path, cause(err)).Hint("%s", hint(err))
+	return ErrUnusable.New("%s in %q: %w", doing, path, cause(err)).Hint("%s", hint(err))
 }
 
 // cause strips the operation and the path that os adds: the message names the directory already.

@@ -9,8 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // DamagedError is in the chain where the cache's copy of a layer is not what it should be. It was removed: who tries again
@@ -81,7 +79,7 @@ func (l *keptLayer) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, only
 func (l *keptLayer) damaged(why string) error { return damagedLayer(l.digest, why) }
 
 func damagedLayer(digest, why string) error {
-	return fault.New(fault.Cache, "%w", &DamagedError{digest, why}).Hint("it was removed: try again")
+	return ErrUnusable.New("%w", &DamagedError{digest, why}).Hint("it was removed: try again")
 }
 
 // Evict removes the least recently used layers until the others have at most so many bytes; a negative limit is none. It returns how

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"path"
 	"time"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // maxPin bounds the file of a pin: a reference has less than 1 KiB, the rest is short.
@@ -70,10 +68,10 @@ func (s *Store) SetPin(p Pin) error {
 	}
 	raw, err := p.marshal()
 	if err != nil {
-		return fault.New(fault.Cache, "remembering %q: %w", p.Reference, err)
+		return ErrUnusable.New("remembering %q: %w", p.Reference, err)
 	}
 	if len(raw) > maxPin {
-		return fault.New(fault.Cache, "remembering an image: its reference has %d bytes", len(p.Reference))
+		return ErrUnusable.New("remembering an image: its reference has %d bytes", len(p.Reference))
 	}
 	return s.writeSmall(dirRefs, pinName(p.Reference), raw)
 }

@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // maxPerKey bounds what is looked at in the directory of one SIF, which holds one file.
@@ -27,7 +25,7 @@ func key(manifestDigest, arch string) (string, error) {
 		return "", err
 	}
 	if arch == "" || len(arch) > 32 || strings.Trim(arch, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-		return "", fault.New(fault.Cache, "reading the cache: %q is not an architecture", arch)
+		return "", ErrUnusable.New("reading the cache: %q is not an architecture", arch)
 	}
 	return fmt.Sprintf("%s-%s-%s-v%d", algorithm, sum, arch, FormatVersion), nil
 }

@@ -27,8 +27,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // FormatVersion is part of each SIF's name. It is raised when the same image would be converted to other bytes,
@@ -78,7 +76,7 @@ func Open(dir string) (*Store, error) { return OpenWith(dir, Options{}) }
 // OpenWith is Open for a directory that may belong to one of the owners, too.
 func OpenWith(dir string, opt Options) (*Store, error) {
 	if dir == "" {
-		return nil, fault.New(fault.Cache, "opening the cache: no directory is known").
+		return nil, ErrUnusable.New("opening the cache: no directory is known").
 			Hint("set HPC3_CACHEDIR to a directory of your own")
 	}
 	abs, err := filepath.Abs(dir)
@@ -167,7 +165,7 @@ func splitDigest(digest string) (algorithm, sum string, err error) {
 	raw, err := hex.DecodeString(sum)
 	h := newHash(algorithm)
 	if err != nil || h == nil || len(raw) != h.Size() || strings.ToLower(sum) != sum {
-		return "", "", fault.New(fault.Cache, "reading the cache: %q is not a digest", digest)
+		return "", "", ErrUnusable.New("reading the cache: %q is not a digest", digest)
 	}
 	return algorithm, sum, nil
 }

@@ -81,7 +81,7 @@ func (s *Store) checkDir(dir fs.FileInfo, what string) error {
 }
 
 func (s *Store) refuse(format string, args ...any) *fault.Error {
-	return fault.New(fault.Cache, "refusing the cache %q: %w", s.dir, fmt.Errorf(format, args...))
+	return ErrUnusable.New("refusing the cache %q: %w", s.dir, fmt.Errorf(format, args...))
 }
 
 // trusts says whether files of a user count.
