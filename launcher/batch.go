@@ -12,10 +12,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/slurm"
 )
 
-// maxScript bounds what is read of a batch script; Slurm's own limit for a whole one is 4 MiB unless a site raises it.
+// maxScript bounds what is read of a batch script; Slurm's own limit for a whole one is 4 MiB
+// unless a site raises it.
 const maxScript = 4 << 20
 
-// standardInput is a batch script that sbatch has read already. It can be read again if it is a file.
+// standardInput is a batch script that sbatch has read already. It can be read again if it is a
+// file.
 const standardInput = "/proc/self/fd/0"
 
 // Batch is what sbatch was given. The zero value has no script.
@@ -25,8 +27,8 @@ type Batch struct {
 	Options [][2]string // of the plugin: name and value
 }
 
-// CutShort refuses a job in whose script a # cuts the image or an option of the plugin short, since it would be another's. A script that cannot be
-// read again is passed over.
+// CutShort refuses a job in whose script a # cuts the image or an option of the plugin short, since
+// it would be another's. A script that cannot be read again is passed over.
 func (b Batch) CutShort(getenv func(string) string) error {
 	name, text := b.script(getenv("PATH"))
 	for _, cut := range slurm.Cuts(text) {
@@ -49,7 +51,8 @@ func sameImage(a, b string) bool {
 	return err == nil && err2 == nil && one.String() == other.String()
 }
 
-// has tells whether what sbatch read is among the options. A site may have given them another prefix, and paths are absolute by now.
+// has tells whether what sbatch read is among the options. A site may have given them another
+// prefix, and paths are absolute by now.
 func (b Batch) has(cut slurm.Cut) bool {
 	for _, o := range b.Options {
 		kind := strings.TrimPrefix(o[0], "container")
@@ -60,7 +63,8 @@ func (b Batch) has(cut slurm.Cut) bool {
 	return false
 }
 
-// script returns the first of the words that is a script, and its text; "" for none. Slurm looks for a name without a slash in PATH first.
+// script returns the first of the words that is a script, and its text; "" for none. Slurm looks
+// for a name without a slash in PATH first.
 func (b Batch) script(path string) (name, text string) {
 	for _, word := range b.Words {
 		file := word

@@ -13,96 +13,109 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
-// Begin starts what takes its time to start, and is needed once the image has been found. What it started and what was not needed ends with
-// the function that it returns.
-func (r *Road) Begin(ctx context.Context) (end func()) {
-	engine, _, err := r.Engine(ctx)
-	if err != nil || engine != option.Native || r.Option.Share && run.MayJoin(r.Host.Getenv) {
-		return func() {} // an error comes again, where it is told
+// Engine is what runs an image.
+type Engine struct {
+	Name option.Engine
+	Path string            // of Apptainer
+	Conf run.ApptainerConf // the site's settings of it
+}
+
+// AccountHome returns the home directory of the caller's account, for what is started without HOME;
+// "" if the node knows none.
+func AccountHome(ctx context.Context) string { return run.AccountHome(ctx) }
+
+// serveAhead starts what takes its time to start, and is needed once the image is found; nil for
+// nothing. An error comes again where it is told.
+func (r *Road) serveAhead(ctx context.Context) *run.Server {
+	engine, err := r.Engine(ctx)
+	joins := r.Option.Share && run.MayJoin(r.Host.Getenv)
+	if err != nil || engine.Name != option.Native || joins || r.Host.NoStart {
+		return nil
 	}
 	server, err := run.StartServer(r.Host.Getenv)
 	if err != nil {
-		return func() {} // as well
+		return nil
 	}
-	r.server = server
-	return func() { _ = server.Close() } // it is open
+	return server
 }
 
-// AccountHome returns the home directory of the caller's account, for what is started without HOME; "" where the node knows none.
-func AccountHome(ctx context.Context) string { return run.AccountHome(ctx) }
-
-// Engine returns what runs the image and, for Apptainer, its path.
-func (r *Road) Engine(ctx context.Context) (option.Engine, string, error) {
-	if r.engine.name == "" {
-		name, path, err := r.chooseEngine(ctx)
+// Engine returns what runs the image. It is chosen once.
+func (r *Road) Engine(ctx context.Context) (Engine, error) {
+	if r.engine == nil {
+		chosen, err := r.chooseEngine(ctx)
 		if err != nil {
-			return "", "", err
+			return Engine{}, err
 		}
-		r.engine.name, r.engine.path = name, path
+		r.engine = &chosen
 	}
-	return r.engine.name, r.engine.path, nil
+	return *r.engine, nil
 }
 
-func (r *Road) chooseEngine(ctx context.Context) (option.Engine, string, error) {
+func (r *Road) chooseEngine(ctx context.Context) (Engine, error) {
 	if r.Option.Engine == option.Native {
-		return option.Native, "", nil
+		return Engine{Name: option.Native}, nil
 	}
+	apptainer := Engine{Name: option.Apptainer}
 	path, whyNot := run.FindApptainer(ctx, r.Host.Getenv, r.Host.UID)
+	apptainer.Path = path
 	if whyNot == "" {
 		whyNot = r.works(path)
 	}
 	if whyNot == "" {
-		whyNot = r.heedConf(path)
+		apptainer.Conf, whyNot = r.heedConf(path)
 	}
 	switch {
 	case whyNot == "":
-		return option.Apptainer, path, nil
+		return apptainer, nil
 	case r.Option.Engine == option.Apptainer:
-		return "", "", fault.New(fault.Engine, "using Apptainer: %s", whyNot).Hint("leave --engine or HPC3_ENGINE out, or say native")
+		return Engine{}, fault.New(fault.Engine, "using Apptainer: %s", whyNot).
+			Hint("leave --engine or HPC3_ENGINE out, or say native")
 	case path != "":
-		r.note("not using Apptainer: %s", whyNot)
+		r.Notef("not using Apptainer: %s", whyNot)
 	}
-	return option.Native, "", nil
+	return Engine{Name: option.Native}, nil
 }
 
-// heedConf reads the site's settings of Apptainer, and returns why it is not used, or "". What
-// differs by them from the manual is told, unless hpc3's own engine can stand in.
-func (r *Road) heedConf(path string) string {
+// heedConf reads the site's settings of Apptainer, and returns why it is not used, or "". Other
+// departures from the manual are told, unless hpc3's own engine can stand in.
+func (r *Road) heedConf(path string) (run.ApptainerConf, string) {
 	conf, err := run.ReadApptainerConf(path, r.Host.Getenv)
 	if err != nil {
-		r.note("%v", err)
+		r.Notef("%v", err)
 	}
-	r.engine.conf = conf
 	differs := conf.Departures(run.Wanted{
-		Home: r.Option.MountHome, Binds: len(r.Option.Mounts) > 0, Writable: r.Option.Writable, Rootless: run.Rootless(path, conf),
+		Home: r.Option.MountHome, Binds: len(r.Option.Mounts) > 0, Writable: r.Option.Writable,
+		Rootless: run.Rootless(path, conf),
 	})
 	standIn := len(differs) > 0 && r.Option.Engine != option.Apptainer && run.WhyNotNative() == nil
 	for _, d := range differs {
 		if d.Fatal || standIn {
-			return fmt.Sprintf("%s says %s", conf.File, d)
+			return conf, fmt.Sprintf("%s says %s", conf.File, d)
 		}
 	}
 	for _, d := range differs {
-		r.note("Apptainer: %s says %s", conf.File, d)
+		r.Notef("Apptainer: %s says %s", conf.File, d)
 	}
-	return ""
+	return conf, ""
 }
 
-// works returns why Apptainer does not work for this user, or "". A good answer is remembered until the node is booted or the
-// program replaced, since asking takes longer than all else before a cached image starts.
+// works returns why Apptainer does not work for this user, or "". A good answer is remembered until
+// the node is booted or the program replaced, since asking takes longer than all else before a
+// cached image starts.
 func (r *Road) works(path string) string {
 	name := r.verdictName(path)
-	if name != "" && r.proven(name) {
+	if name != "" && r.caches().Proven(name) {
 		return ""
 	}
 	whyNot := run.Works(path)
 	if whyNot == "" && name != "" {
-		r.prove(name)
+		r.caches().Prove(name)
 	}
 	return whyNot
 }
 
-// verdictName is made of everything that the verdict on Apptainer depends on; "" where that cannot be told.
+// verdictName is made of everything that the verdict on Apptainer depends on; "" if that cannot be
+// told.
 func (r *Road) verdictName(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -112,34 +125,7 @@ func (r *Road) verdictName(path string) string {
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(), r.Host.UID, strings.TrimSpace(string(boot))))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(),
+		r.Host.UID, strings.TrimSpace(string(boot))))
 	return "engine-" + hex.EncodeToString(sum[:16])
-}
-
-func (r *Road) examineApptainer(ctx context.Context) Finding {
-	path, whyNot := run.FindApptainer(ctx, r.Host.Getenv, r.Host.UID)
-	if path == "" {
-		return Finding{"Apptainer", "note", whyNot, "not needed: hpc3 has an engine of its own"}
-	}
-	if whyNot == "" {
-		whyNot = run.Works(path)
-	}
-	if whyNot != "" {
-		return Finding{"Apptainer", "note", path + ": " + whyNot, "not needed: hpc3 has an engine of its own"}
-	}
-	conf, err := run.ReadApptainerConf(path, r.Host.Getenv)
-	if err != nil {
-		return Finding{"Apptainer", "note", path + ": " + err.Error(), "Apptainer will not start either: mend the file"}
-	}
-	var differs []string
-	for _, d := range conf.Departures(run.Wanted{Home: true, Binds: true, Writable: true, Rootless: run.Rootless(path, conf)}) {
-		differs = append(differs, d.String())
-	}
-	if len(differs) > 0 {
-		return Finding{
-			"Apptainer", "note", path + ", but " + conf.File + " says " + strings.Join(differs, "; "),
-			"with --engine auto hpc3's own engine stands in, where it can; --engine apptainer follows these settings",
-		}
-	}
-	return Finding{What: "Apptainer", State: "ok", Text: path}
 }

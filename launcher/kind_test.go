@@ -11,6 +11,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -53,13 +54,20 @@ func indexOf(entries ...string) string {
 
 const ofAMD64 = `,"platform":{"os":"linux","architecture":"amd64"}`
 
+// inTemp are settings with a cache of the test's own.
+func inTemp(t *testing.T) settings.Settings {
+	t.Helper()
+	env := []string{"HPC3_CACHEDIR=" + filepath.Join(t.TempDir(), "cache")}
+	return settings.Settings{Host: settings.Host{Environ: env, Arch: "amd64"}, Option: option.Merge()}
+}
+
 // pulledBy walks the road to the SIF, on a zen3.
 func pulledBy(t *testing.T, image string) (Pulled, error) {
 	t.Helper()
 	r := &Road{
-		Host: Host{Environ: []string{"HPC3_CACHEDIR=" + filepath.Join(t.TempDir(), "cache")}, Arch: "amd64"}, Elsewhere: true,
-		Given: &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}}, Option: option.Merge(),
+		Settings: inTemp(t), Given: &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}},
 	}
+	r.Host.NoStart = true
 	return r.Pull(t.Context(), image, "", false)
 }
 
@@ -82,7 +90,7 @@ func TestWhatIsNoImage(t *testing.T) {
 		{name: "a chart", config: `{}`, configType: "application/vnd.cncf.helm.config.v1+json", want: "it is an artifact of type application/vnd.cncf.helm.config.v1+json"},
 		{name: "JSON", config: `[1]`, configType: "application/json", want: "it is an artifact of type application/json"},
 		{name: "a signature", config: `{}`, configType: oci.MediaTypeConfig, layerType: "application/vnd.dev.cosign.simplesigning.v1+json", want: "it is an artifact of type application/vnd.dev.cosign.simplesigning.v1+json"},
-		{name: "a SIF", config: `{}`, configType: sifConfig, layerType: "application/vnd.sylabs.sif.layer.v1.sif", want: "it is a SIF that was pushed as an artifact"},
+		{name: "a SIF", config: `{}`, configType: "application/vnd.sylabs.sif.config.v1+json", layerType: "application/vnd.sylabs.sif.layer.v1.sif", want: "it is a SIF that was pushed as an artifact"},
 		{name: "a type with a control character", config: `{}`, configType: "a\x1bb", want: "it is an artifact of type a?b"},
 	} {
 		manifest := manifestOf(tt.config, tt.configType, tt.layerType, tt.artifact)

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/image"
+	"github.com/hpc3-project/hpc3/launcher/nodes"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 )
 
 // Planned says what would run and why. It is the JSON of hpc3-run --dry-run.
@@ -24,38 +27,59 @@ type Planned struct {
 	node string
 }
 
-// Plan says what a start would run. It fetches no layer. The choice is settled first, and its errors are those of a start.
-func (r *Road) Plan(ctx context.Context, c *Choice, command []string) (Planned, error) {
-	unread, err := r.foresee(ctx, c)
+// Plan says what a start would run. It fetches no layer, and changes nothing. Its errors are those
+// of a start.
+func (r *Road) Plan(ctx context.Context, name string, command []string) (Planned, error) {
+	request, err := r.request(ctx, name)
 	if err != nil {
 		return Planned{}, err
 	}
-	engine, _, err := r.Engine(ctx)
+	request.UnreadIsKnown = true
+	src := r.source(request.Reference, true)
+	defer src.Close()
+	chosen, err := r.choose(ctx, request, src)
 	if err != nil {
 		return Planned{}, err
 	}
-	p := Planned{SchemaVersion: 1, Reference: c.Reference.String(), Engine: string(engine), Command: append([]string{}, command...)}
-	if _, ok := c.Entry(); !ok {
+	if !chosen.Found() {
+		img, err := image.File(chosen.Reference, chosen.Reference.Path)
+		if err == nil {
+			err = r.refuseArch(img)
+		}
+		if err != nil {
+			return Planned{}, err
+		}
+	}
+	engine, err := r.Engine(ctx)
+	if err != nil {
+		return Planned{}, err
+	}
+	p := Planned{
+		SchemaVersion: 1, Reference: chosen.Reference.String(), Engine: string(engine.Name),
+		Command: append([]string{}, command...),
+	}
+	if !chosen.Found() {
 		return p, nil
 	}
-	p.IndexDigest, p.node = c.Index.Digest, nodesLine(c.Nodes, r.Option.Platform)
-	p.Chosen = c.chosen(unread)
-	if on := c.entry.Platform; on != nil {
+	p.IndexDigest, p.node = chosen.Index.Digest, nodes.Line(chosen.Nodes, r.Option.Platform)
+	p.Chosen = explained(chosen)
+	if on := chosen.Entry.Platform; on != nil {
 		p.CannotRun = r.cannotRun(on.OS, on.Architecture)
 	}
-	p.Cached, err = r.cachedSIF(c.entry.Digest, c.arch())
+	p.Cached, err = r.caches().SIF(chosen.Entry.Digest, chosen.Arch())
 	return p, err
 }
 
 // JSON returns the plan as JSON, indented.
 func (p Planned) JSON() ([]byte, error) { return json.MarshalIndent(p, "", "  ") }
 
-// Table returns the plan as a person reads it, in lines that fit a terminal of so many columns; 0 is for a file.
+// Table returns the plan as a person reads it, in lines that fit a terminal of so many columns; 0
+// is for a file.
 func (p Planned) Table(width int) string {
 	var b strings.Builder
 	line := func(what, value string) {
 		if value != "" {
-			b.WriteString(Fold(fmt.Sprintf("%-8s ", what), fault.OneLine(value), width))
+			b.WriteString(notes.Fold(fmt.Sprintf("%-8s ", what), fault.OneLine(value), width))
 		}
 	}
 	line("image", p.Reference)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// prompt is what stands before the prompt of an interactive shell: nothing, the image's name, or a text of the user's in which %i is that.
+// prompt is what stands before the prompt of an interactive shell: nothing, the image's name, or a
+// text of the user's in which %i is that.
 func prompt(setting, image string) string {
 	switch word := strings.ToLower(setting); {
 	case slices.Contains([]string{"", "no", "off", "n", "false", "0"}, word):

@@ -3,8 +3,9 @@ package launcher
 import (
 	"context"
 
+	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/match"
+	"github.com/hpc3-project/hpc3/launcher/image"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -24,70 +25,55 @@ type Pulled struct {
 	Images      []SIF
 }
 
-// Pull fetches and converts the best entry for the node into the cache, or into a file, or all entries into the cache.
-func (r *Road) Pull(ctx context.Context, image, file string, all bool) (Pulled, error) {
-	r.mendShared()
-	c, err := r.Choose(ctx, image)
-	if c != nil {
-		defer c.Close()
-	}
-	if class, _, _ := fault.Of(err, ""); err != nil && (!all || c == nil || class != fault.NoMatch) {
-		return Pulled{}, err
-	}
-	if c.Reference.Transport == oci.SIF {
-		return Pulled{}, fault.New(fault.Usage, "%s is a SIF already", c.Reference).Hint("hpc3-run runs it as it is")
-	}
-	p := Pulled{Reference: c.Reference.String(), IndexDigest: c.Index.Digest}
-	if all {
-		if err := r.resolveAll(ctx, c); err != nil {
-			return p, err
-		}
-		p.Images, err = r.pullAll(ctx, c)
-		return p, err
-	}
-	sif, err := r.pullOne(ctx, c, file)
+// Pull fetches and converts the best entry for the node into the cache, or into a file, or all
+// entries into the cache.
+func (r *Road) Pull(ctx context.Context, name, file string, all bool) (Pulled, error) {
+	r.Upkeep().MendShared()
+	request, err := r.request(ctx, name)
 	if err != nil {
 		return Pulled{}, err
 	}
-	p.Images = []SIF{sif}
-	return p, nil
+	if request.Reference.Transport == oci.SIF {
+		return Pulled{}, fault.New(fault.Usage, "%s is a SIF already", request.Reference).
+			Hint("hpc3-run runs it as it is")
+	}
+	src := r.source(request.Reference, false)
+	defer src.Close()
+	p := Pulled{Reference: request.Reference.String()}
+	take := func(chosen choose.Chosen) error {
+		sif, err := r.pullOne(ctx, chosen, src, file)
+		if err == nil {
+			p.IndexDigest, p.Images = chosen.Index.Digest, append(p.Images, sif)
+		}
+		return err
+	}
+	if all { // a login node fills the cache of a cluster
+		return p, choose.Every(ctx, request, src, r.Notes, take)
+	}
+	chosen, err := choose.Image(ctx, request, src, r.Notes)
+	if err == nil {
+		err = take(chosen)
+	}
+	return p, err
 }
 
-func (r *Road) pullOne(ctx context.Context, c *Choice, file string) (SIF, error) {
-	path, err := file, error(nil)
+func (r *Road) pullOne(ctx context.Context, chosen choose.Chosen, src *image.Source, file string) (SIF, error) {
+	sif := SIF{
+		Path: file, Digest: chosen.Entry.Digest, Platform: chosen.Platform(),
+		Position: chosen.Taken().Position, Tag: chosen.Taken().Tag,
+	}
 	if file != "" {
-		err = r.Save(ctx, c, file)
+		if err := src.Save(ctx, chosen, file); err != nil {
+			return SIF{}, err
+		}
 	} else {
-		path, err = r.Obtain(ctx, c)
-	}
-	if err != nil {
-		return SIF{}, err
-	}
-	r.tellPrivate(path)
-	e := c.Index.Entries[c.Result.Chosen]
-	return SIF{Path: path, Digest: c.entry.Digest, Platform: platformOf(c.entry), Position: e.Position, Tag: e.Tag}, nil
-}
-
-// pullAll fetches every image of the index, those for other nodes too: a login node fills the cache of a cluster.
-func (r *Road) pullAll(ctx context.Context, c *Choice) ([]SIF, error) {
-	var sifs []SIF
-	for i, entry := range c.Index.Entries {
-		if entry.Attestation || entry.IsIndex() || len(entry.Faults) > 0 {
-			continue
-		}
-		one := *c
-		one.entry = entry
-		one.every = true
-		one.Result = match.Result{Chosen: i, Why: "--all-variants"}
-		sif, err := r.pullOne(ctx, &one, "")
-		c.source = one.source // opened by the first that needed it
+		img, err := src.Obtain(ctx, chosen)
 		if err != nil {
-			return sifs, err
+			return SIF{}, err
 		}
-		sifs = append(sifs, sif)
+		img.Close()
+		sif.Path = img.Path
 	}
-	if len(sifs) == 0 {
-		return nil, fault.New(fault.NoMatch, "%s holds no image", c.Reference)
-	}
-	return sifs, nil
+	r.Upkeep().WarnPrivate(sif.Path)
+	return sif, nil
 }

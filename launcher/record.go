@@ -19,7 +19,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/site"
 )
 
-// record is what the site is told of a start, where it wants to know.
+// record is what the site is told of a start, if it wants to know.
 type record struct {
 	SchemaVersion int    `json:"schemaVersion"`
 	Image         string `json:"image"`
@@ -33,29 +33,32 @@ type record struct {
 	Step          string `json:"step,omitempty"`
 }
 
-// tellSite writes the site's usage record, and the comment of the job. Nothing that fails here keeps a command from starting.
+// tellSite writes the site's usage record, and the comment of the job. A failure here does not keep
+// a command from starting.
 func (r *Road) tellSite(ctx context.Context, p convert.Provenance, engine option.Engine) {
 	getenv := r.Host.Getenv
 	if r.Site.Usage == site.Syslog && run.FirstOfNode(getenv) {
 		raw, err := json.Marshal(record{
-			SchemaVersion: 1, Image: p.Reference, Index: p.IndexDigest, Manifest: p.ManifestDigest, Variant: p.Variant, Engine: string(engine),
-			Node: r.Host.Name, UID: r.Host.UID, Job: getenv("SLURM_JOB_ID"), Step: getenv("SLURM_STEP_ID"),
+			SchemaVersion: 1, Image: p.Reference, Index: p.IndexDigest, Manifest: p.ManifestDigest,
+			Variant: p.Variant, Engine: string(engine), Node: r.Host.Name, UID: r.Host.UID,
+			Job: getenv("SLURM_JOB_ID"), Step: getenv("SLURM_STEP_ID"),
 		})
 		if err == nil {
 			err = toSyslog(string(raw))
 		}
 		if err != nil {
-			r.note("usage: %v", err)
+			r.Notef("usage: %v", err)
 		}
 	}
 	if job := getenv("SLURM_JOB_ID"); r.Site.SlurmComment && job != "" && getenv("SLURM_PROCID") == "0" {
 		if err := comment(ctx, job, "hpc3 "+p.Reference+" "+p.Variant+" "+p.ManifestDigest); err != nil {
-			r.note("slurm_comment: %v", err)
+			r.Notef("slurm_comment: %v", err)
 		}
 	}
 }
 
-// syslogLimit bounds the wait for a log daemon that has stopped reading: log/syslog would wait for ever.
+// syslogLimit bounds the wait for a log daemon that has stopped reading: log/syslog would wait for
+// ever.
 const syslogLimit = time.Second
 
 // toSyslog sends a line as syslog(3) does, with facility user and level info.
@@ -71,7 +74,8 @@ func toSyslog(text string) error {
 	now := time.Now()
 	err = conn.SetWriteDeadline(now.Add(syslogLimit))
 	if err == nil {
-		_, err = fmt.Fprintf(conn, "<%d>%s hpc3-run[%d]: %s\n", priority, now.Format(time.Stamp), os.Getpid(), text)
+		stamp := now.Format(time.Stamp)
+		_, err = fmt.Fprintf(conn, "<%d>%s hpc3-run[%d]: %s\n", priority, stamp, os.Getpid(), text)
 	}
 	return errors.Join(err, conn.Close())
 }

@@ -1,17 +1,18 @@
 package launcher
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// What an image says of itself counts in an index inside the index as well, and there the next best is taken first.
+// What an image says of itself counts in an index inside the index as well, and there the next best
+// is taken first.
 func TestSettleInside(t *testing.T) {
 	const plain, newer = `{"os":"linux","architecture":"amd64"}`, `{"os":"linux","architecture":"amd64","config":{"Env":["NVIDIA_REQUIRE_CUDA=cuda>=13.0"]}}`
 	good, bad := manifestOf(plain, oci.MediaTypeConfig, "", ""), manifestOf(newer, oci.MediaTypeConfig, "", "")
@@ -52,18 +53,15 @@ func TestSettleInside(t *testing.T) {
 			layout := layoutOf(t, plain, newer, good, bad, both, onlyBad, empty, second, third, fourth, tt.index, indexOf(descriptorOf(tt.index, oci.MediaTypeIndex, "")))
 			warned := 0
 			r := &Road{
-				Host: Host{Environ: []string{"HPC3_CACHEDIR=" + filepath.Join(t.TempDir(), "cache")}, Arch: "amd64"}, Option: option.Merge(),
-				Given:   &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}, NVIDIA: &facts.NVIDIA{Driver: "570.86.15", CUDA: "12.8"}},
-				Waiting: func(string) { warned++ },
+				Settings: inTemp(t),
+				Given:    &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}, NVIDIA: &facts.NVIDIA{Driver: "570.86.15", CUDA: "12.8"}},
+				Notes:    notes.Notes{Say: func(string) { warned++ }},
 			}
 			r.Option.Force, r.Option.Variant = tt.force, tt.variant
 			told, explainErr := r.Explain(t.Context(), layout)
-			c, err := r.Choose(t.Context(), layout)
-			if err == nil {
-				_, err = r.settle(t.Context(), c)
-			}
+			c, err := chosenBy(t, r, layout)
 			if class, _, _ := fault.Of(err, ""); class != tt.class || err != nil && !strings.Contains(err.Error(), tt.want) {
-				t.Fatalf("settle() = %v, of class %q; want %q, of class %q", err, class, tt.want, tt.class)
+				t.Fatalf("Image() = %v, of class %q; want %q, of class %q", err, class, tt.want, tt.class)
 			}
 			if err != nil {
 				if class, _, _ := fault.Of(explainErr, fault.NoMatch); class != tt.class || told.Chosen != nil {
@@ -75,8 +73,8 @@ func TestSettleInside(t *testing.T) {
 			if tt.bad {
 				want = oci.DigestOf([]byte(bad))
 			}
-			if at := c.Index.Entries[c.Result.Chosen].Position; at != tt.position || c.entry.Digest != want {
-				t.Errorf("entry %d, %s; want %d, %s", at, c.entry.Digest, tt.position, want)
+			if at := c.Taken().Position; at != tt.position || c.Entry.Digest != want {
+				t.Errorf("entry %d, %s; want %d, %s", at, c.Entry.Digest, tt.position, want)
 			}
 			if explainErr != nil || told.Chosen == nil || told.Chosen.Digest != want || told.Chosen.Position != tt.position {
 				t.Errorf("Explain() = %+v, %v; want entry %d, %s", told.Chosen, explainErr, tt.position, want)
@@ -94,10 +92,9 @@ func TestUnread(t *testing.T) {
 	manifest := manifestOf(config, oci.MediaTypeConfig, "", "")
 	index := indexOf(descriptorOf(manifest, oci.MediaTypeManifest, ofAMD64))
 	r := &Road{
-		Host:  Host{Environ: []string{"HPC3_CACHEDIR=" + filepath.Join(t.TempDir(), "cache")}, Arch: "amd64"},
-		Given: &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}}, Option: option.Merge(),
+		Settings: inTemp(t), Given: &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}},
 	}
-	if err := r.remember("registry.invalid/a/b:1", []byte(index), oci.MediaTypeIndex); err != nil {
+	if err := r.caches().Remember("registry.invalid/a/b:1", []byte(index), oci.MediaTypeIndex); err != nil {
 		t.Fatal(err)
 	}
 	for _, pull := range []option.Pull{option.Never, option.Missing} {

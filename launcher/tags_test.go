@@ -12,15 +12,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// tagged is a registry with one repository, "app": tags holds the platform of each image, "" for one that is listed and not there.
+// tagged is a registry with one repository, "app": tags holds the platform of each image, "" for
+// one that is listed and not there.
 type tagged struct {
 	*httptest.Server
 	tags   map[string]string
@@ -102,16 +105,25 @@ func roadTo(t *testing.T, opt option.Run) *Road {
 	t.Helper()
 	opt.Pull = option.Missing
 	node := facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3", Strict: "zen3", Level: 3}}
-	return &Road{Host: Host{Environ: []string{"HPC3_CACHEDIR=" + t.TempDir() + "/cache"}}, Option: opt, Given: &node}
+	host := settings.Host{Environ: []string{"HPC3_CACHEDIR=" + t.TempDir() + "/cache"}}
+	return &Road{Settings: settings.Settings{Host: host, Option: opt}, Given: &node}
 }
 
-func (s *tagged) choose(t *testing.T, r *Road, tag string) (*Choice, error) {
+func (s *tagged) choose(t *testing.T, r *Road, tag string) (choose.Chosen, error) {
 	t.Helper()
-	c, err := r.Choose(t.Context(), strings.TrimPrefix(s.URL, "http://")+"/app:"+tag)
-	if c != nil {
-		t.Cleanup(c.Close)
+	return chosenBy(t, r, strings.TrimPrefix(s.URL, "http://")+"/app:"+tag)
+}
+
+// chosenBy chooses as a start does.
+func chosenBy(t *testing.T, r *Road, image string) (choose.Chosen, error) {
+	t.Helper()
+	request, err := r.request(t.Context(), image)
+	if err != nil {
+		return choose.Chosen{}, err
 	}
-	return c, err
+	src := r.source(request.Reference, false)
+	t.Cleanup(src.Close)
+	return r.choose(t.Context(), request, src)
 }
 
 func TestChooseByTag(t *testing.T) {
@@ -166,9 +178,9 @@ func TestChooseByTag(t *testing.T) {
 				if err != nil {
 					t.Fatalf("pass %d: %v", pass, err)
 				}
-				entry, _ := c.Entry()
-				if got := entry.Tag; got != strings.Trim(tt.want, "-") || platformOf(entry) != tt.wants || !oci.ValidDigest(entry.Digest) {
-					t.Errorf("pass %d: chosen %q, %q, %q; want %q, %q and a digest", pass, got, platformOf(entry), entry.Digest, tt.want, tt.wants)
+				entry := c.Entry
+				if got := entry.Tag; got != strings.Trim(tt.want, "-") || choose.PlatformOf(entry) != tt.wants || !oci.ValidDigest(entry.Digest) {
+					t.Errorf("pass %d: chosen %q, %q, %q; want %q, %q and a digest", pass, got, choose.PlatformOf(entry), entry.Digest, tt.want, tt.wants)
 				}
 				var asked []string
 				for _, path := range s.requests() {
@@ -178,7 +190,8 @@ func TestChooseByTag(t *testing.T) {
 						t.Errorf("the second run asked for %s", path)
 					}
 				}
-				// What is not there is not remembered: of a tag without an image the next run may know more.
+				// What is not there is not remembered: of a tag without an image the next run may
+				// know more.
 				if pass > 0 && tt.tags["1_zen2"] == "" && slices.Contains(tt.asked, "1_zen2") {
 					wanted = []string{"1_zen2"}
 				}
@@ -211,7 +224,8 @@ func digestOf(platform string) string {
 	return oci.DigestOf(manifest)
 }
 
-// Where the list cannot be had: only an answer for good leaves the image as it is, since no choice is to depend on chance.
+// Where the list cannot be had: only an answer for good leaves the image as it is, since no choice
+// is to depend on chance.
 func TestChooseWithoutList(t *testing.T) {
 	plain := map[string]string{"1": "linux/amd64", "1_zen3": "linux/amd64"}
 	tests := []struct {
@@ -247,7 +261,7 @@ func TestChooseWithoutList(t *testing.T) {
 				}
 				return
 			}
-			if entry, ok := c.Entry(); !ok || entry.Tag != "" || entry.Digest != digestOf("linux/amd64") {
+			if entry := c.Entry; !c.Found() || entry.Tag != "" || entry.Digest != digestOf("linux/amd64") {
 				t.Errorf("chosen %+v, want the image itself", entry)
 			}
 			s.requests()
@@ -267,7 +281,7 @@ func TestCachedImageNeedsNoList(t *testing.T) {
 	}
 	s.Close()
 	r.Option.Variants = option.AnyVariants
-	if c, err := s.choose(t, r, "1"); err != nil || c.entry.Digest != digestOf("linux/amd64") {
+	if c, err := s.choose(t, r, "1"); err != nil || c.Entry.Digest != digestOf("linux/amd64") {
 		t.Errorf("Choose = %v", err)
 	}
 }
@@ -281,7 +295,7 @@ func TestTagsOfTheSitesLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := r.explain(c, "app:1", "")
+	e := r.explain(c, "app:1")
 	if len(e.Entries) != 2 || e.Entries[0].Tag != "1_rack_b" || e.Entries[0].Fits || e.Chosen == nil || e.Chosen.Tag != "1_zen2_rack_a" {
 		t.Errorf("entries %+v, chosen %+v; want 1_rack_b refused and 1_zen2_rack_a chosen", e.Entries, e.Chosen)
 	}
@@ -290,7 +304,7 @@ func TestTagsOfTheSitesLabels(t *testing.T) {
 // A repository full of tags that are not what they say ends the search.
 func TestSearchEnds(t *testing.T) {
 	tags := map[string]string{}
-	for i := range maxResolved + 1 {
+	for i := range 64 + 1 {
 		tags[fmt.Sprintf("1_nvidia-1-%d", i)] = "linux/arm64"
 	}
 	s := serveTags(t, tags)
@@ -307,7 +321,7 @@ func TestSearchEnds(t *testing.T) {
 			manifests++
 		}
 	}
-	if manifests != maxResolved {
-		t.Errorf("%d manifests were asked for, want %d", manifests, maxResolved)
+	if manifests != 64 {
+		t.Errorf("%d manifests were asked for, want %d", manifests, 64)
 	}
 }

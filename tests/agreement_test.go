@@ -19,8 +19,11 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/nodes"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -133,8 +136,11 @@ func (q question) road(t *testing.T) *launcher.Road {
 	t.Helper()
 	dir := inMemory(t)
 	r := &launcher.Road{
-		Host: launcher.Host{Environ: []string{"HPC3_CACHEDIR=" + dir + "/cache", "PATH=/usr/bin:/bin"}, Arch: oci.Architecture(q.nodes[0].Arch), Cwd: "/"},
-		Site: q.policy, Option: option.Merge(), Elsewhere: true, Version: "test", Progress: new(launcher.Progress),
+		Settings: settings.Settings{
+			Host: settings.Host{Environ: []string{"HPC3_CACHEDIR=" + dir + "/cache", "PATH=/usr/bin:/bin"}, Arch: oci.Architecture(q.nodes[0].Arch), Cwd: "/", NoStart: true},
+			Site: q.policy, Option: option.Merge(),
+		},
+		Version: "test", Notes: notes.Notes{Progress: new(notes.Progress)},
 	}
 	r.Option.Engine = option.Native
 	if len(q.nodes) == 1 {
@@ -163,12 +169,7 @@ func failed(err error, why string) outcome {
 
 func (q question) dryRun(t *testing.T, image, why string) outcome {
 	r := q.road(t)
-	c, err := r.Choose(t.Context(), image)
-	if err != nil {
-		return failed(err, why)
-	}
-	defer c.Close()
-	p, err := r.Plan(t.Context(), c, []string{"true"})
+	p, err := r.Plan(t.Context(), image, []string{"true"})
 	if err != nil {
 		return failed(err, why)
 	}
@@ -186,15 +187,11 @@ func pull(t *testing.T, r *launcher.Road, image, why string) outcome {
 
 func start(t *testing.T, r *launcher.Road, image, why string) outcome {
 	t.Helper()
-	c, err := r.Choose(t.Context(), image)
+	s, err := r.Ready(t.Context(), image, []string{"true"})
 	if err != nil {
 		return failed(err, why)
 	}
-	defer c.Close()
-	s, err := r.Prepare(t.Context(), c, []string{"true"})
-	if err != nil {
-		return failed(err, why)
-	}
+	defer s.Close()
 	for _, v := range s.Plan.SetEnv {
 		if digest, ok := strings.CutPrefix(v, "HPC3_IMAGE_DIGEST="); ok {
 			return outcome{digest: digest}
@@ -305,7 +302,7 @@ func nodeQuestions(t *testing.T) (all []question) {
 	t.Helper()
 	entries := descriptorsOf(t, "nodes/index.json")
 	for _, name := range slices.Sorted(maps.Keys(nodeChoices)) {
-		n, err := launcher.ReadNode(name, strings.NewReader(read(t, "nodes/"+name+".json")))
+		n, err := nodes.Read(name, strings.NewReader(read(t, "nodes/"+name+".json")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +328,7 @@ func dumpQuestions(t *testing.T) (all []question) {
 		if err := os.WriteFile(root+"/proc/cpuinfo", []byte(read(t, file)), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		n, err := (&launcher.Road{ProbeRoot: root, Host: launcher.Host{Environ: []string{"HPC3_CACHEDIR=" + root + "/cache"}}}).Node(t.Context())
+		n, err := (&launcher.Road{ProbeRoot: root, Settings: settings.Settings{Host: settings.Host{Environ: []string{"HPC3_CACHEDIR=" + root + "/cache"}}}}).Node(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}

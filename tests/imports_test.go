@@ -35,16 +35,48 @@ var plan = map[string][]string{
 	"launcher/store":    {"launcher/fault"},
 	"launcher/device":   {"probe", "launcher/outside"},
 	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault", "launcher/outside", "launcher/device", "probe"},
-	"launcher": {
-		"probe", "probe/facts", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/oci", "launcher/option", "launcher/site", "launcher/slurm", "launcher/match",
-		"launcher/fetch", "launcher/convert", "launcher/store", "launcher/device", "launcher/run",
+	"launcher/notes":    {"launcher/fault"},
+	"launcher/settings": {"launcher/fault", "launcher/habit", "launcher/option", "launcher/outside", "launcher/site"},
+	"launcher/caches": {
+		"launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site", "launcher/store",
 	},
-	"spank/submit":  {"launcher", "launcher/fault", "launcher/habit", "launcher/option", "launcher/task"},
+	"launcher/nodes": {
+		"probe", "probe/facts", "launcher/fault", "launcher/match", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/slurm",
+	},
+	"launcher/choose": {
+		"probe/facts", "launcher/fault", "launcher/fetch", "launcher/match", "launcher/notes", "launcher/oci", "launcher/option", "launcher/settings",
+	},
+	"launcher/image": {
+		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/option",
+		"launcher/outside", "launcher/run", "launcher/settings", "launcher/store",
+	},
+	"launcher/upkeep": {
+		"launcher/caches", "launcher/convert", "launcher/fault", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site",
+		"launcher/store",
+	},
+	"launcher/doctor": {
+		"probe/facts", "launcher/caches", "launcher/fault", "launcher/nodes", "launcher/notes", "launcher/outside", "launcher/run", "launcher/slurm",
+		"launcher/upkeep",
+	},
+	"launcher": {
+		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
+		"launcher/image", "launcher/match", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run",
+		"launcher/settings", "launcher/site", "launcher/slurm", "launcher/upkeep",
+	},
+	"spank/submit": {
+		"launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/settings", "launcher/task",
+	},
 	"cmd/interrupt": {},
-	"cmd/progress":  {"launcher"},
-	"cmd/hpc3-run":  {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/task"},
-	"cmd/hpc3":      {"cmd/interrupt", "cmd/progress", "launcher", "launcher/run", "launcher/option", "launcher/fault", "launcher/habit", "launcher/outside", "launcher/match", "launcher/oci", "probe/facts"},
-	"cmd/hpc3-gpu":  {"probe/facts"},
+	"cmd/progress":  {"launcher/notes"},
+	"cmd/hpc3-run": {
+		"cmd/interrupt", "cmd/progress", "launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/outside", "launcher/run",
+		"launcher/settings", "launcher/task",
+	},
+	"cmd/hpc3": {
+		"cmd/interrupt", "cmd/progress", "launcher", "launcher/doctor", "launcher/fault", "launcher/habit", "launcher/match", "launcher/nodes", "launcher/notes",
+		"launcher/oci", "launcher/option", "launcher/outside", "launcher/run", "launcher/settings", "launcher/upkeep", "probe/facts",
+	},
+	"cmd/hpc3-gpu": {"probe/facts"},
 }
 
 // foreign holds the packages of others that only one room may import, so that each is known in one place.
@@ -61,10 +93,12 @@ var foreign = map[string][]string{
 }
 
 // rooms are those that names from outside come to; others are handed what was opened, or read what the kernel makes.
-var rooms = []string{"launcher", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run"}
+var rooms = []string{
+	"launcher", "launcher/caches", "launcher/choose", "launcher/doctor", "launcher/image", "launcher/nodes", "launcher/settings", "launcher/upkeep", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run",
+}
 
 // ownNames are files of these that open something by a name which nobody but the kernel and hpc3 itself give.
-var ownNames = []string{"launcher/live.go", "launcher/doctor.go", "launcher/device/nvidia.go"}
+var ownNames = []string{"launcher/upkeep/openfiles.go", "launcher/doctor/doctor.go", "launcher/device/nvidia.go"}
 
 // Names from outside are opened by launcher/outside: opened otherwise, a FIFO holds a start up.
 func TestNamesFromOutsideAreOpenedInOneWay(t *testing.T) {

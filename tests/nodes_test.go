@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/nodes"
 )
 
 // nodeChoice is the entry of nodes/index.json that a recorded node gets, and a reason that must be given for another one.
@@ -123,7 +123,7 @@ func (c nodeChoice) test(t *testing.T, file string) {
 func TestRecordedNodesAreNodeFiles(t *testing.T) {
 	for name := range nodeChoices {
 		raw := read(t, "nodes/"+name+".json")
-		n, err := launcher.ReadNode(name, strings.NewReader(raw))
+		n, err := nodes.Read(name, strings.NewReader(raw))
 		if err != nil {
 			t.Error(err)
 			continue

@@ -17,8 +17,10 @@ import (
 	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
@@ -56,7 +58,7 @@ func (l *lastWord) say(why interrupt.SignalError) int {
 
 // walk does what the command line says, and returns the exit status. Where the command starts it does not return.
 func walk(ctx context.Context, said *lastWord, start time.Time, args []string, stdout, stderr io.Writer) int {
-	w := &walker{ctx: ctx, said: said, clock: launcher.NewClock(start), args: args, stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
+	w := &walker{ctx: ctx, said: said, clock: notes.NewClock(start), args: args, stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
 	t, isTask, err := ociTask(args)
 	if !isTask {
 		t, isTask, err = task.Find(os.Getenv, args)
@@ -87,7 +89,7 @@ func walk(ctx context.Context, said *lastWord, start time.Time, args []string, s
 type walker struct {
 	ctx            context.Context //nolint:containedctx // one walk, one context
 	said           *lastWord
-	clock          *launcher.Clock
+	clock          *notes.Clock
 	teller         *progress.Teller
 	args           []string // of the process
 	stdout, stderr io.Writer
@@ -142,41 +144,31 @@ func (w *walker) action(c *cli.Context) error {
 
 // road gathers the settings and the process as it is.
 func (w *walker) road(line option.Settings) (*launcher.Road, error) {
-	host := launcher.ThisHost(os.Environ())
+	host := settings.ThisHost(os.Environ())
 	host.Plugin = w.plugin
-	site, opt, err := launcher.Settings(host, line)
+	set, err := settings.Load(host, line)
 	if err != nil {
 		return nil, err
 	}
+	opt := set.Option
 	w.teller = progress.New(w.stderr, progress.Options{
 		Program: name, Quiet: opt.Quiet, Verbose: opt.Verbose || opt.Debug, Width: progress.Width(w.stderr, host.Getenv),
 	})
-	road := &launcher.Road{
-		Host: host, Site: site, Option: opt, Clock: w.clock, Version: version,
-		Note: w.teller.Note, Waiting: w.teller.Say, Progress: new(launcher.Progress),
-	}
+	tell := notes.Notes{Note: w.teller.Note, Say: w.teller.Say, Clock: w.clock, Progress: new(notes.Progress)}
 	if opt.Debug {
-		road.Detail = w.teller.Note
+		tell.Detail = w.teller.Note
 	}
-	return road, nil
+	return &launcher.Road{Settings: set, Notes: tell, Version: version}, nil
 }
 
 func (w *walker) start(road *launcher.Road, image string, command []string) error {
-	if err := road.CheckPlatform(); err != nil {
-		return err
-	}
-	defer road.Begin(w.ctx)()
-	choice, err := road.Choose(w.ctx, image)
-	if err != nil {
-		return err
-	}
-	defer choice.Close()
 	w.teller.Watch(road.Progress)
-	start, err := road.Prepare(w.ctx, choice, command)
+	start, err := road.Ready(w.ctx, image, command)
 	w.teller.Stop()
 	if err != nil {
 		return err
 	}
+	defer start.Close()
 	if road.Option.Time {
 		w.clock.Print(w.stderr, name, progress.Columns(w.stderr))
 	}
@@ -184,12 +176,7 @@ func (w *walker) start(road *launcher.Road, image string, command []string) erro
 }
 
 func (w *walker) dryRun(road *launcher.Road, image string, command []string) error {
-	choice, err := road.Choose(w.ctx, image)
-	if err != nil {
-		return err
-	}
-	defer choice.Close()
-	planned, err := road.Plan(w.ctx, choice, command)
+	planned, err := road.Plan(w.ctx, image, command)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (w *walker) startTask(t task.Task) error {
 		image += "@" + t.Digest
 		w.pin = image[len(t.Image):]
 	}
-	road.Waiting = w.onceInStep("", sayOfNode(w.teller.Say))
+	road.Say = w.onceInStep("", sayOfNode(w.teller.Say))
 	if road.Option.Verbose || road.Option.Debug {
 		road.Note = w.onceInStep(ofNode(), w.teller.Note)
 	}

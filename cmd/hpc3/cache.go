@@ -11,9 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/cmd/progress"
-	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/upkeep"
 )
 
 func (t *tool) cacheCommand(say []cli.Flag) *cli.Command {
@@ -57,7 +58,7 @@ func (t *tool) cacheList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := road.ListCaches()
+	l, err := road.Upkeep().List()
 	if err != nil {
 		return err
 	}
@@ -69,34 +70,34 @@ func (t *tool) cacheList(c *cli.Context) error {
 }
 
 // listInFile writes a line an image, of columns that hold no blank but in the first two.
-func (t *tool) listInFile(l launcher.CacheList) {
+func (t *tool) listInFile(l upkeep.CacheList) {
 	rows := [][]string{{"USED", "SIZE", "ARCH", "VARIANT", "DIGEST", "IMAGE", "CACHE"}}
 	for _, i := range l.Images {
 		rows = append(rows, []string{
-			ago(i.Used), launcher.Amount(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
+			ago(i.Used), notes.Amount(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(notes.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
 		})
 	}
 	if len(l.Images) > 0 {
-		fmt.Fprint(t.stdout, launcher.Rows(rows, 0))
+		fmt.Fprint(t.stdout, notes.Rows(rows, 0))
 	}
 }
 
 // listOnTerminal writes the images of each cache below its name. The architecture is part of the variant.
-func (t *tool) listOnTerminal(l launcher.CacheList, width int) {
+func (t *tool) listOnTerminal(l upkeep.CacheList, width int) {
 	for _, c := range l.Caches {
 		rows := [][]string{{"USED", "SIZE", "DIGEST", "VARIANT", "IMAGE"}}
 		for _, i := range l.Images {
 			if filepath.Clean(i.Cache) == filepath.Clean(c.Dir) {
-				rows = append(rows, []string{ago(i.Used), launcher.Amount(i.Size), cmp.Or(launcher.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
+				rows = append(rows, []string{ago(i.Used), notes.Amount(i.Size), cmp.Or(notes.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
 			}
 		}
 		if len(rows) > 1 {
-			fmt.Fprintf(t.stdout, "%s:\n%s\n", fault.OneLine(c.Dir), launcher.Rows(rows, width))
+			fmt.Fprintf(t.stdout, "%s:\n%s\n", fault.OneLine(c.Dir), notes.Rows(rows, width))
 		}
 	}
 }
 
-func (t *tool) printCaches(l launcher.CacheList) {
+func (t *tool) printCaches(l upkeep.CacheList) {
 	if width := progress.Columns(t.stdout); width > 0 {
 		t.listOnTerminal(l, width)
 	} else {
@@ -112,9 +113,9 @@ func (t *tool) printCaches(l launcher.CacheList) {
 			fmt.Fprintf(t.stdout, "passed over: %s: %s\n", fault.OneLine(d.Dir), fault.OneLine(d.Why))
 		}
 	}
-	fmt.Fprintf(t.stdout, "%s, %s\n", launcher.Images(len(l.Images)), launcher.Amount(l.Bytes))
+	fmt.Fprintf(t.stdout, "%s, %s\n", notes.Images(len(l.Images)), notes.Amount(l.Bytes))
 	if l.PartialLayers > 0 {
-		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, launcher.Amount(l.PartialBytes))
+		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, notes.Amount(l.PartialBytes))
 	}
 }
 
@@ -139,7 +140,7 @@ func (t *tool) cacheVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := road.VerifyCache(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("repair"))
+	v, err := road.Upkeep().Verify(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("repair"))
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (t *tool) cacheVerify(c *cli.Context) error {
 	return nil
 }
 
-func (t *tool) printVerified(v launcher.VerifiedCache, repaired bool) {
+func (t *tool) printVerified(v upkeep.VerifiedCache, repaired bool) {
 	left := 0
 	for _, b := range v.Broken {
 		word := "broken"
@@ -170,7 +171,7 @@ func (t *tool) printVerified(v launcher.VerifiedCache, repaired bool) {
 		}
 		fmt.Fprintf(t.stdout, "%s: %s: %s\n", word, fault.OneLine(b.Path), fault.OneLine(b.Why))
 	}
-	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, launcher.Amount(v.Bytes), len(v.Broken))
+	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, notes.Amount(v.Bytes), len(v.Broken))
 	if left > 0 && !repaired {
 		fmt.Fprintf(t.stderr, "%s: hint: hpc3 cache verify --repair removes what is broken; the next run makes it anew\n", name)
 	}
@@ -188,7 +189,7 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 		return err
 	}
 	dry := c.Bool("dry-run")
-	got, err := road.CollectCache(t.ctx, c.String("dir"), dry)
+	got, err := road.Upkeep().Collect(t.ctx, c.String("dir"), dry)
 	if err != nil {
 		return err
 	}
@@ -200,11 +201,11 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 		would = "would be "
 	}
 	for _, r := range got.Removed {
-		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), launcher.Amount(r.Size), r.Why)
+		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), notes.Amount(r.Size), r.Why)
 	}
-	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", launcher.Amount(got.Freed), would, launcher.Amount(got.Kept))
+	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", notes.Amount(got.Freed), would, notes.Amount(got.Kept))
 	if got.InUse > 0 {
-		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", launcher.Amount(got.InUse))
+		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", notes.Amount(got.InUse))
 	}
 	fmt.Fprintln(t.stdout)
 	for _, f := range got.Spared {
@@ -213,8 +214,8 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 	return nil
 }
 
-func (t *tool) printKept(f launcher.RemovedFile) {
-	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), launcher.Amount(f.Size), f.Why)
+func (t *tool) printKept(f upkeep.RemovedFile) {
+	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), notes.Amount(f.Size), f.Why)
 }
 
 // cacheRemove has the status 1 where something that was named is kept.
@@ -226,8 +227,8 @@ func (t *tool) cacheRemove(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	got, err := road.RemoveImages(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
-	if e := new(fault.Error); errors.Is(err, launcher.ErrUnknown) && errors.As(err, &e) {
+	got, err := road.Upkeep().Remove(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
+	if e := new(fault.Error); errors.Is(err, upkeep.ErrUnknown) && errors.As(err, &e) {
 		return e.Exit(statusNo)
 	}
 	if err != nil {
@@ -244,20 +245,20 @@ func (t *tool) cacheRemove(c *cli.Context) error {
 	return err
 }
 
-func (t *tool) printRemoved(got launcher.RemovedCache, each bool) {
+func (t *tool) printRemoved(got upkeep.RemovedCache, each bool) {
 	would := ""
 	if got.DryRun {
 		would = "would be "
 	}
 	if each {
 		for _, f := range got.Removed {
-			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), launcher.Amount(f.Size))
+			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), notes.Amount(f.Size))
 		}
 	}
 	for _, f := range got.Kept {
 		t.printKept(f)
 	}
-	fmt.Fprintf(t.stdout, "%s %sfreed\n", launcher.Amount(got.Freed), would)
+	fmt.Fprintf(t.stdout, "%s %sfreed\n", notes.Amount(got.Freed), would)
 }
 
 // limits lays the options of gc over the settings.

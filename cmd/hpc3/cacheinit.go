@@ -5,8 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/upkeep"
 )
 
 // cacheInit has the status 1 where others cannot use the cache. What it prints can be appended to the site file, again and again.
@@ -21,7 +21,7 @@ func (t *tool) cacheInit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := road.InitSiteCache(c.String("site"), launcher.SiteCacheOptions{Owner: c.String("owner"), Group: c.String("group"), Write: c.Bool("write")})
+	s, err := road.Upkeep().InitSite(c.String("site"), upkeep.SiteCacheOptions{Owner: c.String("owner"), Group: c.String("group"), Write: c.Bool("write")})
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (t *tool) cacheInit(c *cli.Context) error {
 	return err
 }
 
-func (t *tool) printSiteCache(s launcher.SiteCache) {
+func (t *tool) printSiteCache(s upkeep.SiteCache) {
 	for _, dir := range s.Made {
 		fmt.Fprintf(t.stdout, "# made: %s\n", fault.OneLine(dir))
 	}

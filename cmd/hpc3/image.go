@@ -9,8 +9,10 @@ import (
 
 	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/doctor"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/habit"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
@@ -117,7 +119,7 @@ func (t *tool) pull(c *cli.Context) error {
 	teller := progress.New(t.stderr, progress.Options{
 		Program: name, Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil, Width: progress.Width(t.stderr, road.Host.Getenv),
 	})
-	road.Note, road.Waiting, road.Progress = teller.Note, teller.Say, new(launcher.Progress)
+	road.Note, road.Say, road.Progress = teller.Note, teller.Say, new(notes.Progress)
 	if road.Detail != nil {
 		road.Detail = teller.Note
 	}
@@ -160,12 +162,12 @@ func (t *tool) doctor(c *cli.Context) error {
 	return err
 }
 
-func (t *tool) printDiagnosis(d launcher.Diagnosis) {
+func (t *tool) printDiagnosis(d doctor.Diagnosis) {
 	width := progress.Columns(t.stdout)
 	for _, f := range d.Findings {
-		fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-8s %-16s ", f.State, f.What), fault.OneLine(f.Text), width))
+		fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-8s %-16s ", f.State, f.What), fault.OneLine(f.Text), width))
 		if f.Mend != "" {
-			fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-8s %-16s -> ", "", ""), fault.OneLine(f.Mend), width))
+			fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-8s %-16s -> ", "", ""), fault.OneLine(f.Mend), width))
 		}
 	}
 	switch {

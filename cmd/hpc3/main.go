@@ -19,6 +19,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 )
 
 // version is set by the Makefile.
@@ -93,7 +94,8 @@ type tool struct {
 
 // road gathers the settings and the process as it is. The flags that a command shares with hpc3-run are read here.
 func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
-	host := launcher.ThisHost(os.Environ())
+	host := settings.ThisHost(os.Environ())
+	host.NoStart = true
 	var line option.Settings
 	for _, n := range []string{"platform", "nodes-file", "authfile", "pull", "variants"} {
 		if !c.IsSet(n) {
@@ -103,11 +105,12 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 			return nil, fault.New(fault.Usage, "option --%s: %w", n, err)
 		}
 	}
-	site, opt, err := launcher.Settings(host, line)
+	set, err := settings.Load(host, line)
 	if err != nil {
 		return nil, err
 	}
-	road := &launcher.Road{Host: host, Site: site, Option: opt, Version: version, Elsewhere: true}
+	opt := set.Option
+	road := &launcher.Road{Settings: set, Version: version}
 	teller := progress.New(t.stderr, progress.Options{Program: name, Verbose: opt.Verbose || opt.Debug || c.Bool("verbose") || c.Bool("debug")})
 	road.Note = teller.Note
 	if opt.Debug || c.Bool("debug") {

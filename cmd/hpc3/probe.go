@@ -7,8 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hpc3-project/hpc3/cmd/progress"
-	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/nodes"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -58,7 +59,7 @@ func (t *tool) printNFD(f facts.NFD, asJSON bool) error {
 // fact prints a line of what a node is, if there is something to say.
 func (t *tool) fact(what, value string) {
 	if strings.TrimSpace(value) != "" {
-		fmt.Fprint(t.stdout, launcher.Fold(fmt.Sprintf("%-9s ", what), fault.OneLine(value), progress.Columns(t.stdout)))
+		fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-9s ", what), fault.OneLine(value), progress.Columns(t.stdout)))
 	}
 }
 
@@ -151,12 +152,12 @@ func target(c facts.CPU) string {
 // node reads a node file, "-" being standard input.
 func (t *tool) node(file string) (facts.Node, error) {
 	if file == "-" {
-		return launcher.ReadNode("-", t.stdin)
+		return nodes.Read("-", t.stdin)
 	}
 	f, err := outside.Stream(t.ctx, file)
 	if err != nil {
 		return facts.Node{}, cannotRead("the node file", file, err)
 	}
 	defer f.Close()
-	return launcher.ReadNode(file, f)
+	return nodes.Read(file, f)
 }

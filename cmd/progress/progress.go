@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 )
 
 const (
@@ -122,7 +122,7 @@ func (t *Teller) erase() {
 }
 
 // Watch begins to tell how far a walk is, until Stop.
-func (t *Teller) Watch(p *launcher.Progress) {
+func (t *Teller) Watch(p *notes.Progress) {
 	if t.opt.Quiet || t.stop != nil {
 		return
 	}
@@ -159,10 +159,10 @@ func (t *Teller) Stop() {
 	t.erase()
 }
 
-func (t *Teller) tick(now time.Time, e launcher.Event) {
+func (t *Teller) tick(now time.Time, e notes.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e.Stage == launcher.Idle {
+	if e.Phase == notes.Idle {
 		t.erase()
 		t.image, t.samples = "", nil
 		return
@@ -177,7 +177,7 @@ func (t *Teller) tick(now time.Time, e launcher.Event) {
 	switch {
 	case t.opt.Width != nil && now.Sub(t.begun) >= quick:
 		t.draw(now, e)
-	case t.opt.Width == nil && now.Sub(t.told) >= interval && e.Stage != launcher.Wait: // which was said once
+	case t.opt.Width == nil && now.Sub(t.told) >= interval && e.Phase != notes.Wait: // which was said once
 		t.told = now
 		name, said := e.Image, describe(e, t.rate(), 0, true)
 		if len(t.opt.Program)+len(name)+len(said)+2*len(": ") > logged {
@@ -187,7 +187,7 @@ func (t *Teller) tick(now time.Time, e launcher.Event) {
 	}
 }
 
-func (t *Teller) draw(now time.Time, e launcher.Event) {
+func (t *Teller) draw(now time.Time, e notes.Event) {
 	width := t.opt.Width()
 	if width <= 0 {
 		width = 80

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 )
 
 // clock tells a teller what time it is.
@@ -16,13 +16,13 @@ type clock struct {
 	now time.Time
 }
 
-func (c *clock) after(d time.Duration, e launcher.Event) {
+func (c *clock) after(d time.Duration, e notes.Event) {
 	c.now = c.now.Add(d)
 	c.t.tick(c.now, e)
 }
 
-func fetching(in int64) launcher.Event {
-	return launcher.Event{Image: "docker.io/qnib/gromacs:2022.5", Stage: launcher.Fetch, In: in, Total: 172e6}
+func fetching(in int64) notes.Event {
+	return notes.Event{Image: "docker.io/qnib/gromacs:2022.5", Phase: notes.Fetch, In: in, Total: 172e6}
 }
 
 func TestTerminal(t *testing.T) {
@@ -51,12 +51,12 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("in %d columns %q is told", width, got)
 	}
 	out.Reset()
-	c.after(100*time.Millisecond, launcher.Event{})
+	c.after(100*time.Millisecond, notes.Event{})
 	if out.String() != erase {
 		t.Errorf("at the end %q is told, want the line to be erased", out.String())
 	}
 	out.Reset()
-	c.after(time.Hour, launcher.Event{})
+	c.after(time.Hour, notes.Event{})
 	if out.Len() > 0 {
 		t.Errorf("%q is told when nothing goes on", out.String())
 	}
@@ -68,8 +68,8 @@ func TestFile(t *testing.T) {
 	for i := range int64(16) {
 		c.after(time.Second, fetching(i*10e6))
 	}
-	c.after(10*time.Second, launcher.Event{Image: "x", Stage: launcher.Wait})
-	c.after(20*time.Second, launcher.Event{Image: "x", Stage: launcher.Wait})
+	c.after(10*time.Second, notes.Event{Image: "x", Phase: notes.Wait})
+	c.after(20*time.Second, notes.Event{Image: "x", Phase: notes.Wait})
 	if want := "hpc3-run: docker.io/qnib/gromacs:2022.5: 100 of 172 MB (58 %), 10 MB/s, 8 s left\n"; out.String() != want {
 		t.Errorf("told %q, want %q", out.String(), want)
 	}
@@ -92,18 +92,18 @@ func TestAnew(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	tests := []struct {
 		name  string
-		event launcher.Event
+		event notes.Event
 		rate  float64
 		want  string
 	}{
-		{"no speed yet", launcher.Event{Stage: launcher.Fetch, In: 10, Total: 100}, 0, "10 of 100 B"},
-		{"going on", launcher.Event{Stage: launcher.Fetch, In: 54e6, Kept: 54e6, Total: 135e6}, 0, "54 of 135 MB, going on at 40 %"},
-		{"further on", launcher.Event{Stage: launcher.Fetch, In: 95e6, Kept: 54e6, Total: 135e6}, 10e6, "95 of 135 MB, going on at 40 %, 10 MB/s, 4 s left"},
-		{"small", launcher.Event{Stage: launcher.Fetch, In: 2500, Total: 5000}, 1000, "2.5 of 5.0 kB, 1.0 kB/s, 3 s left"},
-		{"large", launcher.Event{Stage: launcher.Fetch, In: 1e9, Total: 12e9}, 1e6, "1 of 12 GB, 1.0 MB/s, 4 h left"},
-		{"converting", launcher.Event{Stage: launcher.Convert, In: 172e6, Total: 172e6, Out: 9e6}, 0, "172 MB fetched, converting: 9.0 MB written"},
-		{"publishing", launcher.Event{Stage: launcher.Publish, Out: 90e6}, 0, "90 MB written, finishing"},
-		{"waiting", launcher.Event{Stage: launcher.Wait}, 0, "waiting for another process that converts it, 12 s"},
+		{"no speed yet", notes.Event{Phase: notes.Fetch, In: 10, Total: 100}, 0, "10 of 100 B"},
+		{"going on", notes.Event{Phase: notes.Fetch, In: 54e6, Kept: 54e6, Total: 135e6}, 0, "54 of 135 MB, going on at 40 %"},
+		{"further on", notes.Event{Phase: notes.Fetch, In: 95e6, Kept: 54e6, Total: 135e6}, 10e6, "95 of 135 MB, going on at 40 %, 10 MB/s, 4 s left"},
+		{"small", notes.Event{Phase: notes.Fetch, In: 2500, Total: 5000}, 1000, "2.5 of 5.0 kB, 1.0 kB/s, 3 s left"},
+		{"large", notes.Event{Phase: notes.Fetch, In: 1e9, Total: 12e9}, 1e6, "1 of 12 GB, 1.0 MB/s, 4 h left"},
+		{"converting", notes.Event{Phase: notes.Convert, In: 172e6, Total: 172e6, Out: 9e6}, 0, "172 MB fetched, converting: 9.0 MB written"},
+		{"publishing", notes.Event{Phase: notes.Publish, Out: 90e6}, 0, "90 MB written, finishing"},
+		{"waiting", notes.Event{Phase: notes.Wait}, 0, "waiting for another process that converts it, 12 s"},
 	}
 	for _, tt := range tests {
 		if got := describe(tt.event, tt.rate, 12*time.Second, false); got != tt.want {
@@ -138,7 +138,7 @@ func TestFit(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	var out bytes.Buffer
 	tell := New(&out, Options{Quiet: true})
-	tell.Watch(new(launcher.Progress))
+	tell.Watch(new(notes.Progress))
 	tell.Say("x")
 	tell.Note("x")
 	tell.Stop()
@@ -152,7 +152,7 @@ func TestWatch(t *testing.T) {
 	var out bytes.Buffer
 	tell := New(&out, Options{Program: "hpc3", Verbose: true, Width: func() int { return 80 }})
 	tell.Stop()
-	tell.Watch(new(launcher.Progress))
+	tell.Watch(new(notes.Progress))
 	tell.Note("x")
 	tell.Stop()
 	tell.Stop()

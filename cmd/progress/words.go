@@ -6,17 +6,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hpc3-project/hpc3/launcher"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 )
 
 // describe says how far an image is, without its name. rate is in bytes a second.
-func describe(e launcher.Event, rate float64, waited time.Duration, percent bool) string {
-	switch e.Stage {
-	case launcher.Wait:
+func describe(e notes.Event, rate float64, waited time.Duration, percent bool) string {
+	switch e.Phase {
+	case notes.Wait:
 		return fmt.Sprintf("waiting for another process that converts it, %.0f s", waited.Seconds())
-	case launcher.Convert:
+	case notes.Convert:
 		return fmt.Sprintf("%s fetched, converting: %s written", amount(e.In), amount(e.Out))
-	case launcher.Publish:
+	case notes.Publish:
 		return amount(e.Out) + " written, finishing"
 	}
 	unit, size := scale(float64(e.Total))

@@ -110,13 +110,18 @@ func Inspect(path string) (Contents, error) {
 		return Contents{}, cannotOpen(path, err)
 	}
 	defer f.Close()
+	return InspectFile(f)
+}
+
+// InspectFile is Inspect for a SIF that is open. Where the file is read next does not change.
+func InspectFile(f *os.File) (Contents, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
+		return Contents{}, fault.New(fault.Reference, "opening the SIF %s: %w", f.Name(), err)
 	}
 	c, err := inspect(f, info.Size())
 	if err != nil {
-		return Contents{}, fault.New(fault.Reference, "%s is %w: %w", path, ErrNotSIF, err).Hint("make or fetch it anew")
+		return Contents{}, fault.New(fault.Reference, "%s is %w: %w", f.Name(), ErrNotSIF, err).Hint("make or fetch it anew")
 	}
 	return c, nil
 }

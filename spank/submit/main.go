@@ -14,7 +14,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/habit"
+	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
@@ -42,7 +44,7 @@ type asked struct {
 	options                   []task.Option
 	script                    []string
 	other                     string // an option of another plugin, NAME=VALUE
-	host                      launcher.Host
+	host                      settings.Host
 }
 
 func read(request string) (asked, error) {
@@ -79,7 +81,7 @@ func read(request string) (asked, error) {
 	default:
 		return asked{}, differ("hpc3 " + a.version)
 	}
-	a.host = launcher.ThisHost(environ)
+	a.host = settings.ThisHost(environ)
 	a.host.Plugin = true
 	return a, nil
 }
@@ -139,16 +141,16 @@ func (a *asked) settle(words *answer) error {
 		return err
 	}
 	options := task.Join(job, a.options)
-	line, err := settings(a.options, options)
+	line, err := settingsOf(a.options, options)
 	if err != nil {
 		return err
 	}
-	site, opt, err := launcher.Settings(a.host, line)
+	set, err := settings.Load(a.host, line)
 	if err != nil {
 		return err
 	}
-	if site.PassedBy != "" {
-		words.say("note", "HPC3_CONFIG is passed by, since jobs follow the site's file: "+site.PassedBy)
+	if set.Site.PassedBy != "" {
+		words.say("note", "HPC3_CONFIG is passed by, since jobs follow the site's file: "+set.Site.PassedBy)
 	}
 	if len(options) > 0 {
 		variable, err := task.OptionsVariable(options)
@@ -157,9 +159,10 @@ func (a *asked) settle(words *answer) error {
 		}
 		words.say("set", variable)
 	}
+	set.Host.NoStart = true
+	say := func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") } //nolint:errcheck // nobody is left to tell
 	road := &launcher.Road{
-		Host: a.host, Site: site, Option: opt, Version: version, Progress: new(launcher.Progress), Elsewhere: true,
-		Note: func(string) {}, Waiting: func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") }, //nolint:errcheck // nobody is left to tell
+		Settings: set, Notes: notes.Notes{Say: say, Progress: new(notes.Progress)}, Version: version,
 	}
 	if err := road.ReadEnvFiles(context.Background()); err != nil {
 		return err
@@ -194,8 +197,8 @@ func (a *asked) look(words *answer, road *launcher.Road) error {
 	return nil
 }
 
-// settings turns all options into settings, and names the one that was given now where it is wrong.
-func settings(given, all []task.Option) (option.Settings, error) {
+// settingsOf turns all options into settings, and names the one that was given now where it is wrong.
+func settingsOf(given, all []task.Option) (option.Settings, error) {
 	if _, err := task.Settings(given); err != nil {
 		return option.Settings{}, err
 	}

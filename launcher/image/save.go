@@ -1,0 +1,64 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/hpc3-project/hpc3/launcher/choose"
+	"github.com/hpc3-project/hpc3/launcher/convert"
+	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/notes"
+	"github.com/hpc3-project/hpc3/launcher/outside"
+)
+
+// Save writes the SIF of a choice to a file, whole or not at all.
+func (s *Source) Save(ctx context.Context, c choose.Chosen, file string) (err error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return cannotWrite(file, errors.New("it is a directory"))
+	}
+	img, err := s.gather(ctx, c, filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	img.Origin = convert.Provenance{
+		Reference: c.Reference.String(), IndexDigest: c.Index.Digest, Variant: c.Platform(), Why: c.Why,
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".hpc3-*.sif")
+	if err != nil {
+		return cannotWrite(file, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()           // err says why already
+			_ = os.Remove(f.Name()) // nothing half-written stays
+		}
+	}()
+	defer s.Progress.At(notes.Idle)
+	if err := s.convert(ctx, f, c, img); err != nil {
+		return err
+	}
+	if err := publish(f, file); err != nil {
+		return cannotWrite(file, err)
+	}
+	s.Clock.Done("image", "written to "+file)
+	return nil
+}
+
+func publish(f *os.File, file string) error {
+	if err := f.Chmod(0o755); err != nil { // a SIF starts itself through run-singularity
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
+
+func cannotWrite(file string, err error) error {
+	return fault.New(fault.Convert, "writing %s: %w", file, outside.Reason(err)).Hint("name another file with -o")
+}
