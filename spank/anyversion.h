@@ -1,8 +1,9 @@
 /* In place of SPANK_PLUGIN: one build for every version of Slurm.
  *
- * Slurm refuses plugins of another major.minor. What a SPANK plugin sees of it has not changed from 22.05 to 26.05, only grown, so this build says
- * that it is of whatever version runs: it takes the number from a plugin of Slurm's own that the process has loaded before. That defeats a check
- * which is there for a reason, and is not the default. */
+ * Slurm refuses plugins of another major.minor. The interface of SPANK has only grown from 22.05 to
+ * 26.05, so this build claims the version that runs: it takes the number from a plugin of Slurm's
+ * own that the process has loaded before. That defeats a check that has its reason, and is not the
+ * default. In slurmd and slurmstepd take_version runs as root. */
 #ifndef HPC3_ANYVERSION_H
 #define HPC3_ANYVERSION_H
 

@@ -1,6 +1,6 @@
-/* The text of a --multi-prog file, parsed as Slurm's multi_prog_get_argv does: a line holds
- * ranks and their command, a line that begins with # is a comment, and a backslash at the end of
- * a line continues it. */
+/* The text of a --multi-prog file, which srun changes and a node checks. It is parsed as Slurm's
+ * multi_prog_get_argv does: a line holds ranks and their command, a line that begins with # is a
+ * comment, and a backslash at the end of a line continues it. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +27,9 @@ static const char *command_of(const char *line, const char *end)
 	return line == end ? NULL : line;
 }
 
-/* escaped writes a word and a blank, with a backslash before what Slurm would interpret. */
-static char *escaped(char *to, const char *word)
+/* put_escaped writes a word and a blank, with a backslash before what Slurm would interpret. It
+ * returns the end. */
+static char *put_escaped(char *to, const char *word)
 {
 	for (; *word != '\0'; word++) {
 		if (blank(*word) || strchr("\\%'", *word) != NULL)
@@ -39,8 +40,10 @@ static char *escaped(char *to, const char *word)
 	return to;
 }
 
-/* walk calls insert for each command that does not begin with word, and returns their number. */
-static size_t walk(const char *text, const char *word, size_t word_length, void (*insert)(void *to, const char *command), void *to)
+/* each_lacking calls insert for each command that does not begin with word, and returns their
+ * number. */
+static size_t each_lacking(const char *text, const char *word, size_t word_length,
+						   void (*insert)(void *to, const char *command), void *to)
 {
 	size_t found = 0;
 	bool continues = false;
@@ -50,7 +53,7 @@ static size_t walk(const char *text, const char *word, size_t word_length, void 
 
 		end = line + strcspn(line, "\n");
 		if (end == line)
-			continue; /* Slurm does not see an empty line, not even after a backslash */
+			continue; /* Slurm skips an empty line, even after a backslash */
 		if (!continues)
 			command = command_of(line, end);
 		continues = end[-1] == '\\';
@@ -64,7 +67,7 @@ static size_t walk(const char *text, const char *word, size_t word_length, void 
 }
 
 struct copy {
-	const char *from; /* what is not copied yet */
+	const char *from; /* the rest, not copied yet */
 	char *to;
 	const char *word;
 	size_t word_length;
@@ -86,7 +89,7 @@ static char *word_of(const char *launcher, size_t *length)
 	char *word = malloc(2 * strlen(launcher) + 2);
 
 	if (word != NULL) {
-		char *end = escaped(word, launcher);
+		char *end = put_escaped(word, launcher);
 
 		*end = '\0';
 		*length = (size_t)(end - word);
@@ -94,29 +97,29 @@ static char *word_of(const char *launcher, size_t *length)
 	return word;
 }
 
-size_t hpc3_multiprog_without(const char *text, const char *launcher)
+size_t hpc3_multiprog_lacking(const char *text, const char *launcher)
 {
 	size_t length = 0, found;
 	char *word = word_of(launcher, &length);
 
 	if (word == NULL)
-		return 1; /* nothing is known of it */
-	found = walk(text, word, length, NULL, NULL);
+		return 1; /* out of memory: unknown, so the caller must not trust the text */
+	found = each_lacking(text, word, length, NULL, NULL);
 	free(word);
 	return found;
 }
 
-char *hpc3_multiprog_with(const char *text, const char *launcher)
+char *hpc3_multiprog_insert(const char *text, const char *launcher)
 {
 	size_t length = 0;
 	char *word = word_of(launcher, &length), *result = NULL;
 
 	if (word != NULL)
-		result = malloc(strlen(text) + walk(text, word, length, NULL, NULL) * length + 1);
+		result = malloc(strlen(text) + each_lacking(text, word, length, NULL, NULL) * length + 1);
 	if (result != NULL) {
 		struct copy copy = {text, result, word, length};
 
-		walk(text, word, length, insert_word, &copy);
+		each_lacking(text, word, length, insert_word, &copy);
 		strcpy(copy.to, copy.from);
 	}
 	free(word);

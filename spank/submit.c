@@ -1,4 +1,5 @@
-/* In srun, sbatch and salloc, while they read options: which image a job or step has. */
+/* In srun, sbatch and salloc, while they read options: which image a job or step has. The result
+ * is a set of variables of the job. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -9,14 +10,14 @@
 
 #include "face.h"
 
-/* What Slurm before 21.08 takes for our --container. */
+/* Slurm before 21.08 reads it as the value of our --container. */
 #define V_GIVEN "SLURM_SPANK__SLURM_SPANK_OPTION_hpc3_container"
 
-static char *inherited; /* SLURM_CONTAINER as it was found */
-static int components;  /* of a heterogeneous step */
+static char *inherited; /* SLURM_CONTAINER at the start of this process */
+static int components;  /* of a heterogeneous step, read so far */
 static bool multi_prog; /* one of them has a command for each task */
 
-int hpc3_components(void)
+int hpc3_step_components(void)
 {
 	return components;
 }
@@ -53,19 +54,23 @@ static int container_variable(void)
 
 	if (hpc3_slurm_has_container())
 		return 0;
-	if (dlsym(RTLD_DEFAULT, "sbopt") != NULL)
+	if (hpc3_program() == HPC3_SBATCH)
 		image = getenv("SBATCH_CONTAINER");
-	else if (dlsym(RTLD_DEFAULT, "saopt") != NULL)
+	else if (hpc3_program() == HPC3_SALLOC)
 		image = getenv("SALLOC_CONTAINER");
 	return image == NULL ? 0 : setenv(V_GIVEN, image, 1);
 }
 
-int hpc3_before_options(void)
+/* hpc3_submit_init runs before Slurm reads options. */
+int hpc3_submit_init(spank_t spank, int ac, char **av)
 {
-	/* Slurm sets the variable only if it is unset: the image of the job would hide that of
-	 * the step. settle sets it again. */
-	const char *image = getenv(V_IMAGE);
+	const char *image;
 
+	if (hpc3_configure(ac, av) != 0 || hpc3_register_options(spank) != 0)
+		return -1;
+	/* Slurm sets the variable only if it is unset: the image of the job would hide that of
+	 * the step. set_variables sets it again. */
+	image = getenv(V_IMAGE);
 	if (image != NULL && (inherited = strdup(image)) == NULL)
 		return -1;
 	unsetenv(V_IMAGE);
@@ -82,12 +87,14 @@ static int next_component(const char *image)
 	multi_prog |= hpc3_slurm_option_set("multi-prog");
 	if (components++ == 0) {
 		first = image == NULL ? NULL : strdup(image);
-		first_options = hpc3_given();
+		first_options = hpc3_option_count();
 		return 0;
 	}
-	if (strcmp(first == NULL ? "" : first, image == NULL ? "" : image) != 0 || first_options != hpc3_given()) {
+	if (strcmp(first == NULL ? "" : first, image == NULL ? "" : image) != 0 ||
+		first_options != hpc3_option_count()) {
 		hpc3_say("the components of a step share one image and its options,");
-		hpc3_say("and these have %s and %s", first == NULL ? "none" : first, image == NULL ? "none" : image);
+		hpc3_say("and these have %s and %s", first == NULL ? "none" : first,
+				 image == NULL ? "none" : image);
 		hpc3_say("hint: start them as separate steps");
 		return -1;
 	}
@@ -104,7 +111,7 @@ static int next_component(const char *image)
 	return 0;
 }
 
-/* typed_image returns the image that was asked for here, not inherited; NULL for none. */
+/* typed_image returns the image that was asked for here, not an inherited one; NULL for none. */
 static const char *typed_image(void)
 {
 	const char *image = hpc3_image_option();
@@ -112,53 +119,56 @@ static const char *typed_image(void)
 	if (image == NULL && hpc3_slurm_has_container())
 		image = hpc3_slurm_option("container"); /* a site's cli_filter sets no variable */
 	if (image == NULL && components == 0)
-		image = getenv(V_IMAGE); /* of the first component */
+		image = getenv(V_IMAGE); /* the first component's */
 	return image;
 }
 
-static bool yes(const char *value)
+static bool is_true(const char *value)
 {
-	return value != NULL && (strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0 || strcasecmp(value, "t") == 0 ||
-				 strcasecmp(value, "yes") == 0 || strcasecmp(value, "on") == 0 || strcasecmp(value, "y") == 0);
+	return value != NULL && (strcmp(value, "1") == 0 || strcasecmp(value, "true") == 0 ||
+							 strcasecmp(value, "t") == 0 || strcasecmp(value, "yes") == 0 ||
+							 strcasecmp(value, "on") == 0 || strcasecmp(value, "y") == 0);
 }
 
-/* by_variable tells whether the image comes from the environment, which an option overrides. */
-static bool by_variable(const char *image)
+/* from_variable reports whether the image comes from the environment, which an option overrides. */
+static bool from_variable(const char *image)
 {
-	const char *variable = getenv(dlsym(RTLD_DEFAULT, "sbopt") != NULL ? "SBATCH_CONTAINER" : "SALLOC_CONTAINER");
+	const char *variable =
+		getenv(hpc3_program() == HPC3_SBATCH ? "SBATCH_CONTAINER" : "SALLOC_CONTAINER");
 
 	return spank_context() == S_CTX_ALLOCATOR && variable != NULL && strcmp(variable, image) == 0;
 }
 
-/* wanted_image sets image, with absolute paths, and written, without them; NULL for none. It
- * returns -1 for a mistake, which it has reported. */
+/* wanted_image sets image, with absolute paths, and written, as the user wrote it; NULL for none.
+ * It returns -1 for an error, which it has reported. */
 static int wanted_image(char **image, const char **written)
 {
-	const char *typed = typed_image(), *found = typed;
+	const char *typed = typed_image(), *wanted = typed;
 
 	*image = NULL;
-	if (hpc3_no_container() && typed != NULL && strcmp(typed, NO_IMAGE) != 0 && !by_variable(typed)) {
+	if (hpc3_no_container() && typed != NULL && strcmp(typed, NO_IMAGE) != 0 &&
+		!from_variable(typed)) {
 		hpc3_say("both --no-container and the image %s are given", typed);
 		hpc3_say("hint: leave one out; --container=none wins over a line of #SBATCH");
 		return -1;
 	}
-	if (hpc3_no_container() || (typed == NULL && yes(getenv("HPC3_NO_CONTAINER"))))
-		found = NO_IMAGE;
+	if (hpc3_no_container() || (typed == NULL && is_true(getenv("HPC3_NO_CONTAINER"))))
+		wanted = NO_IMAGE;
 	else if (typed == NULL)
-		found = inherited;
-	if (found == NULL)
+		wanted = inherited;
+	if (wanted == NULL)
 		return 0;
-	*written = found;
-	*image = hpc3_absolute_image(found);
+	*written = wanted;
+	*image = hpc3_absolute_image(wanted);
 	return *image == NULL ? -1 : 0;
 }
 
-/* on_the_host removes the image from a job or step, and from what is started in it. */
-static int on_the_host(void)
+/* run_on_host removes the image from a job or step, and so from the steps in it. */
+static int run_on_host(void)
 {
 	static const char *const variables[] = {V_IMAGE, V_OPTIONS, V_PIN, V_VERSION};
 
-	if (hpc3_given() > 0) {
+	if (hpc3_option_count() > 0) {
 		hpc3_say("options of a container are given, and no container");
 		hpc3_say("hint: leave out them, or --container=none and --no-container");
 		return -1;
@@ -166,35 +176,35 @@ static int on_the_host(void)
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
 		unsetenv(variables[i]);
 	if (hpc3_slurm_has_container())
-		hpc3_slurm_forget("container");
+		hpc3_slurm_reset_option("container");
 	return 0;
 }
 
-/* in_a_container has the library look at what was asked for. */
-static int in_a_container(const char *image, const char *written)
+/* run_in_container has the library check the request. */
+static int run_in_container(const char *image, const char *written)
 {
 	if (*image == '\0') {
 		hpc3_say("--container needs an image, such as qnib/gromacs:2021.5");
 		return -1;
 	}
-	if (hpc3_absolute_variables(true) != 0 || hpc3_ask(image, written, inherited) != 0 || setenv(V_IMAGE, image, 1) != 0 ||
-	    setenv(V_VERSION, HPC3_PROTOCOL " " HPC3_VERSION, 1) != 0)
+	if (hpc3_absolute_variables(true) != 0 || hpc3_check_request(image, written, inherited) != 0 ||
+		setenv(V_IMAGE, image, 1) != 0 || setenv(V_VERSION, HPC3_PROTOCOL " " HPC3_VERSION, 1) != 0)
 		return -1;
 	return multi_prog ? setenv(V_MULTI_PROG, "1", 1) : 0;
 }
 
-/* settle sets the job's variables, once for all components. */
-static int settle(const char *image, const char *written)
+/* set_variables sets the variables of the job, once for all components. */
+static int set_variables(const char *image, const char *written)
 {
-	static const char *const of_a_step[] = {V_TASK, V_LAUNCHER, V_MULTI_PROG, V_BCAST};
+	static const char *const step_variables[] = {V_TASK, V_LAUNCHER, V_MULTI_PROG, V_BCAST};
 
-	for (size_t i = 0; i < sizeof of_a_step / sizeof *of_a_step; i++)
-		unsetenv(of_a_step[i]);
+	for (size_t i = 0; i < sizeof step_variables / sizeof *step_variables; i++)
+		unsetenv(step_variables[i]);
 	if (image != NULL && strcmp(image, NO_IMAGE) == 0)
-		return on_the_host();
+		return run_on_host();
 	if (image != NULL)
-		return in_a_container(image, written);
-	if (hpc3_given() > 0) {
+		return run_in_container(image, written);
+	if (hpc3_option_count() > 0) {
 		hpc3_say("options of a container are given, and no image");
 		hpc3_say("hint: add --container=IMAGE");
 		return -1;
@@ -202,19 +212,15 @@ static int settle(const char *image, const char *written)
 	return hpc3_absolute_variables(false);
 }
 
-int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
+/* hpc3_submit_post_opt runs when Slurm has read the options; once for each component. */
+int hpc3_submit_post_opt(void)
 {
 	const char *written = NULL;
 	char *image;
 	int status;
 
-	(void)spank;
-	(void)ac;
-	(void)av;
-	if (!hpc3_submits())
-		return 0;
-	unsetenv(V_GIVEN); /* it has been read */
-	if (hpc3_other() != NULL && hpc3_ask_other(hpc3_other()) != 0)
+	unsetenv(V_GIVEN); /* Slurm has read it */
+	if (hpc3_pyxis_option() != NULL && hpc3_explain_pyxis_option(hpc3_pyxis_option()) != 0)
 		return hpc3_refuse();
 	if (spank_context() == S_CTX_ALLOCATOR) {
 		/* A job that is submitted in another job does not inherit its image. */
@@ -227,13 +233,12 @@ int slurm_spank_init_post_opt(spank_t spank, int ac, char **av)
 	if (wanted_image(&image, &written) != 0)
 		return hpc3_refuse();
 	status = next_component(image);
-	/* With --container set, Slurm takes the step for one of its own containers: since 24.11
-	 * its PMIx has no directory then and fails, and slurmd logs a missing oci.conf for every
-	 * step. */
+	/* With --container set, Slurm takes the step for a container of its own: since 24.11 its
+	 * PMIx then has no directory and fails, and slurmd logs a missing oci.conf for each step. */
 	if (spank_context() == S_CTX_LOCAL && hpc3_slurm_has_container())
-		hpc3_slurm_forget("container");
+		hpc3_slurm_reset_option("container");
 	if (status == 0 && components == 1)
-		status = settle(image, written);
+		status = set_variables(image, written);
 	free(image);
 	return status == 0 ? 0 : hpc3_refuse();
 }

@@ -15,7 +15,7 @@ func buildFace(t *testing.T) string {
 	needs(t, "slurm", err == nil, "there is no gcc")
 	program := filepath.Join(t.TempDir(), "face")
 	build := exec.Command(cc, "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined,bounds", "-fno-sanitize-recover", "-Itestdata/face", "-I../spank",
-		"-o", program, "testdata/face/main.c", "../spank/path.c", "../spank/multiprog.c", "../spank/refuse.c", "-ldl")
+		"-o", program, "testdata/face/main.c", "../spank/submit_path.c", "../spank/multiprog.c", "../spank/say.c")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("compiling: %v\n%s", err, out)
 	}

@@ -22,14 +22,17 @@ static unsigned long peak(void)
 
 int main(int argc, char **argv)
 {
-	/* A registry that refuses: asking it takes the library through all that Go starts for itself. */
-	static const char request[] = "image=127.0.0.1:9/a/b:1\0env=HOME=/nonexistent\0env=HPC3_CONFIG=";
+	/* A registry that refuses: asking it makes Go start all that it ever starts. */
+	static const char request[] =
+		"image=127.0.0.1:9/a/b:1\0env=HOME=/nonexistent\0env=HPC3_CONFIG=";
 	char *(*submit)(const char *, size_t, size_t *);
 	unsigned long before = peak();
 	size_t length = 0;
 	void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
 
-	submit = library == NULL ? NULL : (char *(*)(const char *, size_t, size_t *))dlsym(library, "hpc3_submit");
+	submit = library == NULL
+				 ? NULL
+				 : (char *(*)(const char *, size_t, size_t *))dlsym(library, "hpc3_submit");
 	if (submit == NULL) {
 		fprintf(stderr, "space: %s\n", argc == 2 ? dlerror() : "name the library");
 		return 1;

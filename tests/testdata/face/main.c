@@ -27,11 +27,11 @@ int main(int argc, char **argv)
 	else if (argc == 3 && strcmp(argv[1], "mounts") == 0)
 		result = hpc3_absolute_mounts(argv[2]);
 	else if (argc == 4 && strcmp(argv[1], "multiprog") == 0)
-		result = hpc3_multiprog_with(argv[3], argv[2]);
+		result = hpc3_multiprog_insert(argv[3], argv[2]);
 	if (result == NULL)
 		return 1;
 	/* What was put before each command is found there, and put there once. */
-	if (strcmp(argv[1], "multiprog") == 0 && hpc3_multiprog_without(result, argv[2]) != 0)
+	if (strcmp(argv[1], "multiprog") == 0 && hpc3_multiprog_lacking(result, argv[2]) != 0)
 		return 2;
 	fputs(result, stdout);
 	free(result);

@@ -1,4 +1,4 @@
-/* libhpc3spank.so, which looks at what is submitted. It is Go. */
+/* In srun, sbatch and salloc: libhpc3spank.so, which is Go, checks a request. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <limits.h>
@@ -12,7 +12,8 @@
 
 #define LIBRARY "libhpc3spank.so"
 
-/* What it is told, and what it answers: words with a NUL behind each. The answer is to be freed. */
+/* The library's only function. Request and answer are words with a NUL after each; the caller
+ * frees the answer. */
 typedef char *(*submit_fn)(const char *request, size_t length, size_t *answer_length);
 
 static struct {
@@ -44,7 +45,8 @@ static submit_fn load(void)
 	if (hpc3_conf.library != NULL) {
 		snprintf(path, sizeof path, "%s", hpc3_conf.library);
 	} else if (dladdr(&hpc3_conf, &here) != 0 && (slash = strrchr(here.dli_fname, '/')) != NULL) {
-		snprintf(path, sizeof path, "%.*s/%s", (int)(slash - here.dli_fname), here.dli_fname, LIBRARY);
+		snprintf(path, sizeof path, "%.*s/%s", (int)(slash - here.dli_fname), here.dli_fname,
+				 LIBRARY);
 	} else {
 		snprintf(path, sizeof path, "%s", LIBRARY);
 	}
@@ -59,8 +61,8 @@ static submit_fn load(void)
 	return submit;
 }
 
-/* obey does what the library answers. */
-static int obey(const char *answer, size_t length)
+/* apply does what the library answers. */
+static int apply(const char *answer, size_t length)
 {
 	int status = 0;
 
@@ -71,7 +73,8 @@ static int obey(const char *answer, size_t length)
 		if (text == NULL)
 			return -1;
 		text++;
-		if (strncmp(word, "set ", 4) == 0 && (name = strdup(text)) != NULL && (value = strchr(name, '=')) != NULL) {
+		if (strncmp(word, "set ", 4) == 0 && (name = strdup(text)) != NULL &&
+			(value = strchr(name, '=')) != NULL) {
 			*value++ = '\0';
 			if (setenv(name, value, 1) != 0)
 				status = -1;
@@ -100,25 +103,25 @@ static void put_json(FILE *out, const char *text, size_t n)
 	fputc('"', out);
 }
 
-/* options_unasked passes the options to the nodes in the form of the library: a list of [NAME,
+/* pass_unchecked passes the options to the nodes in the form of the library: a list of [NAME,
  * VALUE], after the options of the job. If an option is given twice, the nodes take the later
  * one. */
-static int options_unasked(void)
+static int pass_unchecked(void)
 {
-	const char *of_the_job = getenv(V_OPTIONS);
+	const char *job_options = getenv(V_OPTIONS);
 	char *list = NULL;
-	size_t size = 0, kept = of_the_job == NULL ? 0 : strlen(of_the_job);
+	size_t size = 0, kept = job_options == NULL ? 0 : strlen(job_options);
 	FILE *out;
 	int status;
 
-	if (hpc3_given() == 0)
+	if (hpc3_option_count() == 0)
 		return 0;
 	out = open_memstream(&list, &size);
 	if (out == NULL)
 		return -1;
-	if (kept > 2) /* less its last bracket */
-		fprintf(out, "%.*s", (int)(kept - 1), of_the_job);
-	for (int i = 0; i < hpc3_given(); i++) {
+	if (kept > 2) /* without its last bracket */
+		fprintf(out, "%.*s", (int)(kept - 1), job_options);
+	for (int i = 0; i < hpc3_option_count(); i++) {
 		const char *name = hpc3_option(i), *value = strchr(name, '=') + 1;
 
 		fputs(i > 0 || kept > 2 ? ",[" : "[[", out);
@@ -134,14 +137,14 @@ static int options_unasked(void)
 }
 
 /* add_script adds the words of sbatch's command line from the script on. They are what getopt has
- * left; the script of a heterogeneous job stands behind its components. */
+ * left; the script of a heterogeneous job follows its components. */
 static int add_script(void)
 {
 	char *words;
 	size_t length;
 	int n = 0, status = 0;
 
-	if (dlsym(RTLD_DEFAULT, "sbopt") == NULL || hpc3_slurm_option_set("wrap"))
+	if (hpc3_program() != HPC3_SBATCH || hpc3_slurm_option_set("wrap"))
 		return 0;
 	words = hpc3_command_line(&length);
 	if (words == NULL)
@@ -154,7 +157,7 @@ static int add_script(void)
 	return status == 0 && n <= optind ? add_word("script=", "-") : status;
 }
 
-static int gather(const char *image, const char *written, const char *inherited)
+static int write_request(const char *image, const char *written, const char *inherited)
 {
 	int status = add_word("version=", HPC3_VERSION);
 
@@ -166,16 +169,16 @@ static int gather(const char *image, const char *written, const char *inherited)
 		status = add_script();
 	if (status == 0 && inherited != NULL)
 		status = add_word("inherited=", inherited);
-	for (int i = 0; status == 0 && i < hpc3_given(); i++)
+	for (int i = 0; status == 0 && i < hpc3_option_count(); i++)
 		status = add_word("option=", hpc3_option(i));
 	for (char **e = environ; status == 0 && *e != NULL; e++)
 		status = add_word("env=", *e);
 	return status;
 }
 
-/* ask sends the request. Go raises the limit of open files, which would become the limit of the
- * job: it is restored. */
-static int ask(void)
+/* send_request has the library answer. Go raises the limit of open files, which would become the
+ * limit of the job: it is restored. */
+static int send_request(void)
 {
 	struct rlimit files;
 	submit_fn submit;
@@ -191,27 +194,29 @@ static int ask(void)
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (answer == NULL)
 		return -1;
-	status = obey(answer, length);
+	status = apply(answer, length);
 	free(answer);
 	return status;
 }
 
-/* hpc3_ask has the library check what was asked for. */
-int hpc3_ask(const char *image, const char *written, const char *inherited)
+/* hpc3_check_request has the library check a request, and sets the variables of the job. */
+int hpc3_check_request(const char *image, const char *written, const char *inherited)
 {
 	if (!hpc3_room_for_go()) {
 		if (inherited == NULL || strcmp(image, inherited) != 0)
 			unsetenv(V_PIN);
-		return options_unasked();
+		return pass_unchecked();
 	}
-	return gather(image, written, inherited) != 0 ? -1 : ask();
+	return write_request(image, written, inherited) != 0 ? -1 : send_request();
 }
 
-int hpc3_ask_other(const char *other)
+int hpc3_explain_pyxis_option(const char *option)
 {
-	if (add_word("version=", HPC3_VERSION) == 0 && add_word("other=", other) == 0 && hpc3_room_for_go())
-		ask();
+	if (add_word("version=", HPC3_VERSION) == 0 && add_word("other=", option) == 0 &&
+		hpc3_room_for_go())
+		send_request();
 	else
-		hpc3_say("--%.*s is an option of pyxis; see man hpc3-habits", (int)strcspn(other, "="), other);
+		hpc3_say("--%.*s is an option of pyxis; see man hpc3-habits", (int)strcspn(option, "="),
+				 option);
 	return -1;
 }

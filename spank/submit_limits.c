@@ -1,4 +1,5 @@
-/* Whether the limits of the caller leave room for Go. If they do not, Go ends the process. */
+/* In srun, sbatch and salloc: whether the limits of the caller leave room for Go. If they do not,
+ * Go would end the process. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
@@ -40,30 +41,32 @@ static bool no_space(void)
 	struct rlimit space, stack;
 	unsigned long need = space_used() + HPC3_GO_SPACE;
 
-	if (getrlimit(RLIMIT_AS, &space) != 0 || getrlimit(RLIMIT_STACK, &stack) != 0 || space.rlim_cur == RLIM_INFINITY)
+	if (getrlimit(RLIMIT_AS, &space) != 0 || getrlimit(RLIMIT_STACK, &stack) != 0 ||
+		space.rlim_cur == RLIM_INFINITY)
 		return false;
 	if (stack.rlim_cur != RLIM_INFINITY && stack.rlim_cur > USUAL_STACK)
 		need += THREADS * (stack.rlim_cur - USUAL_STACK);
 	if (space.rlim_cur >= need)
 		return false;
-	slurm_info("hpc3: ulimit -v is %lu kB, and looking at the image needs %lu kB", kilobytes(space.rlim_cur), kilobytes(need));
+	slurm_info("hpc3: ulimit -v is %lu kB, and looking at the image needs %lu kB",
+			   kilobytes(space.rlim_cur), kilobytes(need));
 	return true;
 }
 
-static void *wait_for_the_end(void *nothing)
+static void *wait_forever(void *nothing)
 {
 	for (;;)
 		pause();
 	return nothing;
 }
 
-/* start_threads starts as many threads as Go may. Its process ends at once. */
+/* start_threads starts as many threads as Go may. Its process then ends. */
 static int start_threads(void)
 {
 	for (int i = 0; i < THREADS; i++) {
 		pthread_t thread;
 
-		if (pthread_create(&thread, NULL, wait_for_the_end, NULL) != 0)
+		if (pthread_create(&thread, NULL, wait_forever, NULL) != 0)
 			return 1;
 	}
 	return 0;
@@ -82,7 +85,8 @@ static bool no_threads(void)
 		_exit(start_threads());
 	if (child > 0 && waitpid(child, &status, 0) == child && status == 0)
 		return false;
-	slurm_info("hpc3: ulimit -u is %lu, and looking at the image needs %d more threads", (unsigned long)processes.rlim_cur, THREADS);
+	slurm_info("hpc3: ulimit -u is %lu, and looking at the image needs %d more threads",
+			   (unsigned long)processes.rlim_cur, THREADS);
 	return true;
 }
 
@@ -97,7 +101,8 @@ static bool no_descriptors(void)
 	while (n > 0)
 		close(taken[--n]);
 	if (none)
-		slurm_info("hpc3: ulimit -n leaves less than the %d that looking at the image needs", THREADS);
+		slurm_info("hpc3: ulimit -n leaves less than the %d that looking at the image needs",
+				   THREADS);
 	return none;
 }
 

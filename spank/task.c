@@ -1,4 +1,5 @@
-/* On a node, in slurmstepd: a task of a step with an image starts as hpc3-run. */
+/* On a node, in slurmstepd: a task of a step with an image starts as hpc3-run. hpc3_step_init runs
+ * as root, and everything else in the process of a task, as the user. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,18 @@
 #include "face.h"
 
 #define WORD (PATH_MAX * 4)
+
+static pid_t slurmstepd; /* the parent of the tasks */
+
+/* hpc3_step_init runs as root, before the tasks are forked. It never fails: that would drain the
+ * node. A task reports a wrong plugstack.conf itself. */
+int hpc3_step_init(spank_t spank, int ac, char **av)
+{
+	slurmstepd = getpid();
+	(void)hpc3_configure(ac, av);
+	(void)hpc3_register_options(spank);
+	return 0;
+}
 
 /* die ends a task that must not run on the host. */
 static void die(const char *what, const char *why)
@@ -36,8 +49,8 @@ static void set_task(spank_t spank, const char *value)
 		die("setting " V_TASK, "out of memory");
 }
 
-/* end_with_slurmstepd asks the kernel to kill the task when slurmstepd dies. hpc3-run does so
- * for the command, but cannot know that its parent is gone already. A parent outside of the PID
+/* end_with_slurmstepd asks the kernel to kill the task when slurmstepd dies. hpc3-run does so for
+ * the command, but cannot know whether its parent has died before. A parent outside of the PID
  * namespace has the number 0. */
 static void end_with_slurmstepd(void)
 {
@@ -46,21 +59,21 @@ static void end_with_slurmstepd(void)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		die("PR_SET_PDEATHSIG", strerror(errno));
 	parent = getppid();
-	if (parent != hpc3_slurmstepd() && parent != 0)
+	if (parent != slurmstepd && parent != 0)
 		die("slurmstepd", "it has ended");
 }
 
-static const char *name_of(const char *path)
+static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
 	return slash == NULL ? path : slash + 1;
 }
 
-/* srun_did_it tells whether the command is hpc3-run, as srun left it. The variables alone prove
- * nothing: srun may have replaced its words afterwards, and a variable may come from another
- * step. */
-static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
+/* srun_put_launcher reports whether the command is hpc3-run, as srun left it. The variables alone
+ * prove nothing: srun may have replaced its words afterwards, and a variable may come from
+ * another step. */
+static bool srun_put_launcher(spank_t spank, bool multi_prog, int argc, char **argv)
 {
 	char task[WORD], launcher[PATH_MAX];
 
@@ -68,34 +81,35 @@ static bool srun_did_it(spank_t spank, bool multi_prog, int argc, char **argv)
 		return false;
 	if (!job_variable(spank, V_LAUNCHER, launcher, sizeof launcher))
 		snprintf(launcher, sizeof launcher, "%s", hpc3_conf.launcher);
-	if (strcmp(name_of(launcher), name_of(hpc3_conf.launcher)) != 0)
+	if (strcmp(base_name(launcher), base_name(hpc3_conf.launcher)) != 0)
 		return false;
 	if (multi_prog)
-		return *task == '+' && argc > 1 && hpc3_multiprog_without(argv[1], launcher) == 0;
+		return *task == '+' && argc > 1 && hpc3_multiprog_lacking(argv[1], launcher) == 0;
 	return *task == '=' && strcmp(argv[0], launcher) == 0;
 }
 
-/* replace puts hpc3-run into the place of the command. It is for Slurm before 23.11, where a
+/* replace_command puts hpc3-run in place of the command. It is for Slurm before 23.11, where a
  * task shares the argv of the step: its words can be changed, and --multi-prog does not use it. */
-static void replace(spank_t spank, bool multi_prog, char **argv)
+static void replace_command(spank_t spank, bool multi_prog, char **argv)
 {
 	char *task = NULL;
 
 	if (multi_prog)
-		die("--multi-prog", "srun has not put hpc3-run before its commands, and a node cannot before Slurm 23.11");
+		die("--multi-prog",
+			"srun has not put hpc3-run before its commands, and a node cannot before Slurm 23.11");
 	if (asprintf(&task, "=%s", argv[0]) < 0)
 		die("changing the command", "out of memory");
 	set_task(spank, task);
 	free(task);
-	argv[0] = strdup(hpc3_conf.launcher); /* nobody frees it: what comes next is execve */
+	argv[0] = strdup(hpc3_conf.launcher); /* not freed: execve follows */
 	if (argv[0] == NULL)
 		die("changing the command", "out of memory");
 }
 
-/* slurm_spank_task_init runs in the process of the task, as the user, before the task prolog and
- * the limits: what Slurm does after it applies to hpc3-run, and so to the command. A failure
- * ends this task only. */
-int slurm_spank_task_init(spank_t spank, int ac, char **av)
+/* hpc3_task_init runs in the process of the task, as the user, before the task prolog and the
+ * limits: what Slurm does after it applies to hpc3-run, and so to the command. A failure ends this
+ * task only. */
+int hpc3_task_init(spank_t spank, int ac, char **av)
 {
 	char image[PATH_MAX * 2], word[WORD];
 	const char *before[] = {NULL};
@@ -116,12 +130,12 @@ int slurm_spank_task_init(spank_t spank, int ac, char **av)
 	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1)
 		die("reading the command", "Slurm does not show it");
 	multi_prog = step != SLURM_BATCH_SCRIPT && job_variable(spank, V_MULTI_PROG, word, sizeof word);
-	if (step != SLURM_BATCH_SCRIPT && srun_did_it(spank, multi_prog, argc, argv))
+	if (step != SLURM_BATCH_SCRIPT && srun_put_launcher(spank, multi_prog, argc, argv))
 		return 0;
 	if (access(hpc3_conf.launcher, X_OK) != 0)
 		die(hpc3_conf.launcher, strerror(errno));
 	if (spank_prepend_task_argv == NULL) {
-		replace(spank, multi_prog, argv);
+		replace_command(spank, multi_prog, argv);
 		return 0;
 	}
 	before[0] = hpc3_conf.launcher;

@@ -5,7 +5,7 @@
  *
  * srun resolves, replaces and frees words of its argv before and after this hook
  * (LaunchParameters=test_exec, SLURM_TEST_EXEC, --bcast). For that reason the words put there
- * are allocated by Slurm, --bcast is completed here, and a node checks its argv again (node.c). */
+ * are allocated by Slurm, --bcast is completed here, and a node checks its argv again (task.c). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,8 +16,8 @@
 
 #include "face.h"
 
-/* own returns a copy of a word that Slurm may free. */
-static char *own(const char *word)
+/* slurm_copy returns a copy of a word that Slurm may free. */
+static char *slurm_copy(const char *word)
 {
 	char *(*copy)(const char *) = (char *(*)(const char *))dlsym(RTLD_DEFAULT, "slurm_xstrdup");
 
@@ -26,24 +26,26 @@ static char *own(const char *word)
 	return copy == NULL || word == NULL ? NULL : copy(word);
 }
 
-/* typed returns the command as the user typed it. With test_exec srun has replaced it by the
- * path it found on this machine, but the image has its own PATH. */
-static const char *typed(int argc, char **argv)
+/* typed_command returns the command as the user typed it. With test_exec srun has replaced it by
+ * the path that it found on this machine, but the image has its own PATH. The result is not freed:
+ * this runs once. */
+static const char *typed_command(int argc, char **argv)
 {
 	size_t length, suffix, resolved = strlen(argv[0]);
 	char *words = hpc3_command_line(&length);
 	const char *word = words == NULL ? NULL : words + length;
 
 	for (; argc > 0 && word != NULL; argc--) {
-		const char *before = word == words ? NULL : memrchr(words, '\0', (size_t)(word - 1 - words));
+		const char *before =
+			word == words ? NULL : memrchr(words, '\0', (size_t)(word - 1 - words));
 
 		word = word == words ? NULL : before == NULL ? words : before + 1;
 	}
 	suffix = word == NULL ? 0 : strlen(word);
-	if (suffix == 0 || *word == '/' || suffix >= resolved || argv[0][resolved - suffix - 1] != '/' ||
-	    strcmp(argv[0] + resolved - suffix, word) != 0)
+	if (suffix == 0 || *word == '/' || suffix >= resolved ||
+		argv[0][resolved - suffix - 1] != '/' || strcmp(argv[0] + resolved - suffix, word) != 0)
 		return argv[0];
-	return word; /* kept */
+	return word;
 }
 
 /* take_bcast returns the path of the file that --bcast has copied to the nodes, and resets the
@@ -55,7 +57,7 @@ static const char *take_bcast(char **argv)
 
 	if (path == NULL || *path != '/')
 		path = argv[0];
-	if (*path != '/' || !hpc3_slurm_forget("bcast") || setenv(V_BCAST, "1", 1) != 0) {
+	if (*path != '/' || !hpc3_slurm_reset_option("bcast") || setenv(V_BCAST, "1", 1) != 0) {
 		hpc3_say("--bcast does not go with a container in this Slurm");
 		hpc3_say("hint: copy the program with sbcast, or put it into a shared directory");
 		return NULL;
@@ -63,12 +65,13 @@ static const char *take_bcast(char **argv)
 	return path;
 }
 
-/* put_launcher sets argv[n] to word, and the variables that tell the nodes so. */
+/* put_launcher sets argv[n] to word, and the variables by which the nodes know. */
 static int put_launcher(char **argv, int n, const char *word, const char *task)
 {
-	char *copy = own(word);
+	char *copy = slurm_copy(word);
 
-	if (copy == NULL || task == NULL || setenv(V_TASK, task, 1) != 0 || setenv(V_LAUNCHER, hpc3_conf.launcher, 1) != 0) {
+	if (copy == NULL || task == NULL || setenv(V_TASK, task, 1) != 0 ||
+		setenv(V_LAUNCHER, hpc3_conf.launcher, 1) != 0) {
 		hpc3_say("putting hpc3-run before the command: out of memory");
 		return -1;
 	}
@@ -76,10 +79,11 @@ static int put_launcher(char **argv, int n, const char *word, const char *task)
 	return 0;
 }
 
-/* before_command replaces the command of a step. */
-static int before_command(int argc, char **argv)
+/* replace_command puts hpc3-run in place of the command of a step. */
+static int replace_command(int argc, char **argv)
 {
-	const char *command = hpc3_slurm_option_set("bcast") ? take_bcast(argv) : typed(argc, argv);
+	const char *command =
+		hpc3_slurm_option_set("bcast") ? take_bcast(argv) : typed_command(argc, argv);
 	char *task = NULL;
 	int status;
 
@@ -92,18 +96,19 @@ static int before_command(int argc, char **argv)
 	return status;
 }
 
-/* before_commands replaces each command of --multi-prog: argv[1] is the text of its file. */
-static int before_commands(char **argv)
+/* insert_before_commands puts hpc3-run before each command of --multi-prog: argv[1] is the text of
+ * its file. */
+static int insert_before_commands(char **argv)
 {
-	char *text = hpc3_multiprog_with(argv[1], hpc3_conf.launcher);
+	char *text = hpc3_multiprog_insert(argv[1], hpc3_conf.launcher);
 	int status = text == NULL ? -1 : put_launcher(argv, 1, text, "+");
 
 	free(text);
 	return status;
 }
 
-/* put_before puts hpc3-run before the commands. */
-static int put_before(spank_t spank)
+/* change_commands puts hpc3-run into the command or commands of a step. */
+static int change_commands(spank_t spank)
 {
 	int argc = 0;
 	char **argv = NULL;
@@ -113,17 +118,16 @@ static int put_before(spank_t spank)
 		return -1;
 	}
 	if (getenv(V_MULTI_PROG) == NULL)
-		return before_command(argc, argv);
-	return argc < 2 ? -1 : before_commands(argv);
+		return replace_command(argc, argv);
+	return argc < 2 ? -1 : insert_before_commands(argv);
 }
 
-/* Slurm shows only the first component of a heterogeneous step here, so the nodes replace its
- * commands. The step's allocation exists by now, and srun must be left to end it. */
-int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
+/* hpc3_submit_command leaves the commands of a heterogeneous step to the nodes, since Slurm shows
+ * only its first component here. On failure srun must end by itself: the allocation of the step
+ * exists by now. */
+int hpc3_submit_command(spank_t spank)
 {
-	(void)ac;
-	(void)av;
-	if (getenv(V_IMAGE) == NULL || hpc3_components() > 1 || put_before(spank) == 0)
+	if (getenv(V_IMAGE) == NULL || hpc3_step_components() > 1 || change_commands(spank) == 0)
 		return 0;
 	hpc3_say(HPC3_WORKS);
 	return -1;
