@@ -2,24 +2,89 @@ package tests
 
 import (
 	"bytes"
+	"debug/elf"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// buildFace compiles what of the plugin works on text alone.
+// buildFace compiles the functions of the plugin that work on text alone.
 func buildFace(t *testing.T) string {
+	t.Helper()
+	return compileFace(t, "-fsanitize=undefined,bounds", "-fno-sanitize-recover", "testdata/face/main.c",
+		"../spank/submit_path.c", "../spank/multiprog.c", "../spank/say.c")
+}
+
+// compileFace compiles files of the plugin with what plays Slurm.
+func compileFace(t *testing.T, args ...string) string {
 	t.Helper()
 	cc, err := exec.LookPath("gcc")
 	needs(t, "slurm", err == nil, "there is no gcc")
 	program := filepath.Join(t.TempDir(), "face")
-	build := exec.Command(cc, "-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined,bounds", "-fno-sanitize-recover", "-Itestdata/face", "-I../spank",
-		"-o", program, "testdata/face/main.c", "../spank/submit_path.c", "../spank/multiprog.c", "../spank/say.c")
+	build := exec.Command(cc, append([]string{"-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-Itestdata/face", "-I../spank", "-o", program}, args...)...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("compiling: %v\n%s", err, out)
 	}
 	return program
+}
+
+// TestFaceRoot: the functions that run as root in slurmd and slurmstepd are those that the plugin's README names.
+func TestFaceRoot(t *testing.T) {
+	sources, err := filepath.Glob("../spank/*.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	face := compileFace(t, append(sources, "-finstrument-functions", "-finstrument-functions-exclude-file-list=testdata", "-no-pie",
+		"testdata/face/root.c", "-ldl", "-lpthread")...)
+	addresses, err := exec.Command(face).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, ran, named := functionNames(t, face), map[string]bool{}, map[string]bool{}
+	for _, address := range strings.Fields(string(addresses)) {
+		ran[names[address]] = true
+	}
+	_, table, _ := strings.Cut(read(t, "../spank/README.md"), "As root run these functions, and no others:\n")
+	table, _, _ = strings.Cut(table, "\n\nNone of them")
+	for row := range strings.Lines(table) {
+		functions, _, _ := strings.Cut(strings.TrimPrefix(row, "|"), "|")
+		if strings.Contains(functions, "anyversion.h") {
+			continue // not in this build
+		}
+		for _, name := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(functions, -1) {
+			named[name[1]] = true
+		}
+	}
+	if diff := cmp.Diff(named, ran); diff != "" {
+		t.Errorf("functions that run as root (-README +ran):\n%s", diff)
+	}
+}
+
+// functionNames returns the functions of a program by their addresses, as C prints these.
+func functionNames(t *testing.T, program string) map[string]string {
+	t.Helper()
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	symbols, err := file.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	for _, s := range symbols {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC {
+			names[fmt.Sprintf("0x%x", s.Value)] = s.Name
+		}
+	}
+	return names
 }
 
 // TestFacePaths: what srun, sbatch and salloc make of what names files.
