@@ -19,17 +19,20 @@ import (
 
 const nvidiaKind = "nvidia.com/gpu"
 
-// maxSpec bounds a CDI specification: that of a node with 16 GPUs, each also split in 7, has some 200 KiB.
+// maxSpec limits a CDI specification: that of a node with 16 GPUs, each also split in 7, has some
+// 200 KiB.
 const maxSpec = 16 << 20
 
-// cdi adds GPUs as a CDI specification of the node says, and tells whether one does. What stands in /var/run/cdi wins.
+// cdi adds GPUs by the first CDI specification of the node that has them, and reports whether one
+// does. /var/run/cdi comes first.
 func (a *Ask) cdi(f *Found, words []string) bool {
 	for _, dir := range []string{"/var/run/cdi", "/run/cdi", "/etc/cdi"} {
 		files, _ := filepath.Glob(a.at(dir + "/*")) // the pattern is well formed
 		for _, file := range files {
 			spec, err := readSpec(file)
 			if err != nil {
-				f.warn(fmt.Sprintf("passing over %s, which describes devices: %s", file, strings.ReplaceAll(err.Error(), "\n", " ")))
+				why := strings.ReplaceAll(err.Error(), "\n", " ")
+				f.warn(fmt.Sprintf("passing over %s, which describes devices: %s", file, why))
 				continue
 			}
 			if spec != nil && spec.Kind == nvidiaKind && a.apply(f, spec, words) {
@@ -41,7 +44,7 @@ func (a *Ask) cdi(f *Found, words []string) bool {
 	return false
 }
 
-// readSpec reads a specification in YAML or JSON; nil for a file that is none by its name.
+// readSpec reads a specification in YAML or JSON; nil if the file's name says that it is neither.
 func readSpec(file string) (*specs.Spec, error) {
 	switch path.Ext(file) {
 	case ".yaml", ".yml", ".json":
@@ -52,7 +55,7 @@ func readSpec(file string) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The types carry JSON's names only.
+	// The types have JSON's names only.
 	var document map[string]any
 	if err := yaml.Unmarshal(raw, &document); err != nil {
 		return nil, err
@@ -64,8 +67,9 @@ func readSpec(file string) (*specs.Spec, error) {
 	return spec, json.Unmarshal(raw, spec)
 }
 
-// asTyped returns what YAML holds in the form of a type: a number or a boolean where a text is wanted is the text that was written, as the
-// CDI library takes it. "name: 0" is a GPU's name without quotes.
+// asTyped returns a value of YAML in the form of a type: a number or a boolean becomes the text
+// that was written if the type is text, as in the CDI library. "name: 0" is a GPU's name without
+// quotes.
 func asTyped(v any, t reflect.Type) any {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -77,7 +81,7 @@ func asTyped(v any, t reflect.Type) any {
 			typed[key] = asTyped(value, memberType(t, key))
 		}
 		return typed
-	case map[any]any: // some key is no text
+	case map[any]any: // a key is not text
 		typed := make(map[string]any, len(v))
 		for key, value := range v {
 			typed[fmt.Sprint(key)] = asTyped(value, memberType(t, fmt.Sprint(key)))
@@ -100,7 +104,7 @@ func asTyped(v any, t reflect.Type) any {
 	return v
 }
 
-// memberType is the type of a member of a struct, by its name in JSON, or of a map's values.
+// memberType returns the type of a member of a struct, by its name in JSON, or of a map's values.
 func memberType(t reflect.Type, key string) reflect.Type {
 	if t.Kind() == reflect.Map {
 		return t.Elem()
@@ -113,7 +117,8 @@ func memberType(t reflect.Type, key string) reflect.Type {
 	return reflect.TypeFor[any]()
 }
 
-// apply adds what the specification says of all its devices and of those that the words name; false where it has none of them.
+// apply adds the edits of the specification itself and of the devices that the words name; false if
+// it has none of these devices.
 func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 	if len(words) == 0 {
 		words = []string{"all"}
@@ -135,7 +140,8 @@ func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 		return false
 	}
 	for _, word := range unknown {
-		f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: the specification of this node's GPUs has no device %q", word))
+		f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: "+
+			"the specification of this node's GPUs has no device %q", word))
 	}
 	for _, e := range edits {
 		a.edit(f, e)
@@ -143,7 +149,8 @@ func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 	return true
 }
 
-// named returns the devices that a word stands for. "all" is a device of that name or, where there is none, each.
+// named returns the devices that a word names. "all" is the device of that name or, without one,
+// every device.
 func named(spec *specs.Spec, word string) []specs.Device {
 	i := slices.IndexFunc(spec.Devices, func(d specs.Device) bool { return d.Name == word })
 	switch {
@@ -155,9 +162,11 @@ func named(spec *specs.Spec, word string) []specs.Device {
 	return nil
 }
 
-// usable tells whether the job may use a device: at least one of its GPUs.
+// usable reports whether the job may use a device: at least one of its GPUs.
 func (a *Ask) usable(d specs.Device) bool {
-	return slices.ContainsFunc(d.ContainerEdits.DeviceNodes, func(n *specs.DeviceNode) bool { return a.open(a.at(hostPath(n))) })
+	return slices.ContainsFunc(d.ContainerEdits.DeviceNodes, func(n *specs.DeviceNode) bool {
+		return a.allowed(a.at(hostPath(n)))
+	})
 }
 
 func hostPath(n *specs.DeviceNode) string {
@@ -170,7 +179,7 @@ func hostPath(n *specs.DeviceNode) string {
 func (a *Ask) edit(f *Found, e specs.ContainerEdits) {
 	var nodes []string
 	for _, n := range e.DeviceNodes {
-		if from := a.at(hostPath(n)); a.open(from) && path.IsAbs(n.Path) {
+		if from := a.at(hostPath(n)); a.allowed(from) && path.IsAbs(n.Path) {
 			f.add(Mount{Source: from, Target: n.Path})
 			nodes = append(nodes, n.Path)
 		}
@@ -185,15 +194,15 @@ func (a *Ask) edit(f *Found, e specs.ContainerEdits) {
 	}
 }
 
-// add appends a mount that is not there yet: two devices may name the same node.
+// add appends a mount unless it is there: two devices may name the same node.
 func (f *Found) add(m Mount) {
 	if !slices.Contains(f.Mounts, m) {
 		f.Mounts = append(f.Mounts, m)
 	}
 }
 
-// specMounts binds what a specification names. A library goes where the image's loader finds it, since hooks that would run ldconfig in
-// the container are not run.
+// specMounts binds the files of a specification. A library goes where the image's loader finds it,
+// because hooks that run ldconfig in the container are not run.
 func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 	var libraries []string
 	for _, m := range mounts {
@@ -202,7 +211,10 @@ func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 		case isShared(m.HostPath):
 			libraries = append(libraries, m.HostPath)
 		default:
-			f.add(Mount{Source: a.at(m.HostPath), Target: m.ContainerPath, ReadOnly: slices.Contains(m.Options, "ro")})
+			f.add(Mount{
+				Source: a.at(m.HostPath), Target: m.ContainerPath,
+				ReadOnly: slices.Contains(m.Options, "ro"),
+			})
 		}
 	}
 	if len(libraries) == 0 {
@@ -220,10 +232,10 @@ func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 		}
 	}
 	f.note("NVIDIA: " + strconv.Itoa(len(libraries)) + " libraries in " + libc.Dir)
-	a.foresee(f, "the node's GPU driver", libraries, libc)
+	a.checkGlibc(f, "the node's GPU driver", libraries, libc)
 }
 
-// soname is the name that programs ask the loader for; "" where it has none.
+// soname returns the name by which programs load a library; "" if it has none.
 func (a *Ask) soname(file string) string {
 	f, err := outside.Open(a.at(file))
 	if err != nil {
@@ -243,10 +255,11 @@ func (a *Ask) soname(file string) string {
 
 func isShared(file string) bool {
 	name := path.Base(file)
-	return strings.HasPrefix(name, "lib") && (strings.HasSuffix(name, ".so") || strings.Contains(name, ".so."))
+	return strings.HasPrefix(name, "lib") &&
+		(strings.HasSuffix(name, ".so") || strings.Contains(name, ".so."))
 }
 
-// link makes a symlink, that to a library beside the libraries.
+// link adds a symlink; that of a library goes beside the libraries.
 func (a *Ask) link(f *Found, target, link string) {
 	if isShared(link) {
 		libc, ok := a.loader(f)
@@ -258,7 +271,7 @@ func (a *Ask) link(f *Found, target, link string) {
 	f.add(Mount{Kind: Symlink, Source: target, Target: link})
 }
 
-// hook does what a known hook would do, and tells of others.
+// hook does what a known hook would do, and notes others.
 func (a *Ask) hook(f *Found, h *specs.Hook) {
 	switch {
 	case slices.Contains(h.Args, "create-symlinks"):
@@ -273,7 +286,7 @@ func (a *Ask) hook(f *Found, h *specs.Hook) {
 			}
 			a.link(f, target, link)
 		}
-	case slices.Contains(h.Args, "update-ldcache"): // libraries lie where the loader looks anyhow
+	case slices.Contains(h.Args, "update-ldcache"): // the loader finds the libraries anyway
 	default:
 		f.note("NVIDIA: the hook " + strings.Join(h.Args, " ") + " of the specification is not run")
 	}

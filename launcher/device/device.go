@@ -1,5 +1,5 @@
-// Package device settles what of a node's devices goes into a container: a small /dev, GPUs with the driver's libraries, the fabric, and
-// the places where a launcher of MPI leaves its sockets.
+// Package device decides which of a node's devices a container gets: a small /dev, GPUs with the
+// driver's libraries, the fabric, and the places where a launcher of MPI leaves its sockets.
 package device
 
 import (
@@ -14,61 +14,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ask is what decides.
+// Ask holds what the decision depends on.
 type Ask struct {
-	Root     string                                     // the node's, "/"
-	Arch     string                                     // of the node, as Go names it
+	Root     string   // the node's, "/"
+	Arch     string   // of the node, as Go names it
+	Terminal string   // the caller's, a path in /dev; "" = none
+	Places   []string // MPI's directories that no variable names
+	Client   *Client  // Slurm's, for the container; nil for none
+
 	Lookup   func(name string) (value string, set bool) // a variable of the command
-	Terminal string                                     // the caller's, a path in /dev; "" for none
-	Places   []string                                   // of MPI, that no variable names
-	Libc     func() Libc                                // of the image; asked only where libraries of the node are to be bound
-	Client   *Client                                    // Slurm's, for the container; nil for none
-	ImageHas func(path string) bool                     // tells whether the image has a file; nil: not known
-	names    []string                                   // in /dev of the node
-	refused  func(path string) error                    // asks whether a device may be opened; tests set it
+	Libc     func() Libc                                // of the image; called if needed
+	ImageHas func(path string) bool                     // a file; nil: not known
+
+	names   []string                // the node's, in /dev
+	refused func(path string) error // why a device may not be opened; tests set it
 }
 
-// Libc is what programs of an image are linked with.
+// Libc is the C library of an image.
 type Libc struct {
-	Dir   string // where its libc.so.6 lies, a directory that its loader looks into; "" = no glibc
+	Dir   string // of libc.so.6, in which the loader looks for libraries; "" = no glibc
 	Minor int    // of glibc 2.N
 	Musl  bool
 }
 
-// Kind is how something gets into a container.
+// Kind is the way in which something gets into a container.
 type Kind string
 
 // The kinds.
 const (
 	Bind    Kind = ""       // a file or directory of the node
 	Tmpfs   Kind = "tmpfs"  // an empty file system, Source is its options
-	Devpts  Kind = "devpts" // terminals of the container's own, likewise
+	Devpts  Kind = "devpts" // the container's own terminals, likewise
 	Symlink Kind = "link"   // to Source
 )
 
 // Console is the name that the caller's terminal has in a container.
 const Console = "/dev/console"
 
-// Mount is one thing for the container. What is missing on the node is passed over.
+// Mount is one thing for the container. It is skipped if it is missing on the node.
 type Mount struct {
 	Kind           Kind
 	Source, Target string
 	ReadOnly       bool
-	Sealed         bool // of the system: read-only once all is in it
+	Sealed         bool // read-only once everything is in it
 }
 
 // Found is what goes into a container, in this order.
 type Found struct {
 	Mounts   []Mount
-	Dirs     []string // directories of the node that are to be at their own path
-	Env      []string // NAME=VALUE, where the caller has set nothing else
-	Client   []Mount  // of Slurm
-	NVIDIA   bool     // there are NVIDIA GPUs for it
-	Notes    []string // for who wants to know more
+	Dirs     []string // of the node, for the same path in the container
+	Env      []string // NAME=VALUE, unless the caller has set NAME
+	Client   []Mount  // Slurm's client
+	NVIDIA   bool     // it gets NVIDIA GPUs
+	Notes    []string // details, for --verbose
 	Warnings []string // for everyone
 }
 
-// Find looks at the node.
+// Find decides what the container gets of the node.
 func Find(a Ask) Found {
 	if a.refused == nil {
 		a.refused = func(path string) error {
@@ -76,7 +78,7 @@ func Find(a Ask) Found {
 		}
 	}
 	a.Libc = sync.OnceValue(a.Libc)
-	entries, _ := os.ReadDir(a.at("/dev")) // what cannot be read is not there
+	entries, _ := os.ReadDir(a.at("/dev")) // an unreadable /dev counts as empty
 	for _, e := range entries {
 		a.names = append(a.names, e.Name())
 	}
@@ -94,7 +96,7 @@ func (a *Ask) getenv(name string) string {
 	return value
 }
 
-// at is where a path of the node is.
+// at returns where a path of the node is.
 func (a *Ask) at(path string) string { return filepath.Join(a.Root, path) }
 
 func (a *Ask) exists(path string) bool {
@@ -102,8 +104,8 @@ func (a *Ask) exists(path string) bool {
 	return err == nil
 }
 
-// nodes returns the paths of the node that match one of the patterns, less those devices that the job's cgroup hides. Nothing is opened:
-// opening a GPU can take seconds.
+// nodes returns the paths of the node that match one of the patterns, without the devices that the
+// job's cgroup hides. It opens nothing: opening a GPU can take seconds.
 func (a *Ask) nodes(patterns ...string) []string {
 	var found []string
 	for _, pattern := range patterns {
@@ -112,7 +114,7 @@ func (a *Ask) nodes(patterns ...string) []string {
 		}
 		paths, _ := filepath.Glob(a.at(pattern)) // the patterns are ours, and well formed
 		for _, p := range paths {
-			if a.open(p) {
+			if a.allowed(p) {
 				found = append(found, "/"+strings.TrimPrefix(strings.TrimPrefix(p, a.Root), "/"))
 			}
 		}
@@ -120,7 +122,8 @@ func (a *Ask) nodes(patterns ...string) []string {
 	return found
 }
 
-// mayMatch tells whether /dev holds anything for a pattern. Most nodes have little of what is looked for, and /dev is long.
+// mayMatch reports whether /dev may hold a match for a pattern. Most nodes have few of the devices
+// looked for, and /dev is long.
 func (a *Ask) mayMatch(pattern string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(pattern, "/dev/"), "/")
 	return slices.ContainsFunc(a.names, func(name string) bool {
@@ -129,13 +132,14 @@ func (a *Ask) mayMatch(pattern string) bool {
 	})
 }
 
-// open tells whether no cgroup forbids a device. What its mode says is left to the kernel, and to the user to see.
-func (a *Ask) open(path string) bool {
+// allowed reports whether no cgroup forbids a device. The kernel judges its mode later, and the
+// user sees the result.
+func (a *Ask) allowed(path string) bool {
 	err := a.refused(path)
 	return !errors.Is(err, unix.EPERM) && !errors.Is(err, fs.ErrNotExist)
 }
 
-// bind adds paths of the node at their own place.
+// bind adds paths of the node at the same path.
 func (f *Found) bind(a *Ask, paths ...string) {
 	for _, p := range paths {
 		f.Mounts = append(f.Mounts, Mount{Source: a.at(p), Target: p})

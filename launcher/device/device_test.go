@@ -283,7 +283,8 @@ func TestGlibcClash(t *testing.T) {
 	}
 }
 
-// What YAML takes for a number is the name that was written. A specification that is no file is passed over at once.
+// What YAML takes for a number is the name that was written. A specification that is no file is
+// passed over at once.
 func TestSpecificationWithNumbers(t *testing.T) {
 	files := gpuNode()
 	files["etc/cdi/nvidia.yaml"] = `cdiVersion: 0.6

@@ -13,8 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe"
 )
 
-// libraries binds libraries of the node, by the beginning of their names, where the image's loader finds them whatever becomes of
-// LD_LIBRARY_PATH: beside its libc.
+// libraries binds libraries of the node, by the beginning of their names, beside the image's libc:
+// its loader finds them there whatever LD_LIBRARY_PATH holds.
 func (a *Ask) libraries(f *Found, names []string) {
 	found := a.find(names)
 	if len(found) == 0 {
@@ -28,28 +28,31 @@ func (a *Ask) libraries(f *Found, names []string) {
 	sonames := slices.Sorted(maps.Keys(found))
 	var files []string
 	for _, soname := range sonames {
-		f.Mounts = append(f.Mounts, Mount{Source: a.at(found[soname]), Target: path.Join(libc.Dir, soname), ReadOnly: true})
+		f.Mounts = append(f.Mounts,
+			Mount{Source: a.at(found[soname]), Target: path.Join(libc.Dir, soname), ReadOnly: true})
 		files = append(files, found[soname])
 	}
 	f.note("NVIDIA: libraries in " + libc.Dir + ": " + strings.Join(sonames, " "))
-	a.foresee(f, "the node's GPU driver", files, libc)
+	a.checkGlibc(f, "the node's GPU driver", files, libc)
 }
 
-// loader returns the image's libc, or warns that it has none which the driver's libraries could be used with.
+// loader returns the image's libc, or warns that the driver's libraries cannot be used with it.
 func (a *Ask) loader(f *Found) (Libc, bool) {
 	libc := a.Libc()
 	switch {
 	case libc.Dir != "":
 		return libc, true
 	case libc.Musl:
-		f.warn("the image is made with musl instead of glibc: the GPU driver's libraries cannot be used in it")
+		f.warn("the image is made with musl instead of glibc: " +
+			"the GPU driver's libraries cannot be used in it")
 	default:
 		f.warn("the image has no glibc: the GPU driver's libraries cannot be used in it")
 	}
 	return libc, false
 }
 
-// find returns the paths of libraries by soname: by the node's loader, else in its directories.
+// find returns the paths of libraries by soname: from the node's loader cache, else from its
+// directories.
 func (a *Ask) find(names []string) map[string]string {
 	found := map[string]string{}
 	for soname, file := range a.known() {
@@ -62,7 +65,8 @@ func (a *Ask) find(names []string) map[string]string {
 	}
 	for _, dir := range a.libraryDirs() {
 		for _, sub := range []string{"", "/nvidia", "/nvidia/current"} {
-			files, _ := filepath.Glob(a.at(dir + sub + "/lib*.so*")) // sorted; the pattern is well formed
+			// Sorted; the pattern is well formed.
+			files, _ := filepath.Glob(a.at(dir + sub + "/lib*.so*"))
 			for _, file := range files {
 				soname := path.Base(file)
 				if _, dup := found[soname]; !dup && isLibrary(soname, names) {
@@ -74,7 +78,7 @@ func (a *Ask) find(names []string) map[string]string {
 	return found
 }
 
-// known is what the node's loader knows: paths by soname.
+// known returns the node's loader cache: paths by soname.
 func (a *Ask) known() map[string]string {
 	all := map[string]string{}
 	found, err := probe.Libraries(os.DirFS(a.Root), a.Arch, nil)
@@ -86,7 +90,7 @@ func (a *Ask) known() map[string]string {
 	return all
 }
 
-// libraryDirs are those of the node's loader, absolute.
+// libraryDirs returns the directories of the node's loader, absolute.
 func (a *Ask) libraryDirs() []string {
 	var dirs []string
 	for _, dir := range probe.LibraryDirs(a.Arch) {
@@ -95,8 +99,9 @@ func (a *Ask) libraryDirs() []string {
 	return dirs
 }
 
-// foresee warns of files that ask more of glibc than the image has: the image's programs would fail at loading them. It tells whether all is well.
-func (a *Ask) foresee(f *Found, what string, files []string, libc Libc) bool {
+// checkGlibc warns of files that need a newer glibc than the image has: the image's programs would
+// fail to load them. It reports whether there are none.
+func (a *Ask) checkGlibc(f *Found, what string, files []string, libc Libc) bool {
 	worst, name := libc.Minor, ""
 	for _, file := range files {
 		r, err := outside.Open(a.at(file))
@@ -110,8 +115,8 @@ func (a *Ask) foresee(f *Found, what string, files []string, libc Libc) bool {
 		}
 	}
 	if name != "" {
-		f.warn(fmt.Sprintf("%s will not work in this image: %s needs glibc 2.%d, and the image has 2.%d. "+
-			"Use an image with glibc 2.%d or newer", what, name, worst, libc.Minor, worst))
+		f.warn(fmt.Sprintf("%s will not work in this image: %s needs glibc 2.%d, and the image "+
+			"has 2.%d. Use an image with glibc 2.%d or newer", what, name, worst, libc.Minor, worst))
 	}
 	return name == ""
 }

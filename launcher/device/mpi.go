@@ -6,17 +6,24 @@ import (
 	"strings"
 )
 
-// mpi adds the places where Slurm, PMIx and mpirun leave sockets and shared files for the ranks, and files that settings name.
+// mpi adds the places where Slurm, PMIx and mpirun leave sockets and shared files for the ranks,
+// and the files that variables name.
 func (a *Ask) mpi(f *Found) {
 	dirs := slices.Clone(a.Places)
 	for _, name := range []string{
-		"PMIX_SERVER_TMPDIR", "PMIX_SYSTEM_TMPDIR", "PMIX_DSTORE_ESH_BASE_PATH", "OMPI_MCA_orte_tmpdir_base", "OMPI_MCA_orte_top_session_dir",
-		"OMPI_MCA_orte_jobfam_session_dir", "OMPI_FILE_LOCATION", "PRTE_MCA_prte_tmpdir_base", "PRTE_MCA_prte_top_session_dir", "CUDA_MPS_PIPE_DIRECTORY",
+		"PMIX_SERVER_TMPDIR", "PMIX_SYSTEM_TMPDIR", "PMIX_DSTORE_ESH_BASE_PATH",
+		"OMPI_MCA_orte_tmpdir_base", "OMPI_MCA_orte_top_session_dir",
+		"OMPI_MCA_orte_jobfam_session_dir", "OMPI_FILE_LOCATION", "PRTE_MCA_prte_tmpdir_base",
+		"PRTE_MCA_prte_top_session_dir", "CUDA_MPS_PIPE_DIRECTORY",
 	} {
 		dirs = append(dirs, a.getenv(name))
 	}
-	for _, name := range []string{"PMIX_SERVER_URI", "PMIX_SERVER_URI2", "PMIX_SERVER_URI21", "PMIX_SERVER_URI3", "PMIX_SERVER_URI4", "PMIX_SERVER_URI41"} {
-		if _, socket, ok := strings.Cut(a.getenv(name), ":/"); ok && !strings.HasPrefix(socket, "/") { // tcp4://... names no file
+	for _, name := range []string{
+		"PMIX_SERVER_URI", "PMIX_SERVER_URI2", "PMIX_SERVER_URI21", "PMIX_SERVER_URI3",
+		"PMIX_SERVER_URI4", "PMIX_SERVER_URI41",
+	} {
+		if _, socket, ok := strings.Cut(a.getenv(name), ":/"); ok &&
+			!strings.HasPrefix(socket, "/") { // tcp4://... names no file
 			dirs = append(dirs, path.Dir("/"+socket))
 		}
 	}

@@ -19,9 +19,9 @@ type gpu struct {
 
 // nvidia adds NVIDIA's GPUs: by the node's CDI specifications, else by what is known of the driver.
 func (a *Ask) nvidia(f *Found) {
-	wanted, some := a.wanted()
+	wanted, wantsAny := a.wanted()
 	nodes := a.nodes("/dev/nvidia[0-9]*")
-	if !some || len(nodes) == 0 {
+	if !wantsAny || len(nodes) == 0 {
 		return
 	}
 	f.NVIDIA = true
@@ -33,15 +33,16 @@ func (a *Ask) nvidia(f *Found) {
 		f.NVIDIA = false
 		return
 	}
-	nodes = append(chosen, a.nodes("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/nvidia-caps/*", "/dev/nvidia-caps-imex-channels/*")...)
+	nodes = append(chosen, a.nodes("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
+		"/dev/nvidia-modeset", "/dev/nvidia-caps/*", "/dev/nvidia-caps-imex-channels/*")...)
 	f.bind(a, nodes...)
 	f.note("NVIDIA: " + strings.Join(nodes, " "))
 	a.driverFiles(f)
 }
 
-// wanted returns the words of NVIDIA_VISIBLE_DEVICES, none for all, and whether any GPU is asked for. "void" and an empty value ask for
-// none, as NVIDIA's own container runtime has it.
-func (a *Ask) wanted() (words []string, some bool) {
+// wanted returns the words of NVIDIA_VISIBLE_DEVICES, none for all GPUs, and whether any GPU is
+// wanted. "void" and an empty value mean none, as in NVIDIA's own container runtime.
+func (a *Ask) wanted() (words []string, wantsAny bool) {
 	value, set := a.Lookup("NVIDIA_VISIBLE_DEVICES")
 	switch value {
 	case "":
@@ -59,7 +60,7 @@ func (a *Ask) wanted() (words []string, some bool) {
 	return words, len(words) > 0
 }
 
-// choose returns the nodes that the words stand for, of those that the job may use.
+// choose returns the nodes that the words name, of those that the job may use.
 func (a *Ask) choose(f *Found, words, nodes []string) []string {
 	if len(words) == 0 {
 		return nodes
@@ -67,8 +68,9 @@ func (a *Ask) choose(f *Found, words, nodes []string) []string {
 	gpus := a.gpus(nodes)
 	var chosen []string
 	for _, word := range words {
-		switch i := find(gpus, word); {
-		case strings.HasPrefix(word, "MIG-") && i < 0: // which GPU it is a part of only the driver's library knows
+		switch i := findGPU(gpus, word); {
+		// Only the driver's library knows of which GPU it is a part.
+		case strings.HasPrefix(word, "MIG-") && i < 0:
 			chosen = append(chosen, nodes...)
 			if a.getenv("CUDA_VISIBLE_DEVICES") == "" {
 				f.Env = []string{"CUDA_VISIBLE_DEVICES=" + a.getenv("NVIDIA_VISIBLE_DEVICES")}
@@ -85,9 +87,9 @@ func (a *Ask) choose(f *Found, words, nodes []string) []string {
 	return slices.Compact(chosen)
 }
 
-// find returns which GPU a word stands for: an index, a UUID or the beginning of one, or a MIG device as INDEX:PART or
-// MIG-GPU-UUID/GI/CI; -1 for none.
-func find(gpus []gpu, word string) int {
+// findGPU returns the index of the GPU that a word names: an index, a UUID or the beginning of one,
+// or a MIG device as INDEX:PART or MIG-GPU-UUID/GI/CI; -1 for none.
+func findGPU(gpus []gpu, word string) int {
 	index, _, _ := strings.Cut(word, ":")
 	if n, err := strconv.Atoi(index); err == nil {
 		if n < 0 || n >= len(gpus) {
@@ -102,9 +104,11 @@ func find(gpus []gpu, word string) int {
 	return slices.IndexFunc(gpus, func(g gpu) bool { return strings.HasPrefix(g.uuid, uuid) })
 }
 
-// gpus lists the node's GPUs in the order of their indices, which is that of the PCI bus; without the driver's word on them, nodes.
+// gpus lists the node's GPUs in the order of their indices, which is that of the PCI bus; if the
+// driver does not list them, by their nodes.
 func (a *Ask) gpus(nodes []string) []gpu {
-	files, _ := filepath.Glob(a.at("/proc/driver/nvidia/gpus/*/information")) // sorted; the pattern is well formed
+	// Sorted; the pattern is well formed.
+	files, _ := filepath.Glob(a.at("/proc/driver/nvidia/gpus/*/information"))
 	var gpus []gpu
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -148,7 +152,7 @@ func (a *Ask) driverFiles(f *Found) {
 	a.libraries(f, names)
 }
 
-// capabilities are what the driver is wanted for.
+// capabilities returns what the driver is wanted for.
 func (a *Ask) capabilities() []string {
 	value := a.getenv("NVIDIA_DRIVER_CAPABILITIES")
 	if value == "" {
@@ -157,7 +161,8 @@ func (a *Ask) capabilities() []string {
 	return strings.Split(strings.ReplaceAll(value, " ", ""), ",")
 }
 
-// part is what belongs to one capability: libraries by the beginning of their names, up to ".so", and files.
+// part holds the files of one capability: libraries by the beginning of their names, up to ".so",
+// and others.
 type part struct {
 	capability string
 	libraries  []string
@@ -166,31 +171,41 @@ type part struct {
 
 var parts = []part{ //nolint:gochecknoglobals // a constant table
 	{"compute", []string{
-		"libcuda", "libcudadebugger", "libnvidia-ptxjitcompiler", "libnvidia-nvvm", "libnvidia-opencl", "libnvidia-gpucomp", "libnvidia-allocator",
-		"libnvidia-compiler", "libnvidia-fatbinaryloader", "libnvidia-pkcs11", "libnvidia-pkcs11-openssl3", "libnvidia-tileiras",
-	}, []string{"/etc/OpenCL/vendors/nvidia.icd", "/usr/bin/nvidia-cuda-mps-control", "/usr/bin/nvidia-cuda-mps-server"}},
-	{"utility", []string{"libnvidia-ml", "libnvidia-cfg", "libnvidia-nscq", "libnvidia-sandboxutils"}, []string{
+		"libcuda", "libcudadebugger", "libnvidia-ptxjitcompiler", "libnvidia-nvvm",
+		"libnvidia-opencl", "libnvidia-gpucomp", "libnvidia-allocator", "libnvidia-compiler",
+		"libnvidia-fatbinaryloader", "libnvidia-pkcs11", "libnvidia-pkcs11-openssl3",
+		"libnvidia-tileiras",
+	}, []string{
+		"/etc/OpenCL/vendors/nvidia.icd", "/usr/bin/nvidia-cuda-mps-control",
+		"/usr/bin/nvidia-cuda-mps-server",
+	}},
+	{"utility", []string{
+		"libnvidia-ml", "libnvidia-cfg", "libnvidia-nscq", "libnvidia-sandboxutils",
+	}, []string{
 		"/usr/bin/nvidia-smi", "/usr/bin/nvidia-debugdump", "/usr/bin/nvidia-persistenced",
 	}},
-	{"video", []string{"libnvidia-encode", "libnvcuvid", "libnvidia-opticalflow", "libvdpau_nvidia"}, nil},
+	{"video", []string{
+		"libnvidia-encode", "libnvcuvid", "libnvidia-opticalflow", "libvdpau_nvidia",
+	}, nil},
 	{"graphics", graphics, graphicsFiles},
 	{"display", graphics, graphicsFiles},
 	{"ngx", []string{"libnvidia-ngx"}, nil},
 }
 
 var graphics = []string{ //nolint:gochecknoglobals // a constant list
-	"libnvidia-eglcore", "libnvidia-glcore", "libnvidia-tls", "libnvidia-glsi", "libnvidia-fbc", "libnvidia-rtcore", "libnvidia-glvkspirv",
-	"libnvidia-egl-gbm", "libnvidia-egl-wayland", "libnvidia-allocator", "libnvidia-gpucomp", "libnvoptix", "libGLX_nvidia", "libEGL_nvidia",
+	"libnvidia-eglcore", "libnvidia-glcore", "libnvidia-tls", "libnvidia-glsi", "libnvidia-fbc",
+	"libnvidia-rtcore", "libnvidia-glvkspirv", "libnvidia-egl-gbm", "libnvidia-egl-wayland",
+	"libnvidia-allocator", "libnvidia-gpucomp", "libnvoptix", "libGLX_nvidia", "libEGL_nvidia",
 	"libGLESv2_nvidia", "libGLESv1_CM_nvidia",
 }
 
 var graphicsFiles = []string{ //nolint:gochecknoglobals // a constant list
-	"/usr/share/glvnd/egl_vendor.d/10_nvidia.json", "/usr/share/vulkan/icd.d/nvidia_icd.json", "/etc/vulkan/icd.d/nvidia_icd.json",
-	"/usr/share/vulkan/implicit_layer.d/nvidia_layers.json", "/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json",
-	"/usr/share/nvidia/nvoptix.bin",
+	"/usr/share/glvnd/egl_vendor.d/10_nvidia.json", "/usr/share/vulkan/icd.d/nvidia_icd.json",
+	"/etc/vulkan/icd.d/nvidia_icd.json", "/usr/share/vulkan/implicit_layer.d/nvidia_layers.json",
+	"/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json", "/usr/share/nvidia/nvoptix.bin",
 }
 
-// isLibrary tells whether a soname is of one of the libraries.
+// isLibrary reports whether a soname is of one of the libraries.
 func isLibrary(soname string, names []string) bool {
 	name, _, ok := strings.Cut(path.Base(soname), ".so")
 	return ok && slices.Contains(names, name)

@@ -11,26 +11,29 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// Client is what belongs to Slurm's client on a node beside its programs, where the site lets containers have it. The munge socket is
-// there anyhow.
+// Client holds the files of Slurm's client on a node besides its programs, if the site lets
+// containers have it. The munge socket is there in any case.
 type Client struct {
 	Conf  string   // slurm.conf
-	Files []string // that plugstack.conf names, and others
+	Files []string // those that plugstack.conf names, and others
 }
 
-// clientPrograms are what users call.
+// clientPrograms are the programs that users call.
 var clientPrograms = []string{ //nolint:gochecknoglobals // a constant list
-	"srun", "sbatch", "salloc", "scancel", "squeue", "sinfo", "scontrol", "sacct", "sstat", "sattach", "sbcast",
+	"srun", "sbatch", "salloc", "scancel", "squeue", "sinfo", "scontrol", "sacct", "sstat",
+	"sattach", "sbcast",
 }
 
-// clientPlugins are the plugins of Slurm's own whose libraries its client needs. Those for HTTP and compression are loaded by each srun of Slurm
-// 26.05, serializers by squeue --json.
+// clientPlugins are the plugins of Slurm that its client needs. Each srun of Slurm 26.05 loads
+// those for HTTP and compression, squeue --json the serializers.
 var clientPlugins = []string{ //nolint:gochecknoglobals // a constant list
-	"auth_*.so", "cred_*.so", "hash_*.so", "mpi_*.so", "http_parser_*.so", "compress_*.so", "serializer_*.so",
+	"auth_*.so", "cred_*.so", "hash_*.so", "mpi_*.so", "http_parser_*.so", "compress_*.so",
+	"serializer_*.so",
 }
 
-// slurm adds Slurm's client: programs, which have the image's PATH for themselves in /usr/bin; its own libraries and plugins, where they are on the
-// node; the libraries that those need and the image lacks; and the configuration.
+// slurm adds Slurm's client: programs, in /usr/bin, so that the image's PATH finds them; its own
+// libraries and plugins, at the node's paths; the libraries that these need and the image lacks;
+// and the configuration.
 func (a *Ask) slurm(f *Found) {
 	if a.Client == nil {
 		return
@@ -48,16 +51,16 @@ func (a *Ask) slurm(f *Found) {
 	n := needed{ask: a, libraries: map[string]string{}, checked: map[string]bool{}}
 	n.add(programs...)
 	n.add(a.Client.Files...)
-	for i := 0; i < len(n.dirs); i++ { // a plugin may add one
-		for _, pattern := range clientPlugins {
-			files, _ := filepath.Glob(a.at(path.Join(n.dirs[i], pattern))) // the patterns are well formed
+	for i := 0; i < len(n.dirs); i++ { // a plugin may add a directory
+		for _, pattern := range clientPlugins { // well formed
+			files, _ := filepath.Glob(a.at(path.Join(n.dirs[i], pattern)))
 			for _, file := range files {
 				n.add(path.Join(n.dirs[i], path.Base(file)))
 			}
 		}
 	}
-	if !a.foresee(f, "the node's Slurm client", n.files, libc) {
-		return // the image's own may work
+	if !a.checkGlibc(f, "the node's Slurm client", n.files, libc) {
+		return // the image's own client may work
 	}
 	for _, p := range programs {
 		f.client(a, p, path.Join("/usr/bin", path.Base(p)))
@@ -80,9 +83,10 @@ func (f *Found) client(a *Ask, source, target string) {
 	}
 }
 
-// clientPrograms finds the programs by the caller's PATH and in the usual places.
+// clientPrograms finds the programs in the caller's PATH and in the usual places.
 func (a *Ask) clientPrograms() []string {
-	dirs := append(filepath.SplitList(a.getenv("PATH")), "/usr/bin", "/usr/local/bin", "/opt/slurm/bin")
+	dirs := append(filepath.SplitList(a.getenv("PATH")), "/usr/bin", "/usr/local/bin",
+		"/opt/slurm/bin")
 	var found []string
 	for _, name := range clientPrograms {
 		for _, dir := range dirs {
@@ -98,18 +102,21 @@ func (a *Ask) clientPrograms() []string {
 	return found
 }
 
-// needed are the libraries that files need, and those that these need, without those of glibc.
+// needed collects the libraries that files need, and those that these need, without those of glibc.
 type needed struct {
 	ask       *Ask
-	cache     map[string]string // what the loader knows
+	cache     map[string]string // of the loader: paths by soname
 	dirs      []string          // directories that the files themselves name
 	libraries map[string]string // others by soname
-	files     []string          // all that were looked at
+	files     []string          // all files looked at
 	checked   map[string]bool   // by path
 }
 
-// ofGlibc begin the names of libraries that come with the image's libc.
-var ofGlibc = []string{"libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libutil", "libnsl", "ld-linux-x86-64", "ld-linux-aarch64", "ld64"} //nolint:gochecknoglobals // a constant list
+// ofGlibc are the beginnings of the names of libraries that come with the image's libc.
+var ofGlibc = []string{ //nolint:gochecknoglobals // a constant list
+	"libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libutil", "libnsl",
+	"ld-linux-x86-64", "ld-linux-aarch64", "ld64",
+}
 
 func (n *needed) add(files ...string) {
 	for _, file := range files {
@@ -119,19 +126,20 @@ func (n *needed) add(files ...string) {
 		n.checked[file] = true
 		opened, err := outside.Open(n.ask.at(file))
 		if err != nil {
-			continue // it is not there
+			continue // it does not exist
 		}
 		f, err := elf.NewFile(opened)
 		if err != nil {
 			_ = opened.Close() // it was only read from
 			continue           // a script
 		}
-		sonames, _ := f.ImportedLibraries() // a file that says nothing needs nothing
+		sonames, _ := f.ImportedLibraries() // an unreadable list counts as empty
 		var places []string
 		for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
 			paths, _ := f.DynString(tag)
 			for _, p := range paths {
-				places = append(places, filepath.SplitList(strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file)).Replace(p))...)
+				p = strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file)).Replace(p)
+				places = append(places, filepath.SplitList(p)...)
 			}
 		}
 		_ = opened.Close() // it was only read from

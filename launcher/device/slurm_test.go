@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// clientNode is a node whose srun needs a library from a directory of its own, and that one from the node's.
+// clientNode is a node whose srun needs a library from a directory of its own, and that one from
+// the node's.
 func clientNode(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {

@@ -2,15 +2,17 @@ package slurm
 
 import "strings"
 
-// Cut is a value in a line of #SBATCH that sbatch reads only as far as its first #, which begins a comment unless it is quoted.
+// Cut is a value in a line of #SBATCH that holds an unquoted #: sbatch reads only the part before
+// it, and takes the rest for a comment.
 type Cut struct {
 	Line    int    // of the script, from 1
 	Option  string // without dashes: "container-env"
 	Read    string // the value that sbatch takes
-	Written string // as it stands, up to the next blank
+	Written string // the text of the line, up to the next blank
 }
 
-// Cuts finds such values in the lines of a batch script that sbatch reads: those above the first command.
+// Cuts returns the cut values in the lines of a batch script that sbatch reads: those above the
+// first command.
 func Cuts(script string) []Cut {
 	var cuts []Cut
 	number := 0
@@ -31,7 +33,7 @@ func Cuts(script string) []Cut {
 	return cuts
 }
 
-// cutIn finds the value in a line; it is the last that is read of it.
+// cutIn returns the cut value of a line. sbatch reads nothing after it.
 func cutIn(line string) (Cut, bool) {
 	var before, read, written string // words
 	for more := true; more; {
@@ -46,7 +48,8 @@ func cutIn(line string) (Cut, bool) {
 				return Cut{}, false
 			}
 			_, written, _ = strings.Cut(written, "=")
-		} else if before, ok = strings.CutPrefix(before, "--"); !ok || strings.Contains(before, "=") {
+		} else if before, ok = strings.CutPrefix(before, "--"); !ok ||
+			strings.Contains(before, "=") {
 			return Cut{}, false
 		}
 		return Cut{Option: before, Read: read, Written: written}, before != "" && written != ""
@@ -54,7 +57,8 @@ func cutIn(line string) (Cut, bool) {
 	return Cut{}, false
 }
 
-// argument reads a word as get_argument of Slurm's sbatch does. written is "" unless a # cuts the word.
+// argument reads a word as get_argument of Slurm's sbatch does. written is "" unless a # cuts the
+// word.
 func argument(line string) (read, written, rest string, ok bool) {
 	line = strings.TrimLeft(line, blanks)
 	var b strings.Builder

@@ -6,42 +6,43 @@ import (
 	"strings"
 )
 
-// Client is what Slurm's client needs to find on a node beside its programs.
+// Client holds what Slurm's client programs need on a node besides themselves.
 type Client struct {
 	Conf    string   // slurm.conf
 	User    string   // SlurmUser
-	Plugins []string // the files that plugstack.conf names, and what lies beside them
-	Own     []string // the words of the line of plugstack.conf that loads our own plugin, from its file on; none where it is not set up
+	Plugins []string // the files that plugstack.conf names, and our library beside them
+	Own     []string // of plugstack.conf: our plugin's file and the words after it; nil without it
 }
 
-// Our own plugin, and its library, which it loads from beside itself.
+// Our own plugin, and the library that it loads from its own directory.
 const (
 	ownPlugin     = "spank_hpc3.so"
 	submitLibrary = "libhpc3spank.so"
 )
 
-// ClientOf reads the configuration; conf is as in Features. ok is false where there is none.
+// ClientOf reads the configuration; conf is as in Features. ok is false if there is none.
 func ClientOf(fsys fs.FS, conf string) (c Client, ok bool) {
 	if conf == "" {
-		conf = usual(fsys)
+		conf = defaultConf(fsys)
 	}
 	if conf == "" {
 		return Client{}, false
 	}
-	c = Client{Conf: conf, User: value(fsys, conf, "SlurmUser")}
+	c = Client{Conf: conf, User: valueOf(fsys, conf, "SlurmUser")}
 	if c.User == "" {
 		c.User = "root"
 	}
-	stack := value(fsys, conf, "PlugStackConfig")
+	stack := valueOf(fsys, conf, "PlugStackConfig")
 	if stack == "" {
 		stack = path.Join(path.Dir(conf), "plugstack.conf")
 	}
-	c.stack(fsys, stack, 0)
+	c.readStack(fsys, stack, 0)
 	return c, true
 }
 
-// stack reads a plugstack.conf and what it includes. What cannot be read names nothing.
-func (c *Client) stack(fsys fs.FS, file string, depth int) {
+// readStack reads a plugstack.conf and the files that it includes. It skips a file that cannot be
+// read.
+func (c *Client) readStack(fsys fs.FS, file string, depth int) {
 	raw, err := fs.ReadFile(fsys, rooted(file))
 	if err != nil || depth > maxDepth {
 		return
@@ -58,9 +59,9 @@ func (c *Client) stack(fsys fs.FS, file string, depth int) {
 			if !path.IsAbs(pattern) {
 				pattern = path.Join(path.Dir(file), pattern)
 			}
-			files, _ := fs.Glob(fsys, rooted(pattern)) // a pattern that is wrong names nothing
+			files, _ := fs.Glob(fsys, rooted(pattern)) // a malformed pattern matches nothing
 			for _, f := range files {
-				c.stack(fsys, "/"+f, depth+1)
+				c.readStack(fsys, "/"+f, depth+1)
 			}
 		case path.IsAbs(words[1]):
 			c.Plugins = append(c.Plugins, words[1])
@@ -81,15 +82,15 @@ func exists(fsys fs.FS, file string) bool {
 	return err == nil
 }
 
-// Plugin is our own plugin as a node's Slurm is set up to load it.
+// Plugin describes our plugin as the node's Slurm is configured to load it.
 type Plugin struct {
 	Library     string   // libhpc3spank.so
-	Missing     []string // files that it needs and that are not there
-	Interactive bool     // salloc may be given --container
+	Missing     []string // files that it needs and that do not exist
+	Interactive bool     // salloc accepts --container
 }
 
-// PluginOf reads the configuration; conf is as in Features. ok is false where it does not load the plugin. launcher is what hpc3-run is called unless
-// plugstack.conf says otherwise.
+// PluginOf reads the configuration; conf is as in Features. ok is false if it does not load the
+// plugin. launcher is the path of hpc3-run unless plugstack.conf names another.
 func PluginOf(fsys fs.FS, conf, launcher string) (p Plugin, ok bool) {
 	c, ok := ClientOf(fsys, conf)
 	if !ok || len(c.Own) == 0 {
@@ -106,11 +107,13 @@ func PluginOf(fsys fs.FS, conf, launcher string) (p Plugin, ok bool) {
 		}
 	}
 	for _, f := range []string{file, p.Library, launcher} {
-		if path.IsAbs(f) && !exists(fsys, f) { // Slurm looks for other names in a directory of its own
+		// Slurm looks for a relative name in a directory of its own.
+		if path.IsAbs(f) && !exists(fsys, f) {
 			p.Missing = append(p.Missing, f)
 		}
 	}
-	// Slurm looks for this word in any place.
-	p.Interactive = strings.Contains(value(fsys, c.Conf, "LaunchParameters"), "use_interactive_step")
+	// Slurm accepts this word anywhere in the value.
+	parameters := valueOf(fsys, c.Conf, "LaunchParameters")
+	p.Interactive = strings.Contains(parameters, "use_interactive_step")
 	return p, true
 }

@@ -1,5 +1,6 @@
-// Package slurm reads what Slurm's configuration files say of a node and its steps. It runs none of Slurm's programs and sends no message: a
-// thousand nodes that start at once must not ask one controller.
+// Package slurm reads what Slurm's configuration files say about a node and its steps. It runs none
+// of Slurm's programs and sends no message: a thousand nodes that start at once must not query one
+// controller.
 package slurm
 
 import (
@@ -15,24 +16,26 @@ import (
 	"sync"
 )
 
-// Bounds of what is read: the largest slurm.conf known to us is below 1 MiB, and sites nest Include once or twice.
+// Limits of what is read: the largest slurm.conf known to us is below 1 MiB, and sites nest Include
+// once or twice.
 const (
 	maxBytes = 8 << 20
 	maxDepth = 8
 )
 
-// Node is what a node may be called in the configuration.
+// Node holds the names that a node may have in the configuration.
 type Node struct {
 	Name string // SLURMD_NODENAME; empty outside of a job
 	Host string // host name, with or without a domain
 }
 
-// Features returns the words that Slurm's configuration gives a node as its Features, in their order. The file is conf, an absolute
-// path, or where conf is empty the first that exists of Slurm's usual places. Without a file there are none, and no error: fsys is the root
-// of the node's files. An error means that there is a file, and that it could not be understood as far as this node goes.
+// Features returns the words that Slurm's configuration gives a node as its Features, in their
+// order. The file is conf, an absolute path, or, if conf is empty, the first existing file of
+// Slurm's usual places. Without a file there are none, and no error. fsys is the root of the node's
+// files. An error means that there is a file whose part about this node could not be understood.
 func Features(fsys fs.FS, conf string, n Node) ([]string, error) {
 	if conf == "" {
-		conf = usual(fsys)
+		conf = defaultConf(fsys)
 	}
 	if conf == "" {
 		return nil, nil
@@ -50,10 +53,11 @@ func Features(fsys fs.FS, conf string, n Node) ([]string, error) {
 	return r.features, nil
 }
 
-// usual returns where Slurm keeps its configuration: what slurmd or sackd fetched where there are no files of the site's own,
-// the default, and Debian's former place.
-func usual(fsys fs.FS) string {
-	for _, name := range []string{"/run/slurm/conf/slurm.conf", "/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf"} {
+// defaultConf returns where Slurm keeps its configuration: what slurmd or sackd fetched if the site
+// keeps no files on its nodes, the default, and Debian's former place.
+func defaultConf(fsys fs.FS) string {
+	for _, dir := range []string{"/run/slurm/conf", "/etc/slurm", "/etc/slurm-llnl"} {
+		name := dir + "/slurm.conf"
 		if _, err := fs.Stat(fsys, rooted(name)); !errors.Is(err, fs.ErrNotExist) {
 			return name
 		}
@@ -61,7 +65,7 @@ func usual(fsys fs.FS) string {
 	return ""
 }
 
-// rooted turns an absolute path into a name below the root of the files.
+// rooted turns an absolute path into a name below the root of fsys.
 func rooted(name string) string {
 	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name != "" {
 		return name
@@ -69,21 +73,21 @@ func rooted(name string) string {
 	return "."
 }
 
-// reader reads until it has found the node, or all.
+// reader reads until it has found the node, or everything.
 type reader struct {
 	fsys     fs.FS
 	node     Node
-	key      string   // what is looked for in place of the node
-	value    string   // of it
+	key      string   // the key to look up instead of the node
+	value    string   // its last value
 	left     int64    // bytes that may still be read
-	cluster  string   // ClusterName, for which %c stands in Include
+	cluster  string   // ClusterName, which replaces %c in Include
 	defaults []string // Features of NodeName=DEFAULT, for the lines after it
 	found    bool
 	features []string
-	doubt    error // the first list of nodes that could not be read; the node may stand in it
+	doubt    error // of the first unreadable list of nodes; the node may be in it
 }
 
-// file reads one file and those that it includes.
+// file reads a file and the files that it includes.
 func (r *reader) file(name string, depth int) error {
 	text, err := r.text(name)
 	if err != nil {
@@ -102,7 +106,8 @@ func (r *reader) file(name string, depth int) error {
 	return nil
 }
 
-// text returns what stands in a file. Anything but a regular file is refused, for reading a pipe might never end.
+// text returns the content of a file. It refuses anything but a regular file: reading a pipe might
+// never end.
 func (r *reader) text(name string) (string, error) {
 	info, err := fs.Stat(r.fsys, rooted(name))
 	if err != nil {
@@ -120,12 +125,13 @@ func (r *reader) text(name string) (string, error) {
 		return "", reading(name, err)
 	}
 	if r.left -= int64(len(raw)); r.left < 0 {
-		return "", reading(name, fmt.Errorf("it is larger than %d bytes, what it includes counted", maxBytes))
+		return "", reading(name,
+			fmt.Errorf("it is larger than %d bytes, what it includes counted", maxBytes))
 	}
 	return string(raw), nil
 }
 
-// reading names the file as the user knows it; fs.PathError knows it without the slash.
+// reading names the file as the user does: fs.PathError lacks the leading slash.
 func reading(name string, err error) error {
 	var perr *fs.PathError
 	if errors.As(err, &perr) {
@@ -134,8 +140,9 @@ func reading(name string, err error) error {
 	return fmt.Errorf("reading %s: %w", name, err)
 }
 
-// nextLine returns the first line of a text without its comment, together with those that continue it; what comes after; and how many
-// lines of the file it was. As in Slurm a comment begins at a # without a backslash before it, and takes the backslash at its end with it.
+// nextLine returns the first line of a text without its comment, joined with the lines that
+// continue it; the rest; and the number of lines taken. As in Slurm, a comment begins at a #
+// without a backslash before it, and includes a backslash at its end.
 func nextLine(text string) (line, rest string, taken int) {
 	var b strings.Builder
 	for more := true; more && text != ""; taken++ {
@@ -177,13 +184,14 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// line reads one line. All but those of what is looked for, Include and ClusterName are passed over.
+// line reads one line. It skips all but Include, ClusterName and what is looked up.
 func (r *reader) line(line, file string, depth int) error {
 	line = strings.TrimSpace(line)
 	if word, rest, ok := cutWord(line); ok && strings.EqualFold(word, "include") {
 		return r.include(rest, file, depth)
 	}
-	if what := cmp.Or(r.key, "NodeName"); !hasPrefixFold(line, what) && !hasPrefixFold(line, "ClusterName") {
+	if what := cmp.Or(r.key, "NodeName"); !hasPrefixFold(line, what) &&
+		!hasPrefixFold(line, "ClusterName") {
 		return nil
 	}
 	settings := parseSettings(line)
@@ -199,7 +207,7 @@ func (r *reader) line(line, file string, depth int) error {
 	return nil
 }
 
-// cutWord returns the word at the beginning of a line, if white space and something else follow it.
+// cutWord returns the first word of a line and the rest; ok is false if nothing follows it.
 func cutWord(line string) (word, rest string, ok bool) {
 	i := strings.IndexAny(line, " \t")
 	if i < 0 {
@@ -226,7 +234,7 @@ func (r *reader) include(name, file string, depth int) error {
 	return r.file(name, depth+1)
 }
 
-// nodes reads a line of nodes.
+// nodes reads a NodeName line.
 func (r *reader) nodes(settings []setting, file string) {
 	features := r.defaults
 	if given, ok := lookup(settings, "feature", "features"); ok {
@@ -247,7 +255,8 @@ func (r *reader) nodes(settings []setting, file string) {
 	}
 }
 
-// in reports whether the node is one of a list. Its NodeName tells for certain; a host is looked for under both names.
+// in reports whether a list names the node. NodeName decides if it is known; a host is looked up by
+// both of its names.
 func (n Node) in(list, hosts string) (bool, error) {
 	if n.Name != "" {
 		return listed(list, n.Name)
@@ -276,14 +285,14 @@ func splitWords(s string) []string {
 // setting is KEY=VALUE, the key in lower case.
 type setting struct{ key, value string }
 
-// pair is Slurm's own expression for it (src/common/parse_config.c).
+// pair returns Slurm's own expression for a setting (src/common/parse_config.c).
 //
 //nolint:gochecknoglobals // constant once compiled
 var pair = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*([A-Za-z0-9_.]+)\s*[-*+/]?=\s*(?:"([^"]*)"|(\S+))(?:\s|$)`)
 })
 
-// parseSettings reads the settings of a line, up to what is none.
+// parseSettings returns the settings of a line, up to the first text that is not one.
 func parseSettings(line string) []setting {
 	var settings []setting
 	for m := pair().FindStringSubmatch(line); m != nil; m = pair().FindStringSubmatch(line) {
@@ -293,7 +302,7 @@ func parseSettings(line string) []setting {
 	return settings
 }
 
-// lookup returns the first setting of one of these keys.
+// lookup returns the value of the first setting with one of these keys.
 func lookup(settings []setting, keys ...string) (string, bool) {
 	i := slices.IndexFunc(settings, func(s setting) bool { return slices.Contains(keys, s.key) })
 	if i < 0 {

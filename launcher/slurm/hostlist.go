@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// listed reports whether a list of nodes as Slurm writes it, "n[001-128,200],login,r[1-2]c[01-16]", names the host. It takes the list
-// apart rather than writing it out, since one line may stand for any number of nodes.
+// listed reports whether a list of nodes as Slurm writes it, "n[001-128,200],login,r[1-2]c[01-16]",
+// names the host. It does not expand the list: one line may stand for any number of nodes.
 func listed(list, host string) (bool, error) {
 	items, err := splitList(list)
 	if err != nil {
@@ -25,7 +25,7 @@ func listed(list, host string) (bool, error) {
 	return found, nil
 }
 
-// splitList splits at the commas that stand outside of brackets.
+// splitList splits at the commas outside of brackets.
 func splitList(list string) ([]string, error) {
 	var items []string
 	start, inside := 0, false
@@ -45,8 +45,8 @@ func splitList(list string) ([]string, error) {
 	return append(items, list[start:]), nil
 }
 
-// names reports whether an item of a list, in which brackets are paired, names the host. It keeps every position of the host up to
-// which the item can reach, so that "n[1-20]5" costs no more than its length.
+// names reports whether an item of a list, with balanced brackets, names the host. It keeps every
+// position in host that the item can reach, so that "n[1-20]5" costs no more than its length.
 func names(item, host string) (bool, error) {
 	literal, rest, more := strings.Cut(item, "[")
 	reached := afterLiteral([]int{0}, literal, host)
@@ -88,7 +88,7 @@ func afterNumber(reached []int, ranges []numberRange, host string) []int {
 	return next
 }
 
-// numberRange is "001-128": numbers that are written with at least as many digits as the first.
+// numberRange is "001-128": numbers with at least as many digits as the first.
 type numberRange struct {
 	low, high uint64
 	width     int
