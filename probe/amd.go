@@ -11,26 +11,30 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// amd adds the GPUs that ROCm would use, by the topology that the kernel's KFD driver shows.
+// amd adds the GPUs that ROCm would use, from the topology that the kernel's KFD driver shows.
 func (p *prober) amd() {
 	const nodes = "sys/class/kfd/kfd/topology/nodes"
 	ids := p.list(nodes)
-	slices.SortStableFunc(ids, func(a, b string) int { return len(a) - len(b) }) // "10" comes after "9"
+	// "10" comes after "9".
+	slices.SortStableFunc(ids, func(a, b string) int { return len(a) - len(b) })
 	var found []facts.GPU
 	var uuids []string
 	for _, id := range ids {
 		dir := nodes + "/" + id
 		text, err := readFile(p.fsys, dir+"/properties", maxSmall)
-		// The kernel refuses to show a GPU to a process whose cgroup may not use it.
+		// The kernel hides a GPU from a process whose cgroup may not use it.
 		if errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		properties := parseProperties(text)
 		if err != nil || properties["simd_count"] == 0 {
-			continue // a CPU is a node as well
+			continue // a CPU
 		}
-		g := facts.GPU{Vendor: "amd", Name: p.line(dir + "/name"), Arch: gfxName(properties["gfx_target_version"]), MemoryBytes: p.kfdMemory(dir)}
-		found, uuids = append(found, g), append(uuids, fmt.Sprintf("GPU-%016x", properties["unique_id"]))
+		found = append(found, facts.GPU{
+			Vendor: "amd", Name: p.line(dir + "/name"),
+			Arch: gfxName(properties["gfx_target_version"]), MemoryBytes: p.kfdMemory(dir),
+		})
+		uuids = append(uuids, fmt.Sprintf("GPU-%016x", properties["unique_id"]))
 	}
 	setting := p.env("ROCR_VISIBLE_DEVICES")
 	for _, i := range facts.Visible(setting, setting != "", uuids) {
@@ -53,7 +57,7 @@ func (p *prober) kfdMemory(dir string) uint64 {
 	return sum
 }
 
-// parseProperties reads lines of a name and a number.
+// parseProperties reads lines with a name and a number.
 func parseProperties(text string) map[string]uint64 {
 	properties := map[string]uint64{}
 	for line := range strings.Lines(text) {
@@ -66,8 +70,8 @@ func parseProperties(text string) map[string]uint64 {
 	return properties
 }
 
-// gfxName returns the name of a gfx_target_version: 90010 is 9.0.10, whose last two parts are written in hexadecimal, gfx90a.
-// Empty for 0, which kernels before 5.15 and CPUs have.
+// gfxName returns the name of a gfx_target_version: 90010 is 9.0.10, whose last two parts are
+// written in hexadecimal, gfx90a. Empty for 0, which kernels before 5.15 and CPUs have.
 func gfxName(version uint64) string {
 	if version == 0 {
 		return ""

@@ -12,8 +12,9 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// cpuFromAuxv reads an ARM CPU by what the kernel hands every process and by the ID register, both of which qemu-user emulates where
-// it shows the host's /proc/cpuinfo. The cpuid package names only part of ARM's features, so that it is asked for the register alone.
+// cpuFromAuxv reads an ARM CPU from the auxiliary vector, which the kernel hands to every process,
+// and from the ID register. qemu-user emulates both, while it shows the host's /proc/cpuinfo. The
+// cpuid package names only some of ARM's features: only the register is read through it.
 func cpuFromAuxv(fsys fs.FS, info cpuinfo) facts.CPU {
 	p := info.processor("aarch64")
 	if raw, err := readFile(fsys, "proc/self/auxv", maxAuxv); err == nil {
@@ -35,7 +36,8 @@ func cpuFromAuxv(fsys fs.FS, info cpuinfo) facts.CPU {
 	return cpu
 }
 
-// armCPU finds the target that all kinds of core of one machine share, for a process may run on any of them.
+// armCPU finds the target that all kinds of core of one machine share, since a process may run on
+// any of them.
 func (p processor) armCPU(cores []armCore) facts.CPU {
 	p.vendor, p.part = "", ""
 	common := p.find()
@@ -43,7 +45,8 @@ func (p processor) armCPU(cores []armCore) facts.CPU {
 		p.vendor, p.part = implementer(core.implementer), core.part
 		f := p.find()
 		if i > 0 {
-			f.target, f.strict = commonTarget(common.target, f.target), commonTarget(common.strict, f.strict)
+			f.target = commonTarget(common.target, f.target)
+			f.strict = commonTarget(common.strict, f.strict)
 			f.missing = nil
 			f = f.lacking(p.features)
 		}
@@ -54,7 +57,7 @@ func (p processor) armCPU(cores []armCore) facts.CPU {
 	return cpu
 }
 
-// commonTarget returns the deepest target from which both descend, or which one of them is.
+// commonTarget returns the deepest target that both are or descend from.
 func commonTarget(a, b string) string {
 	ta, _ := facts.LookupTarget(a)
 	tb, _ := facts.LookupTarget(b)
@@ -67,7 +70,7 @@ func commonTarget(a, b string) string {
 	return deepest(shared).Name
 }
 
-// partNumber returns ARM's part as a number, 0 where it is not known.
+// partNumber returns ARM's part as a number, 0 if it is not known.
 func (p processor) partNumber() int {
 	n, err := strconv.ParseUint(p.part, 0, 16)
 	if err != nil {
@@ -76,16 +79,19 @@ func (p processor) partNumber() int {
 	return int(n)
 }
 
-// registerCore returns the core by MIDR_EL1; false where the kernel does not let a process read it.
+// registerCore returns the core by MIDR_EL1; false if the kernel does not let a process read it.
 func registerCore(c *cpuid.CPUInfo) (armCore, bool) {
 	if c.Model == 0 {
 		return armCore{}, false
 	}
-	// The package keeps of the register the upper half's low byte and the lower half, whose upper 12 bits are the part.
-	return armCore{implementer: implementerOf(c.VendorID), part: fmt.Sprintf("0x%03x", c.Model>>4)}, true
+	// Of the register the package keeps the low byte of the upper half, and the lower half, whose
+	// upper 12 bits are the part.
+	part := fmt.Sprintf("0x%03x", c.Model>>4)
+	return armCore{implementer: implementerOf(c.VendorID), part: part}, true
 }
 
-// implementerOf returns the number of a vendor in MIDR_EL1, empty for those that the package does not know.
+// implementerOf returns the number of a vendor in MIDR_EL1; empty for a vendor that the package
+// does not know.
 func implementerOf(v cpuid.Vendor) string {
 	switch v {
 	case cpuid.ARM:
@@ -118,10 +124,10 @@ func implementerOf(v cpuid.Vendor) string {
 	return ""
 }
 
-// maxAuxv bounds the auxiliary vector, of some 20 pairs of 16 bytes.
+// maxAuxv limits the auxiliary vector, of some 20 pairs of 16 bytes.
 const maxAuxv = 1 << 14
 
-// auxvFeatures reads the features that AT_HWCAP and AT_HWCAP2 state on arm64.
+// auxvFeatures reads the features in AT_HWCAP and AT_HWCAP2 of arm64.
 func auxvFeatures(auxv []byte) set {
 	features := set{}
 	for ; len(auxv) >= 16; auxv = auxv[16:] {
@@ -135,17 +141,20 @@ func auxvFeatures(auxv []byte) set {
 	return features
 }
 
-// hwcapNames returns the names of the bits of an entry of the auxiliary vector, bit 0 first (Linux, arch/arm64/kernel/cpuinfo.c).
+// hwcapNames returns the names of the bits of an entry of the auxiliary vector, bit 0 first (Linux,
+// arch/arm64/kernel/cpuinfo.c).
 func hwcapNames(key uint64) []string {
 	const hwcap, hwcap2 = 16, 26
 	switch key {
 	case hwcap:
-		return strings.Fields(`fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop
-			sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb paca pacg`)
+		return strings.Fields(`fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid
+			asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat
+			ilrcpc flagm ssbs sb paca pacg`)
 	case hwcap2:
-		return strings.Fields(`dcpodp sve2 sveaes svepmull svebitperm svesha3 svesm4 flagm2 frint svei8mm svef32mm svef64mm svebf16
-			i8mm bf16 dgh rng bti mte ecv afp rpres mte3 sme smei16i64 smef64f64 smei8i32 smef16f32 smeb16f32 smef32f32 smefa64 wfxt
-			ebf16 sveebf16 cssc rprfm sve2p1 sme2 sme2p1`)
+		return strings.Fields(`dcpodp sve2 sveaes svepmull svebitperm svesha3 svesm4 flagm2 frint
+			svei8mm svef32mm svef64mm svebf16 i8mm bf16 dgh rng bti mte ecv afp rpres mte3 sme
+			smei16i64 smef64f64 smei8i32 smef16f32 smeb16f32 smef32f32 smefa64 wfxt ebf16 sveebf16
+			cssc rprfm sve2p1 sme2 sme2p1`)
 	}
 	return nil
 }

@@ -84,7 +84,8 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-// This machine is asked for more than its settings: that it has namespaces, and that the device may be used.
+// This machine is asked for more than its settings: that it has namespaces, and that the device may
+// be used.
 func TestContainerOfThisMachine(t *testing.T) {
 	dir := record(t, map[string]string{
 		"proc/filesystems": "nodev\tfuse\n", "proc/sys/user/max_user_namespaces": "15000\n", "tools/bin/apptainer": "",

@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// nativeCPU asks the CPU on which this runs, and /proc/cpuinfo about it.
+// nativeCPU reads the CPU on which this runs, from itself and from /proc/cpuinfo.
 func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
 	var unknown []facts.Unknown
 	text, err := readCPUInfo(fsys)
@@ -28,15 +28,19 @@ func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
 		return cpuFromAuxv(fsys, info), unknown
 	}
 	if family == "" {
-		return facts.CPU{Target: runtime.GOARCH}, append(unknown, facts.Unknown{What: "cpu", Why: "there is no table of " + runtime.GOARCH + " CPUs"})
+		why := "there is no table of " + runtime.GOARCH + " CPUs"
+		return facts.CPU{Target: runtime.GOARCH}, append(unknown,
+			facts.Unknown{What: "cpu", Why: why})
 	}
 	if arch := info.arch(); arch != runtime.GOARCH && family != "ppc64" {
-		return facts.CPU{Target: family, Strict: family, Rule: ruleStrict, Emulated: arch != ""}, unknown
+		cpu := facts.CPU{Target: family, Strict: family, Rule: ruleStrict, Emulated: arch != ""}
+		return cpu, unknown
 	}
 	return info.cpu(family), unknown
 }
 
-// recordedCPU reads the CPU of another machine from its /proc/cpuinfo, and says of which architecture it is.
+// recordedCPU reads the CPU of another machine from its /proc/cpuinfo, and returns its
+// architecture.
 func recordedCPU(fsys fs.FS) (facts.CPU, string, error) {
 	text, err := readCPUInfo(fsys)
 	if err != nil {
@@ -50,7 +54,7 @@ func recordedCPU(fsys fs.FS) (facts.CPU, string, error) {
 	return info.cpu(facts.FamilyOf(arch)), arch, nil
 }
 
-// cpu returns the CPU of which the text speaks.
+// cpu returns the CPU that the text describes.
 func (c cpuinfo) cpu(family string) facts.CPU {
 	p := c.processor(family)
 	if family == "aarch64" {
@@ -59,7 +63,7 @@ func (c cpuinfo) cpu(family string) facts.CPU {
 	return p.cpu(c.name(), p.find())
 }
 
-// cpu puts a processor and what was found about it into the form of facts.
+// cpu returns the facts of a processor and of the target found for it.
 func (p processor) cpu(name string, f finding) facts.CPU {
 	c := facts.CPU{
 		Vendor: p.vendor, Family: p.number, Model: p.model, Stepping: p.stepping, Name: name,

@@ -9,10 +9,14 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// cpuFromCPUID reads the CPU by its CPUID instruction. /proc/cpuinfo adds the names for which the cpuid package has no constant,
-// unless it speaks of another machine: qemu-user shows that of its host.
+// cpuFromCPUID reads the CPU by its CPUID instruction. /proc/cpuinfo adds the features that the
+// cpuid package has no constant for, unless it describes another machine: qemu-user shows its
+// host's.
 func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
-	p := processor{family: family, vendor: c.VendorString, number: c.Family, model: c.Model, stepping: c.Stepping, features: set{}}
+	p := processor{
+		family: family, vendor: c.VendorString, features: set{},
+		number: c.Family, model: c.Model, stepping: c.Stepping,
+	}
 	for _, f := range cpuidFeatures() {
 		if c.Has(f.id) {
 			p.features[f.name] = struct{}{}
@@ -20,7 +24,7 @@ func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
 	}
 	p.features.addImplied()
 	told := info.processor(family)
-	emulated := len(info.values) > 0 && !p.isTold(told, c.HypervisorVendorString)
+	emulated := len(info.values) > 0 && !p.isDescribed(told, c.HypervisorVendorString)
 	name := strings.TrimSpace(c.BrandName)
 	if !emulated {
 		for _, f := range cpuidLacks() {
@@ -34,7 +38,7 @@ func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
 	}
 	f := p.find()
 	if !emulated {
-		// For the reader; the rule has seen all that counts.
+		// For display; the rule has seen every feature that counts.
 		maps.Copy(p.features, told.features)
 	}
 	cpu := p.cpu(name, f)
@@ -42,19 +46,22 @@ func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
 	return cpu
 }
 
-// isTold reports whether /proc/cpuinfo speaks of the CPU that CPUID names. Under TCG a CPU may be given the numbers of the host's;
-// then a feature that only the host has gives it away, for a kernel never shows more than the CPU does.
-func (p processor) isTold(told processor, hypervisor string) bool {
+// isDescribed reports whether /proc/cpuinfo, as told, describes the CPU that CPUID names. Under TCG
+// a CPU may have the numbers of the host's; then a feature that only the host has reveals it, since
+// a kernel never shows more than the CPU has.
+func (p processor) isDescribed(told processor, hypervisor string) bool {
 	if p.vendor != told.vendor || p.number != told.number || p.model != told.model {
 		return false
 	}
 	if hypervisor != "TCGTCGTCGTCG" {
 		return true
 	}
-	return !slices.ContainsFunc(cpuidFeatures(), func(f cpuidFeature) bool { return told.features.has(f.name) && !p.features.has(f.name) })
+	return !slices.ContainsFunc(cpuidFeatures(), func(f cpuidFeature) bool {
+		return told.features.has(f.name) && !p.features.has(f.name)
+	})
 }
 
-// cpuidFeature is a feature as /proc/cpuinfo spells it and as the cpuid package does.
+// cpuidFeature is a feature in the spelling of /proc/cpuinfo and of the cpuid package.
 type cpuidFeature struct {
 	name string
 	id   cpuid.FeatureID
@@ -135,7 +142,8 @@ func cpuidFeatures() []cpuidFeature {
 	}
 }
 
-// cpuidLacks returns the features that targets list and the cpuid package, as of 2.4, cannot report.
+// cpuidLacks returns the features that targets list and the cpuid package, as of 2.4, cannot
+// report.
 func cpuidLacks() []string {
 	return []string{"clflushopt", "clwb", "fsgsbase", "pku", "rdpid", "sha512", "tbm", "tsc_adjust"}
 }

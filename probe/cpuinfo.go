@@ -6,22 +6,23 @@ import (
 	"strings"
 )
 
-// maxCPUInfo bounds what is read of /proc/cpuinfo: a block has up to 8 KiB, and only ARM's, of 400 bytes, are all looked at.
+// maxCPUInfo limits what is read of /proc/cpuinfo: a block has up to 8 KiB, and only ARM's, of 400
+// bytes, are all read.
 const maxCPUInfo = 1 << 20
 
 // cpuinfo is the text of /proc/cpuinfo: keys and values of the first CPU, and the cores of all.
 type cpuinfo struct {
 	values map[string]string
-	cores  []armCore // distinct, in order; empty where the text is not ARM's
+	cores  []armCore // distinct, in order; none if the text is not ARM's
 }
 
-// armCore tells ARM's cores apart.
+// armCore is a kind of ARM core.
 type armCore struct {
 	implementer, part string // "0x41", "0xd0c"
 }
 
-// parseCPUInfo reads the text of /proc/cpuinfo as archspec does: the first block ends at a line without a colon. A core is an
-// implementer and the part that follows it.
+// parseCPUInfo reads the text of /proc/cpuinfo as archspec does: the first block ends at a line
+// without a colon. A core is an implementer and the part that follows it.
 func parseCPUInfo(text string) cpuinfo {
 	c := cpuinfo{values: map[string]string{}}
 	first := true
@@ -49,7 +50,7 @@ func parseCPUInfo(text string) cpuinfo {
 	return c
 }
 
-// number returns a decimal value, 0 where there is none.
+// number returns a decimal value, 0 if there is none.
 func (c cpuinfo) number(key string) int {
 	n, err := strconv.Atoi(c.values[key])
 	if err != nil {
@@ -58,8 +59,8 @@ func (c cpuinfo) number(key string) int {
 	return n
 }
 
-// arch returns the architecture of which the text speaks, in GOARCH spelling; empty where that cannot be told. The text does not
-// tell the byte order of POWER, of which the little one is assumed.
+// arch returns the architecture that the text describes, in GOARCH spelling; empty if it is not
+// known. The text does not state the byte order of POWER; little-endian is assumed.
 func (c cpuinfo) arch() string {
 	switch {
 	case c.values["flags"] != "":
@@ -81,7 +82,7 @@ func (c cpuinfo) arch() string {
 	return ""
 }
 
-// processor returns what the text says of a CPU of a family.
+// processor returns what the text says about a CPU of a family.
 func (c cpuinfo) processor(family string) processor {
 	p := processor{family: family}
 	switch family {
@@ -89,10 +90,12 @@ func (c cpuinfo) processor(family string) processor {
 		p.vendor = c.values["vendor_id"]
 		p.features = newSet(strings.Fields(c.values["flags"]))
 		p.features.addImplied()
-		p.number, p.model, p.stepping = c.number("cpu family"), c.number("model"), c.number("stepping")
+		p.number, p.model = c.number("cpu family"), c.number("model")
+		p.stepping = c.number("stepping")
 	case "aarch64":
 		p.features = newSet(strings.Fields(c.values["Features"]))
-		p.vendor, p.part = implementer(c.values["CPU implementer"]), strings.ToLower(c.values["CPU part"])
+		p.vendor = implementer(c.values["CPU implementer"])
+		p.part = strings.ToLower(c.values["CPU part"])
 	case "ppc64", "ppc64le":
 		p.generation = powerGeneration(c.values["cpu"])
 		p.core = laterPowerCore(family, c.values["cpu"])
@@ -102,7 +105,7 @@ func (c cpuinfo) processor(family string) processor {
 	return p
 }
 
-// name is the marketing name.
+// name returns the marketing name.
 func (c cpuinfo) name() string {
 	if name := c.values["model name"]; name != "" {
 		return name
@@ -110,7 +113,7 @@ func (c cpuinfo) name() string {
 	return c.values["cpu"]
 }
 
-// powerGeneration reads "POWER9, altivec supported"; 0 where there is no number.
+// powerGeneration reads "POWER9, altivec supported"; 0 if there is no number.
 func powerGeneration(cpu string) int {
 	_, after, _ := strings.Cut(cpu, "POWER")
 	end := strings.IndexFunc(after, func(r rune) bool { return r < '0' || r > '9' })
@@ -124,8 +127,9 @@ func powerGeneration(cpu string) int {
 	return n
 }
 
-// laterPowerCore returns the target beyond archspec's table that a POWER CPU is; empty where it is none. Since this generation the
-// kernel writes "Power11 (architected), altivec supported", of which archspec reads no number.
+// laterPowerCore returns the target of a POWER CPU that is newer than archspec's table; empty if it
+// is not. Since this generation the kernel writes "Power11 (architected), altivec supported", from
+// which archspec reads no number.
 func laterPowerCore(family, cpu string) string {
 	word, _, _ := strings.Cut(strings.Trim(strings.ToLower(cpu), " "), " ")
 	if strings.TrimSuffix(word, ",") != "power11" {
@@ -134,7 +138,7 @@ func laterPowerCore(family, cpu string) string {
 	return "power11" + strings.TrimPrefix(family, "ppc64")
 }
 
-// riscvCore returns the target of a RISC-V core, empty where it is not known.
+// riscvCore returns the target of a RISC-V core; empty if it is not known.
 func riscvCore(uarch, model string) string {
 	switch {
 	case uarch == "sifive,u74-mc":
@@ -145,7 +149,8 @@ func riscvCore(uarch, model string) string {
 	return ""
 }
 
-// implementer returns the vendor of an ARM core as archspec spells it; one that is not known is its number.
+// implementer returns the vendor of an ARM core as archspec spells it; an unknown one remains a
+// number.
 func implementer(number string) string {
 	number = strings.ToLower(number)
 	switch number {

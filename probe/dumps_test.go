@@ -11,8 +11,9 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// The dumps are /proc/cpuinfo texts named system-distribution-target, as archspec keeps them in tests/targets; the target is archspec's
-// own answer. HPC3_CPUINFO_DIR names another directory of the same form.
+// The dumps are /proc/cpuinfo texts named system-distribution-target, as archspec keeps them in
+// tests/targets; the target is archspec's own answer. HPC3_CPUINFO_DIR names another directory of
+// the same form.
 func TestCPUInfoDumps(t *testing.T) {
 	dir, given := os.LookupEnv("HPC3_CPUINFO_DIR")
 	if !given {
@@ -70,7 +71,8 @@ func testDump(t *testing.T, text, want string, whole bool) {
 	}
 }
 
-// The dumps of other systems are no text that a node of ours has. What they show of the CPU goes through the same rule.
+// The dumps of other systems are no text that a node of ours has. What they show of the CPU goes
+// through the same rule.
 func TestForeignDumps(t *testing.T) {
 	dir := filepath.FromSlash("../../shared/data/archspec/tests/targets")
 	files, err := filepath.Glob(filepath.Join(dir, "[dw]*"))
@@ -134,7 +136,8 @@ func sysctl(text string) processor {
 	return p
 }
 
-// cpuidDump reads lines of leaf, subleaf, EAX, EBX, ECX and EDX. The bits are those of Intel's manual, volume 2A, CPUID.
+// cpuidDump reads lines of leaf, subleaf, EAX, EBX, ECX and EDX. The bits are those of Intel's
+// manual, volume 2A, CPUID.
 func cpuidDump(t *testing.T, text string) processor {
 	t.Helper()
 	bits := map[[2]int]string{ // leaf and register; bit and feature

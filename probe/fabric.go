@@ -39,7 +39,8 @@ func hasDevice(devices []string, prefix string) bool {
 	return false
 }
 
-// verbsDevice returns which fabric a device of the verbs class serves; empty where none of its ports is up.
+// verbsDevice returns the fabric that a device of the verbs class serves; empty if none of its
+// ports is up.
 func (p *prober) verbsDevice(dir string) string {
 	switch p.driver(dir) {
 	case "hfi1":
@@ -67,7 +68,7 @@ func (p *prober) verbsDevice(dir string) string {
 	return ""
 }
 
-// driver returns the name of the driver of a device of a class; empty where it is not known.
+// driver returns the name of the driver of a device of a class; empty if it is not known.
 func (p *prober) driver(dir string) string {
 	target, err := fs.ReadLink(p.fsys, dir+"/device/driver")
 	if err != nil {

@@ -13,10 +13,12 @@ import (
 	"strings"
 )
 
-// LibraryDirs returns where the dynamic linker of an architecture looks, relative to the root, the likelier first.
+// LibraryDirs returns the directories that the dynamic linker of an architecture searches, relative
+// to the root, the likelier ones first.
 func LibraryDirs(arch string) []string {
 	triplets := map[string]string{
-		"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu", "riscv64": "riscv64-linux-gnu",
+		"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu",
+		"ppc64le": "powerpc64le-linux-gnu", "riscv64": "riscv64-linux-gnu",
 	}
 	dirs := []string{"lib64", "usr/lib64"}
 	if triplet, ok := triplets[arch]; ok {
@@ -25,7 +27,7 @@ func LibraryDirs(arch string) []string {
 	return append(dirs, "lib", "usr/lib")
 }
 
-// glibc sets the version of the C library of the node.
+// glibc sets the version of the node's C library.
 func (p *prober) glibc() {
 	const soname = "libc.so.6"
 	dirs, seen := LibraryDirs(p.node.Arch), false
@@ -47,11 +49,12 @@ func (p *prober) glibc() {
 	}
 }
 
-// errForeign says that a library is of another architecture: /lib holds the 32-bit ones on a multilib system.
+// errForeign: the library is of another architecture. On a multilib system /lib holds the 32-bit
+// ones.
 var errForeign = errors.New("library of another architecture")
 
-// glibcVersion returns the highest version of symbols that a libc.so.6 defines, which is its own: "2.36". That works on any root and
-// for any architecture, where ldd --version would have to be run.
+// glibcVersion returns the highest symbol version that a libc.so.6 defines, which is its own:
+// "2.36". That works on any root and for any architecture, without running ldd --version.
 func glibcVersion(fsys fs.FS, name, arch string) (string, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -79,7 +82,12 @@ func GlibcNeeded(r io.ReaderAt, arch string) (int, error) {
 	return highestGlibc(r, arch, elf.SHT_GNU_VERNEED, needNames)
 }
 
-func highestGlibc(r io.ReaderAt, arch string, kind elf.SectionType, offsets func([]byte, binary.ByteOrder) []uint32) (int, error) {
+// offsetsFunc returns the offsets of version names that a version section holds.
+type offsetsFunc func(raw []byte, order binary.ByteOrder) []uint32
+
+func highestGlibc(
+	r io.ReaderAt, arch string, kind elf.SectionType, offsets offsetsFunc,
+) (int, error) {
 	names, err := symbolVersions(r, arch, kind, offsets)
 	if err != nil {
 		return -1, err
@@ -94,29 +102,35 @@ func highestGlibc(r io.ReaderAt, arch string, kind elf.SectionType, offsets func
 	return highest, nil
 }
 
-// Bounds of what is read: libc.so.6 has some 70 sections, 50 versions and names of 20 bytes that lie together.
+// Limits of what is read: libc.so.6 has some 70 sections, 50 versions and names of 20 bytes that
+// lie together.
 const (
 	maxSections = 4096
 	maxVersions = 64 << 10
 	maxName     = 32
 )
 
-// symbolVersions returns the names of the versions that a library defines or needs. It reads its section headers, the version section and
-// the names; debug/elf would read much more, and takes ten times as long (ELF gABI; LSB, "Symbol Versioning").
-func symbolVersions(r io.ReaderAt, arch string, kind elf.SectionType, offsets func([]byte, binary.ByteOrder) []uint32) ([]string, error) {
+// symbolVersions returns the names of the versions that a library defines or needs. It reads its
+// section headers, the version section and the names; debug/elf would read much more, and takes ten
+// times as long (ELF gABI; LSB, "Symbol Versioning").
+func symbolVersions(
+	r io.ReaderAt, arch string, kind elf.SectionType, offsets offsetsFunc,
+) ([]string, error) {
 	var h elf.Header64
 	order, err := readHeader(r, &h)
 	if err != nil {
 		return nil, err
 	}
-	if elf.Machine(h.Machine) != machineOf(arch) || elf.Class(h.Ident[elf.EI_CLASS]) != elf.ELFCLASS64 {
+	if elf.Machine(h.Machine) != machineOf(arch) ||
+		elf.Class(h.Ident[elf.EI_CLASS]) != elf.ELFCLASS64 {
 		return nil, errForeign
 	}
 	if h.Shnum == 0 || h.Shnum > maxSections || int(h.Shentsize) != binary.Size(elf.Section64{}) {
 		return nil, errNoVersions
 	}
 	sections := make([]elf.Section64, h.Shnum)
-	if err := binary.Read(io.NewSectionReader(r, int64(h.Shoff), int64(h.Shnum)*int64(h.Shentsize)), order, sections); err != nil {
+	table := io.NewSectionReader(r, int64(h.Shoff), int64(h.Shnum)*int64(h.Shentsize))
+	if err := binary.Read(table, order, sections); err != nil {
 		return nil, err
 	}
 	for _, s := range sections {
@@ -133,7 +147,8 @@ func symbolVersions(r io.ReaderAt, arch string, kind elf.SectionType, offsets fu
 
 var errNoVersions = errors.New("it has no versions of symbols")
 
-// readHeader reads the header of an ELF file of 64 bits; that of 32 is as long where it counts.
+// readHeader reads the header of a 64-bit ELF file; a 32-bit one has the same length up to the
+// fields that are read.
 func readHeader(r io.ReaderAt, h *elf.Header64) (binary.ByteOrder, error) {
 	raw := make([]byte, binary.Size(h))
 	if _, err := r.ReadAt(raw, 0); err != nil || string(raw[:4]) != elf.ELFMAG {
@@ -147,7 +162,7 @@ func readHeader(r io.ReaderAt, h *elf.Header64) (binary.ByteOrder, error) {
 	return order, err
 }
 
-// definitionNames returns where in the string table the name of each definition stands.
+// definitionNames returns the offset in the string table of each definition's name.
 func definitionNames(raw []byte, order binary.ByteOrder) []uint32 {
 	var offsets []uint32
 	for at := uint64(0); at+20 <= uint64(len(raw)) && len(offsets) < maxVersions/20; {
@@ -163,11 +178,13 @@ func definitionNames(raw []byte, order binary.ByteOrder) []uint32 {
 	return offsets
 }
 
-// needNames returns where the name of each needed version stands: a list of libraries, with a list of versions each.
+// needNames returns the offset of each needed version's name, from a list of libraries with a list
+// of versions each.
 func needNames(raw []byte, order binary.ByteOrder) []uint32 {
 	var offsets []uint32
 	for at := uint64(0); at+16 <= uint64(len(raw)) && len(offsets) < maxVersions/16; {
-		for aux := at + uint64(order.Uint32(raw[at+8:])); aux+16 <= uint64(len(raw)) && len(offsets) < maxVersions/16; {
+		aux := at + uint64(order.Uint32(raw[at+8:]))
+		for aux+16 <= uint64(len(raw)) && len(offsets) < maxVersions/16 {
 			offsets = append(offsets, order.Uint32(raw[aux+8:]))
 			next := uint64(order.Uint32(raw[aux+12:]))
 			if next == 0 {
@@ -184,7 +201,7 @@ func needNames(raw []byte, order binary.ByteOrder) []uint32 {
 	return offsets
 }
 
-// versionNames reads the names at these offsets of a string table, which stand side by side.
+// versionNames reads the names at these offsets of a string table. They lie side by side.
 func versionNames(r io.ReaderAt, table int64, offsets []uint32) ([]string, error) {
 	if len(offsets) == 0 {
 		return nil, errNoVersions

@@ -16,14 +16,16 @@ import (
 )
 
 const (
-	helperName  = "hpc3-gpu"
-	helperLimit = 5 * time.Second // without persistence mode the driver starts each GPU first, 1 to 3 s
-	maxAnswer   = 1 << 20         // 16 GPUs take 4 KiB
+	helperName = "hpc3-gpu"
+	// Without persistence mode the driver first starts each GPU: 1 to 3 s.
+	helperLimit = 5 * time.Second
+	maxAnswer   = 1 << 20 // 16 GPUs take 4 KiB
 )
 
 var errNoHelper = errors.New("there is no " + helperName)
 
-// askHelper returns what NVML says, from the cache where it holds an answer. A fault of the helper is never more than an error.
+// askHelper returns NVML's answer, from the cache if it holds one. A fault of the helper is never
+// more than an error.
 func (p *prober) askHelper(ctx context.Context, opt Options, driver string) (facts.NVML, error) {
 	name := p.answerName(opt, driver)
 	if name != "" {
@@ -41,7 +43,7 @@ func (p *prober) askHelper(ctx context.Context, opt Options, driver string) (fac
 	}
 	answer, err := parseAnswer(raw)
 	if err == nil && answer.Error == "" && name != "" {
-		_ = opt.Answers.KeepAnswer(name, raw) // where it cannot be kept it is asked for again
+		_ = opt.Answers.KeepAnswer(name, raw) // if that fails, the next start asks again
 	}
 	return answer, err
 }
@@ -62,7 +64,8 @@ func findHelper(given string) (string, error) {
 		self = real
 	}
 	dir := filepath.Dir(self)
-	for _, file := range []string{filepath.Join(dir, helperName), filepath.Join(dir, "..", "libexec", "hpc3", helperName)} {
+	installed := filepath.Join(dir, "..", "libexec", "hpc3", helperName)
+	for _, file := range []string{filepath.Join(dir, helperName), installed} {
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
@@ -70,11 +73,13 @@ func findHelper(given string) (string, error) {
 	return "", errNoHelper
 }
 
-// runHelper returns what the helper prints. A process that hangs inside the driver cannot be killed: it is left behind at the limit.
+// runHelper returns what the helper prints. A process that hangs in the driver cannot be killed: it
+// is left behind at the limit.
 func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not answer within %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("it did not answer within %s", limit))
 	defer cancel()
 	type result struct {
 		raw []byte
@@ -98,7 +103,8 @@ func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte,
 		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, context.Cause(ctx))
 	}
 	var exit *exec.ExitError
-	if r.err != nil && (!errors.As(r.err, &exit) || len(r.raw) == 0) { // with an answer it says itself what is wrong
+	// With an answer the helper itself says what is wrong.
+	if r.err != nil && (!errors.As(r.err, &exit) || len(r.raw) == 0) {
 		return nil, fmt.Errorf("asking %s about the GPUs: %w", helperName, r.err)
 	}
 	return r.raw, nil
@@ -106,7 +112,8 @@ func runHelper(ctx context.Context, helper string, limit time.Duration) ([]byte,
 
 var errAnswer = fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
 
-// bounded keeps what is written to it, and stops the writer beyond some bytes. It is no bytes.Buffer, whose ReadFrom has no bound.
+// bounded keeps what is written to it, up to a limit, and then stops the writer. bytes.Buffer does
+// not do: its ReadFrom has no limit.
 type bounded struct {
 	text []byte
 	left int
@@ -131,15 +138,17 @@ func parseAnswer(raw []byte) (facts.NVML, error) {
 	}
 	switch {
 	case answer.SchemaVersion != facts.SchemaVersion:
-		return facts.NVML{}, fmt.Errorf("%s answers in schema version %d, not %d: it is not of this release", helperName, answer.SchemaVersion, facts.SchemaVersion)
+		return facts.NVML{}, fmt.Errorf(
+			"%s answers in schema version %d, not %d: it is not of this release",
+			helperName, answer.SchemaVersion, facts.SchemaVersion)
 	case answer.Error == "" && answer.Driver == "":
 		return facts.NVML{}, fmt.Errorf("%s names neither driver nor error", helperName)
 	}
 	return answer, nil
 }
 
-// visibleDevices returns what the user or the scheduler set to choose GPUs. The empty text hides all of them, and is not the same as a
-// variable that is not set.
+// visibleDevices returns the setting by which the user or the scheduler chose GPUs. An empty text
+// hides all of them, unlike a variable that is not set.
 func (p *prober) visibleDevices() (setting string, set bool) {
 	const variable = "CUDA_VISIBLE_DEVICES"
 	if p.recorded {
@@ -149,8 +158,9 @@ func (p *prober) visibleDevices() (setting string, set bool) {
 	return setting, setting != "" || slices.Contains(os.Environ(), variable+"=")
 }
 
-// answerName is the name of the answer that holds for this boot, this driver and the GPUs that this job may use; empty where
-// nothing is kept. The cgroup is part of it: two jobs with the same variables may be given different GPUs by their cgroups.
+// answerName returns the name of the answer for this boot, this driver and the GPUs that this job
+// may use; empty if nothing is kept. The cgroup is part of it: two jobs with the same variables may
+// get different GPUs by their cgroups.
 func (p *prober) answerName(opt Options, driver string) string {
 	boot := p.line("proc/sys/kernel/random/boot_id")
 	if opt.Answers == nil || boot == "" {
@@ -161,6 +171,9 @@ func (p *prober) answerName(opt Options, driver string) string {
 		return ""
 	}
 	setting, set := p.visibleDevices()
-	key := fmt.Sprintf("%d %q", facts.SchemaVersion, []any{boot, driver, setting, set, p.env("CUDA_DEVICE_ORDER"), p.env("LD_LIBRARY_PATH"), cgroup, opt.Helper})
+	key := fmt.Sprintf("%d %q", facts.SchemaVersion, []any{
+		boot, driver, setting, set, p.env("CUDA_DEVICE_ORDER"), p.env("LD_LIBRARY_PATH"), cgroup,
+		opt.Helper,
+	})
 	return fmt.Sprintf("gpu-%x.json", sha256.Sum256([]byte(key)))
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// intel adds the GPUs to which one of Intel's kernel drivers is bound. Without such a driver no device is looked at: a node may have
-// hundreds.
+// intel adds the GPUs to which one of Intel's kernel drivers is bound. Without such a driver it
+// reads no device: a node may have hundreds.
 func (p *prober) intel() {
 	const drivers, devices = "sys/bus/pci/drivers/", "sys/bus/pci/devices"
 	if !p.recorded && !p.exists(drivers+"xe") && !p.exists(drivers+"i915") {
@@ -18,8 +18,9 @@ func (p *prober) intel() {
 	}
 	for _, address := range p.list(devices) {
 		dir := devices + "/" + address
-		// Class 03 is a display controller: 0300 one with VGA, 0380 one without, as for computing.
-		if !p.boundToIntel(dir) || !strings.HasPrefix(p.line(dir+"/class"), "0x03") || p.line(dir+"/vendor") != "0x8086" {
+		// Class 03 is a display controller: 0300 has VGA, 0380 does not, as GPUs for computing.
+		if !p.boundToIntel(dir) || !strings.HasPrefix(p.line(dir+"/class"), "0x03") ||
+			p.line(dir+"/vendor") != "0x8086" {
 			continue
 		}
 		if p.mayRender(dir) {
@@ -28,15 +29,16 @@ func (p *prober) intel() {
 	}
 }
 
-// boundToIntel reports whether a PCI device is in the hands of one of Intel's GPU drivers. One that is passed on to a virtual machine is
-// bound to another.
+// boundToIntel reports whether one of Intel's GPU drivers holds a PCI device. One that is passed to
+// a virtual machine has another driver.
 func (p *prober) boundToIntel(dir string) bool {
 	target, err := fs.ReadLink(p.fsys, dir+"/driver")
 	return err == nil && (path.Base(target) == "xe" || path.Base(target) == "i915")
 }
 
-// mayRender reports whether this process may compute on a GPU. A job's cgroup, and the mode of the device, forbid its render node and
-// hide nothing else. The node is not opened, for that would wake the GPU.
+// mayRender reports whether this process may compute on a GPU. A job's cgroup, and the mode of the
+// device, forbid its render node and hide nothing else. The node is not opened: that would wake the
+// GPU.
 func (p *prober) mayRender(dir string) bool {
 	if p.recorded {
 		return true
@@ -49,15 +51,17 @@ func (p *prober) mayRender(dir string) bool {
 	return true
 }
 
-// mayUse reports whether this process may read and write a file of this machine. For devices the kernel asks the cgroup as well.
+// mayUse reports whether this process may read and write a file of this machine. For devices the
+// kernel checks the cgroup as well.
 func mayUse(name string) bool { return unix.Access(name, unix.R_OK|unix.W_OK) == nil }
 
-// intelGPU returns what a PCI device number tells. Names are those of Intel's compute runtime (intel/compute-runtime, devices_base.inl),
-// architectures those of its compilers; both are empty where the number is not of a data-centre GPU.
+// intelGPU returns what a PCI device number says. Names are those of Intel's compute runtime
+// (intel/compute-runtime, devices_base.inl), architectures those of its compilers; both are empty
+// if the number is not a data-centre GPU's.
 func intelGPU(device string) facts.GPU {
 	largest := map[string]string{
-		"0x0b69": "1450", "0x0b6e": "1100C", "0x0bd4": "1550VG", "0x0bd5": "1550", "0x0bd6": "1550", "0x0bd7": "1350", "0x0bd8": "1350",
-		"0x0bd9": "1100", "0x0bda": "1100", "0x0bdb": "1100",
+		"0x0b69": "1450", "0x0b6e": "1100C", "0x0bd4": "1550VG", "0x0bd5": "1550", "0x0bd6": "1550",
+		"0x0bd7": "1350", "0x0bd8": "1350", "0x0bd9": "1100", "0x0bda": "1100", "0x0bdb": "1100",
 	}
 	flex := map[string]string{"0x56c0": "170", "0x56c1": "140"}
 	g := facts.GPU{Vendor: "intel"}

@@ -9,7 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// intelTree is a /sys with two GPUs for computing, one for a screen, and devices that are no GPUs of Intel's drivers.
+// intelTree is a /sys with two GPUs for computing, one for a screen, and devices that are no GPUs
+// of Intel's drivers.
 func intelTree() map[string]string {
 	tree := map[string]string{"proc/cpuinfo": milan}
 	for address, d := range map[string]struct{ class, vendor, device, driver string }{

@@ -8,18 +8,21 @@ import (
 	"path"
 )
 
-// maxCache bounds ld.so.cache: one of 3000 libraries has 250 KB.
+// maxCache limits ld.so.cache: one of 3000 libraries has 250 KB.
 const maxCache = 16 << 20
 
-// cachedLibraries returns where the dynamic linker finds MPI libraries, by soname and relative to the root.
+// cachedLibraries returns the MPI libraries that the dynamic linker finds, by soname, relative to
+// the root.
 func (p *prober) cachedLibraries() (map[string]string, error) {
 	known := implementations()
 	return Libraries(p.fsys, p.node.Arch, func(soname string) bool { return known[soname] != "" })
 }
 
-// Libraries returns where the dynamic linker of a root finds the libraries of an architecture that are wanted, by soname and
-// relative to the root; nil wants all.
-func Libraries(fsys fs.FS, arch string, wanted func(soname string) bool) (map[string]string, error) {
+// Libraries returns the libraries of an architecture that the dynamic linker of a root finds and
+// that are wanted, by soname, relative to the root. If wanted is nil, all are.
+func Libraries(
+	fsys fs.FS, arch string, wanted func(soname string) bool,
+) (map[string]string, error) {
 	raw, err := readBytes(fsys, "etc/ld.so.cache", maxCache)
 	if err != nil {
 		return nil, err
@@ -27,7 +30,8 @@ func Libraries(fsys fs.FS, arch string, wanted func(soname string) bool) (map[st
 	return parseCache(raw, cacheFlags(arch), wanted)
 }
 
-// cacheFlags returns how ld.so.cache marks the libraries of an architecture (glibc, sysdeps/generic/ldconfig.h); 0 where all are taken.
+// cacheFlags returns how ld.so.cache marks the libraries of an architecture (glibc,
+// sysdeps/generic/ldconfig.h); 0 takes all.
 func cacheFlags(arch string) uint32 {
 	const libc6 = 3
 	switch arch {
@@ -43,9 +47,12 @@ func cacheFlags(arch string) uint32 {
 
 var errCache = errors.New("etc/ld.so.cache is malformed")
 
-// parseCache reads ld.so.cache in the format of glibc 2.2 and later: paths, relative to the root, by soname; of equal sonames the
-// first. wanted says which; nil: all. Offsets count from the magic, before which an older format may stand.
-func parseCache(raw []byte, flags uint32, wanted func(soname string) bool) (map[string]string, error) {
+// parseCache reads ld.so.cache in the format of glibc 2.2 and later: paths, relative to the root,
+// by soname; the first of equal sonames. If wanted is nil, all are. Offsets count from the magic,
+// which an older format may precede.
+func parseCache(
+	raw []byte, flags uint32, wanted func(soname string) bool,
+) (map[string]string, error) {
 	const header, entry = 48, 24
 	start := bytes.Index(raw, []byte("glibc-ld.so.cache1.1"))
 	if start < 0 || len(raw)-start < header {
@@ -74,7 +81,7 @@ func parseCache(raw []byte, flags uint32, wanted func(soname string) bool) (map[
 	return paths, nil
 }
 
-// textAt returns the text that ends with a NUL at an offset.
+// textAt returns the text at an offset, up to a NUL.
 func textAt(raw []byte, offset uint32) ([]byte, bool) {
 	const longest = 4096 // PATH_MAX
 	if uint64(offset) >= uint64(len(raw)) {

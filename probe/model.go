@@ -1,8 +1,9 @@
 package probe
 
-// coreOf returns the target that an x86 CPU's family, model and stepping name; empty where they name none that is known here. A newer
-// core than archspec's table knows stands under the nearest older one, see laterIntelCore. Sources: Intel's and AMD's lists of CPUIDs, as the Linux kernel
-// keeps them in arch/x86/include/asm/intel-family.h and arch/x86/kernel/cpu/amd.c.
+// coreOf returns the target that an x86 CPU's family, model and stepping name; empty if they name
+// none that is known here. A core newer than archspec's table counts as the nearest older one, see
+// laterIntelCore. Sources: Intel's and AMD's lists of CPUIDs, as in the Linux kernel's
+// arch/x86/include/asm/intel-family.h and arch/x86/kernel/cpu/amd.c.
 func coreOf(vendor string, family, model, stepping int) string {
 	switch {
 	case vendor == "GenuineIntel" && family == 6:
@@ -54,7 +55,7 @@ func intelCore(model, stepping int) string {
 	return ""
 }
 
-// laterIntelCore returns the target beyond archspec's table that a model of family 6 is.
+// laterIntelCore returns the target, newer than archspec's table, of a model of family 6.
 func laterIntelCore(model, stepping int) string {
 	switch {
 	case model == 0x55 && (stepping == 10 || stepping == 11):

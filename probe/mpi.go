@@ -9,11 +9,12 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// implementations returns which MPI a soname belongs to. libmpi.so.12 is the ABI that MPICH, Intel MPI, Cray MPICH and MVAPICH2 share;
-// Debian's MPICH calls it libmpich.so.12.
+// implementations returns the MPI of each soname. libmpi.so.12 is the ABI that MPICH, Intel MPI,
+// Cray MPICH and MVAPICH2 share; Debian's MPICH calls it libmpich.so.12.
 func implementations() map[string]string {
 	return map[string]string{
-		"libmpi.so.40": "openmpi", "libmpi.so.12": "mpich", "libmpich.so.12": "mpich", "libmpi_abi.so.0": "mpiabi",
+		"libmpi.so.40": "openmpi", "libmpi.so.12": "mpich", "libmpich.so.12": "mpich",
+		"libmpi_abi.so.0": "mpiabi",
 	}
 }
 
@@ -24,12 +25,14 @@ func (p *prober) mpi() {
 	if err != nil {
 		dirs = append(dirs, LibraryDirs(p.node.Arch)...)
 		if !slices.ContainsFunc(dirs, p.exists) {
-			p.cannotTell("mpi", "there is neither a usable /etc/ld.so.cache nor a directory of libraries: %v", err)
+			p.cannotTell("mpi",
+				"there is neither a usable /etc/ld.so.cache nor a directory of libraries: %v", err)
 			return
 		}
 	}
 	for soname, name := range cached {
-		if p.recorded || p.exists(name) { // a cache may be older than the libraries; a record may hold it alone
+		// A cache may be older than the libraries; a record may hold the cache alone.
+		if p.recorded || p.exists(name) {
 			p.addMPI(soname, name)
 		}
 	}
@@ -41,7 +44,8 @@ func (p *prober) mpi() {
 		}
 	}
 	slices.SortFunc(p.node.MPI, func(a, b facts.MPI) int {
-		return strings.Compare(a.Implementation+" "+a.Soname+" "+a.Version, b.Implementation+" "+b.Soname+" "+b.Version)
+		return strings.Compare(a.Implementation+" "+a.Soname+" "+a.Version,
+			b.Implementation+" "+b.Soname+" "+b.Version)
 	})
 	p.node.MPI = slices.Compact(p.node.MPI)
 }
@@ -58,8 +62,9 @@ func (p *prober) addMPI(soname, name string) {
 	p.node.MPI = append(p.node.MPI, m)
 }
 
-// openMPIVersion returns the version of an Open MPI by its pkg-config file, else by the name of the library itself; empty where neither
-// tells. To ask the library would take a process that loads it.
+// openMPIVersion returns the version of an Open MPI from its pkg-config file, else from the name of
+// the library; empty if neither states it. To ask the library itself would take a process that
+// loads it.
 func (p *prober) openMPIVersion(library string) string {
 	if text, err := readFile(p.fsys, path.Dir(library)+"/pkgconfig/ompi.pc", maxSmall); err == nil {
 		for line := range strings.Lines(text) {
@@ -71,8 +76,8 @@ func (p *prober) openMPIVersion(library string) string {
 	return openMPIOfLibrary(path.Base(p.resolve(library)))
 }
 
-// openMPIOfLibrary reads "libmpi.so.40.30.4" as 4.1.4. Each series of Open MPI has its own second number, and the third counts its
-// releases (libmpi_so_version in the file VERSION of its sources).
+// openMPIOfLibrary reads "libmpi.so.40.30.4" as 4.1.4. Each series of Open MPI has its own second
+// number, and the third counts its releases (libmpi_so_version in the file VERSION of its sources).
 func openMPIOfLibrary(name string) string {
 	numbers, ok := strings.CutPrefix(name, "libmpi.so.40.")
 	series, release, found := strings.Cut(numbers, ".")
@@ -94,9 +99,9 @@ func openMPIOfLibrary(name string) string {
 	return ""
 }
 
-// resolve follows the links that a library's name is.
+// resolve follows the symlinks of a library's name.
 func (p *prober) resolve(name string) string {
-	for range 8 { // as deep as any sane chain of names
+	for range 8 { // no sane chain of names is longer
 		target, err := fs.ReadLink(p.fsys, name)
 		if err != nil {
 			return name
@@ -140,7 +145,7 @@ func (p *prober) mpiDirs() []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool { return dir == "" })
 }
 
-// pathList splits a variable such as PATH. Modules make it long; more than this many places are not looked at.
+// pathList splits a variable such as PATH. Modules make it long: only so many directories count.
 func pathList(list string) []string {
 	const places = 256
 	dirs := strings.Split(list, ":")

@@ -17,7 +17,8 @@ func nfdName(feature string) string {
 	return strings.Join(flags, " ")
 }
 
-// NFD's names of x86 are those of the cpuid package: every feature that is asked of it must have the name it has there.
+// NFD's names of x86 are those of the cpuid package: every feature that is asked of it must have
+// the name it has there.
 func TestNFDNamesAreThoseOfCPUID(t *testing.T) {
 	for _, f := range cpuidFeatures() {
 		if got, want := nfdName(f.name), f.id.String(); got != want {

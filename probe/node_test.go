@@ -202,8 +202,8 @@ func TestEmulation(t *testing.T) {
 		{"another model", processor{vendor: "AuthenticAMD", number: 26, model: 1, features: told.features}, "", false},
 		{"another vendor", processor{vendor: "GenuineIntel", number: 26, model: 2, features: told.features}, "", false},
 	} {
-		if got := c.cpu.isTold(told, c.hypervisor); got != c.want {
-			t.Errorf("%s: isTold() = %v, want %v", c.name, got, c.want)
+		if got := c.cpu.isDescribed(told, c.hypervisor); got != c.want {
+			t.Errorf("%s: isDescribed() = %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -16,8 +16,9 @@ import (
 // nvmlNotLoaded is NVML_ERROR_DRIVER_NOT_LOADED.
 const nvmlNotLoaded = 9
 
-// nvidia sets the NVIDIA driver and its GPUs. NVML knows best, and a process of its own asks it, since a broken driver may end or hang
-// whoever does. Without that helper /proc tells as far as it goes.
+// nvidia sets the NVIDIA driver and its GPUs. NVML knows best; a process of its own asks it,
+// because a broken driver may end or hang the process. Without that helper, /proc gives part of the
+// answer.
 func (p *prober) nvidia(ctx context.Context, opt Options) {
 	driver, err := p.nvidiaDriver()
 	if err != nil {
@@ -43,7 +44,7 @@ func (p *prober) nvidia(ctx context.Context, opt Options) {
 	case err != nil:
 		p.cannotTell("gpus", "%v", err)
 	case answer.Code == nvmlNotLoaded && driver == "":
-		// The device node outlived the driver: there are no usable GPUs.
+		// The device node outlived the driver: there is no usable GPU.
 	case answer.Error != "":
 		p.cannotTell("gpus", "%s", answer.Error)
 	default:
@@ -51,9 +52,10 @@ func (p *prober) nvidia(ctx context.Context, opt Options) {
 	}
 }
 
-// take sets what NVML says. Drivers before 396 do not tell their CUDA version.
+// take sets what NVML says. Drivers before 396 do not state their CUDA version.
 func (p *prober) take(answer facts.NVML) {
-	p.node.NVIDIA = &facts.NVIDIA{Driver: answer.Driver, CUDA: cmp.Or(answer.CUDA, cudaOfDriver(answer.Driver))}
+	cuda := cmp.Or(answer.CUDA, cudaOfDriver(answer.Driver))
+	p.node.NVIDIA = &facts.NVIDIA{Driver: answer.Driver, CUDA: cuda}
 	for _, g := range answer.GPUs {
 		p.node.GPUs = append(p.node.GPUs, g.GPU)
 	}
@@ -75,19 +77,22 @@ func (p *prober) nvidiaDriver() (string, error) {
 	return version, nil
 }
 
-// parseDriver reads /proc/driver/nvidia/version, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …" or "… Open Kernel
-// Module for x86_64  550.54.15  Release Build …": the first word of digits and dots, which a time is not. Empty where there is none.
+// parseDriver reads /proc/driver/nvidia/version, "NVRM version: NVIDIA UNIX x86_64 Kernel Module
+// 550.54.15  Tue …" or "… Open Kernel Module for x86_64  550.54.15  Release Build …": the first
+// word of digits and dots, which a time is not. Empty if there is none.
 func parseDriver(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	for _, word := range strings.Fields(line) {
-		if strings.Contains(word, ".") && strings.Trim(word, "0123456789.") == "" && word[0] != '.' && word[len(word)-1] != '.' {
+		if strings.Contains(word, ".") && strings.Trim(word, "0123456789.") == "" &&
+			word[0] != '.' && word[len(word)-1] != '.' {
 			return word
 		}
 	}
 	return ""
 }
 
-// cudaOfDriver returns the newest CUDA version that a driver supports; empty for a branch that is not known, and for those of Tegra.
+// cudaOfDriver returns the newest CUDA version that a driver supports; empty for an unknown branch,
+// and for those of Tegra.
 func cudaOfDriver(driver string) string {
 	branch, _, _ := strings.Cut(driver, ".")
 	n, err := strconv.Atoi(branch)
@@ -101,7 +106,7 @@ func cudaOfDriver(driver string) string {
 	return cuda
 }
 
-// listedGPUs sets the GPUs that the kernel module lists, of which it gives the model.
+// listedGPUs sets the GPUs that the kernel module lists with their models.
 func (p *prober) listedGPUs() {
 	const dir = "proc/driver/nvidia/gpus"
 	var found []facts.GPU
@@ -123,12 +128,14 @@ func (p *prober) listedGPUs() {
 	for _, i := range facts.Visible(setting, set, uuids) {
 		p.node.GPUs = append(p.node.GPUs, found[i])
 		if found[i].Arch == "" {
-			p.cannotTell("gpus", "the compute capability of %q is not known without %s", found[i].Name, helperName)
+			p.cannotTell("gpus", "the compute capability of %q is not known without %s",
+				found[i].Name, helperName)
 		}
 	}
 }
 
-// mayOpen reports whether this process may use a GPU. A job's cgroup forbids to open the device and hides nothing else.
+// mayOpen reports whether this process may use a GPU. A job's cgroup forbids opening the device and
+// hides nothing else.
 func (p *prober) mayOpen(minor string) bool {
 	if _, err := strconv.ParseUint(minor, 10, 16); p.recorded || err != nil {
 		return true
@@ -142,8 +149,9 @@ func (p *prober) mayOpen(minor string) bool {
 	return true
 }
 
-// capabilityOf returns the compute capability of a data-centre GPU by its model, as in "Tesla V100-SXM2-32GB" and "NVIDIA H100 80GB
-// HBM3" (NVIDIA's list of CUDA GPUs); empty where it is not known. Models for desktops share their names between generations.
+// capabilityOf returns the compute capability of a data-centre GPU by its model, as in "Tesla
+// V100-SXM2-32GB" and "NVIDIA H100 80GB HBM3" (NVIDIA's list of CUDA GPUs); empty if it is not
+// known. Desktop models of different generations share names.
 func capabilityOf(model string) string {
 	model = strings.TrimPrefix(strings.TrimPrefix(model, "NVIDIA "), "Tesla ")
 	word := strings.FieldsFunc(model, func(r rune) bool { return r == ' ' || r == '-' })
@@ -151,10 +159,11 @@ func capabilityOf(model string) string {
 		return ""
 	}
 	capabilities := map[string]string{
-		"K40": "3.5", "K40m": "3.5", "K80": "3.7", "M10": "5.0", "M40": "5.2", "M60": "5.2", "P100": "6.0", "P4": "6.1", "P40": "6.1",
-		"V100": "7.0", "V100S": "7.0", "T4": "7.5", "A100": "8.0", "A30": "8.0", "A10": "8.6", "A10G": "8.6", "A16": "8.6", "A2": "8.6",
-		"A40": "8.6", "L4": "8.9", "L40": "8.9", "L40S": "8.9", "H100": "9.0", "H200": "9.0", "H800": "9.0", "GH200": "9.0",
-		"B200": "10.0", "GB200": "10.0",
+		"K40": "3.5", "K40m": "3.5", "K80": "3.7", "M10": "5.0", "M40": "5.2", "M60": "5.2",
+		"P100": "6.0", "P4": "6.1", "P40": "6.1", "V100": "7.0", "V100S": "7.0", "T4": "7.5",
+		"A100": "8.0", "A30": "8.0", "A10": "8.6", "A10G": "8.6", "A16": "8.6", "A2": "8.6",
+		"A40": "8.6", "L4": "8.9", "L40": "8.9", "L40S": "8.9", "H100": "9.0", "H200": "9.0",
+		"H800": "9.0", "GH200": "9.0", "B200": "10.0", "GB200": "10.0",
 	}
 	return capabilities[word[0]]
 }

@@ -24,7 +24,8 @@ func script(t *testing.T, body string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), helperName)
 	text := fmt.Sprintf("#!/bin/sh\necho run >>%q\n%s\n", filepath.Join(filepath.Dir(file), "runs"), body)
-	// A process that is started meanwhile would hold the file open for writing, and no one may execute it then.
+	// A process that is started meanwhile would hold the file open for writing, and no one may
+	// execute it then.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
@@ -125,7 +126,8 @@ func (k kept) KeepAnswer(name string, raw []byte) error {
 	return nil
 }
 
-// The answer is kept for the boot, the driver and the GPUs that the job may use; what could not be asked is not kept.
+// The answer is kept for the boot, the driver and the GPUs that the job may use; what could not be
+// asked is not kept.
 func TestAnswersAreKept(t *testing.T) {
 	files := map[string]string{
 		"proc/driver/nvidia/version": driverText, "proc/sys/kernel/random/boot_id": "b1\n", "proc/self/cgroup": "0::/job1\n",

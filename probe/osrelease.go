@@ -6,7 +6,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// osRelease sets which distribution the node has, by os-release(5): the file in /etc, else the one in /usr/lib.
+// osRelease sets the node's distribution, by os-release(5): from the file in /etc, else from the
+// one in /usr/lib.
 func (p *prober) osRelease() {
 	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
 		if text, err := readFile(p.fsys, name, maxSmall); err == nil {
@@ -18,7 +19,8 @@ func (p *prober) osRelease() {
 	}
 }
 
-// parseOSRelease reads lines as of a shell, ID=debian and VERSION_ID="12": the last of a name counts.
+// parseOSRelease reads lines in the syntax of a shell, ID=debian and VERSION_ID="12": the last one
+// of a name counts.
 func parseOSRelease(text string) facts.OSRelease {
 	var r facts.OSRelease
 	for line := range strings.Lines(text) {
@@ -33,7 +35,7 @@ func parseOSRelease(text string) facts.OSRelease {
 	return r
 }
 
-// unquoted takes the quotes off a word.
+// unquoted returns a word without its quotes.
 func unquoted(word string) string {
 	if len(word) >= 2 && (word[0] == '"' || word[0] == '\'') && word[len(word)-1] == word[0] {
 		return word[1 : len(word)-1]

@@ -1,5 +1,5 @@
-// Package probe finds out what a node is: its CPU, GPUs, fabric and MPI. It asks the machine on which it runs, or reads what was
-// recorded of another one.
+// Package probe finds out what a node is: its CPU, GPUs, fabric and MPI. It reads the machine on
+// which it runs, or the record of another one.
 package probe
 
 import (
@@ -17,25 +17,29 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// Options says how to probe. The zero value asks this machine.
+// Options says how to probe. The zero value reads this machine.
 type Options struct {
-	Root    string              // directory that holds /proc, /sys … of a recorded node; empty for this machine
-	Labels  []string            // words that the site gave the node
-	Helper  string              // path of hpc3-gpu; empty: next to the executable, or in ../libexec/hpc3
-	Env     func(string) string // environment, of which visible GPUs and places of MPI are read; nil: empty
-	Answers Answers             // where those of the helper are kept; nil: nowhere
+	Root    string              // of a recorded node: holds /proc, /sys …; empty: this machine
+	Labels  []string            // the site's words for the node
+	Helper  string              // hpc3-gpu; empty: beside the executable or in ../libexec/hpc3
+	Env     func(string) string // for visible GPUs and directories of MPI; nil: empty
+	Answers Answers             // keeps those of the helper; nil: none are kept
 }
 
-// Answers keeps what took time to find out. A name is a single path element and says all that its answer depends on.
+// Answers keeps what took time to find out. A name is a single path element, and covers everything
+// that its answer depends on.
 type Answers interface {
 	Answer(name string) []byte // nil for none
 	KeepAnswer(name string, raw []byte) error
 }
 
-// Node returns the facts of a node. What could not be asked stands in Unknown; an error is returned only where nothing can be told of
-// the CPU, as for a recorded node without /proc/cpuinfo.
+// Node returns the facts of a node. What could not be found out is in Unknown; an error is returned
+// only if nothing is known about the CPU, as for a recorded node without /proc/cpuinfo.
 func Node(ctx context.Context, opt Options) (facts.Node, error) {
-	n := facts.Node{SchemaVersion: facts.SchemaVersion, OS: "linux", Arch: runtime.GOARCH, Labels: sorted(opt.Labels)}
+	n := facts.Node{
+		SchemaVersion: facts.SchemaVersion, OS: "linux", Arch: runtime.GOARCH,
+		Labels: sorted(opt.Labels),
+	}
 	p := prober{node: &n, fsys: os.DirFS("/"), env: opt.Env}
 	if p.env == nil {
 		p.env = func(string) string { return "" }
@@ -47,7 +51,7 @@ func Node(ctx context.Context, opt Options) (facts.Node, error) {
 		}
 		defer func() { _ = root.Close() }() // it was only read from
 		p.fsys, p.recorded = recorded{root.FS()}, true
-		p.env = func(string) string { return "" } // this machine's says nothing of another
+		p.env = func(string) string { return "" } // this machine's says nothing about another
 	}
 	if err := p.cpu(); err != nil {
 		return facts.Node{}, err
@@ -72,9 +76,10 @@ type prober struct {
 	env      func(string) string
 }
 
-// cannotTell records a fact that could not be asked.
+// cannotTell records a fact that could not be found out.
 func (p *prober) cannotTell(what, format string, args ...any) {
-	p.node.Unknown = append(p.node.Unknown, facts.Unknown{What: what, Why: fmt.Sprintf(format, args...)})
+	why := fmt.Sprintf(format, args...)
+	p.node.Unknown = append(p.node.Unknown, facts.Unknown{What: what, Why: why})
 }
 
 func (p *prober) cpu() error {
@@ -113,7 +118,7 @@ func (p *prober) hostname() string {
 	return ""
 }
 
-// line returns the first line of a file of the node without spaces around it; empty where there is none.
+// line returns the first line of a file of the node, trimmed; empty without the file.
 func (p *prober) line(name string) string {
 	text, err := readFile(p.fsys, name, maxSmall)
 	if err != nil {
@@ -123,13 +128,13 @@ func (p *prober) line(name string) string {
 	return strings.TrimSpace(first)
 }
 
-// exists reports whether a file of the node is there.
+// exists reports whether a file of the node exists.
 func (p *prober) exists(name string) bool {
 	_, err := fs.Stat(p.fsys, name)
 	return err == nil
 }
 
-// list returns the names in a directory of the node, sorted; none where it cannot be read.
+// list returns the sorted names in a directory of the node; none if it cannot be read.
 func (p *prober) list(dir string) []string {
 	entries, err := fs.ReadDir(p.fsys, dir)
 	if err != nil {
@@ -149,10 +154,10 @@ func sorted(words []string) []string {
 	return slices.Compact(words)
 }
 
-// maxSmall bounds files of /proc and /sys that hold a line or a few; the kernel gives them a page.
+// maxSmall limits files of /proc and /sys with a few lines; the kernel gives them a page.
 const maxSmall = 1 << 16
 
-// readFile returns the text of a file of which no more than limit bytes are taken.
+// readFile returns the text of a file, limit bytes at most.
 func readFile(fsys fs.FS, name string, limit int64) (string, error) {
 	raw, err := readBytes(fsys, name, limit)
 	return string(raw), err
@@ -169,7 +174,7 @@ func readBytes(fsys fs.FS, name string, limit int64) ([]byte, error) {
 }
 
 func readUpTo(f fs.File, limit int64) ([]byte, error) {
-	size := int64(512) // files of /proc tell none
+	size := int64(512) // files of /proc state none
 	if info, err := f.Stat(); err == nil {
 		size = min(max(size, info.Size()+1), limit)
 	}
@@ -188,8 +193,8 @@ func readUpTo(f fs.File, limit int64) ([]byte, error) {
 	}
 }
 
-// readCPUInfo returns /proc/cpuinfo up to the end of its first block; that of ARM whole, since its cores may differ. To write the block
-// of an x86 core, the kernel asks that core, which costs an interrupt.
+// readCPUInfo returns /proc/cpuinfo up to the end of its first block; ARM's whole, since its cores
+// may differ. For the block of an x86 core the kernel asks that core, which costs an interrupt.
 func readCPUInfo(fsys fs.FS) (string, error) {
 	f, err := fsys.Open("proc/cpuinfo")
 	if err != nil {
@@ -208,7 +213,8 @@ func readCPUInfo(fsys fs.FS) (string, error) {
 	return string(text), errors.Join(err, f.Close())
 }
 
-// endsBlock reports whether the text holds all that is wanted of /proc/cpuinfo.
+// endsBlock reports whether the text holds all of /proc/cpuinfo that is needed.
 func endsBlock(text []byte) bool {
-	return bytes.Contains(bytes.TrimLeft(text, "\n"), []byte("\n\n")) && !bytes.Contains(text, []byte("CPU implementer"))
+	return bytes.Contains(bytes.TrimLeft(text, "\n"), []byte("\n\n")) &&
+		!bytes.Contains(text, []byte("CPU implementer"))
 }

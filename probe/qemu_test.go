@@ -18,7 +18,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// childVariable makes the test binary print what it finds and end: under qemu it is the program that probes.
+// childVariable makes the test binary print what it finds and end: under qemu it is the program
+// that probes.
 const childVariable = "HPC3_TEST_PROBE"
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// matrixEntry is one CPU model of qemu-user and what is to be found under it. Strict answers and those of other architectures depend
-// on the version of qemu.
+// matrixEntry is one CPU model of qemu-user and what is to be found under it. Strict answers and
+// those of other architectures depend on the version of qemu.
 type matrixEntry struct {
 	Arch, Model, Vendor, FMS, Expect string
 	Level                            int
@@ -47,8 +48,9 @@ type matrixEntry struct {
 // emulatedArchs are the architectures of the matrix with qemu's word for each.
 var emulatedArchs = []struct{ arch, qemu string }{{"amd64", "x86_64"}, {"arm64", "aarch64"}, {"ppc64le", "ppc64le"}}
 
-// qemu-user answers CPUID as many CPUs would. On x86 it shows the host's /proc/cpuinfo, which must not be believed. bookworm's shows that on every
-// architecture; trixie's shows the emulated one on ARM, and knows more models.
+// qemu-user answers CPUID as many CPUs would. On x86 it shows the host's /proc/cpuinfo, which must
+// not be believed. bookworm's shows that on every architecture; trixie's shows the emulated one on
+// ARM, and knows more models.
 func TestQEMUMatrix(t *testing.T) {
 	entries := readMatrix(t)
 	for _, a := range emulatedArchs {
@@ -81,8 +83,9 @@ func TestQEMUMatrix(t *testing.T) {
 	}
 }
 
-// emulatorOf returns the emulator of an architecture that a Debian release has: bookworm's is installed, trixie's is a part of the lab,
-// which is fetched only where the environment asks for qemu.
+// emulatorOf returns the emulator of an architecture that a Debian release has: bookworm's is
+// installed, trixie's is a part of the lab, which is fetched only where the environment asks for
+// qemu.
 func emulatorOf(t *testing.T, release, arch string) string {
 	t.Helper()
 	if release == "bookworm" {
@@ -145,8 +148,8 @@ func emulatorVersion(t *testing.T, path string) string {
 	return numbers[0] + "." + numbers[1]
 }
 
-// testBinary returns a static test binary of this package for an architecture, on amd64 one that runs on every CPU; one that has to be
-// built is put into dir.
+// testBinary returns a static test binary of this package for an architecture, on amd64 one that
+// runs on every CPU; one that has to be built is put into dir.
 func testBinary(t *testing.T, arch, dir string) string {
 	self, err := os.Executable()
 	if err != nil {
@@ -167,7 +170,8 @@ func testBinary(t *testing.T, arch, dir string) string {
 	return file
 }
 
-// runsOnAny reports whether this binary was built without demands on the CPU and without cgo's race detector.
+// runsOnAny reports whether this binary was built without demands on the CPU and without cgo's race
+// detector.
 func runsOnAny() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && !slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
@@ -206,7 +210,8 @@ func (e matrixEntry) test(t *testing.T, emulator, version, binary string) {
 	}
 }
 
-// expected returns what is to be found under a version of qemu; strict is empty where the table does not tell.
+// expected returns what is to be found under a version of qemu; strict is empty where the table
+// does not tell.
 func (e matrixEntry) expected(t *testing.T, version string) (target, strict string, ok bool) {
 	if e.Arch == "amd64" {
 		return e.Expect, e.Strict[version], true

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// openRecorded opens the directory of a recorded node, and nothing else: to open a FIFO would wait
+// openRecorded opens the directory of a recorded node, and nothing else: opening a FIFO would wait
 // for its writer.
 func openRecorded(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
@@ -20,13 +20,14 @@ func openRecorded(dir string) (*os.Root, error) {
 	return os.OpenRoot(dir)
 }
 
-// recorded is the files of a recorded node. Where one should be, a copy may have put a FIFO or a
-// device, which is not opened.
+// recorded holds the files of a recorded node. A copy may have a FIFO or a device in place of a
+// file; it is not opened.
 type recorded struct{ fs.FS }
 
 func (r recorded) Open(name string) (fs.File, error) {
 	if info, err := fs.Stat(r.FS, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("it is neither a file nor a directory")}
+		err := errors.New("it is neither a file nor a directory")
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	return r.FS.Open(name)
 }
@@ -34,8 +35,8 @@ func (r recorded) Open(name string) (fs.File, error) {
 // ReadLink returns where a symlink points.
 func (r recorded) ReadLink(name string) (string, error) { return fs.ReadLink(r.FS, name) }
 
-// Lstat looks at the symlink itself.
+// Lstat describes the symlink itself.
 func (r recorded) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(r.FS, name) }
 
-// Stat looks at what a name leads to, without opening it.
+// Stat describes what a name leads to, without opening it.
 func (r recorded) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }

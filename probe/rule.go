@@ -6,7 +6,7 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// processor is what a CPU says of itself, by which its target is found.
+// processor is what a CPU says about itself, by which its target is found.
 type processor struct {
 	family                  string // root of the targets, "x86_64"
 	vendor                  string
@@ -14,41 +14,48 @@ type processor struct {
 	features                set
 	part                    string // ARM: "0xd0c"
 	generation              int    // POWER
-	core                    string // RISC-V, and POWER beyond archspec: the target that the text names
+	core                    string // RISC-V, later POWER: the target that the text names
 }
 
-// The ways in which a target is found; the words are those of facts.CPU.Rule.
+// The ways in which a target is found, in the words of facts.CPU.Rule.
 const (
-	ruleStrict  = "strict"  // archspec's own: every feature of the target is there
-	ruleBounded = "bounded" // as strict, but for niche features, up to the target that the model number names; one newer than archspec too
-	ruleRelaxed = "relaxed" // as strict, but for niche features
+	// archspec's own: the CPU has every feature of the target.
+	ruleStrict = "strict"
+	// As strict, except for niche features, up to the target that the model number names. Targets
+	// newer than archspec are found in this way too.
+	ruleBounded = "bounded"
+	// As strict, except for niche features.
+	ruleRelaxed = "relaxed"
 )
 
-// finding is a target, how it was found, and what of its features the CPU does not show.
+// finding is a target, how it was found, and which of its features the CPU does not show.
 type finding struct {
 	target, strict, rule string
 	missing              []string
 }
 
-// find returns the target of a CPU. Archspec's own answer is often too low on a virtual machine, for hypervisors and kernels hide
-// features that no compiler emits. Family and model still name the core, and bound how far such a feature may be taken for granted:
-// without that bound a broadwell would pass for a skylake.
+// find returns the target of a CPU. Archspec's own answer is often too low on a virtual machine,
+// because hypervisors and kernels hide features that no compiler emits. Family and model still name
+// the core, and limit for how much such features may be assumed: without that limit a broadwell
+// would pass for a skylake.
 func (p processor) find() finding {
 	f := finding{strict: p.fit(nil).Name, rule: ruleStrict}
 	f.target = f.strict
 	strict, _ := facts.LookupTarget(f.strict)
 	niche := newSet(facts.NicheFeatures(p.family))
+	differs := func(t facts.Target) bool { return t.Name != f.strict }
 	switch p.family {
 	case "x86_64":
 		named, known := facts.LookupTarget(coreOf(p.vendor, p.number, p.model, p.stepping))
 		if known {
-			f.take(p.bounded(named, niche), ruleBounded, func(t facts.Target) bool { return t.Name != f.strict && t.DescendsFrom(f.strict) })
+			deeper := func(t facts.Target) bool { return differs(t) && t.DescendsFrom(f.strict) }
+			f.take(p.bounded(named, niche), ruleBounded, deeper)
 		} else if strict.Generic() {
-			f.take(p.fit(niche), ruleRelaxed, func(t facts.Target) bool { return t.Name != f.strict })
+			f.take(p.fit(niche), ruleRelaxed, differs)
 		}
 	case "aarch64":
 		if strict.Generic() {
-			f.take(p.fit(niche), ruleRelaxed, func(t facts.Target) bool { return t.Name != f.strict })
+			f.take(p.fit(niche), ruleRelaxed, differs)
 		}
 	}
 	if t, known := facts.LookupTarget(p.laterCore()); known && p.shows(t, niche) {
@@ -57,7 +64,8 @@ func (p processor) find() finding {
 	return f.lacking(p.features)
 }
 
-// laterCore returns the target beyond archspec's table that a CPU's number or name gives; empty where it is none.
+// laterCore returns the target, newer than archspec's table, that a CPU's number or name gives;
+// empty if it gives none.
 func (p processor) laterCore() string {
 	switch {
 	case p.family == "x86_64" && p.vendor == "GenuineIntel" && p.number == 6:
@@ -75,7 +83,7 @@ func (f *finding) take(t facts.Target, rule string, better func(facts.Target) bo
 	}
 }
 
-// lacking adds what the CPU does not show of its target.
+// lacking adds the features of the target that the CPU does not show.
 func (f finding) lacking(features set) finding {
 	if f.rule == ruleStrict {
 		return f
@@ -89,14 +97,16 @@ func (f finding) lacking(features set) finding {
 	return f
 }
 
-// fit is archspec's detection (archspec/cpu/detect.py), with some features set aside: the deepest target that descends from the
-// deepest generic one that fits.
+// fit is archspec's detection (archspec/cpu/detect.py), with some features set aside: the deepest
+// target that descends from the deepest generic one that fits.
 func (p processor) fit(aside set) facts.Target {
 	candidates := p.candidates(aside)
-	generic := deepest(slices.DeleteFunc(slices.Clone(candidates), func(t facts.Target) bool { return !t.Generic() }))
+	isOwned := func(t facts.Target) bool { return !t.Generic() }
+	generic := deepest(slices.DeleteFunc(slices.Clone(candidates), isOwned))
 	samePart := func(t facts.Target) bool { return t.Part == p.part }
+	otherPart := func(t facts.Target) bool { return t.Part != p.part }
 	if slices.ContainsFunc(candidates, samePart) {
-		candidates = slices.DeleteFunc(candidates, func(t facts.Target) bool { return !samePart(t) })
+		candidates = slices.DeleteFunc(candidates, otherPart)
 	}
 	if best := deepest(slices.DeleteFunc(candidates, func(t facts.Target) bool {
 		return t.Name == generic.Name || !t.DescendsFrom(generic.Name)
@@ -109,7 +119,7 @@ func (p processor) fit(aside set) facts.Target {
 	return generic
 }
 
-// candidates returns the targets of which the CPU has all features, those set aside excepted.
+// candidates returns the targets whose features the CPU has, except for those set aside.
 func (p processor) candidates(aside set) []facts.Target {
 	var fitting []facts.Target
 	for _, name := range facts.Family(p.family) {
@@ -129,13 +139,13 @@ func (p processor) fits(t facts.Target, aside set) bool {
 		return t.Generic() || t.Name == p.core
 	case "aarch64":
 		if t.Generic() {
-			return t.Name == "aarch64" // the other levels list no features, so that they would fit everywhere
+			return t.Name == "aarch64" // the others list no features, and would fit everywhere
 		}
 	}
 	return (t.Generic() || t.Vendor == p.vendor) && p.shows(t, aside)
 }
 
-// shows reports whether the CPU has all features of t but those set aside.
+// shows reports whether the CPU has all features of t except for those set aside.
 func (p processor) shows(t facts.Target, aside set) bool {
 	for _, f := range t.Features {
 		if !p.features.has(f) && !aside.has(f) {
@@ -145,7 +155,8 @@ func (p processor) shows(t facts.Target, aside set) bool {
 	return true
 }
 
-// bounded returns the deepest of named and its ancestors of which the CPU shows all but what is set aside.
+// bounded returns the deepest of named and its ancestors whose features the CPU shows, except for
+// those set aside.
 func (p processor) bounded(named facts.Target, aside set) facts.Target {
 	var fitting []facts.Target
 	for _, name := range append(named.Ancestors(), named.Name) {
@@ -156,8 +167,9 @@ func (p processor) bounded(named facts.Target, aside set) facts.Target {
 	return deepest(fitting)
 }
 
-// deepest returns the target with the most ancestors, of equal ones that with the most features, then the later one: in the table
-// there is no other tie on one node but neoverse_n2 and neoverse_v2, of which archspec takes the latter. Of none it is the zero target.
+// deepest returns the target with the most ancestors; of equal ones the one with the most features,
+// then the later one. The table has one such tie on a node: neoverse_n2 and neoverse_v2, of which
+// archspec takes the latter. Without targets it is the zero target.
 func deepest(targets []facts.Target) facts.Target {
 	var best facts.Target
 	for _, t := range targets {
@@ -185,7 +197,8 @@ func (s set) has(name string) bool {
 	return ok
 }
 
-// addImplied adds what a feature implies, as archspec's feature_aliases do; the kernel calls sse3 pni.
+// addImplied adds what a feature implies, as archspec's feature_aliases do; the kernel calls sse3
+// pni.
 func (s set) addImplied() {
 	if s.has("ssse3") {
 		s["sse3"] = struct{}{}

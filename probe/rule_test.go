@@ -73,7 +73,8 @@ func TestHiddenFeatures(t *testing.T) {
 	}
 }
 
-// A target that archspec does not know is found if the number names it and what it adds is shown; else the answer is as it was without it.
+// A target that archspec does not know is found if the number names it and what it adds is shown;
+// else the answer is as it was without it.
 func TestLaterTargets(t *testing.T) {
 	for _, c := range []findCase{
 		{"Cooper Lake", "cooperlake", 6, 85, 11, nil, "cooperlake", "cascadelake", "bounded"},
@@ -111,8 +112,8 @@ func TestStrictKnowsNothingLater(t *testing.T) {
 	}
 }
 
-// Whatever is hidden, the answer is a target of which nothing but niche features is missing, never above what the number names, and
-// never below archspec's.
+// Whatever is hidden, the answer is a target of which nothing but niche features is missing, never
+// above what the number names, and never below archspec's.
 func TestRuleNeverAddsFeatures(t *testing.T) {
 	niche := facts.NicheFeatures("x86_64")
 	for _, name := range slices.Concat(facts.Targets(), facts.Later()) {

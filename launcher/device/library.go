@@ -116,7 +116,8 @@ func (a *Ask) checkGlibc(f *Found, what string, files []string, libc Libc) bool 
 	}
 	if name != "" {
 		f.warn(fmt.Sprintf("%s will not work in this image: %s needs glibc 2.%d, and the image "+
-			"has 2.%d. Use an image with glibc 2.%d or newer", what, name, worst, libc.Minor, worst))
+			"has 2.%d. Use an image with glibc 2.%d or newer",
+			what, name, worst, libc.Minor, worst))
 	}
 	return name == ""
 }

@@ -138,8 +138,8 @@ func (n *needed) add(files ...string) {
 		for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
 			paths, _ := f.DynString(tag)
 			for _, p := range paths {
-				p = strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file)).Replace(p)
-				places = append(places, filepath.SplitList(p)...)
+				origin := strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file))
+				places = append(places, filepath.SplitList(origin.Replace(p))...)
 			}
 		}
 		_ = opened.Close() // it was only read from

@@ -1,8 +1,9 @@
 package facts
 
-// CUDAOfBranch returns the newest CUDA version that NVIDIA drivers of a branch support, the first number of their version, and whether
-// the branch is known. For another it is that of the nearest branch below, which the driver supports at least; empty below the oldest.
-// Source: NVIDIA's CUDA release notes.
+// CUDAOfBranch returns the newest CUDA version that NVIDIA drivers of a branch support, the first
+// number of their version, and whether the branch is known. For an unknown branch it is the version
+// of the nearest branch below, which the driver supports at least; empty below the oldest. Source:
+// NVIDIA's CUDA release notes.
 func CUDAOfBranch(branch int) (cuda string, known bool) {
 	for _, b := range []struct {
 		branch int

@@ -8,22 +8,28 @@ import (
 	"strings"
 )
 
-// NFD holds facts of a node under the names of Node Feature Discovery (kubernetes-sigs/node-feature-discovery, "Feature rules" of its
-// customization guide): only those that are known to be the same there. Keys are a domain and a feature, "cpu.cpuid".
+// NFD holds facts of a node under the names of Node Feature Discovery
+// (kubernetes-sigs/node-feature-discovery, "Feature rules" of its customization guide): only those
+// that are known to be the same there. Keys are a domain and a feature, "cpu.cpuid".
 type NFD struct {
 	SchemaVersion int                          `json:"schemaVersion"`
 	Flags         map[string][]string          `json:"flags"` // sorted names
 	Attributes    map[string]map[string]string `json:"attributes"`
 }
 
-// NFDOf returns what is known of a node in NFD's names. A feature of which nothing is known is left out.
+// NFDOf returns what is known about a node in NFD's names. A feature about which nothing is known
+// is left out.
 func NFDOf(n Node) NFD {
-	nfd := NFD{SchemaVersion: SchemaVersion, Flags: map[string][]string{}, Attributes: map[string]map[string]string{}}
+	nfd := NFD{
+		SchemaVersion: SchemaVersion,
+		Flags:         map[string][]string{}, Attributes: map[string]map[string]string{},
+	}
 	if flags := nfdCPUID(n.Arch, n.CPU.Features); len(flags) > 0 {
 		nfd.Flags["cpu.cpuid"] = flags
 	}
 	for feature, attributes := range map[string]map[string]string{
-		"cpu.model": nfdModel(n), "kernel.version": nfdKernel(n.Kernel), "system.osrelease": nfdRelease(n.OSRelease),
+		"cpu.model": nfdModel(n), "kernel.version": nfdKernel(n.Kernel),
+		"system.osrelease": nfdRelease(n.OSRelease),
 	} {
 		maps.DeleteFunc(attributes, func(_, value string) bool { return value == "" })
 		if len(attributes) > 0 {
@@ -33,7 +39,8 @@ func NFDOf(n Node) NFD {
 	return nfd
 }
 
-// Lines returns one line for each flag, "cpu.cpuid.AVX2", and each attribute, "cpu.model.family=25", sorted.
+// Lines returns one line for each flag, "cpu.cpuid.AVX2", and each attribute,
+// "cpu.model.family=25", sorted.
 func (f NFD) Lines() []string {
 	var lines []string
 	for feature, names := range f.Flags {
@@ -50,8 +57,8 @@ func (f NFD) Lines() []string {
 	return lines
 }
 
-// nfdCPUID returns the names of CPU features, sorted. NFD has those of x86 from the Go package klauspost/cpuid, those of ARM from the
-// kernel's HWCAP.
+// nfdCPUID returns the names of CPU features, sorted. NFD takes those of x86 from the Go package
+// klauspost/cpuid, those of ARM from the kernel's HWCAP.
 func nfdCPUID(arch string, features []string) []string {
 	var names []string
 	for _, f := range features {
@@ -68,8 +75,8 @@ func nfdCPUID(arch string, features []string) []string {
 	return slices.Compact(names)
 }
 
-// nfdX86 returns the name in klauspost/cpuid of a feature in the spelling of /proc/cpuinfo; empty where that package has none, never
-// sets it, or means something else by it.
+// nfdX86 returns the name in klauspost/cpuid of a feature in the spelling of /proc/cpuinfo; empty
+// if that package has none, never sets it, or gives it another meaning.
 func nfdX86(feature string) string {
 	switch feature {
 	case "3dnow", "3dnowext":
@@ -105,18 +112,22 @@ func nfdX86(feature string) string {
 	case "topoext":
 		return "TOPEXT"
 	}
-	plain := strings.Fields(`adx amx_bf16 amx_complex amx_fp16 amx_int8 amx_tile avx avx2 avx512_bf16 avx512_bitalg avx512_fp16 avx512_vbmi2
-		avx512_vnni avx512_vp2intersect avx512_vpopcntdq avx512bw avx512cd avx512dq avx512er avx512f avx512ifma avx512pf avx512vbmi
-		avx512vl avx_ifma avx_ne_convert avx_vnni avx_vnni_int16 avx_vnni_int8 bmi1 bmi2 cldemote clzero cmov cmpccxadd cx16 enqcmd erms
-		f16c fma4 fsrm fxsr gfni hle hypervisor mmx mmxext movbe movdir64b movdiri nx popcnt rdpru rdrand rdseed rdtscp rtm serialize
-		sse sse2 sse3 sse4_2 sse4a ssse3 svm syscall tsxldtrk vaes vmx vpclmulqdq waitpkg wbnoinvd xgetbv1 xop xsave xsavec xsaveopt xsaves`)
+	plain := strings.Fields(`adx amx_bf16 amx_complex amx_fp16 amx_int8 amx_tile avx avx2
+		avx512_bf16 avx512_bitalg avx512_fp16 avx512_vbmi2 avx512_vnni avx512_vp2intersect
+		avx512_vpopcntdq avx512bw avx512cd avx512dq avx512er avx512f avx512ifma avx512pf
+		avx512vbmi avx512vl avx_ifma avx_ne_convert avx_vnni avx_vnni_int16 avx_vnni_int8 bmi1
+		bmi2 cldemote clzero cmov cmpccxadd cx16 enqcmd erms f16c fma4 fsrm fxsr gfni hle
+		hypervisor mmx mmxext movbe movdir64b movdiri nx popcnt rdpru rdrand rdseed rdtscp rtm
+		serialize sse sse2 sse3 sse4_2 sse4a ssse3 svm syscall tsxldtrk vaes vmx vpclmulqdq
+		waitpkg wbnoinvd xgetbv1 xop xsave xsavec xsaveopt xsaves`)
 	if slices.Contains(plain, feature) {
 		return strings.ToUpper(strings.ReplaceAll(feature, "_", ""))
 	}
 	return ""
 }
 
-// nfdModel returns the attributes of cpu.model. Family and model are those of x86: NFD's on ARM are no part of its contract.
+// nfdModel returns the attributes of cpu.model. Family and model are those of x86: NFD does not
+// promise those of ARM.
 func nfdModel(n Node) map[string]string {
 	vendor := map[string]string{
 		"AuthenticAMD": "AMD", "GenuineIntel": "Intel", "HygonGenuine": "Hygon",
@@ -129,12 +140,14 @@ func nfdModel(n Node) map[string]string {
 	return model
 }
 
-// nfdKernel returns the attributes of kernel.version: as it is, but for what a label may not hold, and its first three numbers.
+// nfdKernel returns the attributes of kernel.version: the release, with "_" for what a label may
+// not hold, and its first three numbers.
 func nfdKernel(release string) map[string]string {
 	full := regexp.MustCompile(`[^-A-Za-z0-9_.]`).ReplaceAllString(release, "_")
 	full = strings.Trim(full, "-_.")
 	version := map[string]string{"full": full}
-	if m := regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-.*)?$`).FindStringSubmatch(full); m != nil {
+	numbers := regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-.*)?$`)
+	if m := numbers.FindStringSubmatch(full); m != nil {
 		version["major"], version["minor"], version["revision"] = m[1], m[2], m[3]
 	}
 	return version
@@ -146,7 +159,8 @@ func nfdRelease(r *OSRelease) map[string]string {
 		return nil
 	}
 	release := map[string]string{"ID": r.ID, "VERSION_ID": r.VersionID}
-	if m := regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\..*)?$`).FindStringSubmatch(r.VersionID); m != nil {
+	numbers := regexp.MustCompile(`^(\d+)(?:\.(\d+))?(?:\..*)?$`)
+	if m := numbers.FindStringSubmatch(r.VersionID); m != nil {
 		release["VERSION_ID.major"], release["VERSION_ID.minor"] = m[1], m[2]
 	}
 	return release

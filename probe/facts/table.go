@@ -1,8 +1,9 @@
 package facts
 
-// table lists the microarchitectures, one a line: name|parents|vendor|features|generation|part. A parent stands before its
-// children. Features are spelled as in /proc/cpuinfo; "+" adds those of all parents, since a target inherits nothing by itself.
-// The facts are those of archspec (github.com/archspec/archspec-json, cpu/microarchitectures.json, as of August 2026).
+// table lists the microarchitectures, one a line: name|parents|vendor|features|generation|part. A
+// parent precedes its children. Features are spelled as in /proc/cpuinfo; "+" adds those of all
+// parents, since a target inherits nothing by itself. The facts are those of archspec
+// (github.com/archspec/archspec-json, cpu/microarchitectures.json, as of August 2026).
 const table = `x86||generic
 i686|x86|GenuineIntel
 pentium2|i686|GenuineIntel|mmx
@@ -82,10 +83,11 @@ riscv64||generic
 u74mc|riscv64|SiFive
 x60|riscv64|SpacemiT`
 
-// later lists targets that archspec does not name yet, in the same form; they come after table. No rule of archspec's finds them: a CPU
-// is one of them only if it names itself so and shows what the target adds, see probe. Sources: the lists of -march in GCC's manual
-// (sections x86 Options and PowerPC Options), less what programs do not use by themselves, and Linux, arch/x86/include/asm/intel-family.h
-// and arch/powerpc/kernel/cpu_specs_book3s_64.h.
+// later lists targets that archspec does not name yet, in the same form; they follow table. No rule
+// of archspec's finds them: a CPU is one of them only if it names itself so and shows what the
+// target adds, see probe. Sources: the lists of -march in GCC's manual (sections x86 Options and
+// PowerPC Options), without what programs do not use by themselves, and Linux,
+// arch/x86/include/asm/intel-family.h and arch/powerpc/kernel/cpu_specs_book3s_64.h.
 const later = `cooperlake|cascadelake|GenuineIntel|+ avx512_bf16
 tigerlake|icelake|GenuineIntel|+ avx512_vp2intersect movdir64b movdiri
 graniterapids|sapphirerapids|GenuineIntel|+ amx_fp16

@@ -8,17 +8,19 @@ import (
 	"sync"
 )
 
-// Target is one microarchitecture in the sense of archspec. A binary for target T is safe on a host of target H if H descends from T.
+// Target is one microarchitecture in the sense of archspec. A binary for target T is safe on a host
+// of target H if H descends from T.
 type Target struct {
 	Name       string
-	Vendor     string   // as the CPU names itself, ARM implementers by name; "generic" for what no vendor owns
+	Vendor     string   // as the CPU names itself, ARM's by name; "generic" if no vendor owns it
 	Parents    []string // nearest ancestors; none for the root of a family
 	Features   []string // complete, sorted, distinct; minimal: a host of this target may have more
 	Generation int      // POWER generation; 0 elsewhere
-	Part       string   // ARM part number as /proc/cpuinfo prints it, "0xd0c"; empty where unknown and elsewhere
+	Part       string   // ARM part number as in /proc/cpuinfo, "0xd0c"; empty if unknown or no ARM
 }
 
-// book is the table, of which a line is read when it is asked for: a node needs its own family's, a launcher often none.
+// book is the table. It parses a line when that is looked up: a node needs its own family's lines,
+// a launcher often none.
 type book struct {
 	lines map[string]string // by name
 
@@ -28,7 +30,8 @@ type book struct {
 
 //nolint:gochecknoglobals // constant once read
 var targets = sync.OnceValue(func() *book {
-	b := &book{lines: make(map[string]string, strings.Count(table, "\n")+strings.Count(later, "\n")+2), read: map[string]Target{}}
+	size := strings.Count(table, "\n") + strings.Count(later, "\n") + 2
+	b := &book{lines: make(map[string]string, size), read: map[string]Target{}}
 	for _, text := range []string{table, later} {
 		for line := range strings.SplitSeq(text, "\n") {
 			name, _, _ := strings.Cut(line, "|")
@@ -61,7 +64,9 @@ func (b *book) find(name string) (Target, bool) {
 func parseTarget(line string, find func(name string) (Target, bool)) Target {
 	var field [6]string
 	copy(field[:], strings.Split(line, "|"))
-	t := Target{Name: field[0], Vendor: field[2], Features: strings.Fields(field[3]), Part: field[5]}
+	t := Target{
+		Name: field[0], Vendor: field[2], Features: strings.Fields(field[3]), Part: field[5],
+	}
 	if field[1] != "" {
 		t.Parents = strings.Split(field[1], ",")
 	}
@@ -78,7 +83,7 @@ func parseTarget(line string, find func(name string) (Target, bool)) Target {
 	return t
 }
 
-// root returns the first of the line of first parents that has none.
+// root follows the first parents up to a target without any, and returns its name.
 func (b *book) root(name string) string {
 	for {
 		_, rest, _ := strings.Cut(b.lines[name], "|")
@@ -90,7 +95,7 @@ func (b *book) root(name string) string {
 	}
 }
 
-// LookupTarget returns the target of a name or an alias, whatever its case.
+// LookupTarget returns the target of a name or an alias, in any case.
 func LookupTarget(nameOrAlias string) (Target, bool) {
 	t, ok := targets().target(CanonicalAlias(nameOrAlias))
 	t.Parents, t.Features = slices.Clone(t.Parents), slices.Clone(t.Features)
@@ -100,15 +105,17 @@ func LookupTarget(nameOrAlias string) (Target, bool) {
 // Targets returns the names of all targets that archspec knows, sorted.
 func Targets() []string {
 	beyond := Later()
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().lines)), func(name string) bool { return slices.Contains(beyond, name) })
+	isLater := func(name string) bool { return slices.Contains(beyond, name) }
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().lines)), isLater)
 }
 
-// Family returns the names of those targets that have this root, sorted.
+// Family returns the names of the targets that archspec knows with this root, sorted.
 func Family(root string) []string {
-	return slices.DeleteFunc(Targets(), func(name string) bool { return targets().root(name) != root })
+	isOther := func(name string) bool { return targets().root(name) != root }
+	return slices.DeleteFunc(Targets(), isOther)
 }
 
-// Later returns the names of the targets that are newer than archspec's table, each after its parents.
+// Later returns the names of the targets that are newer than archspec's table, parents first.
 func Later() []string {
 	var names []string
 	for line := range strings.SplitSeq(later, "\n") {
@@ -118,8 +125,9 @@ func Later() []string {
 	return names
 }
 
-// CanonicalAlias returns the name that an alias stands for, and any other name in lower case. An alias stands for the same core
-// under the name of a product or of another tool, never for an older one: an image built for it may use all that it has.
+// CanonicalAlias returns the name that an alias stands for, and any other name in lower case. An
+// alias is the same core under the name of a product or of another tool, never an older core: an
+// image built for it may use all its features.
 func CanonicalAlias(name string) string {
 	name = strings.ToLower(name)
 	switch name {
@@ -159,7 +167,8 @@ func CanonicalAlias(name string) string {
 	return name
 }
 
-// Ancestors returns all targets from which t descends, each once and before its own ancestors' later ones: its parents first.
+// Ancestors returns all targets from which t descends, each once: its parents, then their parents,
+// and so on.
 func (t Target) Ancestors() []string {
 	above := slices.Clone(t.Parents)
 	for i := 0; i < len(above); i++ {
@@ -187,7 +196,8 @@ func (t Target) Root() string { return targets().root(t.Name) }
 // Generic reports whether no vendor owns t.
 func (t Target) Generic() bool { return t.Vendor == "generic" }
 
-// FamilyOf returns the root of the targets of an architecture in GOARCH spelling; empty where there is none.
+// FamilyOf returns the root of the targets of an architecture in GOARCH spelling; empty if there is
+// none.
 func FamilyOf(goarch string) string {
 	switch goarch {
 	case "amd64":
@@ -202,7 +212,7 @@ func FamilyOf(goarch string) string {
 	return ""
 }
 
-// ArchOf returns the architecture of a family in GOARCH spelling; empty where the family is none.
+// ArchOf returns the architecture of a family in GOARCH spelling; empty if it is no family.
 func ArchOf(family string) string {
 	for _, arch := range []string{"amd64", "arm64", "386", "ppc64", "ppc64le", "riscv64", "arm"} {
 		if FamilyOf(arch) == family {
@@ -212,15 +222,17 @@ func ArchOf(family string) string {
 	return ""
 }
 
-// NicheFeatures returns the features of a family that hypervisors and kernels hide and that compiled programs do not use by
-// themselves: only intrinsics, the kernel or code that checks at run time reaches them. A node may lack them and still be of a
-// target that lists them, if more than its features says so.
+// NicheFeatures returns the features of a family that hypervisors and kernels hide and that
+// compiled programs do not use by themselves: only intrinsics, the kernel and code that checks at
+// run time use them. A node may lack them and still be of a target that lists them, if more than
+// its features says so.
 func NicheFeatures(family string) []string {
 	switch family {
 	case "x86_64":
 		return []string{
-			"cldemote", "clflushopt", "clwb", "clzero", "flush_l1d", "fsgsbase", "movdir64b", "movdiri", "pku", "rdpid",
-			"rdrand", "rdseed", "serialize", "tsc_adjust", "waitpkg", "xsavec", "xsaveopt",
+			"cldemote", "clflushopt", "clwb", "clzero", "flush_l1d", "fsgsbase", "movdir64b",
+			"movdiri", "pku", "rdpid", "rdrand", "rdseed", "serialize", "tsc_adjust", "waitpkg",
+			"xsavec", "xsaveopt",
 		}
 	case "aarch64":
 		return []string{"cpuid", "dgh", "evtstrm", "rng", "ssbs"}

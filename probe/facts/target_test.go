@@ -71,7 +71,8 @@ func TestDepths(t *testing.T) {
 	}
 }
 
-// What archspec does not know stands beside its table: it changes none of archspec's targets, and adds to one.
+// What archspec does not know stands beside its table: it changes none of archspec's targets, and
+// adds to one.
 func TestLaterTargets(t *testing.T) {
 	for name, want := range map[string]struct {
 		parent string
