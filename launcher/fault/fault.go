@@ -1,5 +1,5 @@
-// Package fault says of an error what a user needs beside its text: a class that scripts can rely on,
-// hints, and an exit status. Every room may wrap its errors with it; only cmd prints them.
+// Package fault adds to an error what a user needs beside its text: a class that scripts can rely
+// on, hints, and an exit status. Every room may wrap its errors with it; only cmd prints them.
 package fault
 
 import (
@@ -70,7 +70,7 @@ func (e *Error) Exit(status int) *Error {
 	return e
 }
 
-// Like gives e the class and the sentinel of err, if it has a class, and returns e.
+// Like gives e the class and the sentinel of err if err has a class, and returns e.
 func (e *Error) Like(err error) *Error {
 	if known := innermost(err); known != nil {
 		e.Class, e.Sentinel = known.Class, known.Sentinel
@@ -78,14 +78,14 @@ func (e *Error) Like(err error) *Error {
 	return e
 }
 
-// WithHint adds a hint to an error of any kind. The class stays.
+// WithHint adds a hint to any error and keeps its class.
 func WithHint(err error, format string, args ...any) *Error {
 	return New(ClassOf(err), "%w", err).Hint(format, args...)
 }
 
-// Of returns the class, the hints and the exit status of err. The innermost Error of the chain decides the class and
-// the status, since the place that saw the fault knows it best; hints are gathered from the innermost outwards.
-// An error without a class is reported as fallback.
+// Of returns the class, the hints and the exit status of err. The innermost Error of the chain
+// decides the class and the status: the place that saw the failure knows it best. Hints are listed
+// from the innermost outwards. An error without a class gets the class fallback.
 func Of(err error, fallback Class) (class Class, hints []string, status int) {
 	class, status = fallback, StatusFailed
 	for {
@@ -102,8 +102,8 @@ func Of(err error, fallback Class) (class Class, hints []string, status int) {
 	}
 }
 
-// ClassOf returns the class of err as Of does; "" if it has none. It is for what people are told:
-// control flow asks for the sentinel errors of the room that knows.
+// ClassOf returns the class of err as Of does; "" if it has none. A class is for people: to decide
+// what to do next, code asks for a room's sentinel errors by errors.Is.
 func ClassOf(err error) Class {
 	class, _, _ := Of(err, "")
 	return class

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Print writes err to w in the form that scripts rely on, "PREFIX: error[CLASS]: WHAT: WHY" and one "PREFIX: hint: …"
-// line for each hint, and returns the exit status. The error is one line: what a registry or a file brought into it
-// loses line breaks and control characters, which could otherwise forge a line or steer a terminal.
+// Print writes err to w in the form that scripts rely on, "PREFIX: error[CLASS]: WHAT: WHY" and a
+// line "PREFIX: hint: …" for each hint, and returns the exit status. Text from a registry or a file
+// loses its line breaks and control characters: they could forge a line or steer a terminal.
 func Print(w io.Writer, prefix string, err error, fallback Class) int {
 	class, hints, status := Of(err, fallback)
 	fmt.Fprintf(w, "%s: error[%s]: %s\n", prefix, class, OneLine(err.Error()))
@@ -18,7 +18,8 @@ func Print(w io.Writer, prefix string, err error, fallback Class) int {
 	return status
 }
 
-// OneLine returns s as a single printable line: runs of white space become a blank, other control characters "?".
+// OneLine returns s as one printable line: white space is collapsed to single blanks, other control
+// characters become "?".
 func OneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	return strings.Map(func(r rune) rune {

@@ -2,8 +2,8 @@ package fault
 
 import "errors"
 
-// Reason returns the innermost error of a chain: why something failed, without what was tried and with which file,
-// which the sentence around it says. Of joined errors the first counts.
+// Reason returns the innermost error of a chain: why something failed, without the operation and
+// the file, which the caller's sentence names already. Of joined errors it follows the first.
 func Reason(err error) error {
 	for {
 		inner := errors.Unwrap(err)
