@@ -1,7 +1,7 @@
 // Package outside opens the files that a user, a site or an image names. Such a name may lead to a
-// FIFO that nobody writes into, a tape drive or a terminal: opening one may wait for ever, or do
-// something to it. Open looks at what the name leads to first, and opens regular files only; Stream
-// takes pipes as well, and can be interrupted.
+// FIFO without a writer, a tape drive or a terminal: opening one may block for ever or have an
+// effect. Open checks first what the name leads to, and opens regular files only; Stream also takes
+// pipes, and can be interrupted.
 package outside
 
 import (
@@ -15,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KindError is in the chain where a name leads to something that is no regular file.
+// KindError is in the chain if a name leads to something other than a regular file.
 type KindError struct{ Kind string } // "a directory", "a named pipe"
 
 func (e KindError) Error() string { return "it is " + e.Kind + ", and a regular file is wanted" }
 
-// Reason returns the reason of a file's error without its path, which the sentence around it names already.
+// Reason returns the reason of a file's error without its path, which the sentence around it names
+// already.
 func Reason(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -33,14 +34,14 @@ func Reason(err error) error {
 	return err
 }
 
-// Open opens a regular file for reading. The null device is taken for an empty one. It cannot
-// block, but for a file system that does not answer. Errors are *fs.PathError.
+// Open opens a regular file for reading. The null device counts as an empty file. Open does not
+// block, unless the file system hangs. Errors are *fs.PathError.
 func Open(name string) (*os.File, error) {
 	f, _, err := open(name, false)
 	return f, err
 }
 
-// Read returns what is in a regular file of up to limit bytes. A larger one is an error.
+// Read returns the content of a regular file of up to limit bytes. A larger file is an error.
 func Read(name string, limit int64) ([]byte, error) {
 	f, err := Open(name)
 	if err != nil {
@@ -54,40 +55,41 @@ func Read(name string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// open looks at a name by a descriptor that opens nothing (O_PATH), and opens the very inode that
-// was looked at.
+// open checks a name through a descriptor that opens nothing (O_PATH), then opens that very inode.
 func open(name string, pipe bool) (f *os.File, isPipe bool, err error) {
-	at, err := again(func() (int, error) { return unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0) })
+	at, err := retry(func() (int, error) { return unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, false, failed(name, err)
+		return nil, false, pathError(name, err)
 	}
 	defer unix.Close(at)
 	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
-		return nil, false, failed(name, err)
+		return nil, false, pathError(name, err)
 	}
 	kind := kindOf(&st)
 	isPipe = pipe && st.Mode&unix.S_IFMT == unix.S_IFIFO
 	if kind != "" && !isPipe {
-		return nil, false, failed(name, KindError{kind})
+		return nil, false, pathError(name, KindError{kind})
 	}
 	flags := unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOCTTY
 	if isPipe {
-		flags |= unix.O_NONBLOCK // of a regular file it would be an error while a lease on it is broken
+		// only for pipes: a regular file under a lease would fail with it while the lease is broken
+		flags |= unix.O_NONBLOCK
 	}
-	fd, err := again(func() (int, error) { return unix.Open("/proc/self/fd/"+strconv.Itoa(at), flags, 0) })
+	fd, err := retry(
+		func() (int, error) { return unix.Open("/proc/self/fd/"+strconv.Itoa(at), flags, 0) })
 	if errors.Is(err, unix.ENOENT) { // there is no /proc
-		fd, err = same(name, flags|unix.O_NONBLOCK, &st)
+		fd, err = openSame(name, flags|unix.O_NONBLOCK, &st)
 	}
 	if err != nil {
-		return nil, false, failed(name, err)
+		return nil, false, pathError(name, err)
 	}
 	return os.NewFile(uintptr(fd), name), isPipe, nil
 }
 
-// same opens a name, and refuses another inode than the one that was looked at.
-func same(name string, flags int, seen *unix.Stat_t) (int, error) {
-	fd, err := again(func() (int, error) { return unix.Open(name, flags, 0) })
+// openSame opens a name and refuses an inode other than the one that was checked.
+func openSame(name string, flags int, seen *unix.Stat_t) (int, error) {
+	fd, err := retry(func() (int, error) { return unix.Open(name, flags, 0) })
 	if err != nil {
 		return -1, err
 	}
@@ -102,8 +104,8 @@ func same(name string, flags int, seen *unix.Stat_t) (int, error) {
 	return fd, nil
 }
 
-// again repeats a call that a signal interrupted: Go's own signals do.
-func again(call func() (int, error)) (fd int, err error) {
+// retry repeats a call that a signal interrupted, as Go's own signals do.
+func retry(call func() (int, error)) (fd int, err error) {
 	for {
 		if fd, err = call(); !errors.Is(err, unix.EINTR) {
 			return fd, err
@@ -111,9 +113,11 @@ func again(call func() (int, error)) (fd int, err error) {
 	}
 }
 
-func failed(name string, err error) error { return &fs.PathError{Op: "open", Path: name, Err: err} }
+func pathError(name string, err error) error {
+	return &fs.PathError{Op: "open", Path: name, Err: err}
+}
 
-// kindOf names what is no regular file; "" for one, and for the null device.
+// kindOf names the kind of a file that is not regular; "" for a regular one and the null device.
 func kindOf(st *unix.Stat_t) string {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:

@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// How long a pipe may be without a writer before its first byte, and how often that is looked at.
-// Whoever is about to write opens the pipe at once, even if what it writes takes its time; a FIFO
-// that was left behind has nobody.
+// How long a pipe may lack a writer before its first byte, and how often that is checked. A writer
+// opens the pipe at once, even if its data takes time; an abandoned FIFO has no writer.
 const (
 	writerLimit = 5 * time.Second
 	writerPause = 20 * time.Millisecond
 )
 
-// ErrNoWriter is a pipe that nobody writes into.
+// ErrNoWriter says that nobody writes into a pipe.
 var ErrNoWriter = errors.New("it is a pipe, and nobody writes into it")
 
-// Stream opens what is read from its beginning to its end: a regular file or a pipe. Reading ends
-// with ctx.
+// Stream opens a regular file or a pipe, to be read once from start to end. Reading stops when ctx
+// ends.
 func Stream(ctx context.Context, name string) (io.ReadCloser, error) {
 	f, isPipe, err := open(name, true)
 	if err != nil || !isPipe {
@@ -29,7 +28,8 @@ func Stream(ctx context.Context, name string) (io.ReadCloser, error) {
 		}
 		return f, nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) }) // a pipe takes one
+	// pipes support deadlines
+	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
 	return &stream{File: f, ctx: ctx, stop: stop, until: time.Now().Add(writerLimit)}, nil
 }
 
@@ -41,8 +41,8 @@ type stream struct {
 	until time.Time // the first byte, or a writer that takes its time; zero once there was one
 }
 
-// Read waits for a writer to come, then for what it writes. A pipe without writers is at its end,
-// before the first one too.
+// Read waits for a first writer, then for data. A pipe without a writer reads as ended, even before
+// the first one has come.
 func (s *stream) Read(p []byte) (int, error) {
 	for {
 		n, err := s.File.Read(p)
