@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Config is an image config as far as running the image goes.
+// Config is the part of an image config that running the image needs.
 type Config struct {
 	OS           string
 	Architecture string // GOARCH spelling
@@ -26,8 +26,8 @@ type Config struct {
 	Faults       []string // what was left out, and why
 }
 
-// Limits of a config. The kernel takes 128 KiB for one argument or variable (MAX_ARG_STRLEN) and 2 MiB for all by default;
-// an image may have half of that.
+// Limits of a config. The kernel takes 128 KiB for one argument or variable (MAX_ARG_STRLEN) and by
+// default 2 MiB for all; an image may use half of that.
 const (
 	maxString  = 128<<10 - 1
 	maxStrings = 1 << 20
@@ -35,8 +35,8 @@ const (
 	maxName    = 256 // of a user or signal
 )
 
-// ParseConfig reads an image config. What in it cannot be used while the rest can, such as a variable without "=", is left
-// out and told in Faults. Errors are of class fault.Registry.
+// ParseConfig reads an image config. A part that cannot be used while the rest can, such as a
+// variable without "=", is left out and reported in Faults. Errors are ErrUnusable.
 func ParseConfig(raw []byte) (Config, error) {
 	d := &decoder{what: "image config"}
 	doc := d.document(raw)
@@ -61,7 +61,7 @@ func ParseConfig(raw []byte) (Config, error) {
 	return c, nil
 }
 
-func (c *Config) leave(format string, args ...any) {
+func (c *Config) omit(format string, args ...any) {
 	c.Faults = append(c.Faults, fmt.Sprintf(format, args...))
 }
 
@@ -71,13 +71,13 @@ func (c *Config) created(text string) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		c.leave("created: %.40q is no time", text)
+		c.omit("created: %.40q is no time", text)
 		return
 	}
 	c.Created = t
 }
 
-// process reads the part of a config that is also called config.
+// process reads the member "config" of a config.
 func (c *Config) process(d *decoder, m members) {
 	c.environment(d.texts("config.Env", m["Env"]))
 	c.Entrypoint = d.arguments("config.Entrypoint", m["Entrypoint"])
@@ -88,7 +88,7 @@ func (c *Config) process(d *decoder, m members) {
 	c.Labels = d.pairs("config.Labels", m["Labels"])
 }
 
-// arguments reads a command. Unlike a variable none of it can be left out.
+// arguments reads a command. Unlike variables, no argument can be left out.
 func (d *decoder) arguments(at string, raw []byte) []string {
 	args := d.texts(at, raw)
 	if len(args) > maxArgs {
@@ -102,7 +102,8 @@ func (d *decoder) arguments(at string, raw []byte) []string {
 		case strings.Contains(arg, "\x00"):
 			d.fail("%s[%d]: holds a NUL", at, i)
 		case len(arg) > maxString || total > maxStrings:
-			d.fail("%s[%d]: too long, the limits are %d bytes for one and %d for all", at, i, maxString, maxStrings)
+			d.fail("%s[%d]: too long, the limits are %d bytes for one and %d for all", at, i,
+				maxString, maxStrings)
 		}
 	}
 	return args
@@ -114,13 +115,13 @@ func (c *Config) environment(env []string) {
 		name, _, ok := strings.Cut(e, "=")
 		switch {
 		case !ok || name == "":
-			c.leave("Env[%d]: %.80q is not NAME=VALUE", i, e)
+			c.omit("Env[%d]: %.80q is not NAME=VALUE", i, e)
 		case strings.Contains(e, "\x00"):
-			c.leave("Env[%d]: %.80q holds a NUL", i, name)
+			c.omit("Env[%d]: %.80q holds a NUL", i, name)
 		case len(e) > maxString:
-			c.leave("Env[%d]: %.80q has %d bytes, the limit is %d", i, name, len(e), maxString)
+			c.omit("Env[%d]: %.80q has %d bytes, the limit is %d", i, name, len(e), maxString)
 		case total+len(e)+1 > maxStrings:
-			c.leave("Env[%d] and what follows: all together have more than %d bytes", i, maxStrings)
+			c.omit("Env[%d] and what follows: all together have more than %d bytes", i, maxStrings)
 			return
 		default:
 			total += len(e) + 1
@@ -129,8 +130,8 @@ func (c *Config) environment(env []string) {
 	}
 }
 
-// workingDir takes a directory of the image. One of the kernel's file systems is none: /proc/self/fd/8 has led out of
-// containers before (CVE-2024-21626).
+// workingDir takes a directory of the image. One of the kernel's file systems is none:
+// /proc/self/fd/8 has led out of containers before (CVE-2024-21626).
 func (c *Config) workingDir(dir string) {
 	if dir == "" {
 		return
@@ -139,19 +140,19 @@ func (c *Config) workingDir(dir string) {
 	first, _, _ := strings.Cut(clean[1:], "/")
 	switch {
 	case strings.Contains(dir, "\x00") || len(dir) > maxPath:
-		c.leave("WorkingDir: %.80q is no directory", dir)
+		c.omit("WorkingDir: %.80q is no directory", dir)
 	case first == "proc" || first == "sys" || first == "dev":
-		c.leave("WorkingDir: %.80q is not of the image", clean)
+		c.omit("WorkingDir: %.80q is not of the image", clean)
 	default:
 		c.WorkingDir = clean
 	}
 }
 
-// name takes a short word such as a user or signal.
+// name accepts a short word such as a user or signal.
 func (c *Config) name(what, s string) string {
 	unprintable := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
 	if len(s) > maxName || unprintable {
-		c.leave("%s: %.80q is no name", what, s)
+		c.omit("%s: %.80q is no name", what, s)
 		return ""
 	}
 	return s

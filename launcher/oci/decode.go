@@ -7,15 +7,16 @@ import (
 	"math"
 )
 
-// MaxDocument bounds an index, a manifest and a config: the distribution specification lets registries refuse manifests
-// over 4 MiB, and so do the common clients.
+// MaxDocument bounds an index, a manifest and a config: the distribution specification lets
+// registries refuse manifests over 4 MiB, and common clients do.
 const MaxDocument = 4 << 20
 
-// maxEntries bounds the lists of an index and a manifest. The largest indexes seen hold some hundred entries.
+// maxEntries bounds the lists of an index and a manifest. The largest indexes seen hold some
+// hundred entries.
 const maxEntries = 10_000
 
-// members are the members of a JSON object, not yet read. They are found by their exact name: encoding/json would take
-// "Layers" for "layers", and other clients would not.
+// members are the unparsed members of a JSON object. They are found by their exact name:
+// encoding/json would accept "Layers" for "layers", and other clients would not.
 type members map[string]json.RawMessage
 
 // has reports whether a member is there and not null.
@@ -24,7 +25,8 @@ func (m members) has(name string) bool {
 	return ok && kind(raw) != "null"
 }
 
-// decoder reads JSON values and keeps the first fault it meets, with its place in the document. A null is an absent value.
+// decoder reads JSON values and keeps the first fault with its place in the document. A null counts
+// as absent.
 type decoder struct {
 	what string // "index"
 	err  error
@@ -33,13 +35,15 @@ type decoder struct {
 // document reads raw, a whole document, as one object.
 func (d *decoder) document(raw []byte) members {
 	if len(raw) > MaxDocument {
-		d.err = ErrUnusable.New("reading %s: it has %d bytes, the limit is %d", d.what, len(raw), MaxDocument)
+		d.err = ErrUnusable.New("reading %s: it has %d bytes, the limit is %d", d.what, len(raw),
+			MaxDocument)
 		return nil
 	}
 	var whole json.RawMessage
 	if err := json.Unmarshal(raw, &whole); err != nil {
 		d.err = ErrUnusable.New("reading %s: it is not JSON: %s", d.what, Place(raw, err)).
-			Hint("if it came from a registry, something on the way there may have answered with a page of its own")
+			Hint("if it came from a registry, something on the way there may have answered with " +
+				"a page of its own")
 		return nil
 	}
 	return d.object("the document", raw)
@@ -71,7 +75,8 @@ func kind(raw json.RawMessage) string {
 	return "a number"
 }
 
-// is reports whether raw has the wanted type; null and absent values have none, other types are a fault.
+// is reports whether raw has the wanted type. A null or absent value has no type; another type is a
+// fault.
 func (d *decoder) is(want, at string, raw json.RawMessage) bool {
 	got := kind(raw)
 	if got == "nothing" || got == "null" {
@@ -83,7 +88,7 @@ func (d *decoder) is(want, at string, raw json.RawMessage) bool {
 	return got == want
 }
 
-// object reads an object. A member given twice is a fault: clients differ in which one they believe.
+// object reads an object. A duplicate member is a fault: clients differ in which one they use.
 func (d *decoder) object(at string, raw json.RawMessage) members {
 	raw = bytes.TrimSpace(raw)
 	if !d.is("an object", at, raw) {
@@ -148,7 +153,7 @@ func (d *decoder) list(at string, raw json.RawMessage) []json.RawMessage {
 	return list
 }
 
-// texts reads a list of strings. Nulls in it are left out.
+// texts reads a list of strings, without nulls.
 func (d *decoder) texts(at string, raw json.RawMessage) []string {
 	var texts []string
 	for i, item := range d.list(at, raw) {

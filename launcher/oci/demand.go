@@ -10,10 +10,12 @@ import (
 // Annotations that hpc3 writes on the entries of an index.
 const (
 	AnnotationFeatures = "org.supercontainers.hpc3.features" // comma list of tokens
-	AnnotationRank     = "org.supercontainers.hpc3.rank"     // whole number; the greater is preferred among what fits
+	// whole number; among the fitting entries, a greater one is preferred
+	AnnotationRank = "org.supercontainers.hpc3.rank"
 )
 
-// annotationAttestation marks an entry that holds build attestations beside an image; its value says which kind.
+// annotationAttestation marks an entry that holds build attestations instead of an image; its value
+// names their kind.
 const annotationAttestation = "vnd.docker.reference.type"
 
 // Keys that state a demand in other vocabularies, the canonical key of each first.
@@ -25,23 +27,30 @@ var (
 		"org.supercontainers.hardware.cpu.optimized.version",
 		"io.archspec.cpu.target",
 	}
-	mpiKeys        = []string{"org.supercontainers.mpi.implementation", "org.supercontainers.mpi.provider", "org.supercontainers.mpi", "library.mpi.variant"}
-	mpiVersionKeys = []string{"org.supercontainers.mpi.version", "org.supercontainers.openmpi.version", "library.mpi.version"}
-	mpiModeKeys    = []string{"org.supercontainers.mpi.portability.mode", "mpi.portability.mode"}
+	mpiKeys = []string{
+		"org.supercontainers.mpi.implementation",
+		"org.supercontainers.mpi.provider", "org.supercontainers.mpi", "library.mpi.variant",
+	}
+	mpiVersionKeys = []string{
+		"org.supercontainers.mpi.version",
+		"org.supercontainers.openmpi.version", "library.mpi.version",
+	}
+	mpiModeKeys = []string{"org.supercontainers.mpi.portability.mode", "mpi.portability.mode"}
 )
 
 const (
 	optimizedMode = "org.supercontainers.hardware.cpu.optimized.mode"
-	microarchEnv  = "ORG_SUPERCONTAINERS_HARDWARE_CPU_TARGET_MICROARCH" // of a config, as MetaHub reads it
+	// a variable in a config, as MetaHub reads it
+	microarchEnv = "ORG_SUPERCONTAINERS_HARDWARE_CPU_TARGET_MICROARCH"
 )
 
-// Limits of the tokens of one entry: a token is a word of a vocabulary, not a text.
+// Limits of an entry's tokens: a token is a word of a vocabulary, not a text.
 const (
 	maxTokens = 256
 	maxToken  = 128
 )
 
-// foldTokens returns the tokens in lower case, each once, in order. Those that are no words are faults.
+// foldTokens returns the tokens in lower case, each once, in order. A malformed token is a fault.
 func foldTokens(raw []string) (tokens, faults []string) {
 	if len(raw) > maxTokens {
 		return nil, []string{fmt.Sprintf("%d features, the limit is %d", len(raw), maxTokens)}
@@ -58,7 +67,8 @@ func foldTokens(raw []string) (tokens, faults []string) {
 	return tokens, faults
 }
 
-// Token returns a word as entries ask for it, in lower case, and whether it is a word that they can ask for at all.
+// Token returns a word in the form that entries use, lower case, and whether it can be a token at
+// all.
 func Token(word string) (string, bool) {
 	token := foldToken(word)
 	return token, validToken(token)
@@ -78,8 +88,8 @@ func foldToken(s string) string {
 	return s
 }
 
-// validToken takes what the vocabulary's words look like. A colon inside stands for a key and its value, as in "insttype:c5";
-// the two keys that are folded are no tokens of their own.
+// validToken accepts words of the vocabulary's form. A colon inside separates a key and its value,
+// as in "insttype:c5"; the two keys that are folded are not tokens themselves.
 func validToken(s string) bool {
 	if s == "cpu" || s == "nvcap" {
 		return false
@@ -92,12 +102,13 @@ func validToken(s string) bool {
 	return len(s) <= maxToken
 }
 
-// demands gathers the tokens of every carrier of an entry into e, and its rank.
+// demands collects the tokens from every place in the entry that can state them, and its rank.
 func (e *Entry) demands() {
 	var raw []string
 	if e.Platform != nil {
 		raw = append(raw, e.Platform.Features...)
-		// What an operating system must offer; containerd since 1.0.0-rc.4 writes finer demands here.
+		// What an operating system must offer; containerd since 1.0.0-rc.4 writes finer demands
+		// here.
 		raw = append(raw, e.Platform.OSFeatures...)
 	}
 	for f := range strings.SplitSeq(e.Annotations[AnnotationFeatures], ",") {
@@ -119,7 +130,8 @@ func (e *Entry) readRank() {
 	}
 	rank, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
 	if err != nil {
-		e.Notes = append(e.Notes, fmt.Sprintf("rank %.40q is no whole number and counts as 0", text))
+		e.Notes = append(e.Notes, fmt.Sprintf("rank %.40q is no whole number and counts as 0",
+			text))
 		return
 	}
 	e.Rank = int(rank)
@@ -132,16 +144,18 @@ func (e *Entry) keyDemands() []string {
 	if target := e.key(microarchKeys); target != "" && !generic && !isArchitecture(target) {
 		tokens = append(tokens, target)
 	}
-	// Only this mode takes the host's MPI into the container in place of the image's.
+	// Only this mode replaces the image's MPI by the host's.
 	if e.key(mpiModeKeys) == "mpi_replace" {
-		if token := mpiToken(e.key(mpiKeys), e.key(mpiVersionKeys), e.Annotations["org.supercontainers.openmpi.version"] != ""); token != "" {
+		if token := mpiToken(e.key(mpiKeys), e.key(mpiVersionKeys),
+			e.Annotations["org.supercontainers.openmpi.version"] != ""); token != "" {
 			tokens = append(tokens, token)
 		}
 	}
 	return tokens
 }
 
-// key returns the value of the first of keys that states one, in lower case. Others that differ are noted.
+// key returns the value of the first of keys that states one, in lower case. Others that differ are
+// noted.
 func (e *Entry) key(keys []string) string {
 	value, from := "", ""
 	for _, k := range keys {
@@ -152,18 +166,23 @@ func (e *Entry) key(keys []string) string {
 		if value == "" {
 			value, from = v, k
 		} else if v != value {
-			e.Notes = append(e.Notes, fmt.Sprintf("%s says %.80q and %s %.80q; the first counts", from, value, k, v))
+			e.Notes = append(e.Notes, fmt.Sprintf("%s says %.80q and %s %.80q; the first counts",
+				from, value, k, v))
 		}
 	}
 	return value
 }
 
-// isArchitecture reports whether a target is a mere architecture, which demands nothing beyond itself.
+// isArchitecture reports whether a target is just an architecture, which demands nothing more.
 func isArchitecture(s string) bool {
-	return slices.Contains([]string{"amd64", "arm64", "arm", "386", "ppc64le", "ppc64", "riscv64", "s390x", "generic"}, Architecture(s))
+	return slices.Contains([]string{
+		"amd64", "arm64", "arm", "386", "ppc64le", "ppc64", "riscv64",
+		"s390x", "generic",
+	}, Architecture(s))
 }
 
-// mpiToken returns the token for an MPI implementation by its ABI: all that are built like MPICH share one.
+// mpiToken returns the token for an MPI implementation by its ABI: all implementations of the MPICH
+// family share one.
 func mpiToken(implementation, version string, openmpiVersion bool) string {
 	if implementation == "" && openmpiVersion {
 		implementation = "openmpi"
@@ -177,7 +196,8 @@ func mpiToken(implementation, version string, openmpiVersion bool) string {
 			return "mpi-openmpi"
 		}
 		return "mpi-openmpi-" + version
-	case "mpich", "intel-mpi", "intelmpi", "impi", "cray-mpich", "mvapich", "mvapich2", "parastation", "parastationmpi":
+	case "mpich", "intel-mpi", "intelmpi", "impi", "cray-mpich", "mvapich", "mvapich2",
+		"parastation", "parastationmpi":
 		return "mpi-mpich"
 	}
 	return "mpi-" + implementation

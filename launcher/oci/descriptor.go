@@ -7,16 +7,18 @@ import (
 
 // Descriptor points at a blob or manifest: its type, digest and size.
 type Descriptor struct {
-	MediaType    string            `json:"mediaType"`
-	Digest       string            `json:"digest"`
-	Size         int64             `json:"size"`
-	URLs         []string          `json:"urls,omitempty"` // other places to fetch from; hpc3 never does
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	Size      int64  `json:"size"`
+	// other places to fetch from; hpc3 does not use them
+	URLs         []string          `json:"urls,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
-	Platform     *Platform         `json:"platform,omitempty"` // nil where none is stated
+	Platform     *Platform         `json:"platform,omitempty"` // nil if none is stated
 	ArtifactType string            `json:"artifactType,omitempty"`
 }
 
-// descriptor reads one descriptor. Wrong types are faults of d, wrong values are left to the caller, see fault.
+// descriptor reads one descriptor. Wrong types are faults of d; wrong values are up to the caller,
+// see fault.
 func (d *decoder) descriptor(at string, raw json.RawMessage) Descriptor {
 	m := d.object(at, raw)
 	return Descriptor{
@@ -45,7 +47,7 @@ func (d *decoder) platform(at string, raw json.RawMessage) *Platform {
 	}
 }
 
-// fault says why nothing can be fetched by this descriptor; empty if it can.
+// fault says why the descriptor cannot be fetched; empty if it can.
 func (d Descriptor) fault() string {
 	switch {
 	case d.Digest == "":

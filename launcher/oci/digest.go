@@ -1,6 +1,7 @@
-// Package oci says what an image reference, an image index, a manifest and an image config say. It is pure: bytes in,
-// values out. It reads the JSON with its own types, since those of the image specification's Go package drop
-// platform.features, and never writes what it read: digests are over the registry's own bytes.
+// Package oci parses image references, image indexes, manifests and image configs. It is pure:
+// bytes in, values out. It has its own JSON types, because those of the image specification's Go
+// package drop platform.features, and it never rewrites what it read: digests are over the
+// registry's own bytes.
 package oci
 
 import (
@@ -11,7 +12,8 @@ import (
 	"strings"
 )
 
-// hexLength is the number of hexadecimal digits of the digest algorithms that the image specification registers.
+// hexLength is the number of hexadecimal digits of the digest algorithms that the image
+// specification registers.
 func hexLength(algorithm string) int {
 	switch algorithm {
 	case "sha256":
@@ -22,8 +24,8 @@ func hexLength(algorithm string) int {
 	return 0
 }
 
-// ValidDigest reports whether s is a digest as the image specification writes it: "sha256:" or "sha512:" and lower-case
-// hexadecimal digits of the right number. A valid digest is safe as a file name.
+// ValidDigest reports whether s is a digest by the image specification: "sha256:" or "sha512:" and
+// the right number of lower-case hexadecimal digits. A valid digest is safe as a file name.
 func ValidDigest(s string) bool {
 	algorithm, digits, ok := strings.Cut(s, ":")
 	if !ok || len(digits) == 0 || len(digits) != hexLength(algorithm) {
@@ -38,7 +40,7 @@ func DigestOf(raw []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Matches reports whether raw is what digest names.
+// Matches reports whether raw has this digest.
 func Matches(digest string, raw []byte) bool {
 	got := DigestOf(raw)
 	if strings.HasPrefix(digest, "sha512:") {

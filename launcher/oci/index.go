@@ -14,22 +14,26 @@ type Index struct {
 	Entries     []Entry // all of them, in order
 }
 
-// Entry is one entry of an index with what it demands of a node.
+// Entry is one entry of an index, with its demands on a node.
 type Entry struct {
-	Position int    // in manifests[] of the index, from 0
-	Tag      string // by which the image is known; empty for an entry of an index. Without a digest nothing else was read
+	Position int // in manifests[] of the index, from 0
+	// how the image is known; empty for an entry of an index. Without a digest, only the tag was
+	// read
+	Tag string
 	Descriptor
-	Tokens      []string // demands, all of which must hold: lower case, each once, of every place that can state them; aliases are not folded
-	Rank        int      // the author's; 0 where none is given
+	// demands, all of which must hold: lower case, each once, from every place that can state them;
+	// aliases stay as written
+	Tokens      []string
+	Rank        int      // the author's; 0 if none is given
 	Attestation bool     // statements about a build, not an image
 	Faults      []string // why the entry can not be used, whatever the node; mostly none
 	Notes       []string // oddities that do not keep it from being used
-	Config      *Config  // what the image says of itself; nil where that was not read
-	Nested      []Entry  // of an index, what it holds; nil where that was not read
+	Config      *Config  // what the image says of itself; nil if that was not read
+	Nested      []Entry  // of an index, what it holds; nil if that was not read
 }
 
-// Inner returns what the index that e stands for holds, as candidates: those of a tag are known by it, and run on what the tag
-// says where they state no platform.
+// Inner returns the entries of the index that e stands for, as candidates: those under a tag carry
+// it and, if they state no platform, get the tag's.
 func (e Entry) Inner() []Entry {
 	if e.Tag == "" {
 		return e.Nested
@@ -47,12 +51,15 @@ func (e Entry) Inner() []Entry {
 // IsIndex reports whether the entry is an index itself.
 func (e Entry) IsIndex() bool { return IsIndex(e.MediaType) }
 
-// IsImage reports whether the entry is an image by its types. An entry without a media type is taken for one.
+// IsImage reports whether the entry is an image by its types. Without a media type it counts as
+// one.
 func (e Entry) IsImage() bool {
-	return !e.Attestation && (e.MediaType == "" || IsManifest(e.MediaType)) && (e.ArtifactType == "" || IsConfig(e.ArtifactType))
+	return !e.Attestation && (e.MediaType == "" || IsManifest(e.MediaType)) &&
+		(e.ArtifactType == "" || IsConfig(e.ArtifactType))
 }
 
-// Wants returns the platform of the entry with all its tokens, "linux/amd64/v3:zen3", and an empty string where it states none.
+// Wants returns the platform of the entry with all its tokens, "linux/amd64/v3:zen3"; an empty
+// string if it states none.
 func (e Entry) Wants() string {
 	if e.Platform == nil {
 		return ""
@@ -62,8 +69,9 @@ func (e Entry) Wants() string {
 	return p.String()
 }
 
-// ParseIndex reads an index or manifest list. An entry of which only the values are wrong is kept with its Faults, so that
-// the others remain usable and positions stay true; what is no index is an error of class fault.Registry.
+// ParseIndex reads an index or manifest list. An entry with wrong values is kept with its Faults,
+// so that the others remain usable and positions stay true. Anything that is not an index is
+// ErrUnusable.
 func ParseIndex(raw []byte) (Index, error) {
 	d := &decoder{what: "index"}
 	m := d.document(raw)
@@ -77,7 +85,8 @@ func ParseIndex(raw []byte) (Index, error) {
 		if d.err != nil {
 			break
 		}
-		x.Entries = append(x.Entries, newEntry(i, d.descriptor(fmt.Sprintf("manifests[%d]", i), item)))
+		x.Entries = append(x.Entries,
+			newEntry(i, d.descriptor(fmt.Sprintf("manifests[%d]", i), item)))
 	}
 	if d.err != nil {
 		return Index{}, d.err
@@ -88,8 +97,8 @@ func ParseIndex(raw []byte) (Index, error) {
 	return x, nil
 }
 
-// checkKind refuses a document that is not of the wanted kind, or of two kinds at once, by which one digest could mean
-// one image to one client and another to the next (CVE-2021-41190).
+// checkKind refuses a document of another kind, or of two kinds at once: one digest could mean
+// different images to different clients (CVE-2021-41190).
 func (d *decoder) checkKind(m members, mediaType, list string, is func(string) bool) {
 	if d.err != nil {
 		return
@@ -126,22 +135,25 @@ func newEntry(position int, desc Descriptor) Entry {
 	if f := desc.fault(); f != "" {
 		e.Faults = append(e.Faults, f)
 	} else if desc.Size > MaxDocument {
-		e.Faults = append(e.Faults, fmt.Sprintf("a manifest of %d bytes, the limit is %d", desc.Size, MaxDocument))
+		e.Faults = append(e.Faults, fmt.Sprintf("a manifest of %d bytes, the limit is %d",
+			desc.Size, MaxDocument))
 	}
-	e.settle()
+	e.normalize()
 	return e
 }
 
-// settle reads the platform in GOARCH spelling, the demands, and whether e is an attestation.
-func (e *Entry) settle() {
+// normalize reads the platform in GOARCH spelling, the demands, and whether e is an attestation.
+func (e *Entry) normalize() {
 	if p := e.Platform; p != nil {
 		q := *p
-		q.OS, q.Architecture, q.Variant = strings.ToLower(p.OS), Architecture(p.Architecture), strings.ToLower(p.Variant)
+		q.OS, q.Architecture, q.Variant = strings.ToLower(p.OS), Architecture(p.Architecture),
+			strings.ToLower(p.Variant)
 		e.Platform = &q
 		e.Faults = append(e.Faults, platformFaults(q)...)
 	}
 	_, marked := e.Annotations[annotationAttestation]
-	e.Attestation = marked || e.Platform != nil && (e.Platform.OS == "unknown" || e.Platform.Architecture == "unknown")
+	e.Attestation = marked || e.Platform != nil && (e.Platform.OS == "unknown" ||
+		e.Platform.Architecture == "unknown")
 	e.demands()
 }
 
@@ -155,14 +167,15 @@ func platformFaults(p Platform) []string {
 	return faults
 }
 
-// SingleIndex returns an image that has no index as an index of one entry. What it demands stands in its config: platform,
-// labels, and the variable by which MetaHub names a microarchitecture. Annotations of the descriptor count beside the labels. The entry
-// has cfg as its Config.
+// SingleIndex returns an image without an index as an index of one entry, with cfg as its Config.
+// Its demands come from the config: platform, labels, and MetaHub's variable for a
+// microarchitecture. Annotations of the descriptor take precedence over the labels.
 func SingleIndex(manifest Descriptor, cfg Config) Index {
 	manifest.Annotations = mergeLabels(manifest.Annotations, cfg)
 	if cfg.OS != "" || cfg.Architecture != "" {
 		manifest.Platform = &Platform{
-			OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant, OSVersion: cfg.OSVersion,
+			OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant,
+			OSVersion:  cfg.OSVersion,
 			OSFeatures: slices.Clone(cfg.OSFeatures),
 		}
 	}
@@ -171,7 +184,8 @@ func SingleIndex(manifest Descriptor, cfg Config) Index {
 	return Index{MediaType: MediaTypeIndex, Entries: []Entry{e}}
 }
 
-// mergeLabels returns the labels of cfg under the annotations, and the environment form of the microarchitecture below both.
+// mergeLabels merges the annotations over the labels of cfg over the microarchitecture from its
+// environment.
 func mergeLabels(annotations map[string]string, cfg Config) map[string]string {
 	merged := map[string]string{}
 	for _, env := range cfg.Env {

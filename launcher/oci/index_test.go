@@ -193,7 +193,8 @@ func FuzzParseIndex(f *testing.F) {
 	})
 }
 
-// The tokens that annotations state are words, each once; written as a list they are the same demands.
+// The tokens that annotations state are words, each once; written as a list they are the same
+// demands.
 func FuzzAnnotations(f *testing.F) {
 	f.Add("zen3, nv-compute-8-0,,efa", "7", "cascadelake", "mpich", "3.4", "mpi_replace")
 	f.Add("cpu:Broadwell,nvcap:5.2,insttype:c5", "-1", "x86_64", "open-mpi", "4.1.4", "MPI_Replace")

@@ -2,7 +2,8 @@ package oci
 
 import "fmt"
 
-// Manifest is one image: its config and its layers, the lowest first. It may also be an artifact, see Artifact.
+// Manifest is one image: its config and its layers, the lowest first. It may also be an artifact,
+// see Artifact.
 type Manifest struct {
 	MediaType    string
 	Config       Descriptor
@@ -12,7 +13,7 @@ type Manifest struct {
 	Subject      *Descriptor // the manifest this one is about; nil for most
 }
 
-// ParseManifest reads a manifest. Every digest and size in it is checked. Errors are of class fault.Registry.
+// ParseManifest reads a manifest and checks every digest and size in it. Errors are ErrUnusable.
 func ParseManifest(raw []byte) (Manifest, error) {
 	d := &decoder{what: "manifest"}
 	doc := d.document(raw)
@@ -22,15 +23,15 @@ func ParseManifest(raw []byte) (Manifest, error) {
 		ArtifactType: d.text("artifactType", doc["artifactType"]),
 	}
 	d.checkKind(doc, m.MediaType, "layers", IsManifest)
-	m.Config = d.sound("config", doc["config"])
+	m.Config = d.usableDescriptor("config", doc["config"])
 	for i, item := range d.list("layers", doc["layers"]) {
-		m.Layers = append(m.Layers, d.sound(fmt.Sprintf("layers[%d]", i), item))
+		m.Layers = append(m.Layers, d.usableDescriptor(fmt.Sprintf("layers[%d]", i), item))
 		if d.err != nil {
 			break
 		}
 	}
 	if kind(doc["subject"]) == "an object" {
-		subject := d.sound("subject", doc["subject"])
+		subject := d.usableDescriptor("subject", doc["subject"])
 		m.Subject = &subject
 	}
 	if d.err != nil {
@@ -42,8 +43,8 @@ func ParseManifest(raw []byte) (Manifest, error) {
 	return m, nil
 }
 
-// sound reads a descriptor that must be usable.
-func (d *decoder) sound(at string, raw []byte) Descriptor {
+// usableDescriptor reads a descriptor that must be fetchable.
+func (d *decoder) usableDescriptor(at string, raw []byte) Descriptor {
 	desc := d.descriptor(at, raw)
 	if f := desc.fault(); f != "" {
 		d.fail("%s: %s", at, f)
@@ -51,7 +52,8 @@ func (d *decoder) sound(at string, raw []byte) Descriptor {
 	return desc
 }
 
-// Artifact returns what a manifest is if it is no image: its artifact type, else the media type of its config; empty for an image.
+// Artifact returns the type of a manifest that is not an image: its artifact type, else the media
+// type of its config; empty for an image.
 func (m Manifest) Artifact() string {
 	switch {
 	case IsConfig(m.Config.MediaType):

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Media types that hpc3 understands: the image specification's, and Docker's older ones for the same things.
+// Media types that hpc3 understands: the image specification's, and Docker's older ones for the
+// same things.
 const (
 	MediaTypeIndex          = "application/vnd.oci.image.index.v1+json"
 	MediaTypeManifest       = "application/vnd.oci.image.manifest.v1+json"
@@ -35,14 +36,17 @@ func IsConfig(mediaType string) bool {
 	return mediaType == MediaTypeConfig || mediaType == MediaTypeDockerConfig
 }
 
-// MediaTypes returns what to accept of a registry, the best first.
+// MediaTypes returns what to accept from a registry, the best first.
 func MediaTypes() []string {
-	return []string{MediaTypeIndex, MediaTypeManifest, MediaTypeDockerIndex, MediaTypeDockerManifest}
+	return []string{
+		MediaTypeIndex, MediaTypeManifest, MediaTypeDockerIndex,
+		MediaTypeDockerManifest,
+	}
 }
 
-// Sniff returns the media type of raw, an index or a manifest. What the document says of itself rules; a contentType
-// that names the other of the two is refused, since then two clients may see two images under one digest. A document
-// without a media type is taken by its members.
+// Sniff returns the media type of raw, an index or a manifest. The document's own statement
+// decides; a contentType that names the other kind is refused, because two clients might then see
+// two images under one digest. A document without a media type is identified by its members.
 func Sniff(raw []byte, contentType string) (string, error) {
 	d := &decoder{what: "image"}
 	m := d.document(raw)
@@ -58,7 +62,8 @@ func Sniff(raw []byte, contentType string) (string, error) {
 	}
 	announced, _, _ := mime.ParseMediaType(contentType)
 	if slices.Contains(MediaTypes(), announced) && IsIndex(announced) != IsIndex(own) {
-		return "", ErrUnusable.New("reading image: it is announced as %s, and says of itself %s", announced, own)
+		return "", ErrUnusable.New("reading image: it is announced as %s, and says of itself %s",
+			announced, own)
 	}
 	return own, nil
 }
@@ -77,7 +82,8 @@ func memberType(m members) string {
 
 func unusableType(mediaType string, version int64) error {
 	if version == 1 {
-		return ErrUnusable.New("reading image: it has Docker's schema 1, which no registry should serve since 2019").
+		return ErrUnusable.New(
+			"reading image: it has Docker's schema 1, which no registry should serve since 2019").
 			Hint("push the image again with a present-day tool")
 	}
 	if mediaType == "" {

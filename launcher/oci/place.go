@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// Place says where in a JSON text a reader stopped, and why, "line 3, column 7: invalid character '}' …"; of a value of the wrong type it
-// names the path as well.
+// Place says where in a JSON text a reader stopped, and why: "line 3, column 7: invalid character
+// '}' …". For a value of the wrong type it also gives the path.
 func Place(raw []byte, err error) string {
 	var syntax *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
@@ -19,7 +19,8 @@ func Place(raw []byte, err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("%s: %v", lineOf(raw, syntax.Offset), syntax)
 	case errors.As(err, &wrong):
-		return fmt.Sprintf("%s: %s is a %s, which it cannot be", lineOf(raw, wrong.Offset), wrong.Field, wrong.Value)
+		return fmt.Sprintf("%s: %s is a %s, which it cannot be", lineOf(raw, wrong.Offset),
+			wrong.Field, wrong.Value)
 	}
 	return err.Error()
 }

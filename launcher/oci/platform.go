@@ -7,7 +7,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// Platform is where an image runs, as an index or a config states it. Spelling is the image specification's: GOOS and GOARCH.
+// Platform is where an image runs, as an index or a config states it, in the image specification's
+// spelling: GOOS and GOARCH.
 type Platform struct {
 	OS           string   `json:"os"`
 	Architecture string   `json:"architecture"`
@@ -17,14 +18,16 @@ type Platform struct {
 	Features     []string `json:"features,omitempty"`
 }
 
-// maxPlatform bounds the text of a platform: a path of the three words and a handful of tokens.
+// maxPlatform bounds the text of a platform: three words and a handful of tokens.
 const maxPlatform = 4096
 
-var nvcapPattern = pattern(`^([0-9]+)\.([0-9]+)$`) //nolint:gochecknoglobals // constant once compiled
+//nolint:gochecknoglobals // constant once compiled
+var nvcapPattern = pattern(`^([0-9]+)\.([0-9]+)$`)
 
-// isWord tells whether s is one word of a platform.
+// isWord reports whether s is one word of a platform.
 func isWord(s string) bool {
-	return s != "" && strings.Trim(s, lower+digits+"._-") == "" && !strings.ContainsAny(s[:1], "._-")
+	return s != "" && strings.Trim(s, lower+digits+"._-") == "" &&
+		!strings.ContainsAny(s[:1], "._-")
 }
 
 // String returns "os/arch[/variant][:token]…", as "linux/amd64/v3:zen3".
@@ -39,7 +42,8 @@ func (p Platform) String() string {
 	return s
 }
 
-// Architecture returns an architecture in GOARCH spelling: what uname and LLVM call x86_64 and aarch64 is amd64 and arm64.
+// Architecture returns an architecture in GOARCH spelling: uname's and LLVM's x86_64 and aarch64
+// are amd64 and arm64.
 func Architecture(s string) string {
 	switch s = strings.ToLower(strings.TrimSpace(s)); s {
 	case "x86_64", "x86-64":
@@ -50,11 +54,13 @@ func Architecture(s string) string {
 	return s
 }
 
-// ParsePlatform reads "os/arch[/variant][:token]…" and returns the tokens beside the platform, which holds them as its
-// Features. Upper case is folded, "cpu:zen3" and "nvcap:5.2" become "zen3" and "nv-compute-5-2". Errors are of class fault.Usage.
+// ParsePlatform reads "os/arch[/variant][:token]…" and returns the tokens beside the platform,
+// which holds them as its Features. Upper case is folded, "cpu:zen3" and "nvcap:5.2" become "zen3"
+// and "nv-compute-5-2". Errors are of class fault.Usage.
 func ParsePlatform(s string) (Platform, []string, error) {
 	if len(s) > maxPlatform {
-		return Platform{}, nil, fault.New(fault.Usage, "a platform of %d bytes, the limit is %d", len(s), maxPlatform)
+		return Platform{}, nil, fault.New(fault.Usage, "a platform of %d bytes, the limit is %d",
+			len(s), maxPlatform)
 	}
 	bad := func(format string, args ...any) error {
 		return fault.New(fault.Usage, "platform %.200q: %s", s, fmt.Sprintf(format, args...)).
@@ -82,7 +88,7 @@ func ParsePlatform(s string) (Platform, []string, error) {
 	return p, append([]string(nil), tokens...), nil
 }
 
-// joinPairs puts "cpu", "zen3" together again, which stand for one token, "cpu:zen3".
+// joinPairs rejoins "cpu" and "zen3", which stand for one token, "cpu:zen3".
 func joinPairs(words []string) []string {
 	var out []string
 	for i := 0; i < len(words); i++ {

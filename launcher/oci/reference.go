@@ -22,7 +22,8 @@ const (
 	SIF           Transport = "sif"
 )
 
-// Limits of a reference. A path is bounded by the kernel's PATH_MAX, a repository and a tag by the distribution specification.
+// Limits of a reference. A path is bounded by the kernel's PATH_MAX, a repository and a tag by the
+// distribution specification.
 const (
 	maxReference  = 4096 + 512
 	maxPath       = 4095
@@ -38,19 +39,24 @@ type Reference struct {
 	Transport  Transport
 	Registry   string // "docker.io", "localhost:5000"; registry references only
 	Repository string // "library/debian"
-	Tag        string // registry: "latest" where neither tag nor digest was given; local: which image of the layout or archive, or empty
-	Digest     string // empty if the reference pins none
-	Path       string // local transports: the directory or file, as written
-	Name       string // the whole reference, as the user wrote it
+	// registry: "latest" if neither tag nor digest was given; local: an image of the layout or
+	// archive, or empty
+	Tag    string
+	Digest string // empty if the reference pins none
+	Path   string // local transports: the directory or file, as written
+	Name   string // the whole reference, as the user wrote it
 }
 
-// The grammar of the distribution specification, as docker reads it. Patterns are compiled when first used: each start of a program
-// would pay for them, and most need none.
+// The grammar of the distribution specification, as docker reads it. Patterns are compiled on first
+// use: most starts need none.
 //
 //nolint:gochecknoglobals // constant once compiled
 var (
-	hostPattern       = pattern(`^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[a-f0-9:]+\])(?::([0-9]{1,5}))?$`)
-	repositoryPattern = pattern(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	hostPattern = pattern(
+		`^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|` +
+			`\[[a-f0-9:]+\])(?::([0-9]{1,5}))?$`)
+	repositoryPattern = pattern(
+		`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 )
 
 func pattern(expr string) func() *regexp.Regexp {
@@ -63,21 +69,25 @@ const (
 	letters = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
-// isTag tells whether s is a tag: up to 128 letters, digits and signs, of which it does not begin with a dot or a hyphen.
+// isTag reports whether s is a tag: up to 128 letters, digits and signs, not beginning with a dot
+// or a hyphen.
 func isTag(s string) bool {
-	return s != "" && len(s) <= 128 && strings.Trim(s, letters+digits+"_.-") == "" && !strings.ContainsAny(s[:1], ".-")
+	return s != "" && len(s) <= 128 && strings.Trim(s, letters+digits+"_.-") == "" &&
+		!strings.ContainsAny(s[:1], ".-")
 }
 
-// hasScheme tells whether s begins with a scheme, as in "http://".
+// hasScheme reports whether s begins with a scheme, as in "http://".
 func hasScheme(s string) bool {
 	scheme, _, ok := strings.Cut(s, "://")
-	return ok && scheme != "" && strings.Contains(letters, scheme[:1]) && strings.Trim(scheme, letters+digits+"+.-") == ""
+	return ok && scheme != "" && strings.Contains(letters, scheme[:1]) &&
+		strings.Trim(scheme, letters+digits+"+.-") == ""
 }
 
-// ParseReference reads a reference as docker writes it ("debian", "host:5000/name:tag@sha256:…", "docker://…"), as pyxis
-// does ("REGISTRY#NAME"), or one to something local: "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]", "docker-archive:FILE[:TAG]",
-// "sif:FILE" and any path that ends in ".sif". A local layout or archive may be pinned with "@sha256:…" too. As with
-// other tools, DIR ends at the first colon. Errors are of class fault.Reference.
+// ParseReference parses a reference in docker's form ("debian", "host:5000/name:tag@sha256:…",
+// "docker://…"), in pyxis's ("REGISTRY#NAME"), or one to a local image: "oci:DIR[:TAG]",
+// "oci-archive:FILE[:TAG]", "docker-archive:FILE[:TAG]", "sif:FILE" and any path that ends in
+// ".sif". A local layout or archive may also be pinned with "@sha256:…". As in other tools, DIR
+// ends at the first colon. Errors are of class fault.Reference.
 func ParseReference(s string) (Reference, error) {
 	if err := checkText(s); err != nil {
 		return Reference{}, err
@@ -90,13 +100,15 @@ func ParseReference(s string) (Reference, error) {
 	return ref, nil
 }
 
-// checkText refuses what no reference may hold, so that the rest may quote what it was given.
+// checkText refuses what no reference may contain, so that later errors may quote the reference.
 func checkText(s string) error {
 	switch {
 	case s == "":
-		return fault.New(fault.Reference, "the image reference is empty").Hint("name an image, such as debian:12 or oci:DIR")
+		return fault.New(fault.Reference, "the image reference is empty").
+			Hint("name an image, such as debian:12 or oci:DIR")
 	case len(s) > maxReference:
-		return fault.New(fault.Reference, "the image reference has %d bytes, the limit is %d", len(s), maxReference)
+		return fault.New(fault.Reference, "the image reference has %d bytes, the limit is %d",
+			len(s), maxReference)
 	}
 	for _, r := range s {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -111,7 +123,7 @@ func parseTransport(s string) (Reference, error) {
 		return parseRegistry(s, rest)
 	}
 	prefix, rest, _ := strings.Cut(s, ":")
-	if err := otherTransport(s, prefix, rest); err != nil {
+	if err := refuseForeign(s, prefix, rest); err != nil {
 		return Reference{}, err
 	}
 	switch t := Transport(prefix); t {
@@ -123,9 +135,12 @@ func parseTransport(s string) (Reference, error) {
 	if strings.HasSuffix(s, ".sif") {
 		return sifFile(s, s)
 	}
-	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "~") || s == "." || s == ".." {
-		return Reference{}, fault.New(fault.Reference, "image reference %q: is a path, and does not say of what", s).
-			Hint("write oci:%s for an OCI layout, oci-archive:%s or docker-archive:%s for a tar file, sif:%s for a SIF file", s, s, s, s)
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") ||
+		strings.HasPrefix(s, "~") || s == "." || s == ".." {
+		return Reference{}, fault.New(fault.Reference,
+			"image reference %q: is a path, and does not say of what", s).
+			Hint("write oci:%s for an OCI layout, oci-archive:%s or docker-archive:%s for a tar "+
+				"file, sif:%s for a SIF file", s, s, s, s)
 	}
 	return parseRegistry(s, s)
 }
@@ -138,14 +153,17 @@ func sifFile(s, path string) (Reference, error) {
 func checkPath(s, path string) error {
 	switch {
 	case path == "":
-		return fault.New(fault.Reference, "image reference %q: names no file or directory", s).Hint("write the path after the colon")
+		return fault.New(fault.Reference, "image reference %q: names no file or directory", s).
+			Hint("write the path after the colon")
 	case len(path) > maxPath:
-		return fault.New(fault.Reference, "image reference: a path of %d bytes, the limit is %d", len(path), maxPath)
+		return fault.New(fault.Reference, "image reference: a path of %d bytes, the limit is %d",
+			len(path), maxPath)
 	}
 	return nil
 }
 
-// parseLocal reads what follows the colon of a local transport other than SIF: PATH[:TAG][@DIGEST].
+// parseLocal parses what follows the colon of a local transport other than SIF:
+// PATH[:TAG][@DIGEST].
 func parseLocal(s string, t Transport, rest string) (Reference, error) {
 	ref := Reference{Transport: t}
 	if at := strings.LastIndex(rest, "@sha"); at >= 0 {
@@ -157,7 +175,8 @@ func parseLocal(s string, t Transport, rest string) (Reference, error) {
 	path, tag, tagged := strings.Cut(rest, ":")
 	ref.Path, ref.Tag = path, tag
 	if tagged && tag == "" {
-		return Reference{}, fault.New(fault.Reference, "image reference %q: the tag is empty", s).Hint("leave out the last colon")
+		return Reference{}, fault.New(fault.Reference, "image reference %q: the tag is empty", s).
+			Hint("leave out the last colon")
 	}
 	return ref, checkPath(s, path)
 }
@@ -167,7 +186,7 @@ func badDigest(s, digest string) error {
 		Hint("a digest is sha256: and 64 lower-case hexadecimal digits")
 }
 
-// parseRegistry reads rest, the reference s without its transport.
+// parseRegistry parses rest, the reference s without its transport.
 func parseRegistry(s, rest string) (Reference, error) {
 	ref := Reference{Transport: Registry}
 	host, name, pyxis := strings.Cut(rest, "#")
@@ -185,8 +204,10 @@ func parseRegistry(s, rest string) (Reference, error) {
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
 		ref.Tag, name = name[colon+1:], name[:colon]
 		if !isTag(ref.Tag) {
-			return Reference{}, fault.New(fault.Reference, "image reference %q: %q is no tag", s, ref.Tag).
-				Hint("a tag has up to 128 letters, digits, dots, hyphens and underscores and starts with none of the first two signs")
+			return Reference{}, fault.New(fault.Reference, "image reference %q: %q is no tag", s,
+				ref.Tag).
+				Hint("a tag has up to 128 letters, digits, dots, hyphens and underscores and " +
+					"starts with none of the first two signs")
 		}
 	}
 	if ref.Tag == "" && ref.Digest == "" {
@@ -204,7 +225,7 @@ func parseRegistry(s, rest string) (Reference, error) {
 	return ref, err
 }
 
-// isHost reports whether the first part of a reference is a registry: docker's rule.
+// isHost reports whether the first part of a reference is a registry, by docker's rule.
 func isHost(first string) bool {
 	return strings.ContainsAny(first, ".:") || strings.EqualFold(first, "localhost")
 }
@@ -219,8 +240,10 @@ func registryHost(s, host string, given bool) (string, error) {
 		return "", fault.New(fault.Reference, "image reference %q: %q is no registry", s, host).
 			Hint("a registry is a host name, with a port where needed: registry.example.org:5000")
 	}
-	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port == 0 || port > 65535) {
-		return "", fault.New(fault.Reference, "image reference %q: there is no port %s", s, match[1])
+	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port == 0 ||
+		port > 65535) {
+		return "", fault.New(fault.Reference, "image reference %q: there is no port %s", s,
+			match[1])
 	}
 	if host == "index.docker.io" {
 		return DefaultRegistry, nil
@@ -229,12 +252,14 @@ func registryHost(s, host string, given bool) (string, error) {
 }
 
 func repository(s, registry, name string) (string, error) {
-	if repositoryPattern().MatchString(name) && registry == DefaultRegistry && !strings.Contains(name, "/") {
+	if repositoryPattern().MatchString(name) && registry == DefaultRegistry &&
+		!strings.Contains(name, "/") {
 		name = "library/" + name
 	}
 	switch {
 	case len(name) > maxRepository:
-		return "", fault.New(fault.Reference, "image reference: a repository of %d bytes, the limit is %d", len(name), maxRepository)
+		return "", fault.New(fault.Reference,
+			"image reference: a repository of %d bytes, the limit is %d", len(name), maxRepository)
 	case repositoryPattern().MatchString(name):
 		return name, nil
 	}
@@ -242,11 +267,13 @@ func repository(s, registry, name string) (string, error) {
 	if folded := strings.ToLower(name); folded != name && repositoryPattern().MatchString(folded) {
 		return "", err.Hint("repository names are lower case: %s", folded)
 	}
-	return "", err.Hint("a repository name has lower-case letters and digits, parted by single dots, hyphens, underscores and slashes")
+	return "", err.Hint(
+		"a repository name has lower-case letters and digits, parted by single dots, hyphens, " +
+			"underscores and slashes")
 }
 
-// String returns the reference in full: registry, tag and transport are written even where the user left them out.
-// ParseReference reads it back to the same reference but for Name.
+// String returns the reference in full, with registry, tag and transport even if the user left them
+// out. ParseReference reads it back to the same reference except for Name.
 func (r Reference) String() string {
 	if r.Transport == "" {
 		return ""
@@ -265,7 +292,7 @@ func (r Reference) String() string {
 	return s
 }
 
-// suffix returns ":tag@digest" as far as they are set.
+// suffix returns ":tag@digest", or the parts that are set.
 func (r Reference) suffix() string {
 	s := ""
 	if r.Tag != "" {

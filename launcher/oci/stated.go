@@ -2,11 +2,15 @@ package oci
 
 import "strings"
 
-// statements are the keys by which images say what they are, the canonical one of each group first. Sources: the annotations of
-// container-in-hpc/container-hpc-conformance, the label set of CANOPIE 2019, the OCI compatibility working group, compspec.
+// statements are the keys by which images describe themselves, the canonical key of each group
+// first. Sources: the annotations of container-in-hpc/container-hpc-conformance, the label set of
+// CANOPIE 2019, the OCI compatibility working group, compspec.
 var statements = [][]string{ //nolint:gochecknoglobals // a constant table
 	microarchKeys,
-	{"org.supercontainers.hardware.gpu.available", "org.supercontainers.gpu", "hardware.gpu.enabled"},
+	{
+		"org.supercontainers.hardware.gpu.available", "org.supercontainers.gpu",
+		"hardware.gpu.enabled",
+	},
 	mpiKeys,
 	mpiVersionKeys,
 	mpiModeKeys,
@@ -18,20 +22,22 @@ var statements = [][]string{ //nolint:gochecknoglobals // a constant table
 	{AnnotationFeatures},
 }
 
-// Statement is what a carrier says under one key.
+// Statement is what annotations or labels say under one key.
 type Statement struct {
 	Key   string // the canonical key
 	Value string // lower case, without blanks around it
 }
 
-// Stated returns what annotations or labels say of an image, by the canonical keys and in their order. The empty value and "unknown"
-// say nothing, nor does a mere architecture where a microarchitecture is meant. Of two aliases the first of its group counts.
+// Stated returns what annotations or labels say of an image, by the canonical keys and in their
+// order. An empty value and "unknown" say nothing, nor does a mere architecture in place of a
+// microarchitecture. Of two aliases, the first of its group counts.
 func Stated(pairs map[string]string) []Statement {
 	var stated []Statement
 	for _, group := range statements {
 		for _, key := range group {
 			value := strings.ToLower(strings.TrimSpace(pairs[key]))
-			if value == "" || value == "unknown" || group[0] == microarchKeys[0] && isArchitecture(value) {
+			if value == "" || value == "unknown" || group[0] == microarchKeys[0] &&
+				isArchitecture(value) {
 				continue
 			}
 			stated = append(stated, Statement{group[0], value})

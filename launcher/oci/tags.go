@@ -7,12 +7,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// MediaTypeTags is what hpc3's cache calls a list of tags. It is the document with which a registry answers, which has no
-// media type of its own.
+// MediaTypeTags is the media type of a list of tags in hpc3's cache. The list is the document that
+// a registry answers with, which has no media type of its own.
 const MediaTypeTags = "application/vnd.hpc3.tags.v1+json"
 
-// ParseTags reads a list of tags as a registry writes it: the tags in its order. What is no tag is left out, since nothing could be
-// asked for by it. A list has at most 10,000 tags. Errors are of class fault.Registry.
+// ParseTags reads a list of tags in a registry's form and order. Malformed tags are left out: they
+// could not be requested. A list has at most 10,000 tags. Errors are ErrUnusable.
 func ParseTags(raw []byte) ([]string, error) {
 	d := &decoder{what: "list of tags"}
 	m := d.document(raw)
@@ -39,14 +39,14 @@ func FormatTags(repository string, tags []string) ([]byte, error) {
 	return raw, nil
 }
 
-// TagEntry returns an image that is known by its tag only, as an entry without a digest: it runs on p, which may be a guess, and its
-// words are its demands.
+// TagEntry returns an image of which only the tag is known, as an entry without a digest: it runs
+// on p, which may be a guess, and its words are its demands.
 func TagEntry(position int, tag string, words []string, p Platform) Entry {
 	e := Entry{Descriptor: Descriptor{Platform: &p}}
 	return e.Tagged(position, tag, words)
 }
 
-// Tagged returns e as the image that a tag names: the words of the tag are demands beside those of e.
+// Tagged returns e as the image under a tag, whose words are demands beside those of e.
 func (e Entry) Tagged(position int, tag string, words []string) Entry {
 	e.Position, e.Tag = position, tag
 	tokens, faults := foldTokens(slices.Concat(words, e.Tokens))
