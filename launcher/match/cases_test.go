@@ -95,8 +95,8 @@ func indexOfVariants(t testing.TB, variants []caseVariant) []oci.Entry {
 	return x.Entries
 }
 
-// TestSelectionCases runs the cases of the file that HPC3_SELECTION_CASES names, relative to the working directory of go test's
-// caller or to the repository.
+// TestSelectionCases runs the cases of the file that HPC3_SELECTION_CASES names, relative to the
+// working directory of go test's caller or to the repository.
 func TestSelectionCases(t *testing.T) {
 	file := os.Getenv("HPC3_SELECTION_CASES")
 	if file == "" {

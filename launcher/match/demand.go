@@ -28,7 +28,7 @@ const (
 	kindUnknown // needs a fact that could not be asked
 )
 
-// demand is one token of an entry, read.
+// demand is one parsed token of an entry.
 type demand struct {
 	token   string
 	kind    kind
@@ -38,7 +38,7 @@ type demand struct {
 	name    string  // kindAMD: "gfx90a"; kindMPI: "openmpi", "mpich", "mpiabi"
 }
 
-// target is a microarchitecture with what is asked of it often.
+// target is a microarchitecture with its frequently used properties.
 type target struct {
 	facts.Target
 	root    string
@@ -60,7 +60,10 @@ func (c *chooser) lookup(name string) *target {
 	}
 	var t *target
 	if found, ok := facts.LookupTarget(name); ok {
-		t = &target{Target: found, root: found.Root(), above: found.Ancestors(), generic: found.Vendor == "" || found.Vendor == "generic"}
+		t = &target{
+			Target: found, root: found.Root(), above: found.Ancestors(),
+			generic: found.Vendor == "" || found.Vendor == "generic",
+		}
 		t.depth = len(t.above)
 		t.vector = vectorClass(t)
 	}
@@ -78,7 +81,8 @@ func vectorClass(t *target) int {
 	case t.root == "x86_64":
 		return firstOf(has("avx512f"), has("avx2"), has("avx"), has("sse4_2"))
 	case t.root == "aarch64":
-		return firstOf(has("sve2") || from("armv9.0a"), has("sve"), has("atomics") || from("armv8.1a"))
+		return firstOf(has("sve2") || from("armv9.0a"), has("sve"), has("atomics") ||
+			from("armv8.1a"))
 	}
 	return 0
 }
@@ -97,7 +101,10 @@ func (c *chooser) demandsOf(e *oci.Entry) []*demand {
 	demands := make([]*demand, 0, len(e.Tokens)+1)
 	if e.Platform != nil && e.Platform.Variant != "" {
 		v := e.Platform.Variant
-		demands = append(demands, &demand{token: v, kind: kindCPU, target: c.lookup(variantTarget(e.Platform.Architecture, v))})
+		demands = append(demands, &demand{
+			token: v, kind: kindCPU,
+			target: c.lookup(variantTarget(e.Platform.Architecture, v)),
+		})
 	}
 	for _, token := range e.Tokens {
 		d, ok := c.known[token]
@@ -110,7 +117,8 @@ func (c *chooser) demandsOf(e *oci.Entry) []*demand {
 	return demands
 }
 
-// variantTarget returns the target that a variant of the image specification means; other variants may be names of targets.
+// variantTarget returns the target that a variant of the image specification means; another variant
+// may itself be a target's name.
 func variantTarget(arch, variant string) string {
 	level, numbered := strings.CutPrefix(variant, "v")
 	switch {
@@ -124,13 +132,14 @@ func variantTarget(arch, variant string) string {
 		return "armv9.0a"
 	case arch == "arm64" && numbered:
 		return "armv" + level + "a"
-	case arch == "ppc64le" && strings.HasPrefix(variant, "power") && !strings.HasSuffix(variant, "le"):
+	case arch == "ppc64le" && strings.HasPrefix(variant, "power") &&
+		!strings.HasSuffix(variant, "le"):
 		return variant + "le"
 	}
 	return variant
 }
 
-// read reads one token. A word of no vocabulary is a label.
+// read parses one token. A word outside the vocabulary is a label.
 func (c *chooser) read(token string) *demand {
 	if token == "generic" {
 		return &demand{token: token, kind: kindGeneric}
@@ -146,7 +155,7 @@ func (c *chooser) read(token string) *demand {
 	return &d
 }
 
-// readPattern reads the tokens that hold numbers.
+// readPattern parses the tokens that hold numbers.
 func readPattern(token string) (demand, bool) {
 	prefix, rest, ok := strings.Cut(token, "-")
 	if !ok {
@@ -167,11 +176,13 @@ func readPattern(token string) (demand, bool) {
 		return demand{kind: kindGlibc, version: v}, ok
 	case "amd":
 		digits, gfx := strings.CutPrefix(rest, "gfx")
-		return demand{kind: kindAMD, name: rest}, gfx && digits != "" && strings.Trim(digits, "0123456789abcdef") == ""
+		return demand{kind: kindAMD, name: rest}, gfx && digits != "" &&
+			strings.Trim(digits, "0123456789abcdef") == ""
 	case "mpi":
 		name, number, given := strings.Cut(rest, "-")
 		v, ok := numbers(number, 1, 8)
-		return demand{kind: kindMPI, name: name, version: v}, slices.Contains([]string{"openmpi", "mpich", "mpiabi"}, name) && (ok || !given)
+		return demand{kind: kindMPI, name: name, version: v},
+			slices.Contains([]string{"openmpi", "mpich", "mpiabi"}, name) && (ok || !given)
 	}
 	return demand{}, false
 }
@@ -199,7 +210,7 @@ func readGPUCode(s string) (gpuCode, bool) {
 	return code, ok
 }
 
-// numbers reads from low to high numbers parted by hyphens. None has more than six digits.
+// numbers parses low to high numbers separated by hyphens, of at most six digits each.
 func numbers(s string, low, high int) (version, bool) {
 	parts := strings.Split(s, "-")
 	if len(parts) < low || len(parts) > high {
@@ -216,11 +227,13 @@ func numbers(s string, low, high int) (version, bool) {
 	return v, true
 }
 
-// targetOf returns the deepest of the CPU demands, by ancestors and then features, else the root of the family.
+// targetOf returns the deepest CPU demand, by ancestors and then features, else the root of the
+// family.
 func (c *chooser) targetOf(e *oci.Entry, demands []*demand) *target {
 	var deepest *target
 	for _, d := range demands {
-		if t := d.target; t != nil && (deepest == nil || t.depth > deepest.depth || t.depth == deepest.depth && len(t.Features) > len(deepest.Features)) {
+		if t := d.target; t != nil && (deepest == nil || t.depth > deepest.depth ||
+			t.depth == deepest.depth && len(t.Features) > len(deepest.Features)) {
 			deepest = t
 		}
 	}
@@ -233,7 +246,7 @@ func (c *chooser) targetOf(e *oci.Entry, demands []*demand) *target {
 	return c.lookup(facts.FamilyOf(e.Platform.Architecture))
 }
 
-// clip shortens what an index says of itself to a word of a sentence.
+// clip shortens and quotes a word from an index.
 func clip(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"

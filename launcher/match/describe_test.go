@@ -128,7 +128,8 @@ func TestDescribeFaults(t *testing.T) {
 	}
 }
 
-// The site's word turns the choice: as to the target, and as to features that the probe did not see.
+// The site's word turns the choice: as to the target, and as to features that the probe did not
+// see.
 func TestDescribedNodeIsMatched(t *testing.T) {
 	n := probed()
 	n.CPU.Features = []string{"fma4", "sse4a", "xop"}

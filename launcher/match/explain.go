@@ -18,7 +18,7 @@ func (c *chooser) explain(judged []judgement, best int) Result {
 		r.Verdicts[i] = Verdict{
 			Position: judged[i].entry.Position,
 			Fits:     judged[i].fits(),
-			Skipped:  judged[i].aside != "",
+			Skipped:  judged[i].notImage != "",
 			Reasons:  c.reasons(judged, i, best),
 			Notes:    judged[i].notes,
 		}
@@ -31,8 +31,8 @@ func (c *chooser) explain(judged []judgement, best int) Result {
 
 func (c *chooser) reasons(judged []judgement, i, best int) []string {
 	j := &judged[i]
-	if j.aside != "" {
-		return []string{j.aside}
+	if j.notImage != "" {
+		return []string{j.notImage}
 	}
 	var reasons []string
 	for _, r := range j.refusals {
@@ -44,14 +44,15 @@ func (c *chooser) reasons(judged []judgement, i, best int) []string {
 	return reasons
 }
 
-// whyPassedOver says what the chosen entry has before one that fits too: the first key that differs, with both values.
+// whyPassedOver says what the chosen entry has over another one that fits: the first key that
+// differs, with both values.
 func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 	key := j.score.differs(chosen.score)
 	if key == keyCount {
 		return samePlace(j, chosen)
 	}
 	values := fmt.Sprintf(" (%s %d < %d)", keyName(key), j.score[key], chosen.score[key])
-	other := place(chosen)
+	other := nameOf(chosen)
 	mine, theirs := c.tuning(j), c.tuning(chosen)
 	switch key {
 	case keyRank:
@@ -70,7 +71,8 @@ func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 		return "fits, but " + other + " asks for a newer NVIDIA driver, which " + c.here() + " has"
 	}
 	if key == keyAffinity && j.score[key] == 0 {
-		return "fits, but is tuned for " + mine + ", a CPU of another vendor; " + theirs + " comes first" + values
+		return "fits, but is tuned for " + mine + ", a CPU of another vendor; " + theirs +
+			" comes first" + values
 	}
 	if c.exact(chosen) {
 		return "fits, but " + theirs + " is exactly this CPU" + values
@@ -84,7 +86,8 @@ func (c *chooser) vectorsApart(j, chosen *judgement) string {
 	if j.target == nil || chosen.target == nil || chosen.target.Generation > 0 {
 		return theirs + " is newer than " + mine
 	}
-	return fmt.Sprintf("%s has %s, %s only %s", theirs, vectorName(chosen.target), mine, vectorName(j.target))
+	return fmt.Sprintf("%s has %s, %s only %s", theirs, vectorName(chosen.target), mine,
+		vectorName(j.target))
 }
 
 // vectorName names the class of a target's vectors.
@@ -96,30 +99,32 @@ func vectorName(t *target) string {
 	return names[t.vector]
 }
 
-// exact reports whether an entry is built for the very CPU of the nodes.
+// exact reports whether an entry is built for exactly the nodes' CPU.
 func (c *chooser) exact(j *judgement) bool {
-	return len(c.hosts) == 1 && c.hosts[0].target != nil && j.target != nil && c.hosts[0].target.Name == j.target.Name
+	return len(c.hosts) == 1 && c.hosts[0].target != nil && j.target != nil &&
+		c.hosts[0].target.Name == j.target.Name
 }
 
 func samePlace(j, chosen *judgement) string {
 	switch {
-	case j.entry.Digest == chosen.entry.Digest && j.entry.Digest != "": // a tag that was not looked at has none
-		return fmt.Sprintf("fits, and is the same image as %s, which comes earlier", place(chosen))
+	// a tag that was not read has no digest
+	case j.entry.Digest == chosen.entry.Digest && j.entry.Digest != "":
+		return fmt.Sprintf("fits, and is the same image as %s, which comes earlier", nameOf(chosen))
 	case chosen.entry.Tag != "":
-		return fmt.Sprintf("fits as well as %s, which comes earlier", place(chosen))
+		return fmt.Sprintf("fits as well as %s, which comes earlier", nameOf(chosen))
 	}
-	return fmt.Sprintf("fits as well as %s, which comes earlier in the index", place(chosen))
+	return fmt.Sprintf("fits as well as %s, which comes earlier in the index", nameOf(chosen))
 }
 
-// place names an entry in a sentence about another one.
-func place(j *judgement) string {
+// nameOf names an entry in a sentence about another one.
+func nameOf(j *judgement) string {
 	if j.entry.Tag != "" {
 		return "the tag " + j.entry.Tag
 	}
 	return fmt.Sprintf("entry %d", j.entry.Position)
 }
 
-// tuning names what an entry was built for, in the entry's own word.
+// tuning names the CPU that an entry was built for, in the entry's own word.
 func (c *chooser) tuning(j *judgement) string {
 	if j.target == nil {
 		return "no particular CPU"
@@ -155,8 +160,9 @@ func (c *chooser) cpus() string {
 func (c *chooser) whyChosen(judged []judgement, best int) string {
 	chosen := &judged[best]
 	if chosen.entry.Platform == nil {
-		if chosen.own != nil {
-			return "the only image of the index; it states no platform, and by its own config is for " + chosen.own.entry.Wants()
+		if chosen.config != nil {
+			return "the only image of the index; it states no platform, and by its own config is " +
+				"for " + chosen.config.entry.Wants()
 		}
 		return "the only image of the index; it states no platform, which its config decides"
 	}
@@ -193,7 +199,7 @@ func (c *chooser) whyChosen(judged []judgement, best int) string {
 	return why + fmt.Sprintf("among %d that fit", fitting)
 }
 
-// label is what an entry is called in a sentence: its tag, its CPU and other demands, or its platform where it has none.
+// label names an entry in a sentence: its tag, else its demands, else its platform.
 func (c *chooser) label(j *judgement) string {
 	if j.entry.Tag != "" {
 		return j.entry.Tag
@@ -204,7 +210,8 @@ func (c *chooser) label(j *judgement) string {
 	return j.entry.Wants()
 }
 
-// fit says how the entry's target lies to the CPU, as the beginning of a sentence; empty where it has no more than its family's root.
+// fit says how the entry's target relates to the CPU, as the beginning of a sentence; empty if it
+// is only the root of its family.
 func (c *chooser) fit(j *judgement) string {
 	switch {
 	case j.target == nil || j.target.depth == 0 || len(c.hosts) != 1:
@@ -215,7 +222,7 @@ func (c *chooser) fit(j *judgement) string {
 	return "an ancestor of this CPU, " + c.hosts[0].cpu() + ", and "
 }
 
-// merit says by which key the chosen entry goes before the next.
+// merit names the key by which the chosen entry precedes the next.
 func (c *chooser) merit(judged []judgement, chosen, next *judgement) string {
 	key := chosen.score.differs(next.score)
 	switch key {
@@ -235,7 +242,7 @@ func (c *chooser) merit(judged []judgement, chosen, next *judgement) string {
 	return c.nearness(judged, chosen)
 }
 
-// nearness says how the chosen entry's target lies to the CPU, where that decided.
+// nearness says how the chosen entry's target relates to the CPU, if that decided.
 func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 	name := c.tuning(chosen)
 	prefix := ""
@@ -259,10 +266,11 @@ func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 	return prefix + "an ancestor of this CPU, " + h.cpu() + ", with " + vectorName(chosen.target)
 }
 
-// nearest reports whether the chosen entry's target descends from that of every other that fits and is its equal in what goes
-// before the CPU.
+// nearest reports whether the chosen entry's target descends from that of every other fitting entry
+// with equal keys before the CPU's.
 func nearest(judged []judgement, chosen *judgement) bool {
 	return !slices.ContainsFunc(judged, func(j judgement) bool {
-		return j.fits() && j.target != nil && j.score.differs(chosen.score) >= keyVector && !chosen.target.is(j.target)
+		return j.fits() && j.target != nil && j.score.differs(chosen.score) >= keyVector &&
+			!chosen.target.is(j.target)
 	})
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// goldenIndexes are small indexes on which other tools choose by order or refuse; an empty platform is an entry without one.
+// goldenIndexes are small indexes on which other tools choose by order or refuse; an empty platform
+// is an entry without one.
 func goldenIndexes() map[string][]string {
 	return map[string][]string{
 		"I1": {"linux/amd64/v4", "linux/amd64/v3", "linux/amd64/v2", "linux/amd64"},

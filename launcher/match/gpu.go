@@ -10,7 +10,8 @@ type capability struct{ major, minor int }
 
 func (c capability) String() string { return fmt.Sprintf("%d.%d", c.major, c.minor) }
 
-// tegra reports whether c is of a system on a chip, whose code does not run on discrete GPUs nor theirs on it.
+// tegra reports whether c is of a system on a chip: its code does not run on discrete GPUs, nor
+// theirs on it.
 func (c capability) tegra() bool {
 	switch c {
 	case capability{5, 3}, capability{6, 2}, capability{7, 2}, capability{8, 7}:
@@ -39,7 +40,8 @@ func (g gpuCode) String() string {
 	return g.capability.String() + g.suffix
 }
 
-// Values of running a code on a GPU, the better the greater. PTX is below all machine code: it is compiled at the start.
+// How well a code runs on a GPU; higher is better. PTX is below all machine code: it is compiled at
+// the start.
 const (
 	runsArchitecture = 1001 // code for this very architecture
 	runsSame         = 1000 // machine code for the same capability
@@ -96,7 +98,7 @@ func (n gpuNeeds) ptx() bool {
 	return false
 }
 
-// bestOn returns how well the best of the code runs on one NVIDIA GPU.
+// bestOn returns how well the best of the code runs on an NVIDIA GPU.
 func (n gpuNeeds) bestOn(gpu capability) int {
 	best := 0
 	for _, code := range n.nvidia {

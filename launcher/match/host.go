@@ -10,12 +10,12 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// host is a node prepared for holding entries against it.
+// host is a node prepared for checking entries against it.
 type host struct {
 	node     *facts.Node
 	others   int // further nodes just like it
 	arch     string
-	target   *target // nil where it is not known
+	target   *target // nil if it is not known
 	root     *target // of the family; nil where the architecture has none
 	features map[string]bool
 	recorded bool // features are of this CPU, not of its target's list
@@ -86,16 +86,19 @@ func (h *host) readGPUs() {
 	}
 }
 
-// fingerprint is equal for nodes between which no entry can tell.
+// fingerprint is equal for nodes that no entry can tell apart.
 func fingerprint(n *facts.Node) string {
 	var driver facts.NVIDIA
 	if n.NVIDIA != nil {
 		driver = *n.NVIDIA
 	}
-	return fmt.Sprintf("%q", []any{n.OS, n.Arch, n.Glibc, n.CPU.Target, n.CPU.Rule == facts.RuleSite, n.CPU.Features, n.GPUs, n.NVIDIA != nil, driver, n.MPI, n.Fabric, n.Labels, n.Unknown})
+	return fmt.Sprintf("%q", []any{
+		n.OS, n.Arch, n.Glibc, n.CPU.Target, n.CPU.Rule == facts.RuleSite, n.CPU.Features,
+		n.GPUs, n.NVIDIA != nil, driver, n.MPI, n.Fabric, n.Labels, n.Unknown,
+	})
 }
 
-// name names the node, and how many are like it.
+// name names the node, and says how many are like it.
 func (h *host) name() string {
 	name := cmp.Or(h.node.Hostname, "a node with "+cmp.Or(h.node.CPU.Target, h.node.Arch))
 	if h.others > 0 {
@@ -107,7 +110,8 @@ func (h *host) name() string {
 // cpu names the CPU of the node in a sentence.
 func (h *host) cpu() string { return cmp.Or(h.node.CPU.Target, "not known") }
 
-// unknown returns why a fact could not be asked. What is a fact or the first word of one, "gpus" or "cpu" for "cpu.features".
+// unknown returns why a fact could not be determined. what holds facts or first words of facts,
+// such as "gpus", or "cpu" for "cpu.features".
 func (h *host) unknown(what ...string) (string, bool) {
 	for _, u := range h.node.Unknown {
 		first, _, _ := strings.Cut(u.What, ".")
@@ -118,39 +122,39 @@ func (h *host) unknown(what ...string) (string, bool) {
 	return "", false
 }
 
-// hold returns why the entry does not fit this node, and its score here.
-func (h *host) hold(j *judgement, p Policy) ([]refusal, score) {
+// check returns why the entry does not fit this node, and its score here.
+func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 	var refusals []refusal
 	s := score{keyRank: j.entry.Rank}
 	refuse := func(k kind, format string, args ...any) {
 		refusals = append(refusals, refusal{kind: k, reason: fmt.Sprintf(format, args...)})
 	}
-	sameArch := h.holdPlatform(j.entry.Platform, refuse)
+	sameArch := h.checkPlatform(j.entry.Platform, refuse)
 	gpus := gpuNeedsOf(j.demands)
 	foreign := false
 	for _, d := range j.demands {
 		switch d.kind {
 		case kindCPU:
 			if sameArch {
-				foreign = h.holdCPU(d, p, refuse) || foreign
+				foreign = h.checkCPU(d, p, refuse) || foreign
 			}
 		case kindDriver:
-			h.holdDriver(d, refuse)
+			h.checkDriver(d, refuse)
 			s[keyDriver] = max(s[keyDriver], d.version.weight())
 		case kindCUDA:
-			h.holdCUDA(d, gpus.ptx(), refuse)
+			h.checkCUDA(d, gpus.ptx(), refuse)
 		case kindMPI:
-			h.holdMPI(d, refuse)
+			h.checkMPI(d, refuse)
 			s[keyMPI]++
 		case kindGlibc:
-			h.holdGlibc(d, refuse)
+			h.checkGlibc(d, refuse)
 		case kindLabel:
-			h.holdLabel(d, refuse)
+			h.checkLabel(d, refuse)
 			s[keySite]++
 		}
 	}
 	if gpus.any() {
-		s[keyAccel], s[keyAccelExact] = 1, h.holdGPUs(gpus, refuse)
+		s[keyAccel], s[keyAccelExact] = 1, h.checkGPUs(gpus, refuse)
 	}
 	s.cpu(cmp.Or(j.target, h.root), foreign)
 	return refusals, s
@@ -172,11 +176,12 @@ func (s *score) cpu(t *target, foreign bool) {
 	}
 }
 
-// refuser takes one reason.
+// refuser records one reason.
 type refuser func(k kind, format string, args ...any)
 
-// holdPlatform checks operating system and architecture, and reports whether the architecture is the node's.
-func (h *host) holdPlatform(p *oci.Platform, refuse refuser) bool {
+// checkPlatform checks operating system and architecture, and reports whether the architecture is
+// the node's.
+func (h *host) checkPlatform(p *oci.Platform, refuse refuser) bool {
 	if p == nil {
 		return true
 	}
@@ -184,19 +189,22 @@ func (h *host) holdPlatform(p *oci.Platform, refuse refuser) bool {
 	case p.OS == "":
 		refuse(kindOS, "states no operating system")
 	case p.OS != h.node.OS:
-		refuse(kindOS, "built for %s, the node runs %s", p.OS, cmp.Or(h.node.OS, "an unknown system"))
+		refuse(kindOS, "built for %s, the node runs %s", p.OS,
+			cmp.Or(h.node.OS, "an unknown system"))
 	}
 	switch {
 	case p.Architecture == "":
 		refuse(kindOS, "states no architecture")
 	case p.Architecture != h.arch:
-		refuse(kindOS, "built for %s, the node is %s", p.Architecture, cmp.Or(h.arch, "of an unknown architecture"))
+		refuse(kindOS, "built for %s, the node is %s", p.Architecture,
+			cmp.Or(h.arch, "of an unknown architecture"))
 	}
 	return p.Architecture == h.arch
 }
 
-// holdCPU checks a demand for a microarchitecture. It reports whether the node takes a foreign one by policy.
-func (h *host) holdCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
+// checkCPU checks a demand for a microarchitecture. It reports whether the node takes a foreign one
+// by policy.
+func (h *host) checkCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 	switch {
 	case d.target == nil:
 		refuse(kindCPU, "needs %s, a CPU that hpc3 does not know", d.token)
@@ -211,7 +219,7 @@ func (h *host) holdCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 		return false
 	}
 	missing := h.missing(d.target)
-	// A list without features says nothing: ARM's generic levels, POWER and RISC-V have none.
+	// An empty feature list says nothing: ARM's generic levels, POWER and RISC-V have none.
 	if p.CPUFeatures && len(d.target.Features) > 0 && len(h.withoutNiche(missing)) == 0 {
 		return true
 	}
@@ -230,9 +238,10 @@ func (h *host) missing(t *target) []string {
 	return missing
 }
 
-// withoutNiche leaves out features that no compiler emits by itself.
+// withoutNiche leaves out features that compilers do not emit by themselves.
 func (h *host) withoutNiche(features []string) []string {
-	return slices.DeleteFunc(slices.Clone(features), func(f string) bool { return slices.Contains(h.niche, f) })
+	return slices.DeleteFunc(slices.Clone(features),
+		func(f string) bool { return slices.Contains(h.niche, f) })
 }
 
 // whyNot says why an image for a known target of this family does not run here.
@@ -250,25 +259,32 @@ func (h *host) whyNot(d *demand, missing []string) string {
 	case d.target.Generation > h.target.Generation:
 		return fmt.Sprintf("needs %s, a newer generation than this CPU, %s", named(d), h.cpu())
 	case len(missing) > 0:
-		return fmt.Sprintf("needs %s of %s, which this CPU, %s, lacks", some(telling(missing)), named(d), h.cpu())
+		return fmt.Sprintf("needs %s of %s, which this CPU, %s, lacks",
+			firstFew(wellKnownFirst(missing)),
+			named(d), h.cpu())
 	case d.target.is(h.target):
 		return fmt.Sprintf("needs %s, which is newer than this CPU, %s", named(d), h.cpu())
 	}
 	return fmt.Sprintf("needs %s, from which this CPU, %s, does not descend", named(d), h.cpu())
 }
 
-// whyNotForeign says why an image for another vendor's CPU does not run here. Lists of targets are minimal, an AMD one
-// leaves out adx: unless this CPU's own features are known, only vectors can be said to lack.
+// whyNotForeign says why an image for another vendor's CPU does not run here. Lists of targets are
+// minimal, an AMD one leaves out adx: unless this CPU's own features are known, only vectors can be
+// said to lack.
 func (h *host) whyNotForeign(d *demand, missing []string) string {
 	missing = h.withoutNiche(missing)
 	if !h.recorded {
-		missing = slices.DeleteFunc(missing, func(f string) bool { return !strings.HasPrefix(f, "avx") && !strings.HasPrefix(f, "sve") })
+		missing = slices.DeleteFunc(missing, func(f string) bool {
+			return !strings.HasPrefix(f, "avx") && !strings.HasPrefix(f, "sve")
+		})
 	}
-	theirs, ours := vendorName(d.target.Vendor)+"'s "+named(d), vendorName(h.target.Vendor)+"'s "+h.cpu()
+	theirs, ours := vendorName(d.target.Vendor)+"'s "+named(d),
+		vendorName(h.target.Vendor)+"'s "+h.cpu()
 	if len(missing) == 0 {
 		return fmt.Sprintf("built for %s; this CPU is %s", theirs, ours)
 	}
-	return fmt.Sprintf("built for %s; this CPU, %s, lacks %s", theirs, ours, some(telling(missing)))
+	return fmt.Sprintf("built for %s; this CPU, %s, lacks %s", theirs, ours,
+		firstFew(wellKnownFirst(missing)))
 }
 
 // vendorName is how people call a vendor.
@@ -282,8 +298,8 @@ func vendorName(vendor string) string {
 	return vendor
 }
 
-// telling puts first the features by which people know a CPU.
-func telling(features []string) []string {
+// wellKnownFirst moves the features by which people know a CPU to the front.
+func wellKnownFirst(features []string) []string {
 	known := []string{"avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "atomics"}
 	rank := func(f string) int {
 		if i := slices.Index(known, f); i >= 0 {
@@ -296,7 +312,7 @@ func telling(features []string) []string {
 	return sorted
 }
 
-// named is the name that the entry uses, and the target's where it is another.
+// named is the entry's name for the target, with the target's own if it differs.
 func named(d *demand) string {
 	if d.target == nil || d.target.Name == d.token {
 		return d.token
@@ -304,8 +320,8 @@ func named(d *demand) string {
 	return fmt.Sprintf("%s (%s)", d.token, d.target.Name)
 }
 
-// some lists up to four words.
-func some(words []string) string {
+// firstFew lists up to four words.
+func firstFew(words []string) string {
 	const shown = 4
 	if len(words) <= shown {
 		return strings.Join(words, ", ")

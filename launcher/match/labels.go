@@ -9,15 +9,18 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// Contradictions holds what the index says of an entry against the labels of the image itself, which are the ground truth, and returns
-// a sentence for each key in which the two differ. What only one of them says is no contradiction.
+// Contradictions compares what the index says of an entry with the labels of the image itself,
+// which are the ground truth, and returns a sentence for each key that differs. A key that only one
+// of them has is not a contradiction.
 func Contradictions(e oci.Entry, cfg oci.Config) []string {
 	var found []string
 	labels := oci.Stated(cfg.Labels)
 	for _, said := range oci.Stated(e.Annotations) {
 		i := slices.IndexFunc(labels, func(s oci.Statement) bool { return s.Key == said.Key })
 		if i >= 0 && !sameStatement(said, labels[i]) {
-			found = append(found, fmt.Sprintf("the index says %s is %s, the image's own label says %s", said.Key, clip(said.Value), clip(labels[i].Value)))
+			found = append(found,
+				fmt.Sprintf("the index says %s is %s, the image's own label says %s", said.Key,
+					clip(said.Value), clip(labels[i].Value)))
 		}
 	}
 	return found
@@ -34,7 +37,8 @@ func sameStatement(a, b oci.Statement) bool {
 	case strings.HasSuffix(a.Key, ".microarch"):
 		return facts.CanonicalAlias(a.Value) == facts.CanonicalAlias(b.Value)
 	case strings.HasSuffix(a.Key, "gpu.available"):
-		return hasGPU(a.Value) == hasGPU(b.Value) && (plainYes(a.Value) || plainYes(b.Value) || !hasGPU(a.Value))
+		return hasGPU(a.Value) == hasGPU(b.Value) && (plainYes(a.Value) || plainYes(b.Value) ||
+			!hasGPU(a.Value))
 	case strings.HasSuffix(a.Key, ".version"):
 		v, w := parseVersion(a.Value), parseVersion(b.Value)
 		return len(v) > 0 && len(w) > 0 && v.compare(w) == 0
@@ -49,8 +53,12 @@ func words(list string) []string {
 	return slices.Compact(all)
 }
 
-// hasGPU tells whether a value of gpu.available is a yes: the word itself, or the name of a stack.
-func hasGPU(value string) bool { return !slices.Contains([]string{"no", "false", "0", "none"}, value) }
+// hasGPU reports whether a value of gpu.available means yes: the word itself, or the name of a
+// stack.
+func hasGPU(value string) bool {
+	return !slices.Contains([]string{"no", "false", "0", "none"},
+		value)
+}
 
-// plainYes tells whether a yes names no stack.
+// plainYes reports whether a yes names no stack.
 func plainYes(value string) bool { return slices.Contains([]string{"yes", "true", "1"}, value) }

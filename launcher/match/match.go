@@ -1,6 +1,6 @@
-// Package match chooses the image of an index that runs fastest on a node, or on several nodes at once. It is a pure
-// function of facts, index and policy: no I/O, no chance, nothing modified. It says of every entry why it was taken,
-// passed over or refused.
+// Package match chooses the image of an index that runs fastest on a node, or on several nodes at
+// once. It is a pure function of facts, index and policy: no I/O, no randomness, nothing modified.
+// For every entry it says why it was taken, passed over or refused.
 package match
 
 import (
@@ -12,15 +12,15 @@ import (
 
 // Policy is what a site may decide about the choice. The zero value is the safe default.
 type Policy struct {
-	// CPUFeatures also takes an image built for a CPU that the node's does not descend from, such as another vendor's,
-	// if the node has all features of that CPU.
+	// CPUFeatures also accepts an image built for a CPU that the node's does not descend from, such
+	// as another vendor's, if the node has all features of that CPU.
 	CPUFeatures bool
 
-	// Unheard does not hold what images say of themselves against the nodes: somebody has said that they are run all the same.
+	// Unheard ignores what images state of themselves: the user runs them regardless.
 	Unheard bool
 }
 
-// Verdict is what became of one entry.
+// Verdict is the outcome for one entry.
 type Verdict struct {
 	Position int      // in manifests[] of the index
 	Fits     bool     // every demand holds on every node
@@ -36,15 +36,15 @@ type Result struct {
 	Verdicts []Verdict // one for each entry, in the order given
 }
 
-// Best chooses among entries the one that fits all nodes and comes first in the order of keys, see score. Entries keep
-// the order of their index, whose last word that order is.
+// Best chooses the entry that fits all nodes and comes first in the order of keys, see score.
+// Entries keep the order of their index, which breaks ties.
 func Best(nodes []facts.Node, entries []oci.Entry, p Policy) Result {
 	c := newChooser(nodes, p)
 	judged, best := c.judgeAll(entries)
 	return c.explain(judged, best)
 }
 
-// judgeAll judges entries of one index, and returns which is the best; -1 where none fits.
+// judgeAll judges the entries of one index, and returns which is the best; -1 if none fits.
 func (c *chooser) judgeAll(entries []oci.Entry) (judged []judgement, best int) {
 	judged, best = make([]judgement, len(entries)), -1
 	alone := onlyCandidate(entries)
@@ -57,28 +57,29 @@ func (c *chooser) judgeAll(entries []oci.Entry) (judged []judgement, best int) {
 	return judged, best
 }
 
-// judgement is what was found out about one entry.
+// judgement is what is known about one entry.
 type judgement struct {
-	entry    *oci.Entry
-	demands  []*demand
-	target   *target // the deepest CPU demand, else the root of the family; nil where the architecture has no family
-	aside    string  // why the entry is no image; empty for images
-	own      *own    // what the image says itself; nil where that is not known
+	entry   *oci.Entry
+	demands []*demand
+	// the deepest CPU demand, else the root of the family; nil if the architecture has no family
+	target   *target
+	notImage string       // why the entry is no image; empty for images
+	config   *imageConfig // what the image says itself; nil if that is not known
 	refusals []refusal
 	notes    []string
 	score    score
 }
 
-func (j judgement) fits() bool { return j.aside == "" && len(j.refusals) == 0 }
+func (j judgement) fits() bool { return j.notImage == "" && len(j.refusals) == 0 }
 
 // refusal is one reason why an entry does not fit.
 type refusal struct {
-	kind   kind
-	reason string // a sentence
-	own    bool   // the image says so itself
+	kind     kind
+	reason   string // a sentence
+	byConfig bool   // the image says so itself
 }
 
-// chooser holds what is worked out once for a choice: the nodes, and the tokens met so far.
+// chooser holds what is computed once a choice: the nodes, and the tokens met so far.
 type chooser struct {
 	policy  Policy
 	hosts   []host
@@ -101,11 +102,11 @@ func newChooser(nodes []facts.Node, p Policy) *chooser {
 	return c
 }
 
-// onlyCandidate returns the index of the entry that is alone in being an image, else -1.
+// onlyCandidate returns the index of the only entry that is an image; -1 if there are more or none.
 func onlyCandidate(entries []oci.Entry) int {
 	alone := -1
 	for i := range entries {
-		if aside(&entries[i]) != "" {
+		if notImage(&entries[i]) != "" {
 			continue
 		}
 		if alone >= 0 {
@@ -116,21 +117,22 @@ func onlyCandidate(entries []oci.Entry) int {
 	return alone
 }
 
-// judge holds an entry against every node. An entry without a platform is taken only if it is alone in the index: its
-// config will tell.
+// judge checks an entry against every node. An entry without a platform is taken only if it is
+// alone in the index: its config will tell.
 func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	if e.Tag != "" && e.Nested != nil {
 		return c.judgeTagged(e)
 	}
-	j := judgement{entry: e, aside: aside(e)}
-	if j.aside != "" {
+	j := judgement{entry: e, notImage: notImage(e)}
+	if j.notImage != "" {
 		return j
 	}
 	for _, f := range e.Faults {
 		j.refuse(refusal{kind: kindEntry, reason: "cannot be used: " + f})
 	}
 	if e.Platform == nil && !alone {
-		j.refuse(refusal{kind: kindOS, reason: stateless(e) + ", and is not the only image of the index"})
+		j.refuse(refusal{kind: kindOS, reason: statesNoPlatform(e) +
+			", and is not the only image of the index"})
 		return j
 	}
 	if len(c.hosts) == 0 {
@@ -138,27 +140,28 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	}
 	j.demands = c.demandsOf(e)
 	j.target = c.targetOf(e, j.demands)
-	j.own = c.ownOf(e)
-	c.hold(&j)
+	j.config = c.configOf(e)
+	c.check(&j)
 	c.judgeNested(&j)
 	return j
 }
 
-// stateless says of an entry that it states no platform; what is in an index within the index would have to be read.
-func stateless(e *oci.Entry) string {
+// statesNoPlatform says that an entry states no platform; a nested index would have to be read.
+func statesNoPlatform(e *oci.Entry) string {
 	if e.IsIndex() {
 		return "is an index itself, states no platform"
 	}
 	return "states no platform"
 }
 
-// hold holds an entry against each node. A reason that is the same on all is given once, others name their node.
-func (c *chooser) hold(j *judgement) {
+// check checks an entry against each node. A reason common to all nodes is given once, others name
+// their node.
+func (c *chooser) check(j *judgement) {
 	found := make([][]refusal, len(c.hosts))
 	for i := range c.hosts {
 		var s score
-		found[i], s = c.hosts[i].hold(j, c.policy)
-		found[i] = append(found[i], j.heldOwn(&c.hosts[i], c.policy, found[i])...)
+		found[i], s = c.hosts[i].check(j, c.policy)
+		found[i] = append(found[i], j.configRefusals(&c.hosts[i], c.policy, found[i])...)
 		if i == 0 {
 			j.score = s
 		}
@@ -166,7 +169,8 @@ func (c *chooser) hold(j *judgement) {
 	}
 	for i, refusals := range found {
 		for _, r := range refusals {
-			everywhere := !slices.ContainsFunc(found, func(other []refusal) bool { return !slices.Contains(other, r) })
+			everywhere := !slices.ContainsFunc(found,
+				func(other []refusal) bool { return !slices.Contains(other, r) })
 			if !everywhere {
 				r.reason = "on " + c.hosts[i].name() + ": " + r.reason
 			}
@@ -175,15 +179,15 @@ func (c *chooser) hold(j *judgement) {
 	}
 }
 
-// refuse adds a reason, each once.
+// refuse adds a reason unless it is there.
 func (j *judgement) refuse(r refusal) {
 	if !slices.Contains(j.refusals, r) {
 		j.refusals = append(j.refusals, r)
 	}
 }
 
-// aside says why an entry is no image. An index inside the index is held against the nodes by what its entry says.
-func aside(e *oci.Entry) string {
+// notImage says why an entry is not an image. A nested index is checked by what its entry states.
+func notImage(e *oci.Entry) string {
 	switch {
 	case e.Attestation:
 		return "attestation, not an image"

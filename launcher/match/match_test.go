@@ -40,7 +40,8 @@ func archOf(t *target) string {
 	return map[string]string{"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "riscv64": "riscv64"}[t.root]
 }
 
-// The keys that order CPUs never put an ancestor before its descendant, and never take one for its equal.
+// The keys that order CPUs never put an ancestor before its descendant, and never take one for its
+// equal.
 func TestOrderExtendsAncestry(t *testing.T) {
 	c := newChooser(nil, Policy{})
 	pairs := 0
@@ -69,7 +70,8 @@ func TestOrderExtendsAncestry(t *testing.T) {
 	}
 }
 
-// An image for T runs on H if and only if H is T or descends from it; between AMD and Intel nothing crosses.
+// An image for T runs on H if and only if H is T or descends from it; between AMD and Intel nothing
+// crosses.
 func TestNoVendorCrossing(t *testing.T) {
 	c := newChooser(nil, Policy{})
 	for _, image := range allTargets() {
@@ -90,7 +92,8 @@ func TestNoVendorCrossing(t *testing.T) {
 	}
 }
 
-// By features no CPU takes an image whose needs it cannot be seen to meet: lists without features say nothing.
+// By features no CPU takes an image whose needs it cannot be seen to meet: lists without features
+// say nothing.
 func TestPolicyFeaturesStaysSafe(t *testing.T) {
 	tests := []struct {
 		image, cpu string
@@ -126,7 +129,8 @@ func mustTarget(t *testing.T, name string) facts.Target {
 	return found
 }
 
-// Neither the order of entries nor that of nodes changes which image is chosen, and nothing given is modified.
+// Neither the order of entries nor that of nodes changes which image is chosen, and nothing given
+// is modified.
 func TestPermutations(t *testing.T) {
 	platforms := []string{
 		"linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4", "linux/amd64:zen3", "linux/amd64:zen4:nv-compute-9-0",

@@ -10,9 +10,11 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// NodeFor returns the node that a platform describes, "linux/amd64:broadwell:nv-compute-5-2:nvidia-396-44": the CPU is the
-// deepest of its targets and levels, else any of the architecture; each word of GPU code is one GPU; words of no vocabulary
-// are labels. What the words do not say, such as the driver beside a GPU, is unknown. Errors are of class fault.Usage.
+// NodeFor returns the node that a platform describes,
+// "linux/amd64:broadwell:nv-compute-5-2:nvidia-396-44": the CPU is the deepest of its targets and
+// levels, else any of the architecture; each word of GPU code is one GPU; words outside the
+// vocabulary are labels. What the words leave open, such as the driver beside a GPU, is unknown.
+// Errors are of class fault.Usage.
 func NodeFor(platform string) (facts.Node, error) {
 	p, _, err := oci.ParsePlatform(platform)
 	if err != nil {
@@ -27,14 +29,15 @@ func NodeFor(platform string) (facts.Node, error) {
 	}
 	if err := c.setCPU(&n, e, demands); err != nil {
 		return facts.Node{}, fault.New(fault.Usage, "platform %q: %w", platform, err).
-			Hint("name the CPU as archspec or a compiler does: zen3, skylake_avx512, neoverse_v2, x86_64_v3")
+			Hint("name the CPU as archspec or a compiler does: zen3, skylake_avx512, " +
+				"neoverse_v2, x86_64_v3")
 	}
 	completeNVIDIA(&n)
 	slices.Sort(n.Labels)
 	return n, nil
 }
 
-// setCPU sets the target of the node, and refuses targets that no one CPU can have.
+// setCPU sets the target of the node, and refuses combinations that no single CPU can have.
 func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []*demand) error {
 	cpu, err := c.oneCPU(n.Arch, e, demands)
 	if err != nil || cpu == nil {
@@ -44,7 +47,7 @@ func (c *chooser) setCPU(n *facts.Node, e *oci.Entry, demands []*demand) error {
 	return nil
 }
 
-// oneCPU returns the target that has all that is demanded; nil where the architecture has no targets.
+// oneCPU returns the target that meets all demands; nil if the architecture has no targets.
 func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []*demand) (*target, error) {
 	cpu := c.targetOf(e, demands)
 	for _, d := range demands {
@@ -99,16 +102,18 @@ func nvidia(n *facts.Node) *facts.NVIDIA {
 	return n.NVIDIA
 }
 
-// completeNVIDIA derives CUDA from the driver, and notes what a platform with a GPU leaves open.
+// completeNVIDIA derives CUDA from the driver, and records what a platform with a GPU leaves open.
 func completeNVIDIA(n *facts.Node) {
 	if n.NVIDIA != nil && n.NVIDIA.CUDA == "" {
 		n.NVIDIA.CUDA = cudaOfDriver(parseVersion(n.NVIDIA.Driver)).String()
 	}
 	hasGPU := slices.ContainsFunc(n.GPUs, func(g facts.GPU) bool { return g.Vendor == "nvidia" })
 	if hasGPU && (n.NVIDIA == nil || n.NVIDIA.Driver == "") {
-		n.Unknown = append(n.Unknown, facts.Unknown{What: "nvidia.driver", Why: "the platform does not say"})
+		n.Unknown = append(n.Unknown,
+			facts.Unknown{What: "nvidia.driver", Why: "the platform does not say"})
 	}
 	if n.Glibc == "" {
-		n.Unknown = append(n.Unknown, facts.Unknown{What: "glibc", Why: "the platform does not say"})
+		n.Unknown = append(n.Unknown,
+			facts.Unknown{What: "glibc", Why: "the platform does not say"})
 	}
 }

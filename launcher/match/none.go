@@ -21,7 +21,7 @@ func (c *chooser) obstacle(judged []judgement) (why string, about kind) {
 	var odd *judgement // the first that might fit, were it usable
 	for i := range judged {
 		j := &judged[i]
-		if j.aside != "" {
+		if j.notImage != "" {
 			continue
 		}
 		images++
@@ -30,7 +30,7 @@ func (c *chooser) obstacle(judged []judgement) (why string, about kind) {
 			if odd == nil {
 				odd = j
 			}
-		case elsewhere:
+		case otherPlatform:
 			if p := j.entry.Platform; !slices.Contains(platforms, p.OS+"/"+p.Architecture) {
 				platforms = append(platforms, p.OS+"/"+p.Architecture)
 			}
@@ -43,29 +43,34 @@ func (c *chooser) obstacle(judged []judgement) (why string, about kind) {
 	case images == 0:
 		return "the index holds no image", kindEntry
 	case at < 0 && len(platforms) > 0 && odd != nil:
-		return fmt.Sprintf("no image for %s that can be used: %s %s; the others are for %s", c.platforms(), place(odd), odd.refusals[0].reason, some(platforms)), kindEntry
+		return fmt.Sprintf("no image for %s that can be used: %s %s; the others are for %s",
+			c.platforms(), nameOf(odd), odd.refusals[0].reason, firstFew(platforms)), kindEntry
 	case at < 0 && len(platforms) > 0:
-		return fmt.Sprintf("no image for %s, only for %s; its author would have to add one", c.platforms(), some(platforms)), kindOS
+		return fmt.Sprintf("no image for %s, only for %s; its author would have to add one",
+			c.platforms(), firstFew(platforms)), kindOS
 	case at < 0:
-		return fmt.Sprintf("no entry of the index can be used: %s %s", place(odd), odd.refusals[0].reason), kindEntry
+		return fmt.Sprintf("no entry of the index can be used: %s %s", nameOf(odd),
+			odd.refusals[0].reason), kindEntry
 	}
 	j, which := &judged[at], "the only image"
 	switch first := j.refusals[0]; {
 	case images > 1:
-		which = fmt.Sprintf("of %d images %s, %s, comes nearest, but", images, place(j), j.entry.Wants())
-	case first.own:
+		which = fmt.Sprintf("of %d images %s, %s, comes nearest, but", images, nameOf(j),
+			j.entry.Wants())
+	case first.byConfig:
 		which += ","
 	}
 	return which + " " + j.refusals[0].reason, j.refusals[0].kind
 }
 
-// standing is how far an image that does not fit is from fitting.
+// standing is how close an unfit image is to fitting.
 type standing int
 
 const (
-	elsewhere standing = iota // it says that it is for another system or architecture
-	unusable                  // it is broken, does not say for what it is, or says so of itself only
-	near                      // it lacks something on the node
+	otherPlatform standing = iota // it says that it is for another system or architecture
+	// it is broken, does not state its platform, or only its own config does
+	unusable
+	near // it lacks something on the node
 )
 
 func (j *judgement) standing() standing {
@@ -75,18 +80,21 @@ func (j *judgement) standing() standing {
 		return near
 	case p == nil || p.Architecture == "":
 		return unusable
-	case slices.ContainsFunc(j.refusals, func(r refusal) bool { return r.kind == kindOS && !r.own }):
-		return elsewhere
+	case slices.ContainsFunc(j.refusals,
+		func(r refusal) bool { return r.kind == kindOS && !r.byConfig }):
+		return otherPlatform
 	}
 	return unusable
 }
 
-// nearMiss returns which image that does not fit comes nearest to it; -1 where none lacks something of the node only.
+// nearMiss returns the image that comes closest to fitting; -1 if each lacks more than something on
+// the node.
 func nearMiss(judged []judgement) int {
 	at := -1
 	for i := range judged {
 		j := &judged[i]
-		if j.aside == "" && !j.fits() && j.standing() == near && (at < 0 || j.nearerThan(&judged[at])) {
+		if j.notImage == "" && !j.fits() && j.standing() == near &&
+			(at < 0 || j.nearerThan(&judged[at])) {
 			at = i
 		}
 	}
@@ -94,10 +102,11 @@ func nearMiss(judged []judgement) int {
 }
 
 func (j *judgement) refusedFor(kinds ...kind) bool {
-	return slices.ContainsFunc(j.refusals, func(r refusal) bool { return slices.Contains(kinds, r.kind) })
+	return slices.ContainsFunc(j.refusals,
+		func(r refusal) bool { return slices.Contains(kinds, r.kind) })
 }
 
-// nearerThan prefers fewer reasons, then the entry that asks for the lesser CPU.
+// nearerThan prefers fewer reasons, then the lesser CPU.
 func (j *judgement) nearerThan(k *judgement) bool {
 	if len(j.refusals) != len(k.refusals) {
 		return len(j.refusals) < len(k.refusals)
@@ -116,7 +125,7 @@ func (c *chooser) platforms() string {
 	return strings.Join(names, " and ")
 }
 
-// remedy says what would let an entry run, by its first reason.
+// remedy says what would make an entry fit, by its first reason.
 func (c *chooser) remedy(j *judgement) string {
 	switch j.refusals[0].kind {
 	case kindCPU:
@@ -144,7 +153,8 @@ func (c *chooser) common() string {
 	best := (*target)(nil)
 	for _, name := range append(slices.Clone(first.above), first.Name) {
 		t := c.lookup(name)
-		shared := t != nil && !slices.ContainsFunc(c.hosts, func(h host) bool { return h.target == nil || !h.target.is(t) })
+		shared := t != nil && !slices.ContainsFunc(c.hosts,
+			func(h host) bool { return h.target == nil || !h.target.is(t) })
 		if shared && (best == nil || t.depth > best.depth) {
 			best = t
 		}

@@ -11,12 +11,14 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// The variables by which an image requires something of NVIDIA's driver, and their syntax, are those of the NVIDIA Container Toolkit
-// (internal/requirements, internal/config/image/cuda_image.go): each variable must hold; in its value a blank parts alternatives and a
-// comma conditions of one alternative.
+// The variables by which an image requires something of NVIDIA's driver, with the syntax of the
+// NVIDIA Container Toolkit (internal/requirements, internal/config/image/cuda_image.go): each
+// variable must hold; in its value, blanks separate alternatives and commas the conditions of an
+// alternative.
 const (
-	requirePrefix  = "NVIDIA_REQUIRE_"
-	requireJetpack = "NVIDIA_REQUIRE_JETPACK" // of systems on a chip; the toolkit leaves them out as well
+	requirePrefix = "NVIDIA_REQUIRE_"
+	// of systems on a chip; the toolkit ignores it too
+	requireJetpack = "NVIDIA_REQUIRE_JETPACK"
 	requireOff     = "NVIDIA_DISABLE_REQUIRE"
 )
 
@@ -24,20 +26,23 @@ const (
 type condition struct{ property, operator, value string }
 
 //nolint:gochecknoglobals // constant once compiled; few images need it
-var conditionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`) })
+var conditionPattern = sync.OnceValue(
+	func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`) })
 
-// require holds the requirements of an image's environment against a node. The refusal has no reason where they are met. On a node
-// without NVIDIA's driver nothing of NVIDIA is used, so nothing can be required: that is a note.
+// require checks the requirements of an image's environment against a node. The refusal has no
+// reason if they are met. Without NVIDIA's driver nothing of NVIDIA is used, so nothing can be
+// required: that is a note.
 func require(n *facts.Node, required []requirement) (unmet refusal, note string) {
 	if len(required) == 0 {
 		return refusal{}, ""
 	}
 	host := requireHost{node: n}
 	if n.NVIDIA == nil && !host.unknown() {
-		return refusal{}, "the image requires something of NVIDIA's driver (" + required[0].name + "), and this node has none"
+		return refusal{}, "the image requires something of NVIDIA's driver (" + required[0].name +
+			"), and this node has none"
 	}
 	for _, r := range required {
-		if unmet := host.hold(r); unmet.reason != "" {
+		if unmet := host.check(r); unmet.reason != "" {
 			return unmet, ""
 		}
 	}
@@ -47,7 +52,8 @@ func require(n *facts.Node, required []requirement) (unmet refusal, note string)
 // requirement is one variable.
 type requirement struct{ name, value string }
 
-// requirements returns the variables in the order of their names, or for an old image what CUDA_VERSION implies.
+// requirements returns the variables in the order of their names, or for an old image what
+// CUDA_VERSION implies.
 func requirements(env []string) []requirement {
 	var found []requirement
 	cuda := ""
@@ -60,19 +66,22 @@ func requirements(env []string) []requirement {
 			}
 		case name == "CUDA_VERSION":
 			cuda = value
-		case strings.HasPrefix(name, requirePrefix) && !strings.HasPrefix(name, requireJetpack) && strings.TrimSpace(value) != "":
+		case strings.HasPrefix(name, requirePrefix) && !strings.HasPrefix(name, requireJetpack) &&
+			strings.TrimSpace(value) != "":
 			found = append(found, requirement{name, value})
 		}
 	}
-	hasCUDA := slices.ContainsFunc(found, func(r requirement) bool { return r.name == requirePrefix+"CUDA" })
+	hasCUDA := slices.ContainsFunc(found,
+		func(r requirement) bool { return r.name == requirePrefix+"CUDA" })
 	if v := parseVersion(cuda); !hasCUDA && len(v) >= 2 {
-		found = append(found, requirement{requirePrefix + "CUDA", fmt.Sprintf("cuda>=%d.%d", v[0], v[1])})
+		found = append(found,
+			requirement{requirePrefix + "CUDA", fmt.Sprintf("cuda>=%d.%d", v[0], v[1])})
 	}
 	slices.SortFunc(found, func(a, b requirement) int { return strings.Compare(a.name, b.name) })
 	return found
 }
 
-// requireHost is what a node says to requirements.
+// requireHost answers requirements for a node.
 type requireHost struct{ node *facts.Node }
 
 func (h requireHost) unknown() bool {
@@ -82,19 +91,24 @@ func (h requireHost) unknown() bool {
 	})
 }
 
-// hold says why none of the alternatives of a requirement holds; without a reason where one does, or where there is none.
-func (h requireHost) hold(r requirement) refusal {
+// check says why no alternative of a requirement holds; without a reason if one does, or if there
+// is none.
+func (h requireHost) check(r requirement) refusal {
 	var failed []string
 	about := kindEntry
 	for _, alternative := range strings.Fields(r.value) {
 		conditions, err := readConditions(alternative)
 		if err != nil {
-			return refusal{kind: kindEntry, reason: fmt.Sprintf("%s of the image cannot be read: %v", r.name, err)}
+			return refusal{
+				kind:   kindEntry,
+				reason: fmt.Sprintf("%s of the image cannot be read: %v", r.name, err),
+			}
 		}
 		if len(conditions) == 0 {
 			continue
 		}
-		at := slices.IndexFunc(conditions, func(c condition) bool { holds, _ := h.holds(c); return !holds })
+		at := slices.IndexFunc(conditions,
+			func(c condition) bool { holds, _ := h.holds(c); return !holds })
 		if at < 0 {
 			return refusal{}
 		}
@@ -103,15 +117,17 @@ func (h requireHost) hold(r requirement) refusal {
 		if len(failed) == 0 {
 			about = c.about(has)
 		}
-		failed = append(failed, fmt.Sprintf("%s%s%s (%s=%s)", c.property, c.operator, c.value, c.property, has))
+		failed = append(failed, fmt.Sprintf("%s%s%s (%s=%s)", c.property, c.operator, c.value,
+			c.property, has))
 	}
 	if len(failed) == 0 {
 		return refusal{}
 	}
-	return refusal{kind: about, reason: fmt.Sprintf("requires of NVIDIA's driver, by %s: %s", r.name, some(failed))}
+	return refusal{kind: about, reason: fmt.Sprintf("requires of NVIDIA's driver, by %s: %s",
+		r.name, firstFew(failed))}
 }
 
-// about is what a condition is about that does not hold, as the node has it.
+// about is the subject of a condition that does not hold; has is the node's value.
 func (c condition) about(has string) kind {
 	switch {
 	case has == "unknown":
@@ -124,7 +140,7 @@ func (c condition) about(has string) kind {
 	return kindNVIDIA
 }
 
-// readConditions reads "brand=tesla,driver>=470". Conditions on properties that nobody knows are left out.
+// readConditions parses "brand=tesla,driver>=470". Conditions on unknown properties are ignored.
 func readConditions(alternative string) ([]condition, error) {
 	var conditions []condition
 	for word := range strings.SplitSeq(alternative, ",") {
@@ -147,7 +163,7 @@ func readConditions(alternative string) ([]condition, error) {
 	return conditions, nil
 }
 
-// holds tells whether a condition holds, and what the node has. What is not known does not hold.
+// holds reports whether a condition holds, and the node's value. An unknown value does not hold.
 func (h requireHost) holds(c condition) (holds bool, has string) {
 	if c.property == "brand" {
 		brands := h.brands()
@@ -178,7 +194,7 @@ func (h requireHost) holds(c condition) (holds bool, has string) {
 	return order >= 0, has
 }
 
-// version returns a property of the node; of the compute capabilities of several GPUs the lowest.
+// version returns a property of the node; for the compute capability, the lowest of its GPUs.
 func (h requireHost) version(property string) string {
 	nvidia := h.node.NVIDIA
 	switch {
@@ -197,15 +213,16 @@ func (h requireHost) version(property string) string {
 func (h requireHost) lowestArch() string {
 	lowest := ""
 	for _, g := range h.node.GPUs {
-		if g.Vendor == "nvidia" && (lowest == "" || parseVersion(g.Arch).compare(parseVersion(lowest)) < 0) {
+		if g.Vendor == "nvidia" && (lowest == "" ||
+			parseVersion(g.Arch).compare(parseVersion(lowest)) < 0) {
 			lowest = g.Arch
 		}
 	}
 	return lowest
 }
 
-// brands returns what the driver may call the brand of the GPUs, by their names. Newer drivers say "nvidia" of what older ones called
-// "tesla", so a GPU for data centres is both.
+// brands returns the possible brands of the GPUs in the driver's terms, by their names. Newer
+// drivers say "nvidia" where older ones said "tesla", so a data center GPU is both.
 func (h requireHost) brands() []string {
 	for _, g := range h.node.GPUs {
 		if g.Vendor != "nvidia" || g.Name == "" {

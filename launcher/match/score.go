@@ -2,8 +2,8 @@ package match
 
 import "cmp"
 
-// The keys of the order among what fits, the weightiest first. The greater value is preferred; after the last key the
-// earlier entry of the index is.
+// The keys that order the fitting entries, the most important first. A greater value is preferred;
+// if all keys are equal, the earlier entry of the index is.
 const (
 	keyRank       = iota // the author's annotation
 	keySite              // labels of the site that the entry names
@@ -20,11 +20,14 @@ const (
 
 // keyName is the name of a key in explanations.
 func keyName(key int) string {
-	return [...]string{"rank", "site", "accel", "accel-exact", "mpi", "vector", "affinity", "depth", "features", "driver", "index"}[key]
+	return [...]string{
+		"rank", "site", "accel", "accel-exact", "mpi", "vector", "affinity", "depth",
+		"features", "driver", "index",
+	}[key]
 }
 
-// score holds the value of each key. The CPU keys 6 to 9 extend the partial order of microarchitectures: an ancestor
-// never has a greater score than its descendant.
+// score holds the value of each key. The CPU keys 6 to 9 extend the partial order of
+// microarchitectures: an ancestor never scores more than its descendant.
 type score [keyCount]int
 
 // differs returns the first key in which two scores differ; keyCount if none does.
@@ -37,7 +40,7 @@ func (s score) differs(t score) int {
 	return keyCount
 }
 
-// first compares by the first key that differs: positive if s goes before t.
+// first compares by the first key that differs: positive if s precedes t.
 func (s score) first(t score) int {
 	key := s.differs(t)
 	if key == keyCount {
@@ -46,7 +49,8 @@ func (s score) first(t score) int {
 	return cmp.Compare(s[key], t[key])
 }
 
-// min returns the lower value of each key: an image for several nodes is as good as on the worst of them.
+// min returns the lower value of each key: an image for several nodes is as good as on the worst of
+// them.
 func (s score) min(t score) score {
 	for key := range s {
 		s[key] = min(s[key], t[key])

@@ -8,12 +8,14 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// maxTag bounds what SplitTag takes apart; the distribution specification lets a tag have 128 characters.
+// maxTag bounds the tags that SplitTag splits; the distribution specification allows 128
+// characters.
 const maxTag = 128
 
-// SplitTag takes a tag such as "2021.5_zen3_mpi-mpich" apart into version and tokens, which keep their spelling. Names hold
-// the separator themselves, so it splits from the right, the longest known word first. A tag of which the last part is no
-// target, alias, demand, variant of an architecture or label of the site is a version as a whole.
+// SplitTag splits a tag such as "2021.5_zen3_mpi-mpich" into version and tokens, which keep their
+// spelling. Names contain the separator themselves, so it splits from the right, the longest known
+// word first. A tag whose last part is no target, alias, demand, variant of an architecture or
+// label of the site is a version as a whole.
 func SplitTag(tag string, labels []string) (version string, tokens []string) {
 	c := newChooser(nil, Policy{})
 	version = tag
@@ -29,11 +31,12 @@ func SplitTag(tag string, labels []string) (version string, tokens []string) {
 	return version, tokens
 }
 
-// lastToken returns where the longest known word at the end of s begins, -1 if there is none.
+// lastToken returns where the longest known word at the end of s begins; -1 if there is none.
 func (c *chooser) lastToken(s string, labels []string) int {
 	for start := 0; start < len(s); {
 		word := strings.ToLower(s[start:])
-		if c.read(c.tagToken(word)).kind != kindLabel || slices.ContainsFunc(labels, func(l string) bool { return strings.ToLower(l) == word }) {
+		if c.read(c.tagToken(word)).kind != kindLabel ||
+			slices.ContainsFunc(labels, func(l string) bool { return strings.ToLower(l) == word }) {
 			return start
 		}
 		next := strings.IndexByte(s[start:], '_')
@@ -45,8 +48,9 @@ func (c *chooser) lastToken(s string, labels []string) int {
 	return -1
 }
 
-// TagTokens returns the words of a tag as the demands that they are. A variant of an architecture, "v3" or "arm64_v8.2", is one by what an
-// index means by it, unless the word is a label of the site; all others are returned as they are.
+// TagTokens returns the words of a tag as demands. A variant of an architecture, "v3" or
+// "arm64_v8.2", means what it means in an index, unless it is a label of the site; all other words
+// are returned unchanged.
 func TagTokens(words, labels []string) []string {
 	c := newChooser(nil, Policy{})
 	tokens := slices.Clone(words)
@@ -58,8 +62,9 @@ func TagTokens(words, labels []string) []string {
 	return tokens
 }
 
-// tagToken returns the target that a variant of an architecture stands for, and any other word as it is. Those of amd64 and of arm64 are told
-// apart by their numbers; an architecture alone is its family's root.
+// tagToken returns the target that a variant of an architecture stands for, and any other word
+// unchanged. The numbers distinguish amd64 from arm64; an architecture alone is the root of its
+// family.
 func (c *chooser) tagToken(word string) string {
 	arch, variant, both := strings.Cut(strings.ToLower(word), "_")
 	switch {
@@ -70,7 +75,10 @@ func (c *chooser) tagToken(word string) string {
 	}
 	number, is := strings.CutPrefix(variant, "v")
 	first, _, _ := strings.Cut(number, ".")
-	of := map[string]string{"1": "amd64", "2": "amd64", "3": "amd64", "4": "amd64", "8": "arm64", "9": "arm64"}[first]
+	of := map[string]string{
+		"1": "amd64", "2": "amd64", "3": "amd64", "4": "amd64", "8": "arm64",
+		"9": "arm64",
+	}[first]
 	if !is || of == "" || arch != "" && oci.Architecture(arch) != of {
 		return word
 	}

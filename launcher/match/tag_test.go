@@ -9,7 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// Entries that are known by their tags are called by them, and two that were not looked at are not one image.
+// Entries that are known by their tags are called by them, and two that were not looked at are not
+// one image.
 func TestReasonsNameTags(t *testing.T) {
 	linux := oci.Platform{OS: "linux", Architecture: "amd64"}
 	entries := []oci.Entry{

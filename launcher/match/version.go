@@ -9,7 +9,7 @@ import (
 // version is a version as numbers.
 type version []int
 
-// parseVersion reads the numbers at the beginning of what a node says, "4.1.5rc2" as 4.1.5; nil if there is none.
+// parseVersion parses the leading numbers of a version, "4.1.5rc2" as 4.1.5; nil if there are none.
 func parseVersion(s string) version {
 	var v version
 	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '.' || r == '-' }) {
@@ -26,7 +26,7 @@ func parseVersion(s string) version {
 	return v
 }
 
-// compare compares number by number; a missing one is 0.
+// compare compares number by number; a missing number is 0.
 func (v version) compare(w version) int {
 	for i := range max(len(v), len(w)) {
 		if c := cmp.Compare(v.at(i), w.at(i)); c != 0 {
@@ -54,7 +54,7 @@ func (v version) String() string {
 	return strings.Join(parts, ".")
 }
 
-// weight maps a driver version to one number, in the same order.
+// weight maps a driver version to one number that keeps the order.
 func (v version) weight() int {
 	w := 0
 	for i := range 3 {

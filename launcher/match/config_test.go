@@ -59,7 +59,7 @@ func TestOwnWords(t *testing.T) {
 				if v.Fits != (tt.reason == "") || !v.Fits && (len(v.Reasons) != 1 || !strings.HasPrefix(v.Reasons[0], tt.reason)) {
 					t.Errorf("verdict %+v, want %q", v, tt.reason)
 				}
-				if !v.Fits && !strings.Contains(r.Why, strings.TrimPrefix(tt.reason, byOwn)) {
+				if !v.Fits && !strings.Contains(r.Why, strings.TrimPrefix(tt.reason, saidByConfig)) {
 					t.Errorf("why = %q, want %q in it", r.Why, tt.reason)
 				}
 				if r := Best([]facts.Node{h100()}, []oci.Entry{entry}, Policy{Unheard: true}); r.Chosen != 0 {
@@ -74,7 +74,7 @@ func TestOwnWords(t *testing.T) {
 func TestOwnWordsAreNotSaidTwice(t *testing.T) {
 	e := oci.SingleIndex(oci.Descriptor{Digest: oci.DigestOf(nil)}, oci.Config{OS: "linux", Architecture: "amd64", Variant: "v4"}).Entries[0]
 	r := Best([]facts.Node{h100()}, []oci.Entry{e}, Policy{})
-	if v := r.Verdicts[0]; len(v.Reasons) != 1 || strings.HasPrefix(v.Reasons[0], byOwn) {
+	if v := r.Verdicts[0]; len(v.Reasons) != 1 || strings.HasPrefix(v.Reasons[0], saidByConfig) {
 		t.Errorf("reasons %q", v.Reasons)
 	}
 }

@@ -9,19 +9,20 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// holdGPUs checks that every visible GPU runs some of the code, and returns how well the worst of them does.
-func (h *host) holdGPUs(needs gpuNeeds, refuse refuser) int {
+// checkGPUs checks that every visible GPU runs some of the code, and returns how well the worst GPU
+// does.
+func (h *host) checkGPUs(needs gpuNeeds, refuse refuser) int {
 	exact := runsArchitecture
 	if len(needs.nvidia) > 0 {
-		exact = min(exact, h.holdNVIDIA(needs, refuse))
+		exact = min(exact, h.checkNVIDIA(needs, refuse))
 	}
 	if len(needs.amd) > 0 {
-		exact = min(exact, h.holdAMD(needs, refuse))
+		exact = min(exact, h.checkAMD(needs, refuse))
 	}
 	return exact
 }
 
-func (h *host) holdNVIDIA(needs gpuNeeds, refuse refuser) int {
+func (h *host) checkNVIDIA(needs gpuNeeds, refuse refuser) int {
 	if why, unknown := h.unknown("gpus", "gpu", "nvidia"); unknown && len(h.nvidia) == 0 {
 		refuse(kindUnknown, "built for NVIDIA GPUs (%s); GPU state unknown: %s", needs.kinds(), why)
 		return 0
@@ -33,12 +34,15 @@ func (h *host) holdNVIDIA(needs gpuNeeds, refuse refuser) int {
 	worst := runsArchitecture
 	for _, g := range h.nvidia {
 		if !g.known {
-			refuse(kindUnknown, "built for NVIDIA GPUs (%s), and the compute capability of GPU %d is unknown", needs.kinds(), g.index)
+			refuse(kindUnknown,
+				"built for NVIDIA GPUs (%s), and the compute capability of GPU %d is unknown",
+				needs.kinds(), g.index)
 			return 0
 		}
 		best := needs.bestOn(g.capability)
 		if best == 0 {
-			refuse(kindNVIDIA, "built for GPUs of compute capability %s, GPU %d has %s", needs.kinds(), g.index, g.capability)
+			refuse(kindNVIDIA, "built for GPUs of compute capability %s, GPU %d has %s",
+				needs.kinds(), g.index, g.capability)
 		}
 		worst = min(worst, best)
 	}
@@ -52,7 +56,7 @@ func (h *host) noGPU() string {
 	return "none is visible here"
 }
 
-func (h *host) holdAMD(needs gpuNeeds, refuse refuser) int {
+func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 	list := strings.Join(needs.amd, ", ")
 	if why, unknown := h.unknown("gpus", "gpu", "amd"); unknown && len(h.amd) == 0 {
 		refuse(kindUnknown, "built for AMD GPUs (%s); GPU state unknown: %s", list, why)
@@ -65,7 +69,8 @@ func (h *host) holdAMD(needs gpuNeeds, refuse refuser) int {
 	for _, g := range h.amd {
 		switch {
 		case !g.known:
-			refuse(kindUnknown, "built for AMD GPUs (%s), and what GPU %d is, is unknown", list, g.index)
+			refuse(kindUnknown, "built for AMD GPUs (%s), and what GPU %d is, is unknown", list,
+				g.index)
 		case !slices.Contains(needs.amd, g.arch):
 			refuse(kindAMD, "built for AMD GPUs (%s), GPU %d is %s", list, g.index, g.arch)
 		}
@@ -73,15 +78,17 @@ func (h *host) holdAMD(needs gpuNeeds, refuse refuser) int {
 	return runsSame
 }
 
-func (h *host) holdDriver(d *demand, refuse refuser) {
+func (h *host) checkDriver(d *demand, refuse refuser) {
 	why, unknown := h.unknown("nvidia")
 	switch {
 	case h.driver == nil && (unknown || h.node.NVIDIA != nil):
-		refuse(kindUnknown, "needs NVIDIA driver %s or newer; the driver of this node is unknown%s", d.version, because(why))
+		refuse(kindUnknown, "needs NVIDIA driver %s or newer; the driver of this node is unknown%s",
+			d.version, because(why))
 	case h.driver == nil:
 		refuse(kindDriver, "needs NVIDIA driver %s or newer, the node has none", d.version)
 	case h.driver.compare(d.version) < 0:
-		refuse(kindDriver, "needs NVIDIA driver %s or newer, the node has %s", d.version, h.node.NVIDIA.Driver)
+		refuse(kindDriver, "needs NVIDIA driver %s or newer, the node has %s", d.version,
+			h.node.NVIDIA.Driver)
 	}
 }
 
@@ -92,30 +99,36 @@ func because(why string) string {
 	return ": " + why
 }
 
-// holdCUDA checks a CUDA version. Within a major version older drivers run newer programs, unless the driver must compile PTX.
-func (h *host) holdCUDA(d *demand, ptx bool, refuse refuser) {
+// checkCUDA checks a CUDA version. Within a major version, older drivers run newer programs unless
+// the driver must compile PTX.
+func (h *host) checkCUDA(d *demand, ptx bool, refuse refuser) {
 	why, unknown := h.unknown("nvidia")
 	oldest := minorCompatible(d.version[0])
 	switch {
 	case h.cuda != nil && h.cuda.compare(d.version) >= 0:
-	case !ptx && h.cuda.major(d.version[0]) && oldest != nil && h.driver != nil && h.driver.compare(oldest) >= 0:
+	case !ptx && h.cuda.major(d.version[0]) && oldest != nil && h.driver != nil &&
+		h.driver.compare(oldest) >= 0:
 	case h.cuda == nil && (unknown || h.node.NVIDIA != nil):
-		refuse(kindUnknown, "needs CUDA %s; that of this node's driver is unknown%s", d.version, because(why))
+		refuse(kindUnknown, "needs CUDA %s; that of this node's driver is unknown%s", d.version,
+			because(why))
 	case h.node.NVIDIA == nil:
 		refuse(kindCUDA, "needs CUDA %s, the node has no NVIDIA driver", d.version)
 	case ptx && h.cuda.major(d.version[0]):
-		refuse(kindCUDA, "needs CUDA %s to compile its PTX, the node's driver %s has %s", d.version, h.node.NVIDIA.Driver, h.cuda)
+		refuse(kindCUDA, "needs CUDA %s to compile its PTX, the node's driver %s has %s", d.version,
+			h.node.NVIDIA.Driver, h.cuda)
 	default:
-		refuse(kindCUDA, "needs CUDA %s, the node's driver %s has %s", d.version, h.node.NVIDIA.Driver, h.cuda)
+		refuse(kindCUDA, "needs CUDA %s, the node's driver %s has %s", d.version,
+			h.node.NVIDIA.Driver, h.cuda)
 	}
 }
 
-func (h *host) holdGlibc(d *demand, refuse refuser) {
+func (h *host) checkGlibc(d *demand, refuse refuser) {
 	has := parseVersion(h.node.Glibc)
 	why, unknown := h.unknown("glibc")
 	switch {
 	case has == nil && (unknown || h.node.Glibc != ""):
-		refuse(kindUnknown, "needs glibc %s; that of this node is unknown%s", d.version, because(why))
+		refuse(kindUnknown, "needs glibc %s; that of this node is unknown%s", d.version,
+			because(why))
 	case has == nil:
 		refuse(kindGlibc, "needs glibc %s or newer, the node has none", d.version)
 	case has.compare(d.version) < 0:
@@ -123,8 +136,8 @@ func (h *host) holdGlibc(d *demand, refuse refuser) {
 	}
 }
 
-// holdMPI checks that some MPI of the node has the wanted ABI.
-func (h *host) holdMPI(d *demand, refuse refuser) {
+// checkMPI checks that some MPI of the node has the wanted ABI.
+func (h *host) checkMPI(d *demand, refuse refuser) {
 	wanted := mpiWanted(d)
 	unread := false
 	for _, m := range h.node.MPI {
@@ -145,8 +158,8 @@ func (h *host) holdMPI(d *demand, refuse refuser) {
 	}
 }
 
-// mpiFits reports whether an installed MPI serves programs built for another: of Open MPI the same major version, not
-// older; of the MPICH family any, since all share libmpi.so.12.
+// mpiFits reports whether an installed MPI serves programs built for another: of Open MPI the same
+// major version, not older; of the MPICH family any, since all share libmpi.so.12.
 func mpiFits(d *demand, m facts.MPI) (fits, known bool) {
 	if m.Implementation != d.name && (d.name != "mpich" || m.Soname != "libmpi.so.12") {
 		return false, true
@@ -189,22 +202,26 @@ func mpiWanted(d *demand) string {
 	return fmt.Sprintf("Open MPI %s or a newer %d.x", d.version, d.version[0])
 }
 
-// holdLabel checks any other word against what the site and the fabric call this node.
-func (h *host) holdLabel(d *demand, refuse refuser) {
+// checkLabel checks any other word against the labels from the site and the fabric.
+func (h *host) checkLabel(d *demand, refuse refuser) {
 	if slices.Contains(h.labels, d.token) {
 		return
 	}
 	if why, unknown := h.unknown("labels"); unknown {
-		refuse(kindUnknown, "needs %s; the labels of this node are unknown%s", clip(d.token), because(why))
+		refuse(kindUnknown, "needs %s; the labels of this node are unknown%s", clip(d.token),
+			because(why))
 		return
 	}
-	if why, unknown := h.unknown("fabric"); unknown && slices.Contains([]string{"cxi", "efa", "infiniband", "opa", "roce"}, d.token) {
-		refuse(kindUnknown, "needs %s; the fabric of this node is unknown%s", clip(d.token), because(why))
+	if why, unknown := h.unknown("fabric"); unknown &&
+		slices.Contains([]string{"cxi", "efa", "infiniband", "opa", "roce"}, d.token) {
+		refuse(kindUnknown, "needs %s; the fabric of this node is unknown%s", clip(d.token),
+			because(why))
 		return
 	}
 	has := "it has none"
 	if len(h.labels) > 0 {
-		has = fmt.Sprintf("it has %s", some(h.labels))
+		has = fmt.Sprintf("it has %s", firstFew(h.labels))
 	}
-	refuse(kindLabel, "needs %s, which is not among the labels of this node: %s", clip(d.token), has)
+	refuse(kindLabel, "needs %s, which is not among the labels of this node: %s", clip(d.token),
+		has)
 }

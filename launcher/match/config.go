@@ -6,17 +6,18 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// byOwn begins a reason that an image gives itself.
-const byOwn = "by its own config, "
+// saidByConfig begins a reason that the image's own config gives.
+const saidByConfig = "by its own config, "
 
-// own is what an image says of itself, in its config: the entry that it would be alone, and what it requires of NVIDIA's driver.
-type own struct {
+// imageConfig is what an image states in its own config: the entry that it would be alone, and what
+// it requires of NVIDIA's driver.
+type imageConfig struct {
 	judgement
 	required []requirement
 }
 
-// ownOf reads the config of an entry; nil where nobody has read it, or it is not to be heard.
-func (c *chooser) ownOf(e *oci.Entry) *own {
+// configOf reads the config of an entry; nil if it was not read, or is to be ignored.
+func (c *chooser) configOf(e *oci.Entry) *imageConfig {
 	if e.Config == nil || c.policy.Unheard {
 		return nil
 	}
@@ -27,49 +28,53 @@ func (c *chooser) ownOf(e *oci.Entry) *own {
 	self := e.Descriptor
 	self.Annotations, self.Platform = nil, nil
 	alone := &oci.SingleIndex(self, cfg).Entries[0]
-	o := &own{judgement{entry: alone, aside: aside(alone)}, requirements(cfg.Env)}
+	o := &imageConfig{judgement{entry: alone, notImage: notImage(alone)}, requirements(cfg.Env)}
 	o.demands = c.demandsOf(alone)
 	o.target = c.targetOf(alone, o.demands)
 	return o
 }
 
-// heldOwn holds what the image says of itself against a node, and returns what its entry has not said already.
-func (j *judgement) heldOwn(h *host, p Policy, said []refusal) (refusals []refusal) {
-	if j.own == nil {
+// configRefusals checks the image's own statements against a node, and returns the reasons that its
+// entry does not give already.
+func (j *judgement) configRefusals(h *host, p Policy, said []refusal) (refusals []refusal) {
+	if j.config == nil {
 		return nil
 	}
-	found, _ := h.hold(&j.own.judgement, p)
-	unmet, note := require(h.node, j.own.required)
+	found, _ := h.check(&j.config.judgement, p)
+	unmet, note := require(h.node, j.config.required)
 	if unmet.reason != "" {
 		found = append(found, unmet)
 	}
 	if note != "" && !slices.Contains(j.notes, note) {
 		j.notes = append(j.notes, note)
 	}
-	if j.own.aside != "" {
-		found = append(found, refusal{kind: kindEntry, reason: j.own.aside})
+	if j.config.notImage != "" {
+		found = append(found, refusal{kind: kindEntry, reason: j.config.notImage})
 	}
-	for _, f := range j.own.entry.Faults {
+	for _, f := range j.config.entry.Faults {
 		if !slices.Contains(j.entry.Faults, f) {
 			found = append(found, refusal{kind: kindEntry, reason: "cannot be used: " + f})
 		}
 	}
 	for _, r := range found {
 		if !slices.Contains(said, r) {
-			refusals = append(refusals, refusal{kind: r.kind, reason: byOwn + r.reason, own: true})
+			refusals = append(refusals, refusal{
+				kind: r.kind, reason: saidByConfig + r.reason, byConfig: true,
+			})
 		}
 	}
 	return refusals
 }
 
-// judgeTagged judges a tag that names an index: it is as good as the best of its entries or, where none fits, refused as the nearest is.
+// judgeTagged judges a tag that names an index: it counts as the best of its entries or, if none
+// fits, is refused as the nearest is.
 func (c *chooser) judgeTagged(e *oci.Entry) judgement {
 	judged, at := c.judgeAll(e.Inner())
 	if at < 0 {
 		at = nearMiss(judged)
 	}
 	if at < 0 {
-		at = slices.IndexFunc(judged, func(j judgement) bool { return j.aside == "" })
+		at = slices.IndexFunc(judged, func(j judgement) bool { return j.notImage == "" })
 	}
 	if at < 0 {
 		j := judgement{entry: e}
@@ -79,7 +84,7 @@ func (c *chooser) judgeTagged(e *oci.Entry) judgement {
 	return judged[at]
 }
 
-// judgeNested refuses an index inside the index of which no entry fits, where it was read.
+// judgeNested refuses a nested index that was read and of which no entry fits.
 func (c *chooser) judgeNested(j *judgement) {
 	if j.entry.Nested == nil {
 		return
