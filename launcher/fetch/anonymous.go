@@ -2,9 +2,10 @@ package fetch
 
 import "slices"
 
-// Anonymous tells whether all that came from a source so far came from a registry that took no credentials of the user's for it, hence may
-// be read by anyone who can reach the registry. A token that everybody gets is none. What lies in the file system is its owner's. A
-// later request may change the answer, though only to no.
+// Anonymous reports whether everything that came from a source so far came from a registry without
+// credentials of the user's: then anyone who can reach the registry may read it. A token that
+// everybody gets is not a credential. Local files are never anonymous. A later request may change
+// the answer to no, never to yes.
 func Anonymous(src Source) bool {
 	var asked []*registry
 	switch s := src.(type) {
@@ -26,11 +27,11 @@ func Anonymous(src Source) bool {
 	})
 }
 
-// registries returns those that may have been asked.
+// registries returns the registries that may have been asked.
 func (p *places) registries() []*registry {
 	var all []*registry
-	if p.own != nil {
-		all = append(all, p.own.registry)
+	if p.origin != nil {
+		all = append(all, p.origin.registry)
 	}
 	for _, m := range p.mirrors {
 		all = append(all, m.registry)

@@ -10,7 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// Whether anyone may read an image is told by what the registry wanted, and not by what the user has.
+// Whether anyone may read an image is told by what the registry wanted, and not by what the user
+// has.
 func TestAnonymous(t *testing.T) {
 	h := serve(t)
 	host := strings.TrimPrefix(h.URL, "http://")

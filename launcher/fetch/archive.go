@@ -14,7 +14,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// archive is files in a tar file, found by a table of where they stand: nothing is unpacked.
+// archive is the files in a tar file, found by a table of their offsets: nothing is unpacked.
 type archive struct {
 	f     *os.File
 	at    map[string]section
@@ -23,7 +23,7 @@ type archive struct {
 
 type section struct{ offset, size int64 }
 
-// maxArchiveEntries bounds the table: an archive of one image has some files for each layer.
+// maxArchiveEntries bounds the table: an archive of one image has a few files for each layer.
 const maxArchiveEntries = 1 << 20
 
 func openArchive(ctx context.Context, ref oci.Reference, opt Options) (*archive, error) {
@@ -37,7 +37,8 @@ func openArchive(ctx context.Context, ref oci.Reference, opt Options) (*archive,
 	a := &archive{f: f, at: map[string]section{}, links: map[string]string{}}
 	if err := a.scan(); err != nil {
 		_ = f.Close() // opened for reading
-		return nil, oci.ErrUnusable.New("reading %s: %w", ref, err).Hint("it is damaged or was not written to the end; copy or save it anew")
+		return nil, oci.ErrUnusable.New("reading %s: %w", ref, err).
+			Hint("it is damaged or was not written to the end; copy or save it anew")
 	}
 	return a, nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// maxAuthFile bounds a file with credentials; those of people with dozens of registries have some KiB.
+// maxAuthFile bounds a file with credentials; with dozens of registries it has some KiB.
 const maxAuthFile = 1 << 20
 
 // credentials are what was found, and where.
@@ -39,13 +39,13 @@ type chain struct {
 	limit    time.Duration
 }
 
-// authPath is a file that may hold credentials. One that the user named must exist.
+// authPath is a file that may hold credentials. A file that the user named must exist.
 type authPath struct {
 	path  string
 	named string // the option or variable; empty for a default
 }
 
-// paths returns the files in order: what the user names first, then podman's, then docker's.
+// paths returns the files in order: those that the user names, then podman's, then docker's.
 func (c chain) paths() []authPath {
 	var list []authPath
 	add := func(named, dir string, rest ...string) {
@@ -70,7 +70,7 @@ func (c chain) paths() []authPath {
 	return list
 }
 
-// lookup returns the first credentials that are for this repository, or the anonymous ones.
+// lookup returns the first credentials for this repository, or anonymous ones.
 func (c chain) lookup(ctx context.Context, registry, repository string) (credentials, error) {
 	var searched []string
 	for _, p := range c.paths() {
@@ -99,7 +99,8 @@ func authFileFault(p authPath, err error) error {
 	return e.Hint("mend or move the file: podman login and docker login write such files")
 }
 
-// authFile is docker's config.json, as far as it concerns credentials; podman's auth.json has the same form.
+// authFile is the part of docker's config.json about credentials; podman's auth.json has the same
+// form.
 type authFile struct {
 	Auths       map[string]authEntry `json:"auths"`
 	CredHelpers map[string]string    `json:"credHelpers"`
@@ -123,23 +124,26 @@ func readAuthFile(p authPath) (authFile, error) {
 	return parseAuthFile(raw)
 }
 
-// parseAuthFile never quotes from the file.
+// parseAuthFile reads such a file. Its errors never quote the file.
 func parseAuthFile(raw []byte) (authFile, error) {
 	var file authFile
 	err := json.Unmarshal(raw, &file)
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return file, fmt.Errorf("at byte %d: %s should be of type %s", wrong.Offset, wrong.Field, wrong.Type)
+		return file, fmt.Errorf("at byte %d: %s should be of type %s", wrong.Offset, wrong.Field,
+			wrong.Type)
 	case err != nil:
 		return file, errors.New("it is not JSON")
 	}
 	return file, nil
 }
 
-// in looks into one file, the most specific key first: HOST/a/b, HOST/a, HOST. For one key, a helper goes before a
-// password in the file; the helper for everything goes last.
-func (c chain) in(ctx context.Context, p authPath, file authFile, registry, repository string) (found authn.AuthConfig, from string, err error) {
+// in searches one file, the most specific key first: HOST/a/b, HOST/a, HOST. For each key a helper
+// precedes a password in the file; the helper for everything comes last.
+func (c chain) in(ctx context.Context, p authPath, file authFile, registry, repository string) (
+	found authn.AuthConfig, from string, err error,
+) {
 	for _, key := range keys(registry, repository) {
 		if name, ok := pick(file.CredHelpers, key); ok && name != "" {
 			return c.help(ctx, name, p, serverName(key))
@@ -150,7 +154,8 @@ func (c chain) in(ctx context.Context, p authPath, file authFile, registry, repo
 		}
 		found, err := entry.config()
 		if err != nil {
-			return found, "", fault.New(fault.Auth, "reading credentials from %s: the entry of %s: %w", p.path, key, err).
+			return found, "", fault.New(fault.Auth,
+				"reading credentials from %s: the entry of %s: %w", p.path, key, err).
 				Hint("log in again: podman login %s, or docker login %s", registry, registry)
 		}
 		return found, p.path, nil
@@ -161,16 +166,19 @@ func (c chain) in(ctx context.Context, p authPath, file authFile, registry, repo
 	return authn.AuthConfig{}, "", nil
 }
 
-// keys returns the names under which credentials for a repository may stand, the most specific first.
+// keys returns the keys under which credentials for a repository may be stored, the most specific
+// first.
 func keys(registry, repository string) []string {
 	list := []string{}
-	for path := registry + "/" + repository; path != registry; path = path[:strings.LastIndexByte(path, '/')] {
+	path := registry + "/" + repository
+	for ; path != registry; path = path[:strings.LastIndexByte(path, '/')] {
 		list = append(list, path)
 	}
 	return append(list, registry)
 }
 
-// pick returns the entry of a map that is for key. Docker writes keys as URLs too, and Docker Hub's in its own way.
+// pick returns the entry for key. Docker also writes keys as URLs, and has its own key for Docker
+// Hub.
 func pick[V any](m map[string]V, key string) (V, bool) {
 	if v, ok := m[key]; ok {
 		return v, true
@@ -194,7 +202,8 @@ func normalKey(key string) string {
 	rest, isHTTP := strings.CutPrefix(rest, "http://")
 	host, path, _ := strings.Cut(rest, "/")
 	host = strings.ToLower(host)
-	hub := host == "index.docker.io" || host == "registry-1.docker.io" || host == oci.DefaultRegistry
+	hub := host == "index.docker.io" || host == "registry-1.docker.io" ||
+		host == oci.DefaultRegistry
 	if hub {
 		host = oci.DefaultRegistry
 	}
@@ -205,7 +214,7 @@ func normalKey(key string) string {
 	return host + "/" + path
 }
 
-// serverName is what docker calls a registry when it speaks to a helper.
+// serverName is docker's name of a registry for credential helpers.
 func serverName(key string) string {
 	if key == oci.DefaultRegistry {
 		return authn.DefaultAuthKey
@@ -230,8 +239,8 @@ func (e authEntry) config() (authn.AuthConfig, error) {
 	return c, nil
 }
 
-// AuthHosts returns the registries, HOST[:PORT], that the files with credentials name. A file that cannot be read names none: whoever needs it says
-// so.
+// AuthHosts returns the registries, HOST[:PORT], that the files with credentials name. An
+// unreadable file names none: it is reported when it is needed.
 func AuthHosts(file string, env func(name string) string, home string) []string {
 	var hosts []string
 	for _, p := range (chain{authFile: file, env: env, home: home}).paths() {
@@ -239,7 +248,10 @@ func AuthHosts(file string, env func(name string) string, home string) []string 
 		if err != nil {
 			continue
 		}
-		for _, names := range []iter.Seq[string]{maps.Keys(known.Auths), maps.Keys(known.CredHelpers)} {
+		for _, names := range []iter.Seq[string]{
+			maps.Keys(known.Auths),
+			maps.Keys(known.CredHelpers),
+		} {
 			for name := range names {
 				host, _, _ := strings.Cut(normalKey(name), "/")
 				hosts = append(hosts, host)

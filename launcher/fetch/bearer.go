@@ -11,9 +11,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// bearer sends a token with every request to the registry, and to it only. All requests of a session share the token; when it has
-// expired, the first that sees so gets another and the others wait for that. go-containerregistry's own lets each ask for one, and asks
-// without a scope where the registry's challenge names none.
+// bearer sends a token with every request to the registry, and to no other host. All requests of a
+// session share the token; when it expires, the first request that is refused gets a new one and
+// the others wait for it. go-containerregistry's own lets each request get one, and asks without a
+// scope if the registry's challenge names none.
 type bearer struct {
 	inner  http.RoundTripper
 	reg    name.Registry
@@ -27,7 +28,7 @@ type bearer struct {
 	worked bool // the registry took this token: if it refuses it later, it has expired
 }
 
-// exchange gets a token. The caller holds mu, or is alone.
+// exchange gets a token. The caller holds mu, or is the only user.
 func (b *bearer) exchange(ctx context.Context) error {
 	var got tokenAnswer
 	err := error(nil)
@@ -82,8 +83,8 @@ func (b *bearer) send(req *http.Request, token string) (*http.Response, error) {
 	return resp, err
 }
 
-// renew returns the token to try after the registry refused one: what another request got meanwhile, else a new one if
-// that may help. Else it is the same.
+// renew returns the token to try after the registry refused one: the one that another request got
+// meanwhile, or a new one if that may help. Otherwise it returns the same.
 func (b *bearer) renew(ctx context.Context, refused, scope string) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

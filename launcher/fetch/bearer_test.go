@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// issuer lets in who has one of its good tokens, "t1", "t2" and so on, and notes for which scopes it was asked.
+// issuer lets in who has one of its good tokens, "t1", "t2" and so on, and notes for which scopes
+// it was asked.
 type issuer struct {
 	url    string
 	scope  string // of the challenge; "" = it names none

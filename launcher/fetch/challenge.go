@@ -9,16 +9,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// challenge is what a registry wants of whoever asks it, RFC 9110, section 11. One without a scheme
-// lets everybody in.
+// challenge is what a registry requires of its clients, RFC 9110, section 11. Without a scheme it
+// requires nothing.
 type challenge struct {
 	scheme string            // "basic", "bearer"; lower case
 	params map[string]string // by their names in lower case
 }
 
-// ping asks a registry what it wants, by the one way that it is to be spoken to.
-func ping(ctx context.Context, reg name.Registry, scheme string, tr http.RoundTripper) (challenge, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+reg.RegistryStr()+"/v2/", nil)
+// ping asks a registry what it requires, by the only scheme allowed for it.
+func ping(ctx context.Context, reg name.Registry, scheme string, tr http.RoundTripper) (
+	challenge, error,
+) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		scheme+"://"+reg.RegistryStr()+"/v2/", nil)
 	if err != nil {
 		return challenge{}, err
 	}
@@ -31,16 +34,17 @@ func ping(ctx context.Context, reg name.Registry, scheme string, tr http.RoundTr
 	if err := checkStatus(resp, http.StatusOK, http.StatusUnauthorized); err != nil {
 		return challenge{}, err
 	}
-	_ = brief(resp.Body) // so that the connection can be used again
+	_ = drain(resp.Body) // so that the connection can be used again
 	if resp.StatusCode == http.StatusOK {
 		return challenge{}, nil
 	}
 	return best(challenges(resp.Header)), nil
 }
 
-// best returns a challenge that can be answered, else the first.
+// best returns the first challenge that hpc3 can answer, else the first.
 func best(all []challenge) challenge {
-	known := slices.IndexFunc(all, func(c challenge) bool { return c.scheme == "basic" || c.scheme == "bearer" })
+	known := slices.IndexFunc(all,
+		func(c challenge) bool { return c.scheme == "basic" || c.scheme == "bearer" })
 	switch {
 	case known >= 0:
 		return all[known]

@@ -10,8 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// dockerArchive is what docker save writes: manifest.json names configs and layers by file. There is no OCI manifest in it; one is
-// made up, whose digest is the same for the same content.
+// dockerArchive is the output of docker save: manifest.json names configs and layers by file. It
+// holds no OCI manifest; one is made up, whose digest is the same for the same content.
 type dockerArchive struct {
 	ref   oci.Reference
 	opt   Options
@@ -34,7 +34,8 @@ func openDockerArchive(ctx context.Context, ref oci.Reference, opt Options) (Sou
 	d := &dockerArchive{ref: ref, opt: opt, files: a}
 	if _, _, err := a.open("manifest.json"); err != nil {
 		_ = a.Close() // opened for reading
-		return nil, ErrNotFound.New("opening %s: it is not what docker save writes: it has no manifest.json", ref).
+		return nil, ErrNotFound.New(
+			"opening %s: it is not what docker save writes: it has no manifest.json", ref).
 			Hint("an OCI layout in a tar file is oci-archive:FILE")
 	}
 	return d, nil
@@ -47,12 +48,13 @@ func (d *dockerArchive) Root(ctx context.Context) ([]byte, string, error) {
 		return nil, "", err
 	}
 	if d.ref.Digest != "" && !oci.Matches(d.ref.Digest, d.raw) {
-		return nil, "", ErrNotFound.New("opening %s: the image in it has the digest %s", d.ref, oci.DigestOf(d.raw))
+		return nil, "", ErrNotFound.New("opening %s: the image in it has the digest %s", d.ref,
+			oci.DigestOf(d.raw))
 	}
 	return d.raw, oci.MediaTypeManifest, nil
 }
 
-// load finds the image and gives its parts digests, which takes reading them once.
+// load finds the image and computes the digests of its parts by reading them once.
 func (d *dockerArchive) load(ctx context.Context) error {
 	if d.raw != nil {
 		return nil
@@ -96,7 +98,8 @@ func (d *dockerArchive) load(ctx context.Context) error {
 }
 
 func (d *dockerArchive) broken(format string, args ...any) error {
-	return oci.ErrUnusable.New("reading %s: "+format, append([]any{d.ref}, args...)...).Hint("it is damaged; save it anew")
+	return oci.ErrUnusable.New("reading %s: "+format, append([]any{d.ref}, args...)...).
+		Hint("it is damaged; save it anew")
 }
 
 func (d *dockerArchive) pick(saved []savedImage) (savedImage, error) {
@@ -114,11 +117,16 @@ func (d *dockerArchive) pick(saved []savedImage) (savedImage, error) {
 	case len(found) == 1:
 		return saved[found[0]], nil
 	case len(found) > 1:
-		return savedImage{}, ErrNotFound.New("opening %s: it names %d images", d.ref, len(found)).Hint("name one in full, as docker-archive:FILE:NAME:TAG: %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it names %d images", d.ref, len(found)).
+			Hint("name one in full, as docker-archive:FILE:NAME:TAG: %s",
+				listNames(tags, len(saved)))
 	case d.ref.Tag != "":
-		return savedImage{}, ErrNotFound.New("opening %s: it holds no image with this tag", d.ref).Hint("it holds %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it holds no image with this tag", d.ref).
+			Hint("it holds %s", listNames(tags, len(saved)))
 	case len(saved) > 1:
-		return savedImage{}, ErrNotFound.New("opening %s: it holds several images", d.ref).Hint("name one, as docker-archive:FILE:NAME:TAG or by its position, docker-archive:FILE:@0: %s", listNames(tags, len(saved)))
+		return savedImage{}, ErrNotFound.New("opening %s: it holds several images", d.ref).
+			Hint("name one, as docker-archive:FILE:NAME:TAG or by its position, "+
+				"docker-archive:FILE:@0: %s", listNames(tags, len(saved)))
 	}
 	return saved[0], nil
 }
@@ -136,7 +144,9 @@ func (d *dockerArchive) file(name string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-func (d *dockerArchive) describe(ctx context.Context, name, mediaType string) (oci.Descriptor, error) {
+func (d *dockerArchive) describe(ctx context.Context, name, mediaType string) (
+	oci.Descriptor, error,
+) {
 	r, size, err := d.files.open(name)
 	if err != nil {
 		return oci.Descriptor{}, d.broken("%q is missing", name)
@@ -145,7 +155,10 @@ func (d *dockerArchive) describe(ctx context.Context, name, mediaType string) (o
 	if _, err := io.Copy(sum, stoppable{r, ctx}); err != nil {
 		return oci.Descriptor{}, d.broken("%q: %v", name, err)
 	}
-	return oci.Descriptor{MediaType: mediaType, Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: size}, nil
+	return oci.Descriptor{
+		MediaType: mediaType,
+		Digest:    "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: size,
+	}, nil
 }
 
 func (d *dockerArchive) Blob(ctx context.Context, desc oci.Descriptor) ([]byte, error) {
@@ -155,7 +168,7 @@ func (d *dockerArchive) Blob(ctx context.Context, desc oci.Descriptor) ([]byte, 
 	if oci.Matches(desc.Digest, d.raw) {
 		return d.raw, nil
 	}
-	return whole(desc, func() (io.ReadCloser, error) { return d.blob(desc) })
+	return readDocument(desc, func() (io.ReadCloser, error) { return d.blob(desc) })
 }
 
 func (d *dockerArchive) Layer(ctx context.Context, desc oci.Descriptor) (io.ReadCloser, error) {

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	// stallBytes must come within each Timing.Stall, or a server could hold a node with a byte a minute.
+	// stallBytes must arrive within each Timing.Stall; otherwise a server could hold a node with a
+	// byte a minute.
 	stallBytes = 16 << 10
-	// maxCuts is how often in a row a blob may break off within cutBytes and is still gone on with.
+	// maxCuts is how often in a row a blob may break off within cutBytes before it is given up.
 	maxCuts  = 3
 	cutBytes = 1 << 20
 )
 
-// errStalled is a body that stopped coming.
+// errStalled says that a body stopped arriving.
 var errStalled = errors.New("no data came")
 
 // body is the body of one answer. Only the time spent in Read counts: a caller may be slow.
@@ -46,7 +47,7 @@ func newBody(resp *http.Response, cancel context.CancelFunc, stall time.Duration
 	}
 }
 
-// asBody returns the body of an answer that came through steady, which what follows redirects may have wrapped.
+// asBody returns the body of an answer from stallLimit, which a followed redirect may have wrapped.
 func asBody(resp *http.Response, stall time.Duration) *body {
 	if b, ok := resp.Body.(*body); ok {
 		return b
@@ -74,9 +75,9 @@ func (b *body) Close() error {
 	return b.rc.Close()
 }
 
-// download reads a blob, going on where it broke off. It does not check the digest.
+// download reads a blob and resumes it where it broke off. It does not check the digest.
 type download struct {
-	ctx  context.Context //nolint:containedctx // a download is one call of Layer, and io.Reader has no room for its context
+	ctx  context.Context //nolint:containedctx // of one call of Layer: io.Reader takes none
 	r    *registry
 	path string
 	desc oci.Descriptor
@@ -87,7 +88,7 @@ type download struct {
 	done bool // closed
 }
 
-// open asks for what is missing.
+// open requests what is missing.
 func (d *download) open() error {
 	b, err := d.r.get(d.ctx, d.path, d.off)
 	if err != nil {
@@ -100,7 +101,8 @@ func (d *download) open() error {
 		skip = d.off // a registry may not know ranges
 	}
 	if want := d.desc.Size - d.off + skip; err == nil && b.length >= 0 && b.length != want {
-		err = d.wrong("the registry announces %d bytes, it should have %d", d.off-skip+b.length, d.desc.Size)
+		err = d.wrong("the registry announces %d bytes, it should have %d", d.off-skip+b.length,
+			d.desc.Size)
 	}
 	if err == nil {
 		_, err = io.CopyN(io.Discard, b, skip)
@@ -113,17 +115,20 @@ func (d *download) open() error {
 	return nil
 }
 
-// begin asks for the blob from a byte on, for whoever has those before it. A registry that does not give a part of a blob is asked for all.
+// begin requests the blob from offset off on, for a caller that has the bytes before it. If the
+// registry sends no part of a blob, all of it is requested.
 func (d *download) begin() error {
 	if d.off == 0 {
 		return d.open()
 	}
 	b, err := d.r.get(d.ctx, d.path, d.off)
 	var answer *transport.Error
-	if err != nil && (!errors.As(err, &answer) || answer.StatusCode != http.StatusRequestedRangeNotSatisfiable) {
+	if err != nil && (!errors.As(err, &answer) ||
+		answer.StatusCode != http.StatusRequestedRangeNotSatisfiable) {
 		return err
 	}
-	if err == nil && b.status == http.StatusPartialContent && d.checkRange(b) == nil && (b.length < 0 || b.length == d.desc.Size-d.off) {
+	if err == nil && b.status == http.StatusPartialContent && d.checkRange(b) == nil &&
+		(b.length < 0 || b.length == d.desc.Size-d.off) {
 		d.cur, d.from = b, d.off
 		return nil
 	}
@@ -148,8 +153,10 @@ func (d *download) checkRange(b *body) error {
 }
 
 func (d *download) wrong(format string, args ...any) error {
-	return oci.ErrUnusable.New("reading %s from %s: %s", d.desc.Digest, d.r.ref.Registry, fmt.Sprintf(format, args...)).
-		Hint("the registry, or something on the way to it, is broken: try later, or ask who runs it")
+	return oci.ErrUnusable.New("reading %s from %s: %s", d.desc.Digest, d.r.ref.Registry,
+		fmt.Sprintf(format, args...)).
+		Hint("the registry, or something on the way to it, is broken: try later, or ask who runs " +
+			"it")
 }
 
 func (d *download) Read(p []byte) (int, error) {
@@ -179,7 +186,8 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// cut decides after an error whether to go on, and waits before that. opened says that the error is one of a body.
+// cut decides after an error whether to continue, and waits before that. opened says that the error
+// came from a body.
 func (d *download) cut(err error, opened bool) error {
 	if opened {
 		_ = d.cur.Close()
@@ -204,7 +212,7 @@ func (d *download) cut(err error, opened bool) error {
 	return nil
 }
 
-// broken leaves a blob that ends too early to verified, which says how early.
+// broken reports a blob that ends too early as an unexpected EOF: verified then says how early.
 func (d *download) broken(err error, opened bool) error {
 	if opened && d.ctx.Err() == nil && ended(err) {
 		return io.ErrUnexpectedEOF
@@ -217,11 +225,16 @@ func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 func (d *download) explain(err error) error {
 	doing := "reading " + d.desc.Digest + " from " + d.r.ref.Registry
 	var answer *transport.Error
-	if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.off > 0 { // it has no more
+	// the registry has no more bytes
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable &&
+		d.off > 0 {
 		return io.ErrUnexpectedEOF
 	}
-	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && strings.HasPrefix(d.path, "manifests/") {
-		return oci.ErrUnusable.New("%s: the index of %s names this entry, and the registry has it no more (status 404%s)", doing, d.r.ref, words(answer)).
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound &&
+		strings.HasPrefix(d.path, "manifests/") {
+		return oci.ErrUnusable.New(
+			"%s: the index of %s names this entry, and the registry has it no more (status 404%s)",
+			doing, d.r.ref, words(answer)).
 			Hint("push the image again with all its platforms: somebody deleted this one").
 			Hint("--variant takes another entry: hpc3 explain %s", d.r.ref)
 	}

@@ -1,9 +1,10 @@
-// Package fetch reads images from where they are: a registry, an OCI layout, a tar file of one, or what docker save
-// writes. It asks for what it is asked for and nothing more, and every byte that it hands out was checked against the
-// digest and the size of its descriptor.
+// Package fetch reads images from their source: a registry, an OCI layout, a tar file of one, or
+// the output of docker save. It requests nothing that the caller did not ask for, and checks every
+// byte against the digest and size of its descriptor before the caller can take it for complete.
 //
-// Errors are of package fault: reference for what does not exist, auth for credentials, network for a registry that
-// cannot be reached, registry for one (or an archive) that answers with something unusable.
+// Errors are of package fault: ErrNotFound if the image does not exist, class auth for credentials,
+// ErrUnreachable for a registry that cannot be reached, oci.ErrUnusable for a registry or archive
+// that answers with something unusable.
 package fetch
 
 import (
@@ -18,26 +19,36 @@ import (
 
 // Options says how to reach a registry. The zero value works for public images.
 type Options struct {
-	AuthFile     string                     // --authfile: looked into before all other files with credentials
-	Env          func(name string) string   // the user's environment, as os.Getenv; nil is an empty one
-	HomeDir      string                     // where ~/.docker/config.json is looked for; none if empty
-	TokenServers []string                   // HOST[:PORT] of token servers with private addresses that a registry may send to; the site's own
-	PlainHTTP    func(registry string) bool // registries without TLS beside those of the loopback interface; nil for none
-	UserAgent    string                     // "hpc3/1.0"; sent to registries
-	Scratch      func() (*os.File, error)   // makes an empty file that is gone when it is closed, for a compressed archive; nil refuses these
-	RootCAs      *x509.CertPool             // nil for the system's
-	Timing       Timing
+	// --authfile: searched before all other files with credentials
+	AuthFile string
+	// the user's environment, as os.Getenv; nil is an empty one
+	Env func(name string) string
+	// where ~/.docker/config.json is looked for; none if empty
+	HomeDir string
+	// HOST[:PORT] of token servers with private addresses that the site allows
+	TokenServers []string
+	// reports registries without TLS, beside those on the loopback interface; nil for none
+	PlainHTTP func(registry string) bool
+	UserAgent string // "hpc3/1.0"; sent to registries
+	// makes an empty file that vanishes when closed, to unpack a compressed archive; nil refuses
+	// these
+	Scratch func() (*os.File, error)
+	RootCAs *x509.CertPool // nil for the system's
+	Timing  Timing
 
-	Mirrors    []Mirror          // asked in order, before the registry itself
-	NoFallback bool              // the registry itself is not asked, if there are mirrors
-	Note       func(text string) // told of mirrors that serve or are passed over, concurrently; may be nil
-	Detail     func(text string) // told of each request, and where credentials were looked for, concurrently; may be nil
+	Mirrors    []Mirror // asked in order, before the registry itself
+	NoFallback bool     // the registry itself is not asked, if there are mirrors
+	// receives which mirrors serve or are passed over; called concurrently; may be nil
+	Note func(text string)
+	// receives each request, and where credentials were searched; called concurrently; may be nil
+	Detail func(text string)
 }
 
 // Timing bounds every wait. The zero value of each field is its default.
 type Timing struct {
-	Connect    time.Duration // for a connection, and again for its TLS handshake; 15 s
-	Document   time.Duration // for a manifest, an index, a config or a whole list of tags, tries and all; 5 min
+	Connect time.Duration // for a connection, and again for its TLS handshake; 15 s
+	// for a manifest, an index, a config or a whole list of tags, including retries; 5 min
+	Document   time.Duration
 	Stall      time.Duration // for the header of an answer, and for each 16 KiB of its body; 60 s
 	Backoff    time.Duration // the first pause before a second try, doubled each time; 500 ms
 	RetryAfter time.Duration // the longest pause that a registry may ask for; 60 s
@@ -61,21 +72,21 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// Source is one image or image index at its place. Its methods may be called concurrently.
+// Source is one image or image index in its place. Its methods may be called concurrently.
 type Source interface {
-	// Root returns the index or manifest that the reference names and its media type, by one request. Its digest was
-	// checked if the reference pins one.
+	// Root returns the index or manifest that the reference names and its media type, by one
+	// request. If the reference pins a digest, it was checked.
 	Root(ctx context.Context) (raw []byte, mediaType string, err error)
 	// Blob returns a manifest, an index or a config.
 	Blob(ctx context.Context, d oci.Descriptor) ([]byte, error)
-	// Layer returns the bytes of a layer as they are stored, compressed or not. Whether they are the right ones is
-	// known at the end: only an io.EOF says so, hence read up to it. Reading after ctx ends fails.
+	// Layer returns the bytes of a layer as stored, compressed or not. Only io.EOF says that they
+	// were the right ones, so read up to it. Reading after ctx ends fails.
 	Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error)
 	Close() error
 }
 
-// Open returns the source of a reference, of any transport but sif. A registry is not spoken to before it is asked for
-// something; what lies in the file system is opened.
+// Open returns the source of a reference, of any transport but sif. It opens local files, but
+// contacts no registry: the first call of a method does.
 func Open(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
 	opt.Timing = opt.Timing.withDefaults()
 	if opt.Env == nil {
@@ -97,28 +108,35 @@ func Open(ctx context.Context, ref oci.Reference, opt Options) (Source, error) {
 	case oci.DockerArchive:
 		return openDockerArchive(ctx, ref, opt)
 	}
-	return nil, ErrNotFound.New("fetching %s: there is nothing to fetch by transport %q", ref, ref.Transport)
+	return nil, ErrNotFound.New("fetching %s: there is nothing to fetch by transport %q", ref,
+		ref.Transport)
 }
 
 // acceptable refuses descriptors that cannot be fetched safely.
 func acceptable(d oci.Descriptor) error {
 	switch {
 	case !oci.ValidDigest(d.Digest):
-		return oci.ErrUnusable.New("fetching what the image names: %.80q is no digest", d.Digest).Hint("it is broken where it is stored: push or copy the image again")
+		return oci.ErrUnusable.New("fetching what the image names: %.80q is no digest", d.Digest).
+			Hint("it is broken where it is stored: push or copy the image again")
 	case d.Size < 0:
-		return oci.ErrUnusable.New("fetching %s: a size of %d", d.Digest, d.Size).Hint("it is broken where it is stored: push or copy the image again")
+		return oci.ErrUnusable.New("fetching %s: a size of %d", d.Digest, d.Size).
+			Hint("it is broken where it is stored: push or copy the image again")
 	case len(d.URLs) > 0:
-		// The host would be of the image author's choice, and so would be what a node of the site asks it for.
-		return oci.ErrUnusable.New("fetching %s: it is a foreign layer, to be fetched from %.80q", d.Digest, d.URLs[0]).
-			Hint("push the image again with its foreign layers: hpc3 fetches from the image's own registry only")
+		// Otherwise the author of an image could choose a host, and what a node of the site asks it
+		// for.
+		return oci.ErrUnusable.New("fetching %s: it is a foreign layer, to be fetched from %.80q",
+			d.Digest, d.URLs[0]).
+			Hint("push the image again with its foreign layers: hpc3 fetches from the image's " +
+				"own registry only")
 	}
 	return nil
 }
 
-// whole reads a manifest or config.
-func whole(d oci.Descriptor, open func() (io.ReadCloser, error)) ([]byte, error) {
+// readDocument reads a manifest or config.
+func readDocument(d oci.Descriptor, open func() (io.ReadCloser, error)) ([]byte, error) {
 	if d.Size > oci.MaxDocument {
-		return nil, oci.ErrUnusable.New("fetching %s: it has %d bytes, the limit is %d", d.Digest, d.Size, oci.MaxDocument)
+		return nil, oci.ErrUnusable.New("fetching %s: it has %d bytes, the limit is %d", d.Digest,
+			d.Size, oci.MaxDocument)
 	}
 	r, err := open()
 	if err != nil {

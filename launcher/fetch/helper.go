@@ -18,26 +18,31 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// maxHelperOutput bounds what a credential helper may print; a token of some KiB is the largest seen.
+// maxHelperOutput bounds the output of a credential helper; the largest token seen has some KiB.
 const maxHelperOutput = 64 << 10
 
-// help asks a credential helper, docker-credential-NAME, as docker does: "get" with the registry on stdin, JSON on stdout.
-// What it prints is never repeated.
-func (c chain) help(ctx context.Context, name string, p authPath, server string) (found authn.AuthConfig, from string, err error) {
+// help asks a credential helper, docker-credential-NAME, as docker does: "get" with the registry on
+// stdin, JSON on stdout. Its output is never quoted.
+func (c chain) help(ctx context.Context, name string, p authPath, server string) (
+	found authn.AuthConfig, from string, err error,
+) {
 	program := "docker-credential-" + name
 	refuse := func(format string, args ...any) *fault.Error {
-		return fault.New(fault.Auth, "asking credential helper %s of %s: "+format, append([]any{program, p.path}, args...)...)
+		return fault.New(fault.Auth, "asking credential helper %s of %s: "+format,
+			append([]any{program, p.path}, args...)...)
 	}
 	file, err := c.lookPath(program)
 	if err != nil {
-		return found, "", refuse("%w", err).Hint("install it, or take it out of %s, or name another file by --authfile", p.path)
+		return found, "", refuse("%w", err).
+			Hint("install it, or take it out of %s, or name another file by --authfile", p.path)
 	}
 	out, err := c.runHelper(ctx, file, server)
 	switch {
 	case absent(out) && err != nil:
 		return found, "", nil
 	case err != nil:
-		return found, "", refuse("%w", err).Hint("see what it says: echo %s | %s get", server, program)
+		return found, "", refuse("%w", err).
+			Hint("see what it says: echo %s | %s get", server, program)
 	}
 	var answer struct{ Username, Secret string }
 	if json.Unmarshal(out, &answer) != nil {
@@ -55,7 +60,7 @@ func (c chain) help(ctx context.Context, name string, p authPath, server string)
 	return found, program, nil
 }
 
-// lookPath finds a program in the user's PATH; relative directories are left out.
+// lookPath finds a program in the user's PATH, and ignores relative directories.
 func (c chain) lookPath(program string) (string, error) {
 	if strings.ContainsRune(program, '/') {
 		return "", errors.New("it is not the name of a program")
@@ -63,14 +68,16 @@ func (c chain) lookPath(program string) (string, error) {
 	for _, dir := range filepath.SplitList(c.env("PATH")) {
 		file := filepath.Join(dir, program)
 		info, err := os.Stat(file)
-		if filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+		if filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() &&
+			info.Mode().Perm()&0o111 != 0 {
 			return file, nil
 		}
 	}
 	return "", errors.New("it is not in PATH")
 }
 
-// runHelper returns what a helper printed. One that takes too long is ended with all that it started.
+// runHelper returns what a helper printed. A helper that takes too long is killed with its
+// children.
 func (c chain) runHelper(ctx context.Context, file, server string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
@@ -96,10 +103,12 @@ func (c chain) runHelper(ctx context.Context, file, server string) ([]byte, erro
 	return out.Bytes(), err
 }
 
-// absent says whether a helper that failed only has nothing: it says so on stdout, in these words of docker's library.
+// absent reports whether a failed helper merely has no entry: it prints one of these phrases of
+// docker's library.
 func absent(out []byte) bool {
 	text := string(out)
-	return strings.Contains(text, "credentials not found") || strings.Contains(text, "no credentials server URL") ||
+	return strings.Contains(text, "credentials not found") ||
+		strings.Contains(text, "no credentials server URL") ||
 		strings.Contains(text, "no credentials username")
 }
 

@@ -15,14 +15,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// files are what a local image is made of: a directory, or a tar file of one.
+// files is a local image: a directory, or a tar file of one.
 type files interface {
-	// open returns a file by its slash-separated name and its size. The error wraps fs.ErrNotExist where there is none.
+	// open returns a file and its size, by its slash-separated name. The error wraps fs.ErrNotExist
+	// if there is none.
 	open(name string) (io.ReadCloser, int64, error)
 	io.Closer
 }
 
-// directory is files in a directory.
+// directory is the files in a directory.
 type directory string
 
 func (d directory) open(name string) (io.ReadCloser, int64, error) {
@@ -42,7 +43,8 @@ func (directory) Close() error { return nil }
 
 func localError(ref oci.Reference, err error) error {
 	err = fault.Reason(err)
-	return ErrNotFound.New("opening %s: %w", ref, err).Hint("a path is relative to the working directory")
+	return ErrNotFound.New("opening %s: %w", ref, err).
+		Hint("a path is relative to the working directory")
 }
 
 // layout is an OCI image layout (image-spec, image-layout.md).
@@ -76,10 +78,11 @@ func newLayout(ref oci.Reference, opt Options, f files) (Source, error) {
 	return &layout{ref: ref, opt: opt, files: f}, r.Close()
 }
 
-// NoLayoutError says that a directory or an archive is there, and holds no image.
+// NoLayoutError says that a directory or an archive exists and holds no image.
 func NoLayoutError(ref oci.Reference) error {
 	return ErrNotFound.New("opening %s: there is no OCI image layout: no index.json", ref).
-		Hint("skopeo, umoci and buildx write such layouts; what docker save writes is docker-archive:FILE")
+		Hint("skopeo, umoci and buildx write such layouts; what docker save writes is " +
+			"docker-archive:FILE")
 }
 
 func (l *layout) Close() error { return l.files.Close() }
@@ -114,17 +117,19 @@ func (l *layout) index() ([]byte, error) {
 	}
 	defer r.Close()
 	if size > oci.MaxDocument {
-		return nil, oci.ErrUnusable.New("reading %s: its index.json has %d bytes, the limit is %d", l.ref, size, oci.MaxDocument)
+		return nil, oci.ErrUnusable.New("reading %s: its index.json has %d bytes, the limit is %d",
+			l.ref, size, oci.MaxDocument)
 	}
 	return io.ReadAll(r)
 }
 
-// pick returns what the reference names in the layout's index, nil for that index itself: a layout with several nameless entries is
-// an image index, and so is one whose only entry says what it needs.
+// pick returns what the reference names in the layout's index; nil for the index itself. A layout
+// with several nameless entries is an image index, and so is one whose only entry states demands.
 func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	index, err := oci.ParseIndex(raw)
 	if err != nil {
-		return nil, oci.ErrUnusable.New("opening %s: its index.json: %w", l.ref, err).Hint("the layout is broken: write or copy it again")
+		return nil, oci.ErrUnusable.New("opening %s: its index.json: %w", l.ref, err).
+			Hint("the layout is broken: write or copy it again")
 	}
 	var names []string
 	for _, e := range index.Entries {
@@ -139,27 +144,30 @@ func (l *layout) pick(raw []byte) (*oci.Descriptor, error) {
 	case len(found) == 1:
 		return &found[0], nil
 	case len(found) > 1:
-		return nil, ErrNotFound.New("opening %s: it names %d images", l.ref, len(found)).Hint("name one by its digest: %s@sha256:…", l.ref)
+		return nil, ErrNotFound.New("opening %s: it names %d images", l.ref, len(found)).
+			Hint("name one by its digest: %s@sha256:…", l.ref)
 	case l.ref.Digest == oci.DigestOf(raw):
 		return nil, nil
 	case l.ref.Digest != "" || l.ref.Tag != "":
-		return nil, ErrNotFound.New("opening %s: the layout holds no such image", l.ref).Hint("it holds %s", listNames(names, len(index.Entries)))
+		return nil, ErrNotFound.New("opening %s: the layout holds no such image", l.ref).
+			Hint("it holds %s", listNames(names, len(index.Entries)))
 	case len(index.Entries) == 1 && demands(index.Entries[0]):
 		return nil, nil // what it says would be lost
 	case len(index.Entries) == 1:
 		return &index.Entries[0].Descriptor, nil
 	case len(names) > 1 || len(names) == 1 && len(index.Entries) > 1:
-		return nil, ErrNotFound.New("opening %s: the layout holds several images", l.ref).Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
+		return nil, ErrNotFound.New("opening %s: the layout holds several images", l.ref).
+			Hint("name one, as oci:DIR:NAME: %s", listNames(names, len(index.Entries)))
 	}
 	return nil, nil
 }
 
-// demands tells whether a layout's index asks for more than an architecture in the name of an image.
+// demands reports whether an entry states more than its architecture.
 func demands(e oci.Entry) bool {
 	return e.IsImage() && (len(e.Tokens) > 0 || e.Platform != nil && e.Platform.Variant != "")
 }
 
-// found returns what the reference asks for by a digest, a position or a name.
+// found returns what the reference names by digest, position or name.
 func (l *layout) found(index oci.Index) (found []oci.Descriptor) {
 	position, byPosition := positionOf(l.ref.Tag)
 	switch {
@@ -173,7 +181,8 @@ func (l *layout) found(index oci.Index) (found []oci.Descriptor) {
 	case byPosition && position < len(index.Entries):
 		return []oci.Descriptor{index.Entries[position].Descriptor}
 	}
-	for _, i := range named(l.ref.Tag, len(index.Entries), func(i int) []string { return []string{index.Entries[i].Annotations[refName]} }) {
+	for _, i := range named(l.ref.Tag, len(index.Entries),
+		func(i int) []string { return []string{index.Entries[i].Annotations[refName]} }) {
 		found = append(found, index.Entries[i].Descriptor)
 	}
 	return found
@@ -187,7 +196,7 @@ func listNames(names []string, n int) string {
 }
 
 func (l *layout) read(d oci.Descriptor) ([]byte, error) {
-	return whole(d, func() (io.ReadCloser, error) { return l.blob(d) })
+	return readDocument(d, func() (io.ReadCloser, error) { return l.blob(d) })
 }
 
 func (l *layout) Blob(_ context.Context, d oci.Descriptor) ([]byte, error) { return l.read(d) }
@@ -207,20 +216,23 @@ func (l *layout) blob(d oci.Descriptor) (io.ReadCloser, error) {
 	}
 	if size != d.Size {
 		_ = r.Close() // opened for reading
-		return nil, oci.ErrUnusable.New("reading %s of %s: it has %d bytes, and %d are expected", d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
+		return nil, oci.ErrUnusable.New("reading %s of %s: it has %d bytes, and %d are expected",
+			d.Digest, l.ref, size, d.Size).Hint("the image is damaged; copy it anew")
 	}
 	return verify(r, d, l.ref.String()), nil
 }
 
 func missingBlob(ref oci.Reference, d oci.Descriptor, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return oci.ErrUnusable.New("reading %s of %s: it is not there", d.Digest, ref).Hint("the image is incomplete; copy it anew, with all its platforms")
+		return oci.ErrUnusable.New("reading %s of %s: it is not there", d.Digest, ref).
+			Hint("the image is incomplete; copy it anew, with all its platforms")
 	}
 	err = fault.Reason(err)
-	return oci.ErrUnusable.New("reading %s of %s: %w", d.Digest, ref, err).Hint("make %s readable, or copy the image anew", ref.Path)
+	return oci.ErrUnusable.New("reading %s of %s: %w", d.Digest, ref, err).
+		Hint("make %s readable, or copy the image anew", ref.Path)
 }
 
-// untilDone makes a reader fail when its context has ended.
+// untilDone makes a reader fail after its context has ended.
 func untilDone(ctx context.Context) func(io.ReadCloser, error) (io.ReadCloser, error) {
 	return func(r io.ReadCloser, err error) (io.ReadCloser, error) {
 		if err != nil {

@@ -25,7 +25,8 @@ func blobName(raw []byte) string {
 	return "blobs/sha256/" + strings.TrimPrefix(oci.DigestOf(raw), "sha256:")
 }
 
-// layoutFiles are those of a layout that names the image once for each name; "" is an entry without one.
+// layoutFiles are those of a layout that names the image once for each name; "" is an entry without
+// one.
 func layoutFiles(t *testing.T, names ...string) map[string][]byte {
 	t.Helper()
 	var entries []map[string]any

@@ -29,34 +29,34 @@ func (m Mirror) String() string {
 	return s
 }
 
-// A mirror is there to be quick: where it is not, another place is asked. These bound the waits for one; a second try is for a
-// body that broke off only.
+// Limits for mirrors, which are there to be fast: a slow one is passed over. Only a body that broke
+// off is tried twice.
 const (
 	mirrorConnect  = 5 * time.Second
 	mirrorStall    = 20 * time.Second
 	mirrorDocument = 100 * time.Second
 )
 
-// Elsewhere tells whether layers may be had better from another place, after a conversion found them to be of no use. Mirrors that gave
-// bytes of a layer which was wrong, or of one that was not read to its end, where it is checked, are not asked again: so this is true
-// no more often than there are mirrors.
+// Elsewhere is for a conversion that found the layers unusable: it drops the mirrors that sent
+// wrong bytes, or bytes of a layer that was not read to its end, where the digest is checked. It
+// reports whether it dropped one and another place is left, so it is true at most once a mirror.
 func Elsewhere(src Source) bool {
-	d, ok := src.(interface{ doubt() bool })
-	return ok && d.doubt()
+	d, ok := src.(interface{ dropUnsure() bool })
+	return ok && d.dropUnsure()
 }
 
-// mirrored is an image of a registry that has mirrors. They are asked in order, then the registry itself. A mirror that fails is
-// not asked again, since what it says of one part of an image it says of the others.
+// mirrored is an image of a registry that has mirrors. They are asked in order, then the registry.
+// A mirror that fails for one part of an image is not asked for the others.
 type mirrored struct {
 	*places
 	ref oci.Reference
 }
 
-// places are where an image can be had.
+// places are where an image is available.
 type places struct {
 	registry string // the one that the reference names
 	note     func(string)
-	own      *place // that registry; nil if it must not be asked
+	origin   *place // that registry; nil if it must not be asked
 
 	mu      sync.Mutex // for the fields of mirrors below their name
 	mirrors []*place
@@ -85,12 +85,13 @@ func newMirrored(ref oci.Reference, opt Options) (*mirrored, error) {
 	if opt.NoFallback {
 		return m, nil
 	}
-	own, err := newRegistry(ref, opt)
-	m.own = &place{registry: own}
+	origin, err := newRegistry(ref, opt)
+	m.origin = &place{registry: origin}
 	return m, err
 }
 
-// newMirror returns a mirror as a place for the repository of ref. The last place of all is asked as patiently as a registry.
+// newMirror returns a mirror as a place for the repository of ref. The last place of all gets as
+// much patience as a registry.
 func newMirror(mirror Mirror, ref oci.Reference, opt Options, last bool) (*place, error) {
 	at := &place{name: mirror.String(), path: mirror.Path}
 	if !last {
@@ -110,7 +111,7 @@ func newMirror(mirror Mirror, ref oci.Reference, opt Options, last bool) (*place
 	return at, nil
 }
 
-// as returns a reference as this place knows it.
+// as returns a reference in the terms of this place.
 func (at *place) as(ref oci.Reference) oci.Reference {
 	if at.registry != nil {
 		ref.Registry = at.ref.Registry
@@ -121,8 +122,8 @@ func (at *place) as(ref oci.Reference) oci.Reference {
 	return ref
 }
 
-// order returns the places in the order in which they are asked. Where there are mirrors only, one that failed may still do
-// better than none.
+// order returns the places in the order in which they are asked. If there are only mirrors, a
+// failed one comes last: it may still be better than none.
 func (p *places) order() []*place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,13 +136,13 @@ func (p *places) order() []*place {
 			stale = append(stale, at)
 		}
 	}
-	if p.own != nil {
-		return append(fresh, p.own)
+	if p.origin != nil {
+		return append(fresh, p.origin)
 	}
 	return append(fresh, stale...)
 }
 
-// each asks one place after the other. doing names what for, in the words of the reference.
+// each asks one place after another. doing describes the purpose, in the terms of the reference.
 func (p *places) each(ctx context.Context, doing string, ask func(*place) error) error {
 	var err error
 	for _, at := range p.order() {
@@ -157,7 +158,7 @@ func (p *places) each(ctx context.Context, doing string, ask func(*place) error)
 	return p.explain(doing, err)
 }
 
-// pass notes that a place failed.
+// pass records that a place failed.
 func (p *places) pass(at *place, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,7 +180,7 @@ func (p *places) serves(at *place) {
 	at.served = true
 }
 
-// explain says what each place answered. err is the answer of the last, which decides the class.
+// explain says what each place answered. err is the answer of the last; it decides the class.
 func (p *places) explain(doing string, err error) error {
 	p.mu.Lock()
 	var answers []string
@@ -191,13 +192,14 @@ func (p *places) explain(doing string, err error) error {
 	p.mu.Unlock()
 	said := strings.Join(answers, "; ")
 	switch {
-	case p.own != nil && said == "":
+	case p.origin != nil && said == "":
 		return err
-	case p.own != nil:
+	case p.origin != nil:
 		return fmt.Errorf("%w (%s)", err, said)
 	}
 	none := oci.ErrUnusable.New("%s: no mirror has it (%s)", doing, said).Like(err).
-		Hint("the site allows its mirrors only, fallback = false in hpc3.toml: see whether the name is right, else ask who runs them")
+		Hint("the site allows its mirrors only, fallback = false in hpc3.toml: see whether the " +
+			"name is right, else ask who runs them")
 	var unlistable *UnlistableError
 	if errors.As(err, &unlistable) {
 		return &UnlistableError{none}
@@ -205,7 +207,7 @@ func (p *places) explain(doing string, err error) error {
 	return none
 }
 
-// why returns an error of this package without what was being done.
+// why returns the text of an error of this package without its first part, what was being done.
 func why(err error) string {
 	text := err.Error()
 	if _, reason, ok := strings.Cut(text, ": "); ok {
@@ -214,14 +216,14 @@ func why(err error) string {
 	return text
 }
 
-// gave counts a layer of which a place gave bytes, or with -1 one that turned out to be right.
+// gave counts the layers of which a place sent bytes; n is -1 for one that turned out right.
 func (p *places) gave(at *place, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at.unsure += n
 }
 
-func (p *places) doubt() bool {
+func (p *places) dropUnsure() bool {
 	p.mu.Lock()
 	found := false
 	for _, at := range p.mirrors {
@@ -229,7 +231,8 @@ func (p *places) doubt() bool {
 			continue
 		}
 		if at.failed == nil {
-			at.failed = oci.ErrUnusable.New("reading an image of %s: what it sends cannot be used", p.registry)
+			at.failed = oci.ErrUnusable.New("reading an image of %s: what it sends cannot be used",
+				p.registry)
 			p.note("the mirror " + at.name + " is passed over: what it sends cannot be used")
 		}
 		found, at.lied, at.unsure = true, true, 0
@@ -258,10 +261,11 @@ func (m *mirrored) Blob(ctx context.Context, d oci.Descriptor) (raw []byte, err 
 }
 
 func (m *mirrored) tags(ctx context.Context) (tags []string, err error) {
-	err = m.each(ctx, "listing the tags of "+m.registry+"/"+m.ref.Repository, func(at *place) (err error) {
-		tags, err = at.tags(ctx)
-		return err
-	})
+	err = m.each(ctx, "listing the tags of "+m.registry+"/"+m.ref.Repository,
+		func(at *place) (err error) {
+			tags, err = at.tags(ctx)
+			return err
+		})
 	return tags, err
 }
 
@@ -269,7 +273,7 @@ func (m *mirrored) tagged(tag string) Source {
 	return taggedMirrored{&mirrored{m.places, otherTag(m.ref, tag)}}
 }
 
-// taggedMirrored has places that another source closes.
+// taggedMirrored shares its places with the source that closes them.
 type taggedMirrored struct{ *mirrored }
 
 func (taggedMirrored) Close() error { return nil }
@@ -278,8 +282,8 @@ func (p *places) Close() error {
 	for _, at := range p.mirrors {
 		_ = at.Close() // it only closes idle connections
 	}
-	if p.own == nil {
+	if p.origin == nil {
 		return nil
 	}
-	return p.own.Close()
+	return p.origin.Close()
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// positionOf reads "@N", by which skopeo and podman name an image of an archive or layout that has
-// no other name.
+// positionOf reads "@N", the notation of skopeo and podman for a nameless image of an archive or
+// layout.
 func positionOf(tag string) (n int, is bool) {
 	digits, is := strings.CutPrefix(tag, "@")
 	n, err := strconv.Atoi(digits)
 	return n, is && err == nil && n >= 0 && strconv.Itoa(n) == digits
 }
 
-// named returns which of several images a name stands for: those that have it in full, as "x/y:1"
-// is docker.io/x/y:1, else those whose name ends in it.
+// named returns the positions of the images that a name stands for: those with this full name,
+// where "x/y:1" is docker.io/x/y:1, else those whose name ends in it.
 func named(name string, images int, names func(int) []string) (found []int) {
 	if name == "" {
 		return nil
@@ -40,7 +40,7 @@ func named(name string, images int, names func(int) []string) (found []int) {
 	return nil
 }
 
-// inFull returns an image's name as registries know it; "" for what is none, such as a mere tag.
+// inFull returns an image's name as registries know it; "" for anything else, such as a mere tag.
 func inFull(name string) string {
 	if !strings.ContainsAny(name, ":/") { // "latest" is a tag here, and no image of that name
 		return ""

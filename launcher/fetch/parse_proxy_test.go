@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What is taken for a proxy has a host and a protocol that is spoken, and no message about it holds what stands before its host.
+// What is taken for a proxy has a host and a protocol that is spoken, and no message about it holds
+// what stands before its host.
 func FuzzParseProxy(f *testing.F) {
 	for _, s := range []string{
 		"proxy:3128", "http://me:s3cret@proxy:3128", "socks5h://proxy", "socks://proxy:1080/", "https://[::1]:1", "http://me:1/s3cret@x", "http://me:%zz@x", "http://x:99999", "://", "",

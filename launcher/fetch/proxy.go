@@ -19,7 +19,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// proxies are those that the environment names, by the variables that curl and Go know. Hosts of this machine need none.
+// proxies are the proxies that the environment names, in the variables that curl and Go read. Hosts
+// on this machine need none.
 type proxies struct {
 	env    func(string) string
 	direct func(*url.URL) bool // NO_PROXY names it
@@ -32,21 +33,26 @@ type proxy struct {
 }
 
 func newProxies(env func(string) string) *proxies {
-	const some = "http://some.invalid"
+	const placeholder = "http://any.invalid"
 	noProxy := cmp.Or(env("NO_PROXY"), env("no_proxy"))
-	use := (&httpproxy.Config{HTTPProxy: some, HTTPSProxy: some, NoProxy: noProxy}).ProxyFunc()
+	use := (&httpproxy.Config{
+		HTTPProxy: placeholder, HTTPSProxy: placeholder, NoProxy: noProxy,
+	}).ProxyFunc()
 	return &proxies{env: env, direct: func(u *url.URL) bool {
 		via, err := use(u)
 		return via == nil && err == nil
 	}}
 }
 
-// of returns the proxy by which a URL is asked, nil for none.
+// of returns the proxy for a URL; nil for none.
 func (p *proxies) of(u *url.URL) (*proxy, error) {
 	if p.direct(u) {
 		return nil, nil
 	}
-	for _, name := range []string{strings.ToUpper(u.Scheme) + "_PROXY", u.Scheme + "_proxy", "ALL_PROXY", "all_proxy"} {
+	for _, name := range []string{
+		strings.ToUpper(u.Scheme) + "_PROXY", u.Scheme + "_proxy",
+		"ALL_PROXY", "all_proxy",
+	} {
 		value := p.env(name)
 		if value == "" {
 			continue
@@ -54,7 +60,8 @@ func (p *proxies) of(u *url.URL) (*proxy, error) {
 		at, err := parseProxy(value)
 		if err != nil {
 			return nil, ErrUnreachable.New("%s names no proxy that can be used: %w", name, err).
-				Hint("it reads http://HOST:PORT, or https:// or socks5:// for a proxy that is asked so; correct or unset it").
+				Hint("it reads http://HOST:PORT, or https:// or socks5:// for a proxy that is "+
+					"asked so; correct or unset it").
 				Hint("NO_PROXY=%s asks this registry without a proxy", u.Hostname())
 		}
 		return &proxy{at, name}, nil
@@ -62,7 +69,7 @@ func (p *proxies) of(u *url.URL) (*proxy, error) {
 	return nil, nil
 }
 
-// parseProxy reads the value of such a variable. Its errors repeat nothing of it.
+// parseProxy reads the value of such a variable. Its errors quote nothing of it.
 func parseProxy(value string) (*url.URL, error) {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
@@ -71,7 +78,8 @@ func parseProxy(value string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" {
 		return nil, errors.New("it is not the URL of one")
 	}
-	if strings.Contains(u.Path+"?"+u.RawQuery+"#"+u.Fragment, "@") { // the host would be a part of the name or password
+	// otherwise the host would be part of the name or password
+	if strings.Contains(u.Path+"?"+u.RawQuery+"#"+u.Fragment, "@") {
 		return nil, errors.New("a /, ? or # of its password is to be written as %2F, %3F or %23")
 	}
 	if port := u.Port(); port != "" {
@@ -92,7 +100,7 @@ func (p *proxy) String() string {
 	return fmt.Sprintf("the proxy %s://%s (%s)", p.url.Scheme, p.url.Host, p.variable)
 }
 
-// Proxy says by which proxy a registry is asked, for messages of those who wait for it; empty for none.
+// Proxy names the proxy for a registry, for messages about waiting; empty for none.
 func Proxy(registry string, env func(string) string) string {
 	p, err := newProxies(env).of(&url.URL{Scheme: "https", Host: registry})
 	if p == nil || err != nil {
@@ -101,11 +109,11 @@ func Proxy(registry string, env func(string) string) string {
 	return p.String()
 }
 
-// proxyError is a fault of a proxy, or one that may be.
+// proxyError is a failure of a proxy, or one that may be.
 type proxyError struct {
 	*proxy
 	host   string // that was asked by it
-	status int    // of the proxy's answer; 0 where none came
+	status int    // of the proxy's answer; 0 if none came
 	maybe  bool   // the registry's fault as well
 	err    error
 }
@@ -113,7 +121,7 @@ type proxyError struct {
 func (e *proxyError) Error() string { return e.err.Error() }
 func (e *proxyError) Unwrap() error { return e.err }
 
-// viaProxy tells errors of proxies from those of what is asked by them.
+// viaProxy tells failures of proxies from those of the hosts behind them.
 type viaProxy struct {
 	inner *http.Transport
 	of    func(*url.URL) (*proxy, error)
@@ -142,12 +150,13 @@ func (v *viaProxy) RoundTrip(req *http.Request) (*http.Response, error) {
 		e.status = refused.status
 	}
 	tunnel := req.URL.Scheme == "https" || strings.HasPrefix(p.url.Scheme, "socks")
-	e.maybe = tunnel && e.status == 0 && !errors.As(err, new(silentError)) && !strings.Contains(err.Error(), "malformed HTTP") &&
+	e.maybe = tunnel && e.status == 0 && !errors.As(err, new(silentError)) &&
+		!strings.Contains(err.Error(), "malformed HTTP") &&
 		(!errors.As(err, &op) || op.Op != "proxyconnect" && !strings.HasPrefix(op.Op, "socks"))
 	return nil, e
 }
 
-// connectError is a proxy's answer to CONNECT that is not its consent.
+// connectError is a proxy's refusal of CONNECT.
 type connectError struct{ status int }
 
 func (e connectError) Error() string { return fmt.Sprintf("%v (status %d)", errConnect, e.status) }
@@ -161,25 +170,26 @@ func onConnect(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Respon
 	return connectError{resp.StatusCode}
 }
 
-// silentError is a proxy that took a connection, and then said nothing.
+// silentError says that a proxy accepted a connection, and then sent nothing.
 type silentError struct{ error }
 
 func (e silentError) Unwrap() error { return e.error }
 
-// Timeout is for what net wraps around it, which looks no deeper.
+// Timeout is for net's wrapper, which looks no deeper.
 func (e silentError) Timeout() bool {
 	var timeout net.Error
 	return errors.As(e.error, &timeout) && timeout.Timeout()
 }
 
-// patience bounds how long a proxy is waited for that took a connection: it connects to the registry meanwhile.
-type patience struct {
+// proxyConn bounds how long a proxy may be silent after it accepted a connection: meanwhile it
+// connects to the registry.
+type proxyConn struct {
 	net.Conn
 	limit time.Duration
 	said  atomic.Bool // something
 }
 
-func (c *patience) Read(p []byte) (int, error) {
+func (c *proxyConn) Read(p []byte) (int, error) {
 	if c.said.Load() {
 		return c.Conn.Read(p)
 	}
@@ -194,19 +204,20 @@ func (c *patience) Read(p []byte) (int, error) {
 	return n, errors.Join(err, c.SetReadDeadline(time.Time{}))
 }
 
-// dialing returns how connections are made. addr is that of a proxy where one is used.
-func (p *proxies) dialing(t Timing) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialing returns how connections are made. addr is a proxy's if one is used.
+func (p *proxies) dialing(t Timing) func(ctx context.Context, network, addr string) (
+	net.Conn, error) {
 	dial := (&net.Dialer{Timeout: t.Connect, KeepAlive: 30 * time.Second}).DialContext
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil || !p.has(addr) {
 			return c, err
 		}
-		return &patience{Conn: c, limit: 2 * t.Connect}, nil
+		return &proxyConn{Conn: c, limit: 2 * t.Connect}, nil
 	}
 }
 
-// has tells whether an address is that of a proxy.
+// has reports whether an address is a proxy's.
 func (p *proxies) has(addr string) bool {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		u, err := parseProxy(p.env(name))
@@ -221,7 +232,7 @@ func (p *proxies) has(addr string) bool {
 	return false
 }
 
-// explain makes one line of what went wrong with a proxy.
+// explain describes in one line what went wrong with a proxy.
 func (e *proxyError) explain(doing string) error {
 	if e.status == http.StatusProxyAuthRequired {
 		wants := "wants a name and a password"
@@ -229,21 +240,26 @@ func (e *proxyError) explain(doing string) error {
 			wants = "does not take the name and password that stand there"
 		}
 		return fault.New(fault.Auth, "%s: %s %s (status 407)", doing, e.proxy, wants).
-			Hint("they go into %s: http://NAME:PASSWORD@HOST:PORT, with special characters as %%40 for @; other ways to log in hpc3 does not know", e.variable)
+			Hint("they go into %s: http://NAME:PASSWORD@HOST:PORT, with special characters as "+
+				"%%40 for @; other ways to log in hpc3 does not know", e.variable)
 	}
 	why, hint := "", "see whether it runs, and whether this node reaches it"
 	var dns *net.DNSError
 	var timeout net.Error
 	switch {
 	case e.status == http.StatusForbidden:
-		why, hint = "does not let through to "+e.host+" (status 403)", "ask who runs the proxy to let it through"
+		why, hint = "does not let through to "+e.host+" (status 403)",
+			"ask who runs the proxy to let it through"
 	case e.status != 0:
-		why, hint = fmt.Sprintf("does not reach %s (status %d)", e.host, e.status), "see whether the name of the registry is right; else ask who runs the proxy"
+		why, hint = fmt.Sprintf("does not reach %s (status %d)", e.host, e.status),
+			"see whether the name of the registry is right; else ask who runs the proxy"
 	case errors.As(e.err, &dns) && dns.IsNotFound:
 		why, hint = "has a name that no host has", "see whether it is written right"
 	case errors.As(e.err, &dns):
-		why, hint = "has a name that could not be looked up: "+nameService(dns), "see whether this node reaches its name server"
-	case errors.As(e.err, &timeout) && timeout.Timeout(), errors.Is(e.err, context.DeadlineExceeded), errors.Is(e.err, errStalled):
+		why, hint = "has a name that could not be looked up: "+nameService(dns),
+			"see whether this node reaches its name server"
+	case errors.As(e.err, &timeout) && timeout.Timeout(),
+		errors.Is(e.err, context.DeadlineExceeded), errors.Is(e.err, errStalled):
 		why = "does not answer in time"
 	default:
 		why = "cannot be used: " + short(bare(e.err).Error())
@@ -253,7 +269,7 @@ func (e *proxyError) explain(doing string) error {
 		Hint("NO_PROXY=%s asks this registry without a proxy", hostname(e.host))
 }
 
-// repeats tells whether a text holds the proxy's password.
+// repeats reports whether a text holds the proxy's password.
 func (p *proxy) repeats(text string) bool {
 	if p == nil || p.url.User == nil {
 		return false

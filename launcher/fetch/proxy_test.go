@@ -85,7 +85,8 @@ func silent(t *testing.T, says string) string {
 	return listener.Addr().String()
 }
 
-// A proxy that is dead or refuses is named by its address and its variable, and never by its password.
+// A proxy that is dead or refuses is named by its address and its variable, and never by its
+// password.
 func TestProxy(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,7 +140,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// What works goes by the proxy, and what NO_PROXY names does not; a fault behind a proxy is the registry's, and the proxy is named beside.
+// What works goes by the proxy, and what NO_PROXY names does not; a fault behind a proxy is the
+// registry's, and the proxy is named beside.
 func TestThroughProxy(t *testing.T) {
 	h := serve(t)
 	proxy := tunnel(t, http.StatusOK, strings.TrimPrefix(h.URL, "http://"))

@@ -20,9 +20,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// registry is an image in a registry, spoken to as the OCI distribution specification says. go-containerregistry does the
-// authentication; requests, retries and resumption are ours, since its remote package obeys no Retry-After, bounds a
-// manifest at 100 MiB and cannot go on with a blob that was cut.
+// registry is an image in a registry, by the OCI distribution specification. go-containerregistry
+// does the authentication. Requests, retries and resumption are ours: its remote package ignores
+// Retry-After, allows manifests of 100 MiB and cannot resume a blob.
 type registry struct {
 	ref     oci.Reference
 	opt     Options
@@ -38,7 +38,7 @@ type registry struct {
 	secret  bool // credentials of the user were used
 }
 
-// session is what comes out of the first contact.
+// session is the result of the first contact.
 type session struct {
 	client *http.Client
 	reg    name.Registry
@@ -51,7 +51,10 @@ func newRegistry(ref oci.Reference, opt Options) (*registry, error) {
 		return nil, ErrNotFound.New("fetching %s: %q is no registry", ref, ref.Registry)
 	}
 	via := newProxies(opt.Env)
-	return &registry{ref: ref, opt: opt, base: httpTransport(opt, via), proxies: via, pauses: &pauses{timing: opt.Timing}}, nil
+	return &registry{
+		ref: ref, opt: opt, base: httpTransport(opt, via), proxies: via,
+		pauses: &pauses{timing: opt.Timing},
+	}, nil
 }
 
 func (r *registry) Close() error {
@@ -64,7 +67,9 @@ func (r *registry) Root(ctx context.Context) (raw []byte, mediaType string, err 
 }
 
 // root reads what a reference to the same repository names.
-func (r *registry) root(ctx context.Context, ref oci.Reference) (raw []byte, mediaType string, err error) {
+func (r *registry) root(ctx context.Context, ref oci.Reference) (
+	raw []byte, mediaType string, err error,
+) {
 	doing := "reading " + ref.String()
 	id := ref.Tag
 	if ref.Digest != "" {
@@ -78,16 +83,21 @@ func (r *registry) root(ctx context.Context, ref oci.Reference) (raw []byte, med
 		return nil, "", oci.ErrUnusable.New("%s: it has more than %d bytes", doing, oci.MaxDocument)
 	}
 	if ref.Digest != "" && !oci.Matches(ref.Digest, raw) {
-		return nil, "", oci.ErrUnusable.New("%s: what came has another digest, %s", doing, oci.DigestOf(raw)).
-			Hint("the registry, or something on the way to it, is broken or dishonest: ask who runs it")
+		return nil, "", oci.ErrUnusable.New("%s: what came has another digest, %s", doing,
+			oci.DigestOf(raw)).
+			Hint("the registry, or something on the way to it, is broken or dishonest: ask who " +
+				"runs it")
 	}
 	mediaType, err = oci.Sniff(raw, header.Get("Content-Type"))
 	return raw, mediaType, err
 }
 
-// document returns a document of unknown size, at most one byte more than allowed, and the header that came with it.
-func (r *registry) document(ctx context.Context, path string) (raw []byte, header http.Header, err error) {
-	ctx, cancel := r.hurry(ctx)
+// document returns a document of unknown size, at most one byte more than allowed, and the header
+// of the answer.
+func (r *registry) document(ctx context.Context, path string) (
+	raw []byte, header http.Header, err error,
+) {
+	ctx, cancel := r.withDocumentLimit(ctx)
 	defer cancel()
 	for try := 1; ; try++ {
 		b, err := r.get(ctx, path, 0)
@@ -113,9 +123,9 @@ func (r *registry) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 	if err := acceptable(d); err != nil {
 		return nil, err
 	}
-	ctx, cancel := r.hurry(ctx)
+	ctx, cancel := r.withDocumentLimit(ctx)
 	defer cancel()
-	return whole(d, func() (io.ReadCloser, error) { return r.download(ctx, d) })
+	return readDocument(d, func() (io.ReadCloser, error) { return r.download(ctx, d) })
 }
 
 func (r *registry) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
@@ -125,7 +135,7 @@ func (r *registry) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, 
 	return untilDone(ctx)(r.download(ctx, d))
 }
 
-// newDownload returns the blob from a byte on; it is not asked for yet.
+// newDownload returns the blob from a byte on; nothing is requested yet.
 func (r *registry) newDownload(ctx context.Context, d oci.Descriptor, from int64) *download {
 	room := "blobs/"
 	if oci.IsManifest(d.MediaType) || oci.IsIndex(d.MediaType) {
@@ -142,7 +152,9 @@ func (r *registry) download(ctx context.Context, d oci.Descriptor) (io.ReadClose
 	return verify(dl, d, r.ref.Registry), nil
 }
 
-func (r *registry) goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (blob io.ReadCloser, from int64, err error) {
+func (r *registry) resume(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (
+	blob io.ReadCloser, from int64, err error,
+) {
 	if err := acceptable(d); err != nil {
 		return nil, 0, err
 	}
@@ -153,7 +165,7 @@ func (r *registry) goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, s
 	return stoppable{verify(&joined{dl, kept, dl.off}, d, r.ref.Registry), ctx}, dl.off, nil
 }
 
-// get asks the repository for something, from a byte on. The caller closes the body.
+// get requests something of the repository, from a byte on. The caller closes the body.
 func (r *registry) get(ctx context.Context, path string, from int64) (*body, error) {
 	s, err := r.connect(ctx)
 	if err != nil {
@@ -173,7 +185,8 @@ func (r *registry) get(ctx context.Context, path string, from int64) (*body, err
 }
 
 func (r *registry) ask(ctx context.Context, s *session, path string, from int64) (*body, error) {
-	to := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository, r.named(path))
+	to := fmt.Sprintf("%s://%s/v2/%s/%s", s.scheme, s.reg.RegistryStr(), r.ref.Repository,
+		r.named(path))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
 	if err != nil {
 		return nil, err
@@ -194,7 +207,8 @@ func (r *registry) ask(ctx context.Context, s *session, path string, from int64)
 	return asBody(resp, r.opt.Timing.Stall), nil
 }
 
-// named tells a mirror of which registry the image is, as containerd does: one that mirrors several needs to know.
+// named tells a mirror which registry the image is from, as containerd does: a mirror of several
+// registries needs to know.
 func (r *registry) named(path string) string {
 	switch {
 	case r.ns == "" || strings.Contains(path, "ns="): // it is in a link of the mirror's own
@@ -205,8 +219,8 @@ func (r *registry) named(path string) string {
 	return path + "?ns=" + url.QueryEscape(r.ns)
 }
 
-// connect returns the session, beginning it if there is none: one request that asks whether the registry wants
-// credentials, and only if so, one for a token.
+// connect returns the session, and begins it if there is none: one request asks whether the
+// registry wants credentials, and only if so, a second one gets a token.
 func (r *registry) connect(ctx context.Context) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -227,7 +241,7 @@ func (r *registry) connect(ctx context.Context) (*session, error) {
 	return r.session, err
 }
 
-// schemes are the ways to speak to the registry, in order. A registry of this machine may have TLS or not.
+// schemes are the schemes to try, in order. A registry on this machine may have TLS or not.
 func (r *registry) schemes() []string {
 	switch {
 	case r.scheme != "":
@@ -240,7 +254,8 @@ func (r *registry) schemes() []string {
 	return []string{"https"}
 }
 
-// wantsTLS says whether an answer looks like that of a TLS server to a request without: servers answer 400 or hang up.
+// wantsTLS reports whether an answer to a plain request looks like a TLS server's: 400, or a
+// hang-up.
 func wantsTLS(err error) bool {
 	var answer *transport.Error
 	if errors.As(err, &answer) {
@@ -249,7 +264,8 @@ func wantsTLS(err error) bool {
 	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "malformed HTTP")
 }
 
-// checkCertificates refuses a file of certificates that cannot be read without waiting for it, before the library opens it by that name.
+// checkCertificates refuses a file of certificates that could block, before the library opens it by
+// name.
 func (r *registry) checkCertificates() error {
 	file := r.opt.Env("SSL_CERT_FILE")
 	if file == "" || r.opt.RootCAs != nil {
@@ -257,7 +273,8 @@ func (r *registry) checkCertificates() error {
 	}
 	f, err := outside.Open(file)
 	if errors.As(err, &outside.KindError{}) {
-		return fault.New(fault.Config, "reading certificates: %w", err).Hint("SSL_CERT_FILE names this file: correct or unset it")
+		return fault.New(fault.Config, "reading certificates: %w", err).
+			Hint("SSL_CERT_FILE names this file: correct or unset it")
 	}
 	if err == nil {
 		_ = f.Close() // it was only looked at
@@ -272,11 +289,16 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 	}
 	var tr http.RoundTripper = &viaProxy{r.base, r.proxies.of}
 	if r.opt.Detail != nil {
-		tr = &told{tr, r.opt.Detail}
+		tr = &requestLog{tr, r.opt.Detail}
 	}
-	tr = &steady{inner: tr, stall: r.opt.Timing.Stall}
-	tr = &guard{inner: tr, host: reg.RegistryStr(), scheme: scheme, plain: func(u *url.URL) bool { return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host) }}
-	tr = transport.NewUserAgent(&patient{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
+	tr = &stallLimit{inner: tr, stall: r.opt.Timing.Stall}
+	tr = &guard{
+		inner: tr, host: reg.RegistryStr(), scheme: scheme,
+		plain: func(u *url.URL) bool {
+			return r.tokenServer(u) && r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host)
+		},
+	}
+	tr = transport.NewUserAgent(&retrier{inner: tr, pauses: r.pauses}, r.opt.UserAgent)
 	if err := r.checkCertificates(); err != nil && scheme == "https" {
 		return nil, err
 	}
@@ -297,11 +319,14 @@ func (r *registry) begin(ctx context.Context, scheme string) (*session, error) {
 }
 
 func newSession(reg name.Registry, scheme string, tr http.RoundTripper) *session {
-	return &session{client: &http.Client{Transport: tr, CheckRedirect: checkRedirect}, reg: reg, scheme: scheme}
+	return &session{
+		client: &http.Client{Transport: tr, CheckRedirect: checkRedirect}, reg: reg,
+		scheme: scheme,
+	}
 }
 
-// relogin begins a session with a password, for a registry that lets everybody in and then wants one for this image. It
-// returns nil if there is none.
+// relogin begins a session with a password, for a registry that admits everybody at first and then
+// wants one for this image. It returns nil if there is no password.
 func (r *registry) relogin(ctx context.Context, old *session) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -316,14 +341,18 @@ func (r *registry) relogin(ctx context.Context, old *session) (*session, error) 
 	return r.session, nil
 }
 
-// login answers a challenge. Credentials are looked for now, and not earlier: a helper may be slow or ask for a PIN.
-func (r *registry) login(ctx context.Context, reg name.Registry, scheme string, tr http.RoundTripper, wanted challenge) (http.RoundTripper, error) {
+// login answers a challenge. Credentials are looked up now, not earlier: a helper may be slow or
+// ask for a PIN.
+func (r *registry) login(ctx context.Context, reg name.Registry, scheme string,
+	tr http.RoundTripper, wanted challenge,
+) (http.RoundTripper, error) {
 	found, err := r.chain().lookup(ctx, r.ref.Registry, r.ref.Repository)
 	if err != nil {
 		return nil, err
 	}
 	if r.opt.Detail != nil {
-		r.opt.Detail(fmt.Sprintf("credentials: for %s from %s", r.ref.Registry, cmp.Or(found.from, "nowhere; looked in "+cmp.Or(strings.Join(found.searched, ", "), "no file"))))
+		r.opt.Detail(fmt.Sprintf("credentials: for %s from %s", r.ref.Registry, cmp.Or(found.from,
+			"nowhere; looked in "+cmp.Or(strings.Join(found.searched, ", "), "no file"))))
 	}
 	r.auth = &found
 	r.secret = r.secret || found.from != ""
@@ -332,9 +361,13 @@ func (r *registry) login(ctx context.Context, reg name.Registry, scheme string, 
 		if found.from != "" {
 			auth = authn.FromConfig(found.AuthConfig)
 		}
-		return transport.FromToken(reg, auth, tr, &transport.Challenge{Scheme: wanted.scheme}, &transport.Token{})
+		return transport.FromToken(reg, auth, tr, &transport.Challenge{Scheme: wanted.scheme},
+			&transport.Token{})
 	}
-	b := &bearer{inner: tr, reg: reg, auth: found.AuthConfig, token: found.RegistryToken, fixed: found.RegistryToken != ""}
+	b := &bearer{
+		inner: tr, reg: reg, auth: found.AuthConfig, token: found.RegistryToken,
+		fixed: found.RegistryToken != "",
+	}
 	b.scopes = []string{"repository:" + r.ref.Repository + ":" + transport.PullScope}
 	if b.fixed {
 		return b, nil

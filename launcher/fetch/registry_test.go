@@ -23,7 +23,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// host serves one image, "app:1", and goes wrong as a test wants: answer, if set, goes first and says whether it answered.
+// host serves one image, "app:1", and goes wrong as a test wants: answer, if set, goes first and
+// says whether it answered.
 type host struct {
 	*httptest.Server
 	answer func(w http.ResponseWriter, r *http.Request) bool
@@ -380,7 +381,8 @@ func write(t *testing.T, file, text string, mode os.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// A process that is started meanwhile would hold the file open for writing, and no one may execute it then.
+	// A process that is started meanwhile would hold the file open for writing, and no one may
+	// execute it then.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(file, []byte(text), mode); err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// relay reads a blob from one place after another: where one breaks off for good, the next goes on.
+// relay reads a blob from one place after another: if one breaks off for good, the next continues.
 type relay struct {
-	ctx  context.Context //nolint:containedctx // a relay is one call of Layer, and io.Reader has no room for its context
+	ctx  context.Context //nolint:containedctx // of one call of Layer: io.Reader takes none
 	m    *mirrored
 	desc oci.Descriptor
 	left []*place  // not asked yet
@@ -23,13 +23,15 @@ type relay struct {
 	kept bool // the first bytes are the caller's own
 }
 
-// Layer is checked as a whole. Its bytes were handed out when they turn out to be wrong, hence Elsewhere.
+// Layer is checked at its end, after its bytes were handed out: see Elsewhere for wrong ones.
 func (m *mirrored) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
-	blob, _, err := m.goOn(ctx, d, nil, 0)
+	blob, _, err := m.resume(ctx, d, nil, 0)
 	return blob, err
 }
 
-func (m *mirrored) goOn(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (blob io.ReadCloser, from int64, err error) {
+func (m *mirrored) resume(ctx context.Context, d oci.Descriptor, kept io.Reader, size int64) (
+	blob io.ReadCloser, from int64, err error,
+) {
 	if err := acceptable(d); err != nil {
 		return nil, 0, err
 	}
@@ -76,7 +78,8 @@ func (l *relay) from(at *place) string {
 
 func (l *relay) pass(at *place, err error) {
 	if ended(err) {
-		err = oci.ErrUnusable.New("reading %s from %s: it ends after %d of %d bytes", l.desc.Digest, l.from(at), l.off, l.desc.Size).
+		err = oci.ErrUnusable.New("reading %s from %s: it ends after %d of %d bytes", l.desc.Digest,
+			l.from(at), l.off, l.desc.Size).
 			Hint("what %s holds is damaged: push or copy the image again", l.from(at))
 	}
 	l.last = err
@@ -114,7 +117,7 @@ func (l *relay) Close() error {
 	return l.cur.Close()
 }
 
-// judged finds out who is to blame for a layer that is wrong.
+// judged finds out which place sent a wrong layer.
 type judged struct {
 	*verified
 	relay *relay
@@ -132,7 +135,8 @@ func (j *judged) Read(p []byte) (int, error) {
 		for _, at := range j.relay.used {
 			j.relay.m.gave(at, -1)
 		}
-	case j.relay.end == nil && j.relay.ctx.Err() == nil && !j.relay.kept: // what was kept may be what is wrong
+	// the kept bytes may be the wrong ones
+	case j.relay.end == nil && j.relay.ctx.Err() == nil && !j.relay.kept:
 		for _, at := range j.relay.used { // of several that gave some bytes, who knows which it was
 			j.relay.m.pass(at, err)
 		}

@@ -15,24 +15,25 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// Limits of a list of tags. A node asks for it while a job waits, and holds it whole: the largest repositories of
-// variants have some hundred tags, and nightly builds some thousand. Registries give up to 1,000 at once, and less where they
-// like. All pages together have no more bytes than one document, oci.MaxDocument, which leaves 400 for a tag of at most 128.
+// Limits of a list of tags. A node reads it while a job waits, and keeps it in memory: the largest
+// repositories of variants have some hundred tags, nightly builds some thousand. Registries send up
+// to 1,000 at once, or fewer. All pages together are bounded by oci.MaxDocument, which leaves 400
+// bytes for a tag of at most 128.
 const (
 	maxTags     = 10_000
 	maxTagPages = 100
 	tagsPerPage = 1000
 )
 
-// UnlistableError is in the chain where the tags of a repository cannot be listed, and asking again would not help: the registry
-// does not let the caller or does not know how, or its list is unusable.
+// UnlistableError is in the chain if the tags of a repository cannot be listed and asking again
+// would not help: the registry forbids it or does not support it, or its list is unusable.
 type UnlistableError struct{ err error }
 
 func (e *UnlistableError) Error() string { return e.err.Error() }
 func (e *UnlistableError) Unwrap() error { return e.err }
 
-// Tags returns the tags of the repository of a source, each once, in the order of the registry. It asks page after page; see the
-// limits above. A source without a registry has none.
+// Tags returns the tags of a source's repository, each once, in the order of the registry. It asks
+// page after page, within the limits above. A local source has none.
 func Tags(ctx context.Context, src Source) ([]string, error) {
 	if l, ok := src.(lister); ok {
 		return l.tags(ctx)
@@ -40,7 +41,7 @@ func Tags(ctx context.Context, src Source) ([]string, error) {
 	return nil, nil
 }
 
-// lister is a source that has tags beside the one it was opened for.
+// lister is a source with other tags beside its own.
 type lister interface {
 	tags(ctx context.Context) ([]string, error)
 	tagged(tag string) Source
@@ -51,8 +52,9 @@ func (r *registry) tags(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, ErrNotFound.New("%q is no registry", r.ref.Registry)
 	}
-	l := listing{r: r, host: reg.RegistryStr(), doing: fmt.Sprintf("listing the tags of %s/%s", r.ref.Registry, r.ref.Repository), known: map[string]bool{}}
-	ctx, cancel := r.hurry(ctx)
+	l := listing{r: r, host: reg.RegistryStr(), doing: fmt.Sprintf("listing the tags of %s/%s",
+		r.ref.Registry, r.ref.Repository), known: map[string]bool{}}
+	ctx, cancel := r.withDocumentLimit(ctx)
 	defer cancel()
 	if err := l.read(ctx); err != nil {
 		return nil, err
@@ -60,8 +62,8 @@ func (r *registry) tags(ctx context.Context) ([]string, error) {
 	return l.tags, nil
 }
 
-// Tagged returns the source of another tag of the same repository. It shares the connection and the login of src, with which it is
-// closed. A source without a registry is returned as it is.
+// Tagged returns the source of another tag of the same repository. It shares the connection and the
+// login of src, and is closed with it. A local source is returned as it is.
 func Tagged(src Source, tag string) Source {
 	if l, ok := src.(lister); ok {
 		return l.tagged(tag)
@@ -88,7 +90,7 @@ func (t tagged) Root(ctx context.Context) (raw []byte, mediaType string, err err
 
 func (tagged) Close() error { return nil }
 
-// listing is one list on its way.
+// listing is a list being read.
 type listing struct {
 	r     *registry
 	host  string // by which the registry is asked
@@ -146,35 +148,41 @@ func (l *listing) page(raw []byte, header http.Header) (next string, err error) 
 	case link != "":
 		return l.follow(link)
 	case len(tags) >= tagsPerPage && len(l.tags) > before:
-		// The specification wishes for a link beside a page that was cut, and does not demand it.
+		// The specification recommends a link beside an incomplete page, and does not require it.
 		return fmt.Sprintf("n=%d&last=%s", tagsPerPage, url.QueryEscape(tags[len(tags)-1])), nil
 	}
 	return "", nil
 }
 
-// follow returns the query of a link. The rest of it must be what was asked before: credentials go to no other place, and nobody else
-// says which tags a repository has.
+// follow returns the query of a link. The rest of it must equal the original request: credentials
+// go to no other place, and no other host says which tags a repository has.
 func (l *listing) follow(link string) (query string, err error) {
-	base := &url.URL{Scheme: "https", Host: l.host, Path: "/v2/" + l.r.ref.Repository + "/tags/list"}
+	base := &url.URL{Scheme: "https", Host: l.host, Path: "/v2/" + l.r.ref.Repository +
+		"/tags/list"}
 	target, err := url.Parse(link)
 	if err != nil {
-		return "", l.unusable("page %d names %.80q as the next, which is no URL", len(l.asked), link)
+		return "", l.unusable("page %d names %.80q as the next, which is no URL", len(l.asked),
+			link)
 	}
 	target = base.ResolveReference(target)
-	web := target.Scheme == "https" || target.Scheme == "http" // a registry behind a proxy may take itself for one without TLS
-	if !web || !strings.EqualFold(target.Host, base.Host) || target.Path != base.Path || target.User != nil || target.RawQuery == "" {
-		return "", l.unusable("page %d names a place elsewhere as the next, %.80q", len(l.asked), target.Host+target.Path)
+	// a registry behind a proxy may believe that it has no TLS
+	web := target.Scheme == "https" || target.Scheme == "http"
+	if !web || !strings.EqualFold(target.Host, base.Host) || target.Path != base.Path ||
+		target.User != nil || target.RawQuery == "" {
+		return "", l.unusable("page %d names a place elsewhere as the next, %.80q", len(l.asked),
+			target.Host+target.Path)
 	}
 	return target.RawQuery, nil
 }
 
 // unusable is an error about what the registry answered.
 func (l *listing) unusable(format string, args ...any) error {
-	return &UnlistableError{oci.ErrUnusable.New("%s: %s", l.doing, short(fmt.Sprintf(format, args...))).
+	return &UnlistableError{oci.ErrUnusable.New("%s: %s", l.doing,
+		short(fmt.Sprintf(format, args...))).
 		Hint("an image whose variants are entries of an index needs no list of tags")}
 }
 
-// explain is for requests that went wrong. Some answers mean that there is no list for this caller.
+// explain describes a failed request. Some answers mean that there is no list for this caller.
 func (l *listing) explain(ctx context.Context, err error) error {
 	explained := l.r.explain(ctx, l.doing, err)
 	var answer *transport.Error
@@ -182,17 +190,20 @@ func (l *listing) explain(ctx context.Context, err error) error {
 		return explained
 	}
 	switch answer.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed:
 		return &UnlistableError{explained}
 	}
 	return explained
 }
 
-// nextLink returns the target of the link with the relation "next" in the Link fields of a header, RFC 8288 (once 5988), section 3;
-// empty if there is none. What is no such field is an error: a list that goes on elsewhere must not be taken for whole.
+// nextLink returns the target of the link with the relation "next" in the Link fields of a header,
+// RFC 8288 (formerly 5988), section 3; empty if there is none. A malformed field is an error: a
+// list with a further page must not pass for complete.
 func nextLink(fields []string) (string, error) {
 	for _, rest := range fields {
-		for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+		for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest,
+			" \t,") {
 			target, after, ok := strings.Cut(rest, ">")
 			if !ok || len(target) < 2 || target[0] != '<' {
 				return "", fmt.Errorf("%.80q is no Link header", rest)
@@ -210,7 +221,8 @@ func nextLink(fields []string) (string, error) {
 	return "", nil
 }
 
-// linkRelations reads the parameters of a link up to the comma behind them, and returns the words of the first "rel".
+// linkRelations reads the parameters of a link up to the next comma, and returns the words of the
+// first "rel".
 func linkRelations(s string) (rels []string, rest string, err error) {
 	whole, found := s, false
 	for {
@@ -233,7 +245,8 @@ func linkRelations(s string) (rels []string, rest string, err error) {
 				return nil, "", err
 			}
 		}
-		if strings.EqualFold(param, "rel") && !found { // RFC 8288, section 3.3: later ones are ignored
+		// RFC 8288, section 3.3: later ones are ignored
+		if strings.EqualFold(param, "rel") && !found {
 			rels, found = strings.Fields(strings.ToLower(value)), true
 		}
 	}

@@ -19,7 +19,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// lists answers requests for the tags of "app" with what page returns for a query, and keeps the queries.
+// lists answers requests for the tags of "app" with what page returns for a query, and keeps the
+// queries.
 func lists(t *testing.T, page func(w http.ResponseWriter, query string)) (*host, *[]string) {
 	t.Helper()
 	h := serve(t)

@@ -22,7 +22,7 @@ import (
 // 10 KiB.
 const maxToken = 64 << 10
 
-// tokenServer is where a registry sends those who want a token (distribution's token
+// tokenServer is where a registry sends its clients for a token (distribution's token
 // specification).
 type tokenServer struct {
 	url     *url.URL
@@ -31,11 +31,15 @@ type tokenServer struct {
 	allowed func(*url.URL) error
 }
 
-// newTokenServer reads a challenge. The realm is the registry's word only, hence allowed.
-func (r *registry) newTokenServer(c challenge, host, scheme string, tr http.RoundTripper) (*tokenServer, error) {
+// newTokenServer reads a challenge. The realm comes from the registry alone, so allowed checks it.
+func (r *registry) newTokenServer(c challenge, host, scheme string, tr http.RoundTripper) (
+	*tokenServer, error,
+) {
 	realm, err := url.Parse(c.params["realm"])
 	if err != nil || realm.Host == "" {
-		return nil, oci.ErrUnusable.New("asking %s for a token: it names no server to get one from, but %.80q", r.ref.Registry, c.params["realm"]).
+		return nil, oci.ErrUnusable.New(
+			"asking %s for a token: it names no server to get one from, but %.80q", r.ref.Registry,
+			c.params["realm"]).
 			Hint("see whether %s is a container registry", r.ref.Registry)
 	}
 	s := &tokenServer{url: realm, service: c.params["service"], inner: tr}
@@ -43,46 +47,54 @@ func (r *registry) newTokenServer(c challenge, host, scheme string, tr http.Roun
 	return s, s.allowed(realm)
 }
 
-// allowToken refuses a token server that gets requests, maybe with credentials, for no other reason
-// than that a registry names it: one without encryption, and one with a private address, which may
-// be any service of the site. The registry itself is allowed, and what the site names.
+// allowToken refuses a token server that only the registry vouches for if it has no encryption, or
+// a private address, which may be any service of the site. The registry itself is allowed, and what
+// the site lists.
 func (r *registry) allowToken(u *url.URL, host, scheme string) error {
 	named := r.tokenServer(u)
 	plain := r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host)
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return r.refuseToken(u, "it is asked by neither https nor http", "ask who runs %s", r.ref.Registry)
+		return r.refuseToken(u, "it is asked by neither https nor http", "ask who runs %s",
+			r.ref.Registry)
 	case u.Host == host && u.Scheme == scheme:
 		return nil
 	case u.Scheme == "http" && (!named || !plain) && (scheme != "http" || !isLoopback(u.Host)):
-		return r.refuseToken(u, "it has no TLS", "if it is the site's own, the site lists it under token_servers and plain_http in hpc3.toml: %q", u.Host)
+		return r.refuseToken(u, "it has no TLS",
+			"if it is the site's own, the site lists it under token_servers and plain_http in "+
+				"hpc3.toml: %q", u.Host)
 	case isPrivate(u.Hostname()) && !named && (!isLoopback(u.Host) || !isLoopback(host)):
-		return r.refuseToken(u, "it has a private address", "if it is the site's own, the site lists it under token_servers in hpc3.toml: %q", u.Host)
+		return r.refuseToken(u, "it has a private address",
+			"if it is the site's own, the site lists it under token_servers in hpc3.toml: %q",
+			u.Host)
 	}
 	return nil
 }
 
 func (r *registry) refuseToken(u *url.URL, why, hint string, args ...any) error {
-	return fault.New(fault.Policy, "fetching %s: the registry sends for a token to %s: %s", r.ref, short(u.Scheme+"://"+u.Host), why).Hint(hint, args...)
+	return fault.New(fault.Policy, "fetching %s: the registry sends for a token to %s: %s", r.ref,
+		short(u.Scheme+"://"+u.Host), why).Hint(hint, args...)
 }
 
-// tokenServer tells whether the site names a server.
+// tokenServer reports whether the site lists a server.
 func (r *registry) tokenServer(u *url.URL) bool {
 	host := strings.ToLower(u.Host)
 	return slices.ContainsFunc(r.opt.TokenServers, func(known string) bool {
-		return known == host || known == strings.ToLower(u.Hostname()) && (u.Port() == "" || u.Port() == map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		return known == host || known == strings.ToLower(u.Hostname()) && (u.Port() == "" ||
+			u.Port() == map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	})
 }
 
-// isPrivate tells whether a host is an address that means something on this network or machine
-// only.
+// isPrivate reports whether a host is an address that has a meaning only on this network or
+// machine.
 func isPrivate(host string) bool {
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	if err != nil {
 		return isLoopback(host)
 	}
 	addr = addr.Unmap()
-	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
+		addr.IsUnspecified() || addr.IsMulticast()
 }
 
 // tokenAnswer is what a token server sends.
@@ -92,8 +104,10 @@ type tokenAnswer struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// get asks for a token with a name and password, or with none.
-func (s *tokenServer) get(ctx context.Context, user, password string, scopes []string) (tokenAnswer, error) {
+// get requests a token with a name and password, or anonymously.
+func (s *tokenServer) get(ctx context.Context, user, password string, scopes []string) (
+	tokenAnswer, error,
+) {
 	to := *s.url
 	query := to.Query()
 	query["scope"] = scopes
@@ -109,13 +123,16 @@ func (s *tokenServer) get(ctx context.Context, user, password string, scopes []s
 	return s.ask(req)
 }
 
-// refresh asks for a token with an identity token, as OAuth 2 has it.
-func (s *tokenServer) refresh(ctx context.Context, identity string, scopes []string) (tokenAnswer, error) {
+// refresh requests a token with an identity token, by OAuth 2.
+func (s *tokenServer) refresh(ctx context.Context, identity string, scopes []string) (
+	tokenAnswer, error,
+) {
 	form := url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {identity}, "client_id": {"hpc3"},
 		"service": {s.service}, "scope": {strings.Join(scopes, " ")},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url.String(), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url.String(),
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return tokenAnswer{}, err
 	}
@@ -123,17 +140,21 @@ func (s *tokenServer) refresh(ctx context.Context, identity string, scopes []str
 	return s.ask(req)
 }
 
-// ask sends a request. What it holds goes to no other host, wherever the server redirects to.
+// ask sends a request. Its credentials go to no other host, wherever the server redirects to.
 func (s *tokenServer) ask(req *http.Request) (tokenAnswer, error) {
-	client := &http.Client{Transport: s.inner, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects || next.URL.Host != s.url.Host && next.Method != http.MethodGet {
-			return refusedError{next.URL.Host, "is no place to send credentials to"}
-		}
-		if next.URL.Host != s.url.Host {
-			next.Header.Del("Authorization")
-		}
-		return s.allowed(next.URL)
-	}}
+	client := &http.Client{
+		Transport: s.inner,
+		CheckRedirect: func(next *http.Request, via []*http.Request) error {
+			otherHost := next.URL.Host != s.url.Host
+			if len(via) > maxRedirects || otherHost && next.Method != http.MethodGet {
+				return refusedError{next.URL.Host, "is no place to send credentials to"}
+			}
+			if otherHost {
+				next.Header.Del("Authorization")
+			}
+			return s.allowed(next.URL)
+		},
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return tokenAnswer{}, err
@@ -158,7 +179,7 @@ func (s *tokenServer) ask(req *http.Request) (tokenAnswer, error) {
 	return answer, nil
 }
 
-// isMissing tells whether a server does not know how to answer a request of this kind.
+// isMissing reports whether a server does not support a request of this kind.
 func isMissing(err error) bool {
 	var answer *transport.Error
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound

@@ -19,14 +19,15 @@ import (
 )
 
 const (
-	statusTries   = 4       // requests in all, where the registry is busy
-	networkTries  = 2       // requests in all, where the network fails
-	maxRedirects  = 5       // docker's registries redirect a blob once
-	maxHeader     = 1 << 16 // bytes of an answer's header; Go's own limit is 10 MiB
-	maxErrorBytes = 1 << 15 // bytes read of the text of an error, and of what is thrown away so that its connection can be used again
+	statusTries  = 4       // requests in all, where the registry is busy
+	networkTries = 2       // requests in all, where the network fails
+	maxRedirects = 5       // docker's registries redirect a blob once
+	maxHeader    = 1 << 16 // bytes of an answer's header; Go's own limit is 10 MiB
+	// bytes read of an error's text, or discarded so that the connection can be reused
+	maxErrorBytes = 1 << 15
 )
 
-// httpTransport makes connections with the bounds of opt, by the proxies of its environment.
+// httpTransport makes connections within the limits of opt, through the proxies of its environment.
 func httpTransport(opt Options, via *proxies) *http.Transport {
 	t := opt.Timing
 	return &http.Transport{
@@ -50,8 +51,8 @@ func httpTransport(opt Options, via *proxies) *http.Transport {
 	}
 }
 
-// guard refuses requests that would go unencrypted where that is not allowed. It stands beneath everything that follows
-// redirects, challenges or a guess at the scheme.
+// guard refuses requests without encryption where it is required. It sits below everything that
+// follows redirects or challenges, or guesses the scheme.
 type guard struct {
 	inner  http.RoundTripper
 	host   string              // the registry
@@ -64,18 +65,19 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.URL.Host == g.host && req.URL.Scheme != g.scheme:
 		return nil, refusedError{req.URL.Host, "is not asked by " + req.URL.Scheme}
-	case req.URL.Host != g.host && plain && (g.scheme != "http" || !isLoopback(req.URL.Host)) && (g.plain == nil || !g.plain(req.URL)):
+	case req.URL.Host != g.host && plain && (g.scheme != "http" || !isLoopback(req.URL.Host)) &&
+		(g.plain == nil || !g.plain(req.URL)):
 		return nil, refusedError{req.URL.Host, "would be asked without encryption"}
 	}
 	return g.inner.RoundTrip(req)
 }
 
-// refusedError is a request that was not made.
+// refusedError is a request that was not sent.
 type refusedError struct{ host, why string }
 
 func (e refusedError) Error() string { return fmt.Sprintf("%s %s", e.host, e.why) }
 
-// isLoopback says whether a host, with or without a port, is this machine by its name.
+// isLoopback reports whether a host, with or without a port, is this machine.
 func isLoopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -85,27 +87,32 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// checkRedirect bounds redirects, and keeps a registry elsewhere from pointing at services of this machine or its cloud.
+// checkRedirect bounds redirects, and keeps a remote registry from pointing at services of this
+// machine or its cloud.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return refusedError{req.URL.Host, fmt.Sprintf("is redirect number %d", len(via))}
 	}
 	from, to := via[0].URL.Hostname(), req.URL.Hostname()
 	addr, err := netip.ParseAddr(to)
-	local := isLoopback(to) || err == nil && (addr.Unmap().IsLinkLocalUnicast() || addr.IsUnspecified())
+	local := isLoopback(to) || err == nil && (addr.Unmap().IsLinkLocalUnicast() ||
+		addr.IsUnspecified())
 	if local && !isLoopback(from) && to != from {
-		return refusedError{req.URL.Host, "is an address of this machine, to which a registry may not redirect"}
+		return refusedError{
+			req.URL.Host,
+			"is an address of this machine, to which a registry may not redirect",
+		}
 	}
 	return nil
 }
 
-// patient tries again, with pauses, what is worth it.
-type patient struct {
+// retrier repeats requests, with pauses, if that may help.
+type retrier struct {
 	inner  http.RoundTripper
 	pauses *pauses
 }
 
-func (t *patient) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := t.inner.RoundTrip(req)
 		wait, again := t.pauses.after(try, resp, err)
@@ -113,7 +120,7 @@ func (t *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		if resp != nil {
-			_ = brief(resp.Body)
+			_ = drain(resp.Body)
 			_ = resp.Body.Close()
 		}
 		if err := pause(req.Context(), wait); err != nil {
@@ -122,7 +129,7 @@ func (t *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// rewind makes a request ready to be sent again, if that can be done.
+// rewind prepares a request for being sent again, if possible.
 func rewind(req *http.Request) bool {
 	if req.Body == nil || req.Body == http.NoBody {
 		return true
@@ -135,7 +142,7 @@ func rewind(req *http.Request) bool {
 	return err == nil
 }
 
-// pauses decides how long to wait before another try. All pauses of a source together are bounded.
+// pauses decides how long to wait before the next try. The total for a source is bounded.
 type pauses struct {
 	timing Timing
 	hasty  bool // there is another place to ask, which goes before asking this one again
@@ -163,7 +170,7 @@ func (p *pauses) after(tries int, resp *http.Response, err error) (time.Duration
 	return wait, wait <= p.timing.RetryAfter && p.take(wait)
 }
 
-// take counts a pause, unless that would be too much.
+// take counts a pause, unless the total would be too long.
 func (p *pauses) take(wait time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +181,7 @@ func (p *pauses) take(wait time.Duration) bool {
 	return true
 }
 
-// busy says whether the same request may do better later.
+// busy reports whether the same request may succeed later.
 func busy(status int) bool {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusInternalServerError,
@@ -184,7 +191,8 @@ func busy(status int) bool {
 	return false
 }
 
-// transient says whether the network may do better at once. A refused connection or a name without a host stays so.
+// transient reports whether the network may recover at once. A refused connection or an unknown
+// host does not.
 func transient(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
@@ -194,11 +202,12 @@ func transient(err error) bool {
 		return false
 	}
 	var timeout net.Error
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// maxRetryAfter keeps the arithmetic safe; what is obeyed is far less.
+// maxRetryAfter keeps the arithmetic safe; much less is obeyed.
 const maxRetryAfter = 365 * 24 * time.Hour
 
 // retryAfter reads the header field of RFC 9110, section 10.2.3: seconds or a date.

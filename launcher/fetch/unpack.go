@@ -23,9 +23,9 @@ const (
 	maxWindow   = 512 << 20 // of zstd, which takes that much memory; zstd --long=29
 )
 
-// unpacked returns the tar archive in f: f itself or, where it is compressed as a whole, a file
-// without a name that holds what it inflates to. Parts of an archive are read in an order of their
-// own, which a compressed one does not let them.
+// unpacked returns the tar archive in f: f itself or, if it is compressed as a whole, an unnamed
+// file with its decompressed content. The parts of an archive are read in any order, which a
+// compressed file does not allow.
 func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (*os.File, error) {
 	kind := compressionOf(f)
 	if kind == "" {
@@ -33,7 +33,8 @@ func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (
 	}
 	defer f.Close()
 	if opt.Scratch == nil {
-		return nil, oci.ErrUnusable.New("reading %s: the archive is compressed as a whole (%s)", ref, kind).Hint("unpack it first")
+		return nil, oci.ErrUnusable.New("reading %s: the archive is compressed as a whole (%s)",
+			ref, kind).Hint("unpack it first")
 	}
 	out, err := opt.Scratch()
 	if err != nil {
@@ -52,8 +53,8 @@ func unpacked(ctx context.Context, ref oci.Reference, f *os.File, opt Options) (
 	return out, nil
 }
 
-// compressionOf names how a file is compressed; empty if it is not. What its first bytes say
-// counts, as with tar.
+// compressionOf names the compression of a file; empty if there is none. Like tar, it goes by the
+// first bytes.
 func compressionOf(f *os.File) string {
 	head := make([]byte, 6)
 	n, _ := f.ReadAt(head, 0) // a shorter file is no archive
@@ -61,7 +62,8 @@ func compressionOf(f *os.File) string {
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return "gzip"
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), n > 3 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), n > 3 && head[0]&0xf0 == 0x50 &&
+		bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
 		return "zstd" // the second is a frame to be skipped, with which pzstd begins
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
 		return "xz"
@@ -82,9 +84,12 @@ func inflate(ctx context.Context, kind string, f *os.File, out *os.File) error {
 	case source != nil:
 		return damagedArchive(f, kind, source)
 	case err != nil:
-		return fault.New(fault.Cache, "unpacking %s: %w", f.Name(), err).Hint("an archive that is compressed as a whole is unpacked into the cache; make room there, or set HPC3_CACHEDIR")
+		return fault.New(fault.Cache, "unpacking %s: %w", f.Name(), err).
+			Hint("an archive that is compressed as a whole is unpacked into the cache; make room " +
+				"there, or set HPC3_CACHEDIR")
 	case n > maxUnpacked:
-		return oci.ErrUnusable.New("unpacking %s: it holds more than %d bytes", f.Name(), int64(maxUnpacked)).Hint("see whether it is an image")
+		return oci.ErrUnusable.New("unpacking %s: it holds more than %d bytes", f.Name(),
+			int64(maxUnpacked)).Hint("see whether it is an image")
 	}
 	return nil
 }
@@ -107,16 +112,17 @@ func inflated(kind string, r io.Reader) (io.Reader, error) {
 
 func damagedArchive(f *os.File, kind string, err error) error {
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
-		return oci.ErrUnusable.New("unpacking %s: its window is larger than %d MiB", f.Name(), maxWindow>>20).Hint("compress it again with zstd --long=29 or less, or unpack it")
+		return oci.ErrUnusable.New("unpacking %s: its window is larger than %d MiB", f.Name(),
+			maxWindow>>20).Hint("compress it again with zstd --long=29 or less, or unpack it")
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = errors.New("it is cut short")
 	}
-	return oci.ErrUnusable.New("unpacking %s: %w", f.Name(), fmt.Errorf("%s: %w", kind, err)).Hint("it is damaged or was not written to the end; copy or save it anew")
+	return oci.ErrUnusable.New("unpacking %s: %w", f.Name(), fmt.Errorf("%s: %w", kind, err)).
+		Hint("it is damaged or was not written to the end; copy or save it anew")
 }
 
-// noting keeps the error of a reader, for whoever copies from it and cannot tell it from that of
-// the writer.
+// noting records the error of a reader: io.Copy does not tell it from the writer's.
 type noting struct {
 	io.Reader
 	err *error

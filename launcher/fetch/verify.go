@@ -12,8 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// verified hands out the bytes of a blob, and io.EOF only if they were the right ones. It never hands out more than the
-// declared size.
+// verified passes on the bytes of a blob, and returns io.EOF only if they were the right ones. It
+// never passes on more than the declared size.
 type verified struct {
 	io.Closer
 	src  io.Reader
@@ -47,7 +47,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case v.left == 0:
-		// At once: a reader that knows where the content ends may not come back for the io.EOF.
+		// Now: a reader that knows where the content ends may never come back for the io.EOF.
 		v.finish()
 		if !errors.Is(v.end, io.EOF) {
 			return n, v.end
@@ -63,7 +63,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	return 0, v.end
 }
 
-// finish judges a blob of which all declared bytes came.
+// finish checks a blob of which all declared bytes arrived.
 func (v *verified) finish() {
 	var more [1]byte
 	if n, _ := io.ReadFull(v.src, more[:]); n > 0 {
@@ -79,6 +79,7 @@ func (v *verified) finish() {
 }
 
 func (v *verified) wrong(format string, args ...any) error {
-	return oci.ErrUnusable.New("reading %s from %s: "+format, append([]any{v.desc.Digest, v.from}, args...)...).
+	return oci.ErrUnusable.New("reading %s from %s: "+format,
+		append([]any{v.desc.Digest, v.from}, args...)...).
 		Hint("what %s holds is damaged: push or copy the image again", v.from)
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// Each request is told with method, URL, status, bytes and time, where a signed redirect and a token are involved as well; no secret is in it.
+// Each request is told with method, URL, status, bytes and time, where a signed redirect and a
+// token are involved as well; no secret is in it.
 func TestRequestsAreToldWithoutSecrets(t *testing.T) {
 	const body = "a layer"
 	digest := oci.DigestOf([]byte(body))

@@ -12,7 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// Whoever has the first bytes of a layer gets the others, from the registry or the first mirror that has them; all are checked.
+// Whoever has the first bytes of a layer gets the others, from the registry or the first mirror
+// that has them; all are checked.
 func TestGoOn(t *testing.T) {
 	const size = 100_000
 	whole := func(w http.ResponseWriter, r *http.Request) bool {
