@@ -11,7 +11,8 @@ const (
 	answerAge = 7 * 24 * time.Hour // older answers are about boots or jobs long gone
 )
 
-// Answer returns what KeepAnswer kept under a name, nil where there is nothing to be trusted. The name says all that the answer depends on.
+// Answer returns what KeepAnswer kept under a name; nil if there is none that can be trusted. The
+// name contains everything that the answer depends on.
 func (s *Store) Answer(name string) []byte {
 	raw, err := s.readSmall(path.Join(dirAnswers, name), maxAnswer)
 	if err != nil {
@@ -20,13 +21,14 @@ func (s *Store) Answer(name string) []byte {
 	return raw
 }
 
-// KeepAnswer keeps what was found out about this node and takes time to find out again. A name is a single path element.
+// KeepAnswer keeps a fact about this node that takes time to find out. A name is a single path
+// element.
 func (s *Store) KeepAnswer(name string, raw []byte) error {
 	if err := s.writeSmall(dirAnswers, name, raw); err != nil {
 		return err
 	}
 	if root, err := s.root(false); err == nil && mathrand.IntN(sweepEvery) == 0 {
-		s.forget(root, dirAnswers, answerAge)
+		s.removeOlder(root, dirAnswers, answerAge)
 	}
 	return nil
 }

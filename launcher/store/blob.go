@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// maxBlob is the largest blob that is kept: manifests have at most 4 MiB (distribution-spec), configs are of that order.
+// maxBlob is the largest blob that is kept: manifests have at most 4 MiB (distribution-spec), and
+// configs are about as large.
 const maxBlob = 16 << 20
 
-// Blob returns the blob with this digest, and whether it is there. Its digest is checked: a damaged file is removed and
-// counts as absent.
+// Blob returns the blob with this digest, and whether it is there. Its digest is checked: a damaged
+// file is removed and counts as absent.
 func (s *Store) Blob(digest string) (raw []byte, ok bool, err error) {
 	algorithm, sum, err := splitDigest(digest)
 	if err != nil {
@@ -44,9 +45,11 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 		return ErrUnusable.New("writing blob %s: it is larger than %d bytes", digest, maxBlob)
 	}
 	if got := sumOf(algorithm, raw); got != sum {
-		return ErrUnusable.New("writing blob %s: %w", digest, fmt.Errorf("its digest is %s:%s", algorithm, got))
+		return ErrUnusable.New("writing blob %s: %w", digest,
+			fmt.Errorf("its digest is %s:%s", algorithm, got))
 	}
-	if !s.public() && s.PublicBlob(digest) { // what anyone may have does not become private by being asked for with credentials
+	// a public blob stays public, even if it was fetched again with credentials
+	if !s.public() && s.PublicBlob(digest) {
 		if _, ok, err := s.Blob(digest); err == nil && ok {
 			Used(s.path(path.Join(dirBlobs, algorithm, sum)))
 			return nil
@@ -58,8 +61,10 @@ func (s *Store) PutBlob(digest string, raw []byte) error {
 // keptFor is longer than most jobs last.
 const keptFor = 30 * 24 * time.Hour
 
-// KeepFile keeps what containers of the caller have bound as a file, and returns its path. Nobody can tell whether a container of another node has it
-// still, so its time is that until which Collect leaves it alone; and a file that is there is not written anew, which would take it from those.
+// KeepFile keeps a file that containers of the caller bind, and returns its path. Whether a
+// container on another node still has it cannot be known, so its time lies in the future: Collect
+// spares it until then. An existing file is kept: replacing it would pull it from containers that
+// have it mounted.
 func (s *Store) KeepFile(raw []byte) (file string, err error) {
 	sum := sumOf("sha256", raw)
 	if _, ok, err := s.Blob("sha256:" + sum); err != nil || !ok {
@@ -72,7 +77,8 @@ func (s *Store) KeepFile(raw []byte) (file string, err error) {
 		return "", err
 	}
 	name, until := path.Join(dirBlobs, "sha256", sum), time.Now().Add(keptFor)
-	return filepath.Join(s.dir, name), errors.Join(root.Chmod(name, privateFile), root.Chtimes(name, until, until))
+	return filepath.Join(s.dir, name), errors.Join(root.Chmod(name, privateFile),
+		root.Chtimes(name, until, until))
 }
 
 func sumOf(algorithm string, raw []byte) string {
@@ -83,7 +89,7 @@ func sumOf(algorithm string, raw []byte) string {
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// PublicBlob tells whether a blob is known to be one that anyone may read: it was when it came.
+// PublicBlob reports whether anyone may read a blob: whether it came without credentials.
 func (s *Store) PublicBlob(digest string) bool {
 	algorithm, sum, err := splitDigest(digest)
 	if err != nil {

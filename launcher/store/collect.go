@@ -14,20 +14,24 @@ import (
 	"time"
 )
 
-// grace is for how long a SIF is kept after its last use where other nodes may have it open: clocks of nodes differ, and locks may reach no further
-// than a node. The file server of a running image says more often that it is used, see package run. Pins and blobs to which
-// nothing leads are kept as long, since a walk writes them before the SIF that needs them; one that finds them gone asks the registry.
+// grace is how long a SIF is kept after its last use if other nodes may have it open: their clocks
+// differ, and locks may not reach other nodes. The file server of a running image notes its use
+// more often, see package run. Pins and blobs without a referrer are kept as long, because a start
+// writes them before the SIF that needs them; a start that finds them gone asks the registry again.
 const grace = time.Hour
 
-// Collection says what Collect is to remove. Negative limits are none; then only garbage goes.
+// Collection says what Collect removes. A negative limit means no limit; then only garbage goes.
 type Collection struct {
-	MaxAge    time.Duration // SIFs, layers and partials that were not used for longer, and pins that were not asked for longer
-	MaxSize   int64         // bytes that SIFs, layers, partials and blobs may have; the least recently used goes first
-	MaxLayers int64         // bytes that layers may have, by themselves
+	// SIFs, layers, partials and pins that were not used for longer go
+	MaxAge time.Duration
+	// for SIFs, layers, partials and blobs together; the least recently used go first
+	MaxSize   int64
+	MaxLayers int64 // bytes that layers may have, by themselves
 	DryRun    bool
-	InUse     func(path string) bool      // whether a process has a file open; nil for no
-	Links     func(blob []byte) []string  // the digests that a blob names; nil for none
-	Stale     func(reference string) bool // whether a pin's reference can never be asked for again; nil for no
+	InUse     func(path string) bool     // whether a process has a file open; nil for no
+	Links     func(blob []byte) []string // the digests that a blob names; nil for none
+	// reports that a pin's reference can never be asked for again; nil for no
+	Stale func(reference string) bool
 }
 
 // Removed is a file that Collect removed, or would remove.
@@ -48,9 +52,10 @@ type Collected struct {
 	Spared  []Removed // what is in use, and how
 }
 
-// Collect removes what is not needed: dead temporary files, what is broken, blobs and pins that lead nowhere, and what exceeds the limits. It
-// never removes what runs or is being made or, where other nodes may have it, what was used within the last hour. The directory must be the
-// caller's own.
+// Collect removes dead temporary files, broken files, blobs and pins that lead nowhere, and what
+// exceeds the limits. It never removes what is running or being made. If other nodes may have the
+// directory, it also spares what was used within the last hour. The directory must be the caller's
+// own.
 func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) {
 	c, err := s.collector(opt)
 	if c == nil {
@@ -58,8 +63,8 @@ func (s *Store) Collect(ctx context.Context, opt Collection) (Collected, error) 
 	}
 	c.temporaries()
 	if !opt.DryRun {
-		s.forget(c.root, dirWords, wordAge)
-		s.forget(c.root, dirAnswers, c.within(answerAge))
+		s.removeOlder(c.root, dirNotices, noticeAge)
+		s.removeOlder(c.root, dirAnswers, c.within(answerAge))
 	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err
@@ -83,7 +88,7 @@ type collector struct {
 	done  Collected
 }
 
-// collector is nil without an error where there is no directory.
+// collector returns nil without an error if there is no directory.
 func (s *Store) collector(opt Collection) (*collector, error) {
 	root, err := s.root(false)
 	if missing(err) {
@@ -92,7 +97,8 @@ func (s *Store) collector(opt Collection) (*collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) && os.Geteuid() != 0 {
+	if info, err := root.Stat("."); err != nil || owner(info) != uint32(os.Geteuid()) &&
+		os.Geteuid() != 0 {
 		return nil, s.refuse("it is not yours").Hint("its owner can clear it")
 	}
 	c := &collector{s: s, root: root, opt: opt, now: time.Now(), alone: alone(root)}
@@ -100,7 +106,7 @@ func (s *Store) collector(opt Collection) (*collector, error) {
 	return c, nil
 }
 
-// within returns an age, or the limit of all ages where that is less.
+// within returns age, or the limit of all ages if that is less.
 func (c *collector) within(age time.Duration) time.Duration {
 	if c.opt.MaxAge >= 0 {
 		return min(age, c.opt.MaxAge)
@@ -108,13 +114,14 @@ func (c *collector) within(age time.Duration) time.Duration {
 	return age
 }
 
-// lives tells whether a file is too young to go, or made for a time that is not over, as KeepFile does.
-func (c *collector) lives(info os.FileInfo) bool {
+// tooYoung reports whether a file is too young to remove, or kept until a later time, as by
+// KeepFile.
+func (c *collector) tooYoung(info os.FileInfo) bool {
 	age := c.now.Sub(info.ModTime())
 	return age < c.young && (c.young > 0 || age < -grace)
 }
 
-// kept is a SIF, layer or partial that may be kept.
+// kept is a SIF, layer or partial that stays unless a limit removes it.
 type kept struct {
 	kind, name, key string
 	digest          string
@@ -127,7 +134,7 @@ func (c *collector) removed(kind, name, digest string, size int64, why string) {
 	c.done.Freed += size
 }
 
-// temporaries removes what dead processes left.
+// temporaries removes what dead processes left behind.
 func (c *collector) temporaries() {
 	entries, err := c.s.entries(c.root, dirTmp)
 	if err != nil {
@@ -153,7 +160,7 @@ func (c *collector) temporaries() {
 	}
 }
 
-// gather removes broken SIFs, collects the others and the layers, and sums up the blobs.
+// gather removes broken SIFs, lists the others and the layers, and sums up the blobs.
 func (c *collector) gather() error {
 	images, err := c.s.Images()
 	if err != nil {
@@ -173,18 +180,24 @@ func (c *collector) gather() error {
 		case KindBlob:
 			c.size += b.info.Size()
 		case KindLayer:
-			c.kept = append(c.kept, kept{KindLayer, b.name, "", b.algorithm + ":" + b.sum, b.info.Size(), b.info.ModTime()})
+			c.kept = append(c.kept, kept{
+				KindLayer, b.name, "", b.algorithm + ":" + b.sum,
+				b.info.Size(), b.info.ModTime(),
+			})
 		}
 	}
 	for _, e := range c.s.partials(c.root) {
 		if !c.s.writing(c.root, e) {
-			c.kept = append(c.kept, kept{KindPartial, e.name, "", e.digest, e.info.Size(), e.info.ModTime()})
+			c.kept = append(c.kept, kept{
+				KindPartial, e.name, "", e.digest, e.info.Size(),
+				e.info.ModTime(),
+			})
 		}
 	}
 	return err
 }
 
-// limit removes what is too old, then the least recently used until the rest is small enough.
+// limit removes what is too old, then the least recently used until the rest fits.
 func (c *collector) limit(ctx context.Context) {
 	slices.SortFunc(c.kept, func(a, b kept) int {
 		return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name))
@@ -226,7 +239,7 @@ func (c *collector) limit(ctx context.Context) {
 	c.kept, c.done.Kept = left, sum
 }
 
-// remove removes a SIF or layer, and tells whether it did. What is in use is noted among what is spared.
+// remove removes a SIF or layer and reports whether it did. What is in use is listed in Spared.
 func (c *collector) remove(k kept, why string) bool {
 	use := ""
 	switch {
@@ -235,29 +248,32 @@ func (c *collector) remove(k kept, why string) bool {
 	case k.kind == KindSIF:
 		use = c.removeSIF(k)
 	case !c.opt.DryRun: // a layer: who reads it on another node fetches it again
-		use = because(c.root.Remove(k.name))
+		use = whyNotRemoved(c.root.Remove(k.name))
 	}
 	if use != "" {
-		c.done.Spared = append(c.done.Spared, Removed{c.s.path(k.name), k.kind, k.digest, k.size, use})
+		c.done.Spared = append(c.done.Spared, Removed{
+			c.s.path(k.name), k.kind, k.digest, k.size,
+			use,
+		})
 		return false
 	}
 	c.removed(k.kind, k.name, k.digest, k.size, why)
 	return true
 }
 
-// because says why a file could not be removed; "" where it is gone.
-func because(err error) string {
+// whyNotRemoved says why a file could not be removed; "" if it is gone.
+func whyNotRemoved(err error) string {
 	if err == nil || missing(err) {
 		return ""
 	}
 	return "it cannot be removed: " + cause(err).Error()
 }
 
-// removeSIF removes a SIF that nobody makes, serves or is about to start; else it says how that is used.
+// removeSIF removes a SIF unless a process makes, serves or starts it; then it says which.
 func (c *collector) removeSIF(k kept) (use string) {
 	l, err := c.s.tryLock(c.root, k.key)
 	if err != nil {
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	if l == nil {
 		return "another process is making it"
@@ -265,46 +281,49 @@ func (c *collector) removeSIF(k kept) (use string) {
 	defer l.release()
 	info, err := c.root.Lstat(k.name)
 	if err != nil {
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	if age := c.now.Sub(k.used); !c.alone && age < grace {
-		return fmt.Sprintf("it was used %d minutes ago, and may be in use on another node; an hour after its last use it can go", max(0, int(age.Minutes())))
+		return fmt.Sprintf(
+			"it was used %d minutes ago, and may be in use on another node; an hour after its "+
+				"last use it can go", max(0, int(age.Minutes())))
 	}
 	if !info.Mode().IsRegular() { // nothing that could be served
 		if c.opt.DryRun {
 			return ""
 		}
-		return because(c.root.RemoveAll(k.name))
+		return whyNotRemoved(c.root.RemoveAll(k.name))
 	}
 	f, err := openQuietly(c.root, k.name)
 	if err != nil {
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	defer f.Close()
-	// Where a lock for writing needs a file that is open for writing (NFS: EBADF), the other rules must do.
+	// If a write lock needs a file opened for writing (NFS: EBADF), the other rules must do.
 	if err := c.s.flock(f); errors.Is(err, syscall.EWOULDBLOCK) {
 		return "it is in use on this node"
 	}
 	if c.opt.DryRun {
 		return ""
 	}
-	return c.takeAway(k, f)
+	return c.moveAside(k, f)
 }
 
-// takeAway gives the file another name before it looks for the last time whether somebody uses it. Who notes his use before that is
-// seen here, who comes later finds no file and makes it anew; so does who waits for the lock on it, which is held until it is gone.
-func (c *collector) takeAway(k kept, f *os.File) (use string) {
+// moveAside renames the file, then checks a last time whether it is in use. A start that noted its
+// use before the rename is seen here; a later start finds no file and makes it again. So does a
+// start that waits for the lock, which is held until the file is gone.
+func (c *collector) moveAside(k kept, f *os.File) (use string) {
 	if _, err := c.s.ready(dirTmp); err != nil {
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	t, aside, err := c.s.temp(c.root, k.key)
 	if err != nil {
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	_ = t.Close() // only its name is wanted
 	if err := c.root.Rename(k.name, aside); err != nil {
 		_ = c.root.Remove(aside) // as it was
-		return because(err)
+		return whyNotRemoved(err)
 	}
 	if info, err := f.Stat(); err != nil || c.s.used(info).After(k.used) {
 		if c.root.Rename(aside, k.name) == nil {
@@ -314,10 +333,10 @@ func (c *collector) takeAway(k kept, f *os.File) (use string) {
 	}
 	err = c.root.Remove(aside)
 	_ = c.root.Remove(path.Dir(k.name)) // if it is empty
-	return because(err)
+	return whyNotRemoved(err)
 }
 
-// blobs removes pins that lead nowhere and blobs to which nothing leads.
+// blobs removes pins that lead nowhere and blobs that nothing leads to.
 func (c *collector) blobs() error {
 	blobs, err := c.s.blobs(c.root)
 	if err != nil {
@@ -339,7 +358,7 @@ func (c *collector) blobs() error {
 		return err
 	}
 	for digest, b := range there {
-		if wanted[digest] || c.lives(b.info) {
+		if wanted[digest] || c.tooYoung(b.info) {
 			continue
 		}
 		if c.opt.DryRun || c.root.Remove(b.name) == nil {
@@ -357,7 +376,7 @@ func (c *collector) sort() {
 	})
 }
 
-// follow marks a blob and all that it leads to.
+// follow marks a blob and everything it leads to.
 func (c *collector) follow(digest string, there map[string]blobFile, wanted map[string]bool) {
 	if _, ok := there[digest]; !ok || wanted[digest] {
 		return
@@ -396,7 +415,7 @@ func (c *collector) pins(there map[string]blobFile, wanted map[string]bool) erro
 			why = "it was not asked for " + days(c.now.Sub(p.Time))
 		}
 		name := path.Join(dirRefs, e.Name())
-		if why == "" || c.lives(info) || !c.opt.DryRun && c.root.Remove(name) != nil {
+		if why == "" || c.tooYoung(info) || !c.opt.DryRun && c.root.Remove(name) != nil {
 			c.follow(p.Digest, there, wanted)
 			continue
 		}
@@ -405,11 +424,12 @@ func (c *collector) pins(there map[string]blobFile, wanted map[string]bool) erro
 	return nil
 }
 
-// leads tells whether a kept SIF was made of something that a blob leads to.
+// leads reports whether a kept SIF was made from something that a blob leads to.
 func (c *collector) leads(digest string, there map[string]blobFile) bool {
 	found := map[string]bool{}
 	c.follow(digest, there, found)
-	return slices.ContainsFunc(c.kept, func(k kept) bool { return k.kind == KindSIF && found[k.digest] })
+	return slices.ContainsFunc(c.kept,
+		func(k kept) bool { return k.kind == KindSIF && found[k.digest] })
 }
 
 func days(d time.Duration) string {

@@ -15,7 +15,8 @@ import (
 
 var noLimit = Collection{MaxAge: -1, MaxSize: -1, MaxLayers: -1}
 
-// stock makes a SIF of so many bytes for the manifest {"n":N}, last used so many hours ago, and returns its path.
+// stock makes a SIF of so many bytes for the manifest {"n":N}, last used so many hours ago, and
+// returns its path.
 func stock(t *testing.T, s *Store, n string, size, hours int) string {
 	t.Helper()
 	manifest := []byte(`{"n":` + n + `}`)
@@ -118,7 +119,8 @@ func TestCollectLimits(t *testing.T) {
 	}
 }
 
-// What is open under a lock, what a process is said to have open, and what is being made: all stay, whatever the limits.
+// What is open under a lock, what a process is said to have open, and what is being made: all stay,
+// whatever the limits.
 func TestCollectSparesWhatRuns(t *testing.T) {
 	s := open(t, t.TempDir())
 	served, live, busy, idle := stock(t, s, "1", 100, 50), stock(t, s, "2", 100, 50), stock(t, s, "3", 100, 50), stock(t, s, "4", 100, 50)

@@ -6,16 +6,16 @@ import (
 	"syscall"
 )
 
-// damagedSuffix ends the name of a SIF that a start has found damaged. No start takes it; the next
-// that makes the image, or gc, removes it.
+// damagedSuffix ends the name of a SIF that a start found damaged. No start uses it; the next
+// process that makes the image, or gc, removes it.
 const damagedSuffix = ".damaged"
 
-// Aside is the path that a damaged SIF of a cache gets.
+// Aside is the path to which a damaged SIF of a cache is renamed.
 func Aside(file string) string { return file + damagedSuffix }
 
-// DamageMark is the path of a file in this store that says of a SIF of another cache, into which
-// the caller cannot write, that it is damaged. It is heeded for a day, and for the file that is
-// there now; empty where there is none.
+// DamageMark is the path of a file in this store that marks a SIF as damaged. The SIF is in another
+// cache, where the caller cannot rename it. The mark counts for a day, and only for the present
+// inode; it is empty if there is no file.
 func (s *Store) DamageMark(file string) string {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -25,10 +25,10 @@ func (s *Store) DamageMark(file string) string {
 	if !ok {
 		return ""
 	}
-	return s.path(wordFile(fmt.Sprint(file, " ", st.Ino, " is damaged")))
+	return s.path(noticeFile(fmt.Sprint(file, " ", st.Ino, " is damaged")))
 }
 
-// Damaged tells whether there is such a mark.
+// Damaged reports whether there is such a mark.
 func (s *Store) Damaged(file string) bool {
 	mark := s.DamageMark(file)
 	info, err := os.Lstat(mark)

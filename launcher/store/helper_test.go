@@ -22,8 +22,9 @@ const (
 	content     = "a file that is made once"
 )
 
-// The test binary is also the processes that race: HPC3_STORE_TEST=DIR makes it call CreateSIF once. It says "waiting"
-// and "writing" on stdout; a writer goes on when its stdin ends, after a line in the log beside the store.
+// The test binary is also the processes that race: HPC3_STORE_TEST=DIR makes it call CreateSIF
+// once. It says "waiting" and "writing" on stdout; a writer goes on when its stdin ends, after a
+// line in the log beside the store.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("HPC3_STORE_TEST"); dir != "" {
 		os.Exit(child(dir))

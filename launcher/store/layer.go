@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// DamagedError is in the chain where the cache's copy of a layer is not what it should be. It was removed: who tries again
-// gets the layer from elsewhere.
+// DamagedError is in the chain if the cache's copy of a layer is damaged. The copy was removed: the
+// next try gets the layer from elsewhere.
 type DamagedError struct{ Digest, Why string }
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("reading layer %s from the cache: %s", e.Digest, e.Why)
 }
 
-// Layer returns a reader of a layer that the store holds, and whether anyone may read it; ok is false if there is none of this size. Its
-// digest is checked while it is read: an io.EOF says that it was right.
+// Layer returns a reader of a stored layer, and whether anyone may read it; ok is false if there is
+// no copy of this size. The digest is checked while reading: io.EOF means that it matched.
 func (s *Store) Layer(digest string, size int64) (r io.ReadCloser, public, ok bool) {
 	algorithm, sum, err := splitDigest(digest)
 	if err != nil {
@@ -44,7 +44,10 @@ func (s *Store) Layer(digest string, size int64) (r io.ReadCloser, public, ok bo
 		return nil, false, false
 	}
 	Used(s.path(name))
-	l := &keptLayer{File: f, digest: digest, want: sum, hash: newHash(algorithm), drop: func() { _ = root.Remove(name) }}
+	l := &keptLayer{
+		File: f, digest: digest, want: sum, hash: newHash(algorithm),
+		drop: func() { _ = root.Remove(name) },
+	}
 	return l, info.Mode().Perm()&0o004 != 0, true
 }
 
@@ -73,7 +76,7 @@ func (l *keptLayer) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// WriteTo hides that of the file, which would read past us.
+// WriteTo hides os.File's own, which would bypass the check.
 func (l *keptLayer) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, onlyReader{l}) }
 
 func (l *keptLayer) damaged(why string) error { return damagedLayer(l.digest, why) }
@@ -82,8 +85,8 @@ func damagedLayer(digest, why string) error {
 	return ErrUnusable.New("%w", &DamagedError{digest, why}).Hint("it was removed: try again")
 }
 
-// Evict removes the least recently used layers until the others have at most so many bytes; a negative limit is none. It returns how
-// many bytes were removed.
+// Evict removes the least recently used layers until the rest has at most limit bytes; a negative
+// limit means none. It returns how many bytes were freed.
 func (s *Store) Evict(limit int64) (freed int64) {
 	root, err := s.root(false)
 	if err != nil || limit < 0 {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image is a SIF that lies in a store.
+// Image is a SIF in a store.
 type Image struct {
 	Path    string
 	Digest  string // of the manifest it was made of
@@ -28,7 +28,7 @@ type Image struct {
 	key  string
 }
 
-// parseKey is the inverse of key. ok is false for what no version of hpc3 made.
+// parseKey is the inverse of key. ok is false for a name that no version of hpc3 makes.
 func parseKey(k string) (digest, arch string, version int, ok bool) {
 	parts := strings.Split(k, "-")
 	if len(parts) != 4 {
@@ -41,7 +41,7 @@ func parseKey(k string) (digest, arch string, version int, ok bool) {
 	return digest, arch, version, isVersion && err == nil && errKey == nil
 }
 
-// Images returns every SIF, those that do not count too.
+// Images returns every SIF, including those that do not count.
 func (s *Store) Images() ([]Image, error) {
 	root, err := s.root(false)
 	if missing(err) {
@@ -72,7 +72,7 @@ func (s *Store) imageOf(root *os.Root, k, base string) Image {
 	i := Image{key: k, name: path.Join(dir, base), Path: s.path(path.Join(dir, base))}
 	digest, arch, version, ok := parseKey(k)
 	i.Digest, i.Arch, i.Version = digest, arch, version
-	info, why := s.whole(root, i.name)
+	info, why := s.inspect(root, i.name)
 	if info == nil {
 		info, _ = root.Lstat(i.name) // why says what is wrong with it
 	}
@@ -94,8 +94,8 @@ func (s *Store) imageOf(root *os.Root, k, base string) Image {
 	return i
 }
 
-// used tells when a file was last used. A start changes the time of its SIF; where it may not, which is where others
-// own the files, reading them is what tells.
+// used returns when a file was last used. A start updates the time of its SIF; if other users own
+// the file it may not, and then the access time tells.
 func (s *Store) used(info fs.FileInfo) time.Time {
 	when := info.ModTime()
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && s.opt.Shared {
@@ -106,10 +106,11 @@ func (s *Store) used(info fs.FileInfo) time.Time {
 	return when
 }
 
-// entries lists a directory, sorted by name; nothing where there is none.
+// entries lists a directory, sorted by name; nil if there is none.
 func (s *Store) entries(root *os.Root, dir string) ([]fs.DirEntry, error) {
 	d, err := fs.ReadDir(root.FS(), dir)
-	if missing(err) || errors.Is(err, syscall.ENOTDIR) || s.opt.Shared && errors.Is(err, fs.ErrPermission) {
+	if missing(err) || errors.Is(err, syscall.ENOTDIR) ||
+		s.opt.Shared && errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
 	if err != nil {
@@ -118,7 +119,7 @@ func (s *Store) entries(root *os.Root, dir string) ([]fs.DirEntry, error) {
 	return d, nil
 }
 
-// Pins returns all pins that are whole, in no order that means anything.
+// Pins returns all intact pins, in no particular order.
 func (s *Store) Pins() ([]Pin, error) {
 	root, err := s.root(false)
 	if missing(err) {
@@ -150,7 +151,11 @@ func (s *Store) pinIn(name string) (Pin, bool) {
 	return p, ok && pinName(p.Reference) == name
 }
 
-// Used notes that a SIF is used now, if the caller may: the cost is one system call. The clock is that of the file system.
+// Used notes that a SIF is used now, if the caller may: one system call, by the file system's
+// clock.
 func Used(file string) {
-	_ = unix.UtimesNanoAt(unix.AT_FDCWD, file, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
+	_ = unix.UtimesNanoAt(unix.AT_FDCWD, file, []unix.Timespec{
+		{Nsec: unix.UTIME_OMIT},
+		{Nsec: unix.UTIME_NOW},
+	}, 0)
 }

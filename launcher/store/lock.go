@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// The wait for another process polls: a blocking flock cannot be cancelled, and over NFSv4 wakes up to 30 s late.
+// Waiting for another process polls: a blocking flock cannot be cancelled, and over NFSv4 it wakes
+// up to 30 s late.
 const (
 	firstPoll = 5 * time.Millisecond
 	maxPoll   = 100 * time.Millisecond
-	// quietWait is how long a lock may be busy before it is worth a word: sweeping holds one for a moment.
+	// quietWait is how long a lock may be busy before the user is told: sweeping holds one briefly.
 	quietWait = 50 * time.Millisecond
 )
 
-// lock is the right to write one SIF. It ends with the process, however that ends.
+// lock is the right to write one SIF. It ends when the process does.
 type lock struct {
 	root  *os.Root
 	name  string
@@ -47,7 +48,8 @@ func (s *Store) tryLock(root *os.Root, key string) (*lock, error) {
 		case err != nil:
 			return nil, errors.Join(err, f.Close())
 		}
-		// The holder before us removed the file when it was done: then we locked a file that nobody will find.
+		// The previous holder removed the file when it was done: then we locked a file that nobody
+		// else finds.
 		if current(root, name, f) {
 			return &lock{root: root, name: name, file: f, works: true}, nil
 		}
@@ -64,7 +66,8 @@ func flock(f *os.File) error {
 	}
 }
 
-// unsupported: NFS without a lock daemon, Lustre mounted without -o flock, some FUSE file systems.
+// unsupported is true on NFS without a lock daemon, Lustre mounted without -o flock, and some FUSE
+// file systems.
 func unsupported(err error) bool {
 	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EOPNOTSUPP) ||
 		errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
@@ -79,14 +82,18 @@ func current(root *os.Root, name string, f *os.File) bool {
 	return err == nil && os.SameFile(there, ours)
 }
 
-// release gives the lock back. The file is removed while it is still ours, so that none are left behind.
+// release gives the lock back. It removes the file while it still holds the lock, so that none are
+// left behind.
 func (l *lock) release() {
 	_ = l.root.Remove(l.name)
 	_ = l.file.Close()
 }
 
-// acquire waits for the lock of key, or until done says that there is nothing left to do; then the lock is nil.
-func (s *Store) acquire(ctx context.Context, root *os.Root, key string, done func() bool) (*lock, error) {
+// acquire waits for the lock of key. It returns a nil lock if done reports that there is nothing
+// left to do.
+func (s *Store) acquire(ctx context.Context, root *os.Root, key string, done func() bool) (
+	*lock, error,
+) {
 	var waited time.Duration
 	told := false
 	for poll := firstPoll; ; poll = min(2*poll, maxPoll) {

@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// Mend gives what others are to read in a shared directory the modes that let them, and returns the paths of what had others: its rooms,
-// and the SIFs of images that anyone may have, and directories above that were made for it. It is for directories that were filled before the site shared them. Of an image that is known to be private,
-// or not known not to be, the SIF stays as it is. links are as for Collect. Only what belongs to the caller or an owner is looked at.
+// Mend gives a directory that was filled before the site shared it the modes that others need, and
+// returns the changed paths: its rooms, the SIFs of public images, and directories above that were
+// made for it. The SIF of an image that is private, or not known to be public, keeps its mode. Only
+// files of the caller or an owner are touched. links is as for Collect.
 func (s *Store) Mend(links func(blob []byte) []string) (mended []string, err error) {
 	root, err := s.root(false)
 	if missing(err) {
@@ -18,11 +19,15 @@ func (s *Store) Mend(links func(blob []byte) []string) (mended []string, err err
 	if err != nil {
 		return nil, err
 	}
-	m := &mender{s, root, openWay(s.dir), nil}
-	if info, err := root.Stat("."); err == nil && info.Mode().Perm()&0o055 == 0 { // a group of its own may have been let in
+	m := &mender{s, root, openParents(s.dir), nil}
+	// a mode that admits a group is deliberate
+	if info, err := root.Stat("."); err == nil && info.Mode().Perm()&0o055 == 0 {
 		m.set(".", info, publicDir)
 	}
-	for _, room := range []string{dirSIF, dirRefs, dirBlobs, dirBlobs + "/sha256", dirBlobs + "/sha512", dirLayers, dirLayers + "/sha256", dirLayers + "/sha512"} {
+	for _, room := range []string{
+		dirSIF, dirRefs, dirBlobs, dirBlobs + "/sha256", dirBlobs + "/sha512",
+		dirLayers, dirLayers + "/sha256", dirLayers + "/sha512",
+	} {
 		m.room(room)
 	}
 	keys, err := s.entries(root, dirSIF)
@@ -34,7 +39,8 @@ func (s *Store) Mend(links func(blob []byte) []string) (mended []string, err err
 	}
 	images, err := s.Images()
 	for _, i := range images {
-		if info, gone := root.Lstat(i.name); gone == nil && i.Why == "" && info.Mode().Perm() != publicFile && s.publicImage(root, i.Digest, links) {
+		if info, gone := root.Lstat(i.name); gone == nil && i.Why == "" &&
+			info.Mode().Perm() != publicFile && s.publicImage(root, i.Digest, links) {
 			m.set(i.name, info, publicFile)
 		}
 	}
@@ -52,14 +58,16 @@ type mender struct {
 }
 
 func (m *mender) room(name string) {
-	if info, err := m.root.Lstat(name); err == nil && info.IsDir() && info.Mode().Perm() != publicDir {
+	if info, err := m.root.Lstat(name); err == nil && info.IsDir() &&
+		info.Mode().Perm() != publicDir {
 		m.set(name, info, publicDir)
 	}
 }
 
 func (m *mender) set(name string, info fs.FileInfo, mode fs.FileMode) {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !m.s.trusts(owner(info)) || !ok || info.Mode().IsRegular() && st.Nlink != 1 { // whose other name may be anywhere
+	// another hard link may be anywhere
+	if !m.s.trusts(owner(info)) || !ok || info.Mode().IsRegular() && st.Nlink != 1 {
 		return
 	}
 	if err := m.root.Chmod(name, mode); err == nil {
@@ -69,7 +77,8 @@ func (m *mender) set(name string, info fs.FileInfo, mode fs.FileMode) {
 	}
 }
 
-// publicImage tells whether anyone may have an image: its manifest and config came without credentials, and so did those of its layers that are here.
+// publicImage reports whether anyone may have an image: its manifest and config came without
+// credentials, and so did those of its layers that are in the store.
 func (s *Store) publicImage(root *os.Root, digest string, links func(blob []byte) []string) bool {
 	raw, ok, err := s.Blob(digest)
 	if err != nil || !ok || !s.PublicBlob(digest) {
@@ -87,7 +96,8 @@ func (s *Store) publicImage(root *os.Root, digest string, links func(blob []byte
 			}
 			config = true
 		}
-		if info, err := root.Lstat(path.Join(dirLayers, algorithm, sum)); err == nil && info.Mode().Perm()&0o004 == 0 {
+		if info, err := root.Lstat(path.Join(dirLayers, algorithm, sum)); err == nil &&
+			info.Mode().Perm()&0o004 == 0 {
 			return false
 		}
 	}

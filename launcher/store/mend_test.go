@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What a pull has put into a directory that nobody else could read is for others afterwards, where anyone may have it.
+// What a pull has put into a directory that nobody else could read is for others afterwards, where
+// anyone may have it.
 func TestMend(t *testing.T) {
 	above := t.TempDir()
 	dir := filepath.Join(above, "made", "hpc3")

@@ -17,15 +17,17 @@ import (
 )
 
 const (
-	// partialAge is for how long the beginning of a layer is kept that nobody went on with.
+	// partialAge is how long the beginning of a layer is kept if nobody resumes it.
 	partialAge = 7 * 24 * time.Hour
-	// orphanAge is for how long a partial must not have grown that another node was writing, or where there are no locks, until its writer is
-	// taken for dead. A writer waits for a registry for three minutes in all.
+	// orphanAge is how long a partial must not have grown until its writer is taken for dead, if
+	// the writer is on another node or there are no locks. A writer waits for a registry for three
+	// minutes in all.
 	orphanAge = 10 * time.Minute
 )
 
-// Partial is a layer that is being fetched, and the file that holds what has come of it. Each file has one writer: it is named
-// ALGORITHM-HEX.BOOT.RANDOM and locked while it is written, and ALGORITHM-HEX when its writer has left it. Whoever renames a file owns it.
+// Partial is a layer being fetched, and the file with what has arrived of it. Each file has one
+// writer: it is named ALGORITHM-HEX.BOOT.RANDOM and locked while it is written, and ALGORITHM-HEX
+// once the writer has left it. A process that renames a file owns it.
 type Partial struct {
 	s           *Store
 	root        *os.Root
@@ -43,9 +45,10 @@ type Partial struct {
 	left   bool     // the file has got its name for others
 }
 
-// Fetch begins to keep a layer of which what has come by then is left for the next that fetches it, however the process ends. Once it is whole the layers of
-// the store together stay below limit, the least recently used goes first; a layer that is larger than that is not kept. It is nil where nothing can be
-// kept, which is no error.
+// Fetch begins to keep a layer. Whatever has arrived when the process ends is left for the next
+// fetch. When the layer is complete, the least recently used layers are removed to stay below
+// limit; a layer larger than limit is not kept. Fetch returns nil if nothing can be kept, which is
+// not an error.
 func (s *Store) Fetch(digest string, size, limit int64) *Partial {
 	algorithm, sum, err := splitDigest(digest)
 	if err != nil || size <= 0 {
@@ -56,7 +59,8 @@ func (s *Store) Fetch(digest string, size, limit int64) *Partial {
 		return nil
 	}
 	rest := path.Join(dirPartial, algorithm+"-"+sum)
-	p := &Partial{s: s, root: root, digest: digest, rest: rest, layer: path.Join(dirLayers, algorithm, sum), size: size, limit: limit, name: rest + "." + s.boot + "." + rand.Text()}
+	p := &Partial{s: s, root: root, digest: digest, rest: rest, layer: path.Join(dirLayers,
+		algorithm, sum), size: size, limit: limit, name: rest + "." + s.boot + "." + rand.Text()}
 	if !p.takeOver() {
 		if p.f, err = root.OpenFile(p.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return nil
@@ -66,7 +70,7 @@ func (s *Store) Fetch(digest string, size, limit int64) *Partial {
 	return p
 }
 
-// takeOver makes a file that another writer left, or died with, the caller's.
+// takeOver takes over a file whose writer has left it or died.
 func (p *Partial) takeOver() bool {
 	for _, e := range p.s.partials(p.root) { // the longest first
 		if strings.HasPrefix(e.name, p.rest) && p.take(e) {
@@ -83,11 +87,12 @@ func (p *Partial) take(e partialFile) bool {
 	}
 	info, err := f.Stat()
 	locked := p.s.flock(f)
-	if err != nil || !p.s.trusted(info) || !p.s.idle(e, locked) || p.root.Rename(e.name, p.name) != nil {
+	if err != nil || !p.s.trusted(info) || !p.s.idle(e, locked) ||
+		p.root.Rename(e.name, p.name) != nil {
 		_ = f.Close() // nothing was written to it
 		return false
 	}
-	// At least a byte is asked for: that the caller may have the layer is for its source to say.
+	// At least one byte is fetched: only the source can say whether the caller may have the layer.
 	kept := min(info.Size(), p.size-1)
 	if err := f.Truncate(kept); err != nil {
 		_, _ = f.Close(), p.root.Remove(p.name) // it is of no use
@@ -97,19 +102,21 @@ func (p *Partial) take(e partialFile) bool {
 	return true
 }
 
-// idle tells whether nobody writes to a file. locked is how the caller's attempt to lock it went.
+// idle reports whether nobody writes to a file. locked is the result of the caller's attempt to
+// lock it.
 func (s *Store) idle(e partialFile, locked error) bool {
 	boot, _, written := strings.Cut(e.writer, ".")
 	switch {
 	case errors.Is(locked, syscall.EWOULDBLOCK):
 		return false
-	case !written || locked == nil && boot == s.boot && boot != "" && e.info.Size() > 0: // an empty one may be about to be locked
+	// an empty one may be about to be locked
+	case !written || locked == nil && boot == s.boot && boot != "" && e.info.Size() > 0:
 		return true
 	}
 	return time.Since(e.info.ModTime()) > orphanAge
 }
 
-// partialFile is a file that lies in the room of partials.
+// partialFile is a file in the room of partials.
 type partialFile struct {
 	name   string // relative to the root
 	digest string // of the layer
@@ -128,21 +135,25 @@ func (s *Store) partials(root *os.Root) (found []partialFile) {
 		digest := strings.Replace(layer, "-", ":", 1)
 		info, err := e.Info()
 		if _, _, bad := splitDigest(digest); err == nil && bad == nil {
-			found = append(found, partialFile{path.Join(dirPartial, e.Name()), digest, writer, info})
+			found = append(found, partialFile{
+				path.Join(dirPartial, e.Name()), digest, writer,
+				info,
+			})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b partialFile) int { return cmp.Compare(b.info.Size(), a.info.Size()) })
+	slices.SortStableFunc(found,
+		func(a, b partialFile) int { return cmp.Compare(b.info.Size(), a.info.Size()) })
 	return found
 }
 
-// Kept returns how many bytes of the layer were there when it was begun, and a reader of them.
+// Kept returns a reader of the bytes that were present at the start, and their number.
 func (p *Partial) Kept() (io.Reader, int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &beginning{io.NewSectionReader(p.f, 0, p.kept), p}, p.kept
 }
 
-// beginning is what was kept of a layer.
+// beginning reads the kept bytes of a layer.
 type beginning struct {
 	*io.SectionReader
 	p *Partial
@@ -156,8 +167,9 @@ func (b *beginning) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// Copy returns a reader that hands on what it reads of the layer and keeps what is not kept yet. from is the byte from which on the source is asked: the bytes before are those
-// of Kept. src must say io.EOF for the right bytes only.
+// Copy returns a reader that passes on the layer and keeps what is not kept yet. from is the first
+// byte that the source delivers; the bytes before it come from Kept. src must return io.EOF only if
+// the bytes were right.
 func (p *Partial) Copy(src io.ReadCloser, from int64) io.ReadCloser {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,21 +180,21 @@ func (p *Partial) Copy(src io.ReadCloser, from int64) io.ReadCloser {
 	return &copied{ReadCloser: src, p: p}
 }
 
-// Failed tells whether the source did not give all, rather than something wrong.
+// Failed reports whether the source stopped early, as opposed to sending something wrong.
 func (p *Partial) Failed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed
 }
 
-// copied is the reader of a layer that is kept on its way.
+// copied reads a layer and keeps it on the way.
 type copied struct {
 	io.ReadCloser
 	p   *Partial
 	off int64
 }
 
-// Kept returns how many of the bytes that are read need not be fetched.
+// Kept returns how many of the bytes read need no fetching.
 func (c *copied) Kept() int64 {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
@@ -214,7 +226,7 @@ func (c *copied) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// write keeps bytes of the layer that begin at an offset. The caller holds mu.
+// write keeps bytes of the layer from an offset on. The caller holds mu.
 func (p *Partial) write(b []byte, off int64) {
 	end := off + int64(len(b))
 	if p.f == nil || end <= p.at {
@@ -227,7 +239,8 @@ func (p *Partial) write(b []byte, off int64) {
 	p.at = end
 }
 
-// publish is without an fsync: what a crash leaves is found out when it is read. The caller holds mu.
+// publish does not fsync: a file damaged by a crash is detected when it is read. The caller holds
+// mu.
 func (p *Partial) publish() {
 	switch {
 	case p.f == nil:
@@ -235,7 +248,8 @@ func (p *Partial) publish() {
 		p.drop()
 	default:
 		p.s.Evict(p.limit - p.size)
-		if p.f.Truncate(p.size) != nil || p.f.Chmod(p.s.blobMode()) != nil || p.root.Rename(p.name, p.layer) != nil {
+		if p.f.Truncate(p.size) != nil || p.f.Chmod(p.s.blobMode()) != nil ||
+			p.root.Rename(p.name, p.layer) != nil {
 			p.drop()
 			return
 		}
@@ -252,14 +266,15 @@ func (p *Partial) Fail() {
 	p.Leave()
 }
 
-// Leave ends the fetch of a layer that is not whole. What has come stays for the next.
+// Leave ends the fetch of an incomplete layer. What has arrived stays for the next fetch.
 func (p *Partial) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.f == nil {
 		return
 	}
-	if there, err := p.root.Lstat(p.rest); p.at == 0 || err == nil && there.Size() >= p.at || p.f.Truncate(p.at) != nil || p.root.Rename(p.name, p.rest) != nil {
+	if there, err := p.root.Lstat(p.rest); p.at == 0 || err == nil && there.Size() >= p.at ||
+		p.f.Truncate(p.at) != nil || p.root.Rename(p.name, p.rest) != nil {
 		p.drop()
 		return
 	}
@@ -267,7 +282,7 @@ func (p *Partial) Leave() {
 	p.close()
 }
 
-// Drop removes what has come of a layer that is not whole.
+// Drop removes what has arrived of an incomplete layer.
 func (p *Partial) Drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -277,7 +292,7 @@ func (p *Partial) Drop() {
 	}
 }
 
-// Digest returns that of the layer.
+// Digest returns the digest of the layer.
 func (p *Partial) Digest() string { return p.digest }
 
 func (p *Partial) drop() {
@@ -292,7 +307,7 @@ func (p *Partial) close() {
 	p.f = nil
 }
 
-// Partials returns how many layers are there of which a part has come, and how many bytes of them.
+// Partials returns the number of incomplete layers and their bytes.
 func (s *Store) Partials() (count int, bytes int64) {
 	root, err := s.root(false)
 	if err != nil {
@@ -304,7 +319,7 @@ func (s *Store) Partials() (count int, bytes int64) {
 	return count, bytes
 }
 
-// DropPartials removes all that nobody writes to, and returns how many bytes they had.
+// DropPartials removes all that have no writer, and returns how many bytes they had.
 func (s *Store) DropPartials() int64 {
 	return s.dropPartials(func(partialFile) bool { return true })
 }
@@ -322,10 +337,10 @@ func (s *Store) dropPartials(which func(partialFile) bool) (freed int64) {
 	return freed
 }
 
-// expired tells whether nobody went on with a partial for too long.
+// expired reports whether a partial was not resumed for too long.
 func (e partialFile) expired() bool { return time.Since(e.info.ModTime()) > partialAge }
 
-// writing tells whether somebody writes to a partial.
+// writing reports whether a process writes to a partial.
 func (s *Store) writing(root *os.Root, e partialFile) bool {
 	if e.writer == "" {
 		return false

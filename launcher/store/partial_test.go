@@ -56,7 +56,8 @@ func TestPartial(t *testing.T) {
 	}
 }
 
-// Of a layer that is as long as it should be the last byte is asked for all the same; a longer file is cut.
+// Of a layer that is as long as it should be the last byte is asked for all the same; a longer file
+// is cut.
 func TestPartialThatIsWhole(t *testing.T) {
 	s := open(t, t.TempDir())
 	digest, raw := aLayer(1000, "x")
@@ -180,7 +181,8 @@ func TestPartialEnds(t *testing.T) {
 	}
 }
 
-// What nobody went on with for a week goes with the next SIF that is made, and by the limits of a collection.
+// What nobody went on with for a week goes with the next SIF that is made, and by the limits of a
+// collection.
 func TestOldPartials(t *testing.T) {
 	for _, tt := range []struct {
 		name string

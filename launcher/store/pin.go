@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// maxPin bounds the file of a pin: a reference has less than 1 KiB, the rest is short.
+// maxPin bounds the file of a pin: a reference has less than 1 KiB, and the rest is short.
 const maxPin = 64 << 10
 
-// pinVersion is the form of the file. Another one counts as absent.
+// pinVersion is the version of the file's format. Any other counts as absent.
 const pinVersion = 1
 
-// Pin is what a reference named at a certain time: the digest and the media type of an index, or of a manifest.
+// Pin is what a reference named at a certain time: the digest and the media type of an index, or of
+// a manifest.
 type Pin struct {
 	Reference string    `json:"reference"`
 	Digest    string    `json:"digest"`
@@ -25,7 +26,8 @@ type pinFile struct {
 	Pin
 }
 
-// Pin returns the pin of a reference in its canonical form, and whether there is one. A damaged file counts as absent.
+// Pin returns the pin of a reference in its canonical form, and whether there is one. A damaged
+// file counts as absent.
 func (s *Store) Pin(ref string) (Pin, bool, error) {
 	raw, err := s.readSmall(path.Join(dirRefs, pinName(ref)), maxPin)
 	if err != nil || raw == nil {
@@ -58,7 +60,7 @@ func (p Pin) marshal() ([]byte, error) {
 	return json.Marshal(pinFile{SchemaVersion: pinVersion, Pin: p})
 }
 
-// SetPin remembers what a reference named, in place of what was known before. A zero Time is now.
+// SetPin records what a reference names, and replaces the previous pin. A zero Time means now.
 func (s *Store) SetPin(p Pin) error {
 	if _, _, err := splitDigest(p.Digest); err != nil {
 		return err

@@ -13,14 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room is what the caller may still write somewhere.
+// Room is how much the caller may still write in some place.
 type Room struct {
 	Bytes int64
 	Quota bool // a quota of the user or the group leaves it, and the file system has more
 }
 
-// RoomAt asks the file system of a directory for the room of the caller; ok is false where it does not say. The quota of a project is what the
-// file system says to be free. One that a server of NFS or Lustre has is not seen, unless it tells it as free space.
+// RoomAt asks the file system of a directory how much the caller may write; ok is false if it does
+// not say. A project quota shows as the free space of the file system. The quota of an NFS or
+// Lustre server is only seen if the server reports it as free space.
 func RoomAt(dir string) (room Room, ok bool) {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -32,7 +33,8 @@ func RoomAt(dir string) (room Room, ok bool) {
 	if err != nil || unix.Fstatfs(int(d.Fd()), &fs) != nil || fs.Blocks == 0 {
 		return Room{}, false
 	}
-	room.Bytes = int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // their types differ among architectures
+	//nolint:unconvert // the types differ among architectures
+	room.Bytes = int64(fs.Bavail) * int64(fs.Bsize)
 	gid := os.Getegid()
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode()&os.ModeSetgid != 0 {
 		gid = int(st.Gid)
@@ -46,7 +48,7 @@ func RoomAt(dir string) (room Room, ok bool) {
 	return room, true
 }
 
-// Of linux/quota.h.
+// From linux/quota.h.
 const (
 	userQuota, groupQuota = 0, 1
 	getQuota              = 0x800007
@@ -57,11 +59,12 @@ const (
 type quota struct {
 	hard, soft, bytes           uint64
 	hardFiles, softFiles, files uint64
-	softUntil, softFilesUntil   uint64 // when a soft limit that is exceeded becomes a hard one; 0 where it is not
-	valid                       uint32
+	// when an exceeded soft limit becomes a hard one; 0 if it is not exceeded
+	softUntil, softFilesUntil uint64
+	valid                     uint32
 }
 
-// left is how many bytes a quota leaves; limited is false where it has no limit.
+// left is how many bytes a quota leaves; limited is false if it has no limit.
 func (q quota) left(now time.Time) (bytes int64, limited bool) {
 	limit := q.hard
 	if q.soft > 0 && (limit == 0 || q.softUntil > 0 && uint64(now.Unix()) >= q.softUntil) {
@@ -76,21 +79,23 @@ func (q quota) left(now time.Time) (bytes int64, limited bool) {
 // quotaOf asks the kernel.
 func quotaOf(dir *os.File, kind, id int) (q quota, err error) {
 	cmd := uintptr(getQuota<<8 | kind)
-	_, _, failed := unix.Syscall6(unix.SYS_QUOTACTL_FD, dir.Fd(), cmd, uintptr(id), uintptr(unsafe.Pointer(&q)), 0, 0)
+	_, _, failed := unix.Syscall6(unix.SYS_QUOTACTL_FD, dir.Fd(), cmd, uintptr(id),
+		uintptr(unsafe.Pointer(&q)), 0, 0)
 	if failed == unix.ENOSYS {
 		return quotaByName(dir, kind, id)
 	}
 	return q, errno(failed)
 }
 
-// quotaByName is for kernels before 5.14, which want the name of the device.
+// quotaByName is for kernels before 5.14, which take the name of the device.
 func quotaByName(dir *os.File, kind, id int) (q quota, err error) {
 	cmd := uintptr(getQuota<<8 | kind)
 	device, err := unix.BytePtrFromString(deviceOf(dir))
 	if err != nil {
 		return q, err
 	}
-	_, _, failed := unix.Syscall6(unix.SYS_QUOTACTL, cmd, uintptr(unsafe.Pointer(device)), uintptr(id), uintptr(unsafe.Pointer(&q)), 0, 0)
+	_, _, failed := unix.Syscall6(unix.SYS_QUOTACTL, cmd, uintptr(unsafe.Pointer(device)),
+		uintptr(id), uintptr(unsafe.Pointer(&q)), 0, 0)
 	return q, errno(failed)
 }
 
@@ -101,7 +106,7 @@ func errno(failed syscall.Errno) error {
 	return nil
 }
 
-// deviceOf is the name of the device with the file system of a directory, as it was mounted; "" where there is none.
+// deviceOf is the device of a directory's file system, as it was mounted; "" if there is none.
 func deviceOf(dir *os.File) string {
 	var st unix.Stat_t
 	mounts, err := os.Open("/proc/self/mountinfo")
@@ -109,7 +114,7 @@ func deviceOf(dir *os.File) string {
 		return ""
 	}
 	defer mounts.Close()
-	number := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)) //nolint:unconvert // its type differs among architectures
+	number := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
 	for lines := bufio.NewScanner(mounts); lines.Scan(); {
 		f := strings.Fields(lines.Text())
 		if at := slices.Index(f, "-"); at > 0 && len(f) > at+2 && f[2] == number {
@@ -119,7 +124,7 @@ func deviceOf(dir *os.File) string {
 	return ""
 }
 
-// LayerBytes is how many bytes the layers of the store have.
+// LayerBytes is the size of all layers in the store.
 func (s *Store) LayerBytes() (sum int64) {
 	root, err := s.root(false)
 	if err != nil {

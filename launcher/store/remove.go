@@ -5,15 +5,20 @@ import (
 	"path"
 )
 
-// Remove removes the SIFs, layers, partials, blobs and pins of the digests for which want is true, but for what is in use and for what other images of
-// the directory need. Of the options the limits do not count.
-func (s *Store) Remove(ctx context.Context, opt Collection, want func(digest string) bool) (Collected, error) {
+// Remove removes the SIFs, layers, partials, blobs and pins of the digests for which want is true,
+// except what is in use and what other images of the directory need. The limits in opt are ignored.
+func (s *Store) Remove(ctx context.Context, opt Collection, want func(digest string) bool) (
+	Collected, error,
+) {
 	opt.MaxAge = 0
 	c, err := s.collector(opt)
 	if c == nil {
 		return Collected{}, err
 	}
-	r := remover{collector: c, want: want, left: map[string]bool{}, there: map[string]blobFile{}, needed: map[string]bool{}}
+	r := remover{
+		collector: c, want: want, left: map[string]bool{}, there: map[string]blobFile{},
+		needed: map[string]bool{},
+	}
 	if err := c.gather(); err != nil {
 		return Collected{}, err
 	}
@@ -37,10 +42,10 @@ func (s *Store) Remove(ctx context.Context, opt Collection, want func(digest str
 	return c.done, nil
 }
 
-// named is why Remove removes.
+// named is the reason that Remove gives.
 const named = "it was named"
 
-// remover knows what is needed by what stays.
+// remover knows what the remaining images need.
 type remover struct {
 	*collector
 
@@ -52,7 +57,7 @@ type remover struct {
 
 func (r *remover) goes(digest string) bool { return r.want(digest) && !r.left[digest] }
 
-// images removes the SIFs that are wanted, and marks what the others need.
+// images removes the wanted SIFs, and marks what the others need.
 func (r *remover) images(ctx context.Context) error {
 	var others []string
 	for _, k := range r.kept {
@@ -72,7 +77,7 @@ func (r *remover) images(ctx context.Context) error {
 	return nil
 }
 
-// need marks a digest, and what it leads to unless it goes.
+// need marks a digest, and what it leads to unless it goes itself.
 func (r *remover) need(digest string) {
 	if r.needed[digest] {
 		return
@@ -101,7 +106,8 @@ func (r *remover) pins() error {
 			continue // gc removes it
 		}
 		name := path.Join(dirRefs, e.Name())
-		if !r.goes(p.Digest) || r.leadsToLeft(p.Digest) || !r.opt.DryRun && r.root.Remove(name) != nil {
+		if !r.goes(p.Digest) || r.leadsToLeft(p.Digest) ||
+			!r.opt.DryRun && r.root.Remove(name) != nil {
 			r.need(p.Digest)
 			continue
 		}
@@ -110,7 +116,7 @@ func (r *remover) pins() error {
 	return nil
 }
 
-// leadsToLeft tells whether a digest leads to an image that stays although it is wanted.
+// leadsToLeft reports whether a digest leads to a wanted image that stays.
 func (r *remover) leadsToLeft(digest string) bool {
 	found := map[string]bool{}
 	r.follow(digest, r.there, found)
@@ -130,7 +136,8 @@ func (r *remover) blobs() {
 		}
 	}
 	for digest, b := range r.there {
-		if r.want(digest) && !r.needed[digest] && !r.lives(b.info) && (r.opt.DryRun || r.root.Remove(b.name) == nil) {
+		if r.want(digest) && !r.needed[digest] && !r.tooYoung(b.info) && (r.opt.DryRun ||
+			r.root.Remove(b.name) == nil) {
 			r.removed(KindBlob, b.name, digest, b.info.Size(), named)
 		}
 	}

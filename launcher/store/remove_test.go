@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// shelf is a store with two images, which have a layer in common, an index of the first, and a part of a layer that it has as well.
+// shelf is a store with two images, which have a layer in common, an index of the first, and a part
+// of a layer that it has as well.
 type shelf struct {
 	*Store
 

@@ -15,7 +15,7 @@ import (
 	"syscall"
 )
 
-// maxPerKey bounds what is looked at in the directory of one SIF, which holds one file.
+// maxPerKey bounds how many entries of a SIF's directory are checked; it holds one file.
 const maxPerKey = 64
 
 // key names the SIF of a manifest. arch is GOARCH spelling.
@@ -24,14 +24,16 @@ func key(manifestDigest, arch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if arch == "" || len(arch) > 32 || strings.Trim(arch, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+	if arch == "" || len(arch) > 32 ||
+		strings.Trim(arch, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return "", ErrUnusable.New("reading the cache: %q is not an architecture", arch)
 	}
 	return fmt.Sprintf("%s-%s-%s-v%d", algorithm, sum, arch, FormatVersion), nil
 }
 
-// SIF returns the path of the SIF made of a manifest, and whether there is one. It asks for no more than the directory
-// and the inode: a file that is cut short, or that the caller does not own alone, counts as absent.
+// SIF returns the path of the SIF made from a manifest, and whether there is one. It checks no more
+// than the directory and the inode: a file that is cut short, or that others may have written,
+// counts as absent.
 func (s *Store) SIF(manifestDigest, arch string) (file string, ok bool, err error) {
 	k, err := key(manifestDigest, arch)
 	if err != nil {
@@ -53,15 +55,15 @@ func (s *Store) find(root *os.Root, k string) (file string, ok bool, err error) 
 		return "", false, cacheFault(s.dir, "reading the cache", err)
 	}
 	for _, name := range names {
-		if _, why := s.whole(root, name); why == "" {
+		if _, why := s.inspect(root, name); why == "" {
 			return s.path(name), true, nil
 		}
 	}
 	return "", false, nil
 }
 
-// list returns the names of what lies in the directory of a SIF, relative to the root; none if there is no such directory, or one into
-// which others could put files.
+// list returns the names in the directory of a SIF, relative to the root; none if there is no such
+// directory, or if others could put files into it.
 func (s *Store) list(root *os.Root, dir string) ([]string, error) {
 	d, err := root.Open(dir)
 	if missing(err) || s.opt.Shared && errors.Is(err, fs.ErrPermission) {
@@ -81,10 +83,14 @@ func (s *Store) list(root *os.Root, dir string) ([]string, error) {
 	return found, nil
 }
 
-// sifName is the name of a file with this content. The size comes first: it is what each use looks at.
-func sifName(size int64, sum string) string { return strconv.FormatInt(size, 10) + "-" + sum + ".sif" }
+// sifName is the name of a file with this content. The size comes first because each use checks it.
+func sifName(size int64, sum string) string {
+	return strconv.FormatInt(size, 10) + "-" + sum +
+		".sif"
+}
 
-// parseSIFName returns what the name of a SIF says of its content, with or without a directory before it.
+// parseSIFName returns what the name of a SIF says of its content, with or without a leading
+// directory.
 func parseSIFName(name string) (size int64, sum string, ok bool) {
 	stem, isSIF := strings.CutSuffix(path.Base(name), ".sif")
 	digits, sum, _ := strings.Cut(stem, "-")
@@ -93,8 +99,9 @@ func parseSIFName(name string) (size int64, sum string, ok bool) {
 	return size, sum, isSIF && err == nil && errHex == nil && size > 0 && len(raw) == sha256.Size
 }
 
-// whole says why a file is not the SIF that its name promises, as far as can be told without reading it; empty if it is.
-func (s *Store) whole(root *os.Root, name string) (info fs.FileInfo, why string) {
+// inspect says why a file is not the SIF that its name promises, as far as can be told without
+// reading it; empty if it is.
+func (s *Store) inspect(root *os.Root, name string) (info fs.FileInfo, why string) {
 	size, _, ok := parseSIFName(name)
 	if strings.HasSuffix(name, damagedSuffix) {
 		return nil, "it was found damaged by a start, and set aside"
@@ -106,7 +113,7 @@ func (s *Store) whole(root *os.Root, name string) (info fs.FileInfo, why string)
 	if err != nil {
 		return nil, cause(err).Error()
 	}
-	if why := s.distrust(info); why != "" {
+	if why := s.whyUntrusted(info); why != "" {
 		return info, why
 	}
 	if info.Size() != size {
@@ -115,7 +122,8 @@ func (s *Store) whole(root *os.Root, name string) (info fs.FileInfo, why string)
 	return info, ""
 }
 
-// look returns what a file is. Where others write, it is asked of the open file, which also tells whether the caller may read it.
+// look returns the file's info. In a shared directory it asks the open file, which also shows
+// whether the caller may read it.
 func (s *Store) look(root *os.Root, name string) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
 	if err != nil || !s.opt.Shared || !info.Mode().IsRegular() {
@@ -129,12 +137,16 @@ func (s *Store) look(root *os.Root, name string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// CreateSIF returns the SIF of a manifest, calling write to fill a new file if there is none. Of many processes that ask
-// at once, one writes and the others wait for its file; if it dies, one of them takes over. Whatever happens before the
-// file is complete and on disk, no other process ever sees it. The error of write is returned as it is, but for a full
-// file system, which becomes a fault.Cache. Who waited gets the writer's error, where he would only meet it as well.
-func (s *Store) CreateSIF(ctx context.Context, manifestDigest, arch string, write func(*os.File) error) (file string, err error) {
-	if file, ok, err := s.SIF(manifestDigest, arch); ok || err != nil { // also on a read-only file system
+// CreateSIF returns the SIF of a manifest, calling write to fill a new file if there is none. If
+// many processes ask at once, one writes and the others wait for its file; if it dies, another
+// takes over. No other process ever sees the file before it is complete and on disk. The error of
+// write is returned unchanged, except that a full file system becomes ErrUnusable. A waiter gets
+// the writer's error if it would run into the same failure.
+func (s *Store) CreateSIF(ctx context.Context, manifestDigest, arch string,
+	write func(*os.File) error,
+) (file string, err error) {
+	// also on a read-only file system
+	if file, ok, err := s.SIF(manifestDigest, arch); ok || err != nil {
 		return file, err
 	}
 	k, err := key(manifestDigest, arch)
@@ -178,7 +190,9 @@ func waitFault(dir string, err error) error {
 }
 
 // write makes the file of k. The caller holds the lock.
-func (s *Store) write(ctx context.Context, root *os.Root, k string, write func(*os.File) error) (file string, err error) {
+func (s *Store) write(ctx context.Context, root *os.Root, k string, write func(*os.File) error) (
+	file string, err error,
+) {
 	f, tmp, err := s.temp(root, k)
 	if err != nil {
 		return "", cacheFault(s.dir, "making a SIF", err)
@@ -205,7 +219,7 @@ func (s *Store) write(ctx context.Context, root *os.Root, k string, write func(*
 	return s.path(name), nil
 }
 
-// publish gives a complete file its name, once its content is on disk.
+// publish gives a complete file its name, after its content is on disk.
 func (s *Store) publish(root *os.Root, k string, f *os.File, tmp string) (name string, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -223,7 +237,7 @@ func (s *Store) publish(root *os.Root, k string, f *os.File, tmp string) (name s
 	}
 	dir := path.Join(dirSIF, k)
 	name = path.Join(dir, sifName(info.Size(), sum))
-	// Collect and Verify remove empty directories, where locks do not work at any moment.
+	// Collect and Verify remove empty directories, at any moment if locks do not work.
 	for range 3 {
 		if err = s.clear(root, dir); err == nil {
 			err = root.Rename(tmp, name)
@@ -240,7 +254,8 @@ func (s *Store) publish(root *os.Root, k string, f *os.File, tmp string) (name s
 	return name, nil
 }
 
-// syncAndSum brings a file to the disk and returns its SHA-256 in hex. It is read, from memory, while the disk writes.
+// syncAndSum brings a file to disk and returns its SHA-256 in hex. It is read from memory while the
+// disk writes.
 func syncAndSum(f *os.File, size int64) (sum string, err error) {
 	synced := make(chan error, 1)
 	go func() { synced <- f.Sync() }()
@@ -257,10 +272,10 @@ func sumOfFile(f io.ReaderAt, size int64) (string, error) {
 	return hexSum(h), err
 }
 
-// onlyReader hides what would have CopyBuffer do without the buffer.
+// onlyReader hides the methods that would make CopyBuffer ignore the buffer.
 type onlyReader struct{ io.Reader }
 
-// clear makes the directory of a SIF and removes what is broken in it.
+// clear makes the directory of a SIF and removes broken files in it.
 func (s *Store) clear(root *os.Root, dir string) error {
 	if info, err := root.Lstat(dir); err == nil && s.checkDir(info, dir) != nil {
 		if err := root.RemoveAll(dir); err != nil {
@@ -272,7 +287,7 @@ func (s *Store) clear(root *os.Root, dir string) error {
 	}
 	names, err := s.list(root, dir)
 	for _, name := range names {
-		if _, why := s.whole(root, name); why != "" {
+		if _, why := s.inspect(root, name); why != "" {
 			err = errors.Join(err, root.RemoveAll(name))
 		}
 	}

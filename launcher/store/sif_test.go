@@ -159,7 +159,8 @@ func TestRace(t *testing.T) {
 	wantMade(t, dir)
 }
 
-// The owner is killed again and again: each time another takes over, and in the end there is one whole file.
+// The owner is killed again and again: each time another takes over, and in the end there is one
+// whole file.
 func TestOwnerKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hpc3")
 	all := make(chan *process)
@@ -292,8 +293,8 @@ func TestWithoutLocks(t *testing.T) {
 	wantClean(t, a)
 }
 
-// Who waited for a process that could not make the SIF gets its error, if he would meet it as well; nobody tries in vain one after another. Who
-// comes later tries anew.
+// Who waited for a process that could not make the SIF gets its error, if he would meet it as well;
+// nobody tries in vain one after another. Who comes later tries anew.
 func TestWaitersGetTheFailure(t *testing.T) {
 	for class, shared := range map[fault.Class]bool{fault.Network: true, fault.Convert: true, fault.Registry: false, fault.Engine: false} {
 		t.Run(string(class), func(t *testing.T) {
@@ -341,7 +342,7 @@ func TestWaitersGetTheFailure(t *testing.T) {
 				t.Errorf("who comes later gets %v, after %d tries", err, tries.Load())
 			}
 			mustCreate(t, open(t, dir))
-			if left := names(t, open(t, dir), dirWords); len(left) > 0 {
+			if left := names(t, open(t, dir), dirNotices); len(left) > 0 {
 				t.Errorf("words are left after a success: %q", left)
 			}
 		})
@@ -357,20 +358,21 @@ func TestFirst(t *testing.T) {
 		}
 	}
 	s := open(t, dir)
-	old := names(t, s, dirWords)[0]
-	past := time.Now().Add(-wordAge - time.Hour)
-	if err := os.Chtimes(filepath.Join(dir, dirWords, old), past, past); err != nil {
+	old := names(t, s, dirNotices)[0]
+	past := time.Now().Add(-noticeAge - time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, dirNotices, old), past, past); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Collect(t.Context(), Collection{MaxAge: -1, MaxSize: -1, MaxLayers: -1}); err != nil {
 		t.Fatal(err)
 	}
-	if left := names(t, s, dirWords); len(left) != 1 || left[0] == old {
+	if left := names(t, s, dirNotices); len(left) != 1 || left[0] == old {
 		t.Errorf("left are the words %q, want all but %s", left, old)
 	}
 }
 
-// A SIF that was set aside counts as absent, and goes when the image is made anew; so does one of another's cache that is marked.
+// A SIF that was set aside counts as absent, and goes when the image is made anew; so does one of
+// another's cache that is marked.
 func TestDamagedSIF(t *testing.T) {
 	s := open(t, t.TempDir())
 	write := func(f *os.File) error { _, err := f.WriteString("image"); return err }

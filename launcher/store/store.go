@@ -1,17 +1,18 @@
-// Package store keeps what hpc3 made or fetched under one directory of the user: SIF files by the digest of the
-// manifest they were made of, small blobs by digest, and which digest a reference named when it was last asked.
+// Package store keeps what hpc3 made or fetched under one directory of the user: SIF files by the
+// digest of the manifest they were made of, small blobs by digest, and which digest a reference
+// named when it was last asked.
 //
-// Every file appears whole or not at all: it is written under a temporary name in the same file system and renamed.
-// Many processes, of one node or of several, may use one directory at once.
+// Every file appears whole or not at all: it is written under a temporary name in the same file
+// system and renamed. Many processes, of one node or of several, may use one directory at once.
 //
-//	DIR/sif/ALGORITHM-HEX-ARCH-vN/SIZE-HEX.sif   size and SHA-256 of the file: each use looks at the first, Verify at both
+//	DIR/sif/ALGORITHM-HEX-ARCH-vN/SIZE-HEX.sif   named by size and SHA-256
 //	DIR/blobs/ALGORITHM/HEX                      manifests and configs
 //	DIR/blobs/layers/ALGORITHM/HEX               layers, compressed as they came
-//	DIR/partial/ALGORITHM-HEX                    layers of which a part has come, for the next that fetches them
+//	DIR/partial/ALGORITHM-HEX                    incomplete layers, for the next fetch
 //	DIR/refs/HEX.json                            pins, named by the SHA-256 of the reference
 //	DIR/tmp                                      files being written
 //	DIR/locks                                    a file per SIF that is being made
-//	DIR/words                                    what processes tell one another
+//	DIR/words                                    notices that processes leave one another
 //	DIR/answers                                  what was found out about a node
 package store
 
@@ -29,8 +30,8 @@ import (
 	"syscall"
 )
 
-// FormatVersion is part of each SIF's name. It is raised when the same image would be converted to other bytes,
-// so that two versions of hpc3 can share a directory.
+// FormatVersion is part of each SIF's name. It is raised when the same image would be converted to
+// other bytes, so that two versions of hpc3 can share a directory.
 const FormatVersion = 3
 
 // The rooms of the directory.
@@ -42,13 +43,14 @@ const (
 	dirRefs    = "refs"
 	dirTmp     = "tmp"
 	dirLocks   = "locks"
-	dirWords   = "words"
+	dirNotices = "words"
 	dirAnswers = "answers"
 )
 
 // Store is a cache directory. Its methods may be called concurrently.
 type Store struct {
-	// OnWait, if set, is called once by a CreateSIF that has to wait for another process; path is the lock it waits for.
+	// OnWait, if set, is called once by a CreateSIF that waits for another process; path is the
+	// lock.
 	OnWait func(path string)
 
 	opt   Options
@@ -60,20 +62,22 @@ type Store struct {
 	open *os.Root // nil until the directory is known to exist
 }
 
-// Options says for whom a directory is. The zero value is one that only the caller uses.
+// Options says who uses a directory. The zero value is for one that only the caller uses.
 type Options struct {
 	Owners []uint32 // uids whose files count as well as the caller's
 	Shared bool     // others read it: what anyone may read gets a mode that lets them
-	// Public tells whether anyone may read what is being written, as far as is known by then; nil for no. Blobs and layers keep the
-	// answer in their mode, in a directory of the caller's as well.
+	// Public reports whether anyone may read what is being written, as far as is known by then; nil
+	// for no. Blobs and layers record the answer in their mode, even in a directory of the caller's
+	// own.
 	Public func() bool
 }
 
-// Open returns the store in dir. The directory need not exist: it is made when something is written. An existing one
-// must belong to the caller and be writable by no one else, or the error is a fault.Cache with a hint.
+// Open returns the store in dir. The directory is made when something is first written. An existing
+// one must belong to the caller and be writable by no one else, or the error is ErrUnusable with a
+// hint.
 func Open(dir string) (*Store, error) { return OpenWith(dir, Options{}) }
 
-// OpenWith is Open for a directory that may belong to one of the owners, too.
+// OpenWith is Open for a directory that may also belong to one of the owners.
 func OpenWith(dir string, opt Options) (*Store, error) {
 	if dir == "" {
 		return nil, ErrUnusable.New("opening the cache: no directory is known").
@@ -93,8 +97,9 @@ func OpenWith(dir string, opt Options) (*Store, error) {
 // Dir returns the absolute path of the directory.
 func (s *Store) Dir() string { return s.dir }
 
-// root returns the open directory, making it if create is set. Everything goes through this descriptor, whose owner and
-// mode were checked: a directory that is swapped later is not followed. The error is fs.ErrNotExist or a fault.Cache.
+// root returns the open directory, and makes it if create is set. All access goes through this
+// descriptor, whose owner and mode were checked: a directory that is swapped later is not followed.
+// The error is fs.ErrNotExist or ErrUnusable.
 func (s *Store) root(create bool) (*os.Root, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +144,7 @@ func openDir(dir string) (*os.Root, error) {
 	return os.OpenRoot(dir)
 }
 
-// missing is true for errors that mean "there is no such file".
+// missing reports whether an error means "there is no such file".
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // ready returns the open directory with the named rooms in it.
@@ -159,7 +164,7 @@ func (s *Store) ready(rooms ...string) (*os.Root, error) {
 // path returns the absolute path of a name relative to the directory.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// splitDigest takes a digest apart. Only well-formed ones become part of a path.
+// splitDigest takes a digest apart. Only a well-formed digest becomes part of a path.
 func splitDigest(digest string) (algorithm, sum string, err error) {
 	algorithm, sum, _ = strings.Cut(digest, ":")
 	raw, err := hex.DecodeString(sum)

@@ -216,7 +216,8 @@ func TestPin(t *testing.T) {
 	wantClean(t, s)
 }
 
-// Whatever the file of a pin holds, what is returned is a pin of this reference, and can be set again.
+// Whatever the file of a pin holds, what is returned is a pin of this reference, and can be set
+// again.
 func FuzzPin(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":1,"reference":"x","digest":"` + testDigest + `","mediaType":"m","time":"2024-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"schemaVersion":2,"reference":"x"}`))

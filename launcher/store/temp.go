@@ -12,16 +12,18 @@ import (
 )
 
 const (
-	// foreignAge is when a temporary file that another node (or an earlier boot of this one) left is taken for dead. A
-	// lock says nothing about it: flock may reach no further than the node (NFS local_lock, Lustre localflock).
+	// foreignAge is when a temporary file of another node (or an earlier boot of this one) is taken
+	// for dead. A lock says nothing about it: flock may not reach other nodes (NFS local_lock,
+	// Lustre localflock).
 	foreignAge = 24 * time.Hour
-	// maxSwept bounds one look at the temporary files.
+	// maxSwept bounds how many temporary files one sweep checks.
 	maxSwept = 4096
-	// small is what temporary files are called that are written without a lock.
+	// small begins the name of temporary files that are written without a lock.
 	small = "small"
 )
 
-// bootID tells this kernel from others: flock is reliable within one. It is empty if it cannot be read.
+// bootID identifies the running kernel: flock is reliable within one. It is empty if it cannot be
+// read.
 func bootID() string {
 	f, err := os.Open("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -35,14 +37,14 @@ func bootID() string {
 	return strings.ReplaceAll(strings.TrimSpace(string(raw)), "-", "")
 }
 
-// temp makes a new file for key that no one could have guessed or prepared, and returns it with its name.
+// temp makes a new file for key, with a name that nobody could have guessed, and returns both.
 func (s *Store) temp(root *os.Root, key string) (*os.File, string, error) {
 	name := path.Join(dirTmp, key+"."+s.boot+"."+rand.Text())
 	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	return f, name, err
 }
 
-// Scratch makes an empty file without a name, which is gone when it is closed.
+// Scratch makes an empty file without a name: it is gone when it is closed.
 func (s *Store) Scratch() (*os.File, error) {
 	root, err := s.ready(dirTmp)
 	if err != nil {
@@ -58,7 +60,8 @@ func (s *Store) Scratch() (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes temporary files whose writers are dead, and partials that nobody went on with. The caller holds the lock of key.
+// sweep removes temporary files whose writers are dead, and partials that nobody resumed. The
+// caller holds the lock of key.
 func (s *Store) sweep(root *os.Root, key string, held *lock) {
 	s.dropPartials(partialFile.expired)
 	dir, err := root.Open(dirTmp)
@@ -74,7 +77,8 @@ func (s *Store) sweep(root *os.Root, key string, held *lock) {
 	}
 }
 
-// dead tells whether the writer of a temporary file is gone. held is the caller's lock on key, nil for none.
+// dead reports whether the writer of a temporary file is gone. held is the caller's lock on key;
+// nil for none.
 func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool {
 	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > foreignAge {
 		return true
@@ -95,7 +99,7 @@ func (s *Store) dead(root *os.Root, e os.DirEntry, key string, held *lock) bool 
 	return other.works
 }
 
-// writeSmall writes a file that its reader checks, hence without the cost of an fsync.
+// writeSmall writes a file without an fsync: its reader checks it.
 func (s *Store) writeSmall(room, name string, raw []byte) error {
 	mode := s.blobMode()
 	root, err := s.ready(dirTmp, room)
@@ -117,7 +121,8 @@ func (s *Store) writeSmall(room, name string, raw []byte) error {
 	return nil
 }
 
-// readSmall returns the content of a file of at most limit bytes; nil without an error if there is none to be trusted.
+// readSmall returns the content of a file of at most limit bytes; nil without an error if there is
+// none that can be trusted.
 func (s *Store) readSmall(name string, limit int64) ([]byte, error) {
 	root, err := s.root(false)
 	if missing(err) {

@@ -12,7 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// Modes. Nobody has a reason to change a file, and a private image stays private should the directory ever be opened.
+// The modes. Nobody needs to change a file, and a private image stays private if the directory is
+// ever opened to others.
 const (
 	privateDir, privateFile fs.FileMode = 0o700, 0o400
 	publicDir, publicFile   fs.FileMode = 0o755, 0o444
@@ -48,14 +49,15 @@ func (s *Store) checkOwner(root *os.Root) error {
 	return nil
 }
 
-// checkReadable refuses a directory of others in which the caller would find nothing, not even that there is something.
+// checkReadable refuses another user's directory that the caller cannot list.
 func (s *Store) checkReadable(root *os.Root, room string, info fs.FileInfo) error {
 	if !s.opt.Shared || owner(info) == uint32(os.Geteuid()) {
 		return nil
 	}
 	d, err := root.Open(room)
 	if errors.Is(err, fs.ErrPermission) {
-		return s.refuse("its %s cannot be read (mode %#o)", room, info.Mode().Perm()).Hint("as its owner: hpc3 cache init --site %q", s.dir)
+		return s.refuse("its %s cannot be read (mode %#o)", room, info.Mode().Perm()).
+			Hint("as its owner: hpc3 cache init --site %q", s.dir)
 	}
 	if err == nil {
 		_ = d.Close() // opened to see whether it can be
@@ -84,7 +86,7 @@ func (s *Store) refuse(format string, args ...any) *fault.Error {
 	return ErrUnusable.New("refusing the cache %q: %w", s.dir, fmt.Errorf(format, args...))
 }
 
-// trusts says whether files of a user count.
+// trusts reports whether a user's files count.
 func (s *Store) trusts(uid uint32) bool {
 	return uid == uint32(os.Geteuid()) || slices.Contains(s.opt.Owners, uid)
 }
@@ -96,8 +98,9 @@ func owner(info fs.FileInfo) uint32 {
 	return ^uint32(0)
 }
 
-// distrust says why info is no file that only those can have written who are trusted; empty if it is one.
-func (s *Store) distrust(info fs.FileInfo) string {
+// whyUntrusted says why info is not a regular file that only trusted users can have written; empty
+// if it is one.
+func (s *Store) whyUntrusted(info fs.FileInfo) string {
 	switch {
 	case !info.Mode().IsRegular():
 		return "it is no regular file"
@@ -109,9 +112,10 @@ func (s *Store) distrust(info fs.FileInfo) string {
 	return ""
 }
 
-func (s *Store) trusted(info fs.FileInfo) bool { return s.distrust(info) == "" }
+func (s *Store) trusted(info fs.FileInfo) bool { return s.whyUntrusted(info) == "" }
 
-// makeDir makes the directory itself, and tells whether it did. An existing directory keeps its mode.
+// makeDir makes the directory itself, and reports whether it did. An existing directory keeps its
+// mode.
 func (s *Store) makeDir() (made bool, err error) {
 	if _, err := os.Stat(s.dir); err == nil {
 		return false, nil
@@ -124,9 +128,11 @@ func (s *Store) makeDir() (made bool, err error) {
 	return true, os.MkdirAll(s.dir, privateDir)
 }
 
-// makeRoom makes a directory below the root. Where others read, they can enter it, whatever the umask.
+// makeRoom makes a directory below the root. In a shared directory others can enter it, whatever
+// the umask.
 func (s *Store) makeRoom(root *os.Root, room string) error {
-	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared || slices.Contains([]string{dirTmp, dirLocks, dirWords, dirAnswers, dirPartial}, room) {
+	if err := root.MkdirAll(room, privateDir); err != nil || !s.opt.Shared ||
+		slices.Contains([]string{dirTmp, dirLocks, dirNotices, dirAnswers, dirPartial}, room) {
 		return err
 	}
 	for ; room != "."; room = path.Dir(room) {
@@ -141,10 +147,10 @@ func (s *Store) makeRoom(root *os.Root, room string) error {
 	return nil
 }
 
-// public tells whether anyone may read what is being written.
+// public reports whether anyone may read what is being written.
 func (s *Store) public() bool { return s.opt.Public != nil && s.opt.Public() }
 
-// blobMode is the mode of a new blob, which remembers whether anyone may read it.
+// blobMode is the mode of a new blob; it records whether anyone may read it.
 func (s *Store) blobMode() fs.FileMode {
 	if s.public() {
 		return publicFile
@@ -152,7 +158,8 @@ func (s *Store) blobMode() fs.FileMode {
 	return privateFile
 }
 
-// sifMode is the mode of a new SIF: what is for the caller is not for others, even if they could have it elsewhere.
+// sifMode is the mode of a new SIF: a private cache keeps its SIFs private, even those of public
+// images.
 func (s *Store) sifMode() fs.FileMode {
 	if s.opt.Shared && s.public() {
 		return publicFile

@@ -69,8 +69,8 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// What anyone may read can be read where others look, whatever the umask; what is private cannot, and neither can what lies in a directory
-// of the caller's own.
+// What anyone may read can be read where others look, whatever the umask; what is private cannot,
+// and neither can what lies in a directory of the caller's own.
 func TestModes(t *testing.T) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)

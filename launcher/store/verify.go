@@ -21,7 +21,7 @@ const (
 	KindTemporary = "temporary"
 )
 
-// Checked is a file that Verify looked at.
+// Checked is the result for one file.
 type Checked struct {
 	Path    string
 	Kind    string
@@ -32,9 +32,12 @@ type Checked struct {
 	Removed bool
 }
 
-// Verify reads every SIF and blob for which want is true, holds its content against its name, and reports each. With repair what is broken
-// is removed; the next run makes or fetches it again. The error is about the directory, or the context's.
-func (s *Store) Verify(ctx context.Context, want func(digest string) bool, repair bool, report func(Checked)) error {
+// Verify reads every SIF and blob for which want is true, compares its content with its name, and
+// reports each. With repair, broken files are removed; the next run makes or fetches them again.
+// The error is about the directory, or the context's.
+func (s *Store) Verify(ctx context.Context, want func(digest string) bool, repair bool,
+	report func(Checked),
+) error {
 	root, err := s.root(false)
 	if missing(err) {
 		return nil
@@ -82,7 +85,10 @@ func (v *verifier) image(i Image) {
 }
 
 func (v *verifier) blob(b blobFile) {
-	c := Checked{Path: v.s.path(b.name), Kind: b.kind, Digest: b.algorithm + ":" + b.sum, Size: b.info.Size(), Broken: v.s.distrust(b.info)}
+	c := Checked{
+		Path: v.s.path(b.name), Kind: b.kind, Digest: b.algorithm + ":" + b.sum,
+		Size: b.info.Size(), Broken: v.s.whyUntrusted(b.info),
+	}
 	if c.Broken == "" {
 		c.Broken, c.Unknown = v.content(b.name, b.algorithm, b.sum)
 	}
@@ -116,12 +122,13 @@ func (v *verifier) content(name, algorithm, want string) (broken string, err err
 		return "", err
 	}
 	if got := hexSum(h); got != want {
-		return "its content is " + algorithm + ":" + got + ", and should be " + algorithm + ":" + want, nil
+		return "its content is " + algorithm + ":" + got + ", and should be " + algorithm + ":" +
+			want, nil
 	}
 	return "", nil
 }
 
-// openQuietly opens a file without changing when it was last read, where that is allowed.
+// openQuietly opens a file without changing its access time, if that is allowed.
 func openQuietly(root *os.Root, name string) (*os.File, error) {
 	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOATIME|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrPermission) {
@@ -143,7 +150,7 @@ func (c cancelled) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// blobFile is a blob that lies in the store.
+// blobFile is a blob in the store.
 type blobFile struct {
 	name           string // relative to the root
 	kind           string
@@ -154,7 +161,10 @@ type blobFile struct {
 // blobs returns every blob and layer, whatever it holds.
 func (s *Store) blobs(root *os.Root) ([]blobFile, error) {
 	var found []blobFile
-	for _, room := range []struct{ dir, kind string }{{dirBlobs, KindBlob}, {dirLayers, KindLayer}} {
+	for _, room := range []struct{ dir, kind string }{
+		{dirBlobs, KindBlob},
+		{dirLayers, KindLayer},
+	} {
 		for _, algorithm := range []string{"sha256", "sha512"} {
 			entries, err := s.entries(root, path.Join(room.dir, algorithm))
 			if err != nil {
@@ -165,7 +175,10 @@ func (s *Store) blobs(root *os.Root) ([]blobFile, error) {
 				if _, _, bad := splitDigest(algorithm + ":" + e.Name()); bad != nil || err != nil {
 					continue // nothing of ours, or gone
 				}
-				found = append(found, blobFile{path.Join(room.dir, algorithm, e.Name()), room.kind, algorithm, e.Name(), info})
+				found = append(found, blobFile{
+					path.Join(room.dir, algorithm, e.Name()), room.kind,
+					algorithm, e.Name(), info,
+				})
 			}
 		}
 	}

@@ -10,9 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MakeShared makes a directory that others are to read, with those above it, or gives the one that is there its owner and modes. made and changed are the
-// directories of which it did either. A gid of -1 lets everybody in, another one its group alone. Directories above that are there stay as they are, but
-// for those that the caller owns, that let nobody else in and hold nothing else: they were made for this one.
+// MakeShared makes a directory for others to read, with its parents, or gives an existing one its
+// owner and modes. made and changed list the directories that it made or changed. A gid of -1
+// admits everybody, another gid only that group. Existing parents keep their modes, except those
+// that the caller owns, that admit nobody else and hold nothing else: they were made for this
+// directory.
 func MakeShared(dir string, uid, gid int) (made, changed []string, err error) {
 	if made, err = makeParents(dir); err != nil {
 		return made, nil, err
@@ -23,7 +25,7 @@ func MakeShared(dir string, uid, gid int) (made, changed []string, err error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return made, nil, err
 	}
-	d, info, err := openPlace(dir)
+	d, info, err := openExactDir(dir)
 	if err != nil {
 		return made, nil, err
 	}
@@ -35,7 +37,8 @@ func MakeShared(dir string, uid, gid int) (made, changed []string, err error) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && gid < 0 {
 		group = int(st.Gid)
 	}
-	fits := info.Mode().Perm() == mode || gid < 0 && info.Mode().Perm()&0o022 == 0 && info.Mode().Perm()&0o055 != 0
+	fits := info.Mode().Perm() == mode || gid < 0 && info.Mode().Perm()&0o022 == 0 &&
+		info.Mode().Perm()&0o055 != 0
 	if right := fits && owner(info) == uint32(uid) && sameGroup(info, group); !right {
 		if err := errors.Join(d.Chown(uid, group), d.Chmod(mode)); err != nil {
 			return made, nil, err
@@ -44,7 +47,7 @@ func MakeShared(dir string, uid, gid int) (made, changed []string, err error) {
 			changed = append(changed, dir)
 		}
 	}
-	return made, append(openWay(dir), changed...), nil
+	return made, append(openParents(dir), changed...), nil
 }
 
 func sameGroup(info fs.FileInfo, gid int) bool {
@@ -52,8 +55,8 @@ func sameGroup(info fs.FileInfo, gid int) bool {
 	return ok && int(st.Gid) == gid
 }
 
-// openPlace opens a directory, and nothing to which its name may lead instead.
-func openPlace(dir string) (*os.File, fs.FileInfo, error) {
+// openExactDir opens a directory and follows no link.
+func openExactDir(dir string) (*os.File, fs.FileInfo, error) {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, nil, err
@@ -65,7 +68,8 @@ func openPlace(dir string) (*os.File, fs.FileInfo, error) {
 	return d, info, nil
 }
 
-// makeParents makes the directories above a path so that anyone can enter them, whatever the umask, and returns those that it has made.
+// makeParents makes the directories above a path so that anyone can enter them, whatever the umask,
+// and returns those that it made.
 func makeParents(dir string) (made []string, err error) {
 	parent := filepath.Dir(dir)
 	if _, err := os.Stat(parent); err == nil || parent == dir {
@@ -81,7 +85,7 @@ func makeParents(dir string) (made []string, err error) {
 	if err != nil {
 		return made, err
 	}
-	d, _, err := openPlace(parent)
+	d, _, err := openExactDir(parent)
 	if err != nil {
 		return made, err
 	}
@@ -89,17 +93,19 @@ func makeParents(dir string) (made []string, err error) {
 	return append(made, parent), d.Chmod(publicDir)
 }
 
-// openWay lets others through the directories above one that were made for it: the caller's own, which nobody else may enter, and with nothing
-// else in them.
-func openWay(dir string) (opened []string) {
-	for above := filepath.Dir(dir); above != filepath.Dir(above); dir, above = above, filepath.Dir(above) {
-		d, info, err := openPlace(above)
+// openParents admits others to the directories above one that were made for it: they are the
+// caller's, admit nobody else, and hold nothing else.
+func openParents(dir string) (opened []string) {
+	for above := filepath.Dir(dir); above != filepath.Dir(above); dir, above = above,
+		filepath.Dir(above) {
+		d, info, err := openExactDir(above)
 		if err != nil {
 			continue
 		}
 		names, err := d.Readdirnames(2)
 		alone := err == nil && len(names) == 1 && names[0] == filepath.Base(dir)
-		if alone && owner(info) == uint32(os.Geteuid()) && info.Mode().Perm()&0o077 == 0 && d.Chmod(publicDir) == nil {
+		if alone && owner(info) == uint32(os.Geteuid()) && info.Mode().Perm()&0o077 == 0 &&
+			d.Chmod(publicDir) == nil {
 			opened = append(opened, above)
 		}
 		_ = d.Close() // its mode was set
