@@ -1,5 +1,6 @@
-// Command submit is built as libhpc3spank.so. The Slurm plugin loads it into srun, sbatch and salloc, where a container is asked for: it checks what was
-// asked before an allocation is spent, and settles which index the job runs.
+// Command submit is built as libhpc3spank.so. The Slurm plugin loads it into srun, sbatch and
+// salloc if a container is asked for. It checks the request before an allocation is spent, and
+// settles which index the job runs.
 package main
 
 // #include <stdlib.h>
@@ -25,10 +26,18 @@ var version = "dev"
 
 func main() {} // a library has none, and c-shared wants one
 
-// hpc3_submit answers a request of the plugin: words with a NUL behind each, "version=VERSION" of the plugin, "image=IMAGE", "written=IMAGE" before its path was
-// made absolute, "inherited=IMAGE" for what the environment had, "option=NAME=VALUE", "script=WORD" for those of sbatch's command line from the script on,
-// "script=-" where that is its standard input, and "env=NAME=VALUE"; or "version=VERSION" and "other=NAME=VALUE" of an option of pyxis. The answer, which the caller frees, is made of "set NAME=VALUE", "unset NAME", "note TEXT"
-// and, where the job is to be refused, "error TEXT".
+// hpc3_submit answers a request of the plugin: words with a NUL after each.
+//
+//	version=VERSION      the plugin's
+//	image=IMAGE          the image, with absolute paths
+//	written=IMAGE        the image, as the user wrote it
+//	inherited=IMAGE      the image in the environment
+//	option=NAME=VALUE    an option
+//	script=WORD          a word of sbatch's command line, from the script on; "-" is standard input
+//	env=NAME=VALUE       a variable
+//
+// Or: version=VERSION and other=NAME=VALUE, an option of pyxis. The caller frees the answer: "set
+// NAME=VALUE", "unset NAME", "note TEXT" and, if the job is to be refused, "error TEXT".
 //
 //export hpc3_submit
 func hpc3_submit(request *C.char, length C.size_t, answerLength *C.size_t) *C.char {
@@ -71,24 +80,27 @@ func read(request string) (asked, error) {
 			name, value, _ := strings.Cut(text, "=")
 			a.options = append(a.options, task.Option{name, value})
 		default:
-			return asked{}, differ("another version")
+			return asked{}, versionsDiffer("another version")
 		}
 	}
 	switch a.version {
 	case version:
 	case "":
-		return asked{}, differ("another version")
+		return asked{}, versionsDiffer("another version")
 	default:
-		return asked{}, differ("hpc3 " + a.version)
+		return asked{}, versionsDiffer("hpc3 " + a.version)
 	}
 	a.host = settings.ThisHost(environ)
 	a.host.Plugin = true
 	return a, nil
 }
 
-// differ says that the plugin is of a version that is not this library's. They are built and installed together, so they must be the same.
-func differ(plugin string) error {
-	return fault.New(fault.Config, "the plugin, spank_hpc3.so, is of %s, and its library, libhpc3spank.so, of hpc3 %s", plugin, version).
+// versionsDiffer says that the plugin's version is not this library's. They are built and installed
+// together, so their versions must be equal.
+func versionsDiffer(plugin string) error {
+	return fault.New(fault.Config,
+		"the plugin, spank_hpc3.so, is of %s, and its library, libhpc3spank.so, of hpc3 %s",
+		plugin, version).
 		Hint("install both anew: make plugin, then make install")
 }
 
@@ -98,7 +110,7 @@ func submit(request string) string {
 	switch {
 	case err != nil:
 	case a.other != "":
-		err = refused(a.other)
+		err = explainPyxisOption(a.other)
 	default:
 		err = a.settle(&words)
 	}
@@ -108,20 +120,21 @@ func submit(request string) string {
 	return words.String()
 }
 
-// refused says what an option of pyxis is here.
-func refused(other string) error {
+// explainPyxisOption says what takes the place of an option of pyxis.
+func explainPyxisOption(other string) error {
 	name, value, _ := strings.Cut(other, "=")
-	return fault.New(fault.Usage, "--%s is an option of pyxis, which this is not", name).Hint("%s", habit.InSlurm(name, value)).Hint("see man hpc3-habits")
+	return fault.New(fault.Usage, "--%s is an option of pyxis, which this is not", name).
+		Hint("%s", habit.InSlurm(name, value)).Hint("see man hpc3-habits")
 }
 
-// answer gathers words.
+// answer collects the words of an answer.
 type answer struct{ strings.Builder }
 
 func (w *answer) say(kind, text string) {
 	w.WriteString(kind + " " + strings.ReplaceAll(text, "\x00", "?") + "\x00")
 }
 
-// tell says an error and, in a line each, what to do.
+// tell adds an error and, in a line each, its hints.
 func (w *answer) tell(kind string, err error) {
 	_, hints, _ := fault.Of(err, fault.Usage)
 	w.say(kind, err.Error())
@@ -130,11 +143,12 @@ func (w *answer) tell(kind string, err error) {
 	}
 }
 
-// settle finds out what the job's variables are to be. Options of the job hold for a step inside of it too, and so does the index
-// that was settled for the same image.
+// settle settles the variables of the job. Options of the job hold for its steps too, and so does
+// the index that was settled for the same image.
 func (a *asked) settle(words *answer) error {
 	if _, err := task.Submitter(a.host.Getenv); err != nil {
-		return fault.New(fault.Config, "starting a step of this job: %w", err).Hint("hpc3 was updated since: submit the job anew")
+		return fault.New(fault.Config, "starting a step of this job: %w", err).
+			Hint("hpc3 was updated since: submit the job anew")
 	}
 	job, err := task.Options(a.host.Getenv)
 	if err != nil {
@@ -173,7 +187,7 @@ func (a *asked) settle(words *answer) error {
 	return a.look(words, road)
 }
 
-// look looks at the image.
+// look reads the image's index.
 func (a *asked) look(words *answer, road *launcher.Road) error {
 	words.say("unset", task.DigestName)
 	batch := launcher.Batch{Words: a.script, Image: a.written}
