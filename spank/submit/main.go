@@ -33,7 +33,7 @@ func main() {} // a library has none, and c-shared wants one
 //	written=IMAGE        the image, as the user wrote it
 //	inherited=IMAGE      the image in the environment
 //	option=NAME=VALUE    an option
-//	script=WORD          a word of sbatch's command line, from the script on; "-" is standard input
+//	script=WORD          a word of sbatch's command, from the script on; "-" is standard input
 //	env=NAME=VALUE       a variable
 //
 // Or: version=VERSION and other=NAME=VALUE, an option of pyxis. The caller frees the answer: "set
@@ -164,7 +164,8 @@ func (a *asked) settle(words *answer) error {
 		return err
 	}
 	if set.Site.PassedBy != "" {
-		words.say("note", "HPC3_CONFIG is passed by, since jobs follow the site's file: "+set.Site.PassedBy)
+		words.say("note",
+			"HPC3_CONFIG is passed by, since jobs follow the site's file: "+set.Site.PassedBy)
 	}
 	if len(options) > 0 {
 		variable, err := task.OptionsVariable(options)
@@ -174,9 +175,12 @@ func (a *asked) settle(words *answer) error {
 		words.say("set", variable)
 	}
 	set.Host.NoStart = true
-	say := func(text string) { os.Stderr.WriteString("hpc3: " + text + "\n") } //nolint:errcheck // nobody is left to tell
+	say := func(text string) {
+		os.Stderr.WriteString("hpc3: " + text + "\n") //nolint:errcheck // nobody is left to tell
+	}
 	road := &launcher.Road{
-		Settings: set, Notes: notes.Notes{Say: say, Progress: new(notes.Progress)}, Version: version,
+		Settings: set, Version: version,
+		Notes: notes.Notes{Say: say, Progress: new(notes.Progress)},
 	}
 	if err := road.ReadEnvFiles(context.Background()); err != nil {
 		return err
@@ -211,7 +215,7 @@ func (a *asked) look(words *answer, road *launcher.Road) error {
 	return nil
 }
 
-// settingsOf turns all options into settings, and names the one that was given now where it is wrong.
+// settingsOf turns all options into settings. An error names the wrong option if it was given now.
 func settingsOf(given, all []task.Option) (option.Settings, error) {
 	if _, err := task.Settings(given); err != nil {
 		return option.Settings{}, err
