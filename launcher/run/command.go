@@ -7,18 +7,17 @@ import (
 	"os/exec"
 	"path"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// exec becomes the command.
-func (st *stage) exec() error {
-	file, err := find(st.Words[0], lookup(st.Env, "PATH"))
-	if err == nil {
-		err = syscall.Exec(file, st.Words, st.Env)
+// notExecuted says why the command was not found, or why executing it failed: with err.
+func (st *stage) notExecuted(err error) error {
+	file, notFound := find(st.Words[0], lookup(st.Env, "PATH"))
+	if notFound != nil {
+		err = notFound
 	}
 	e := fault.New(fault.Exec, "running %q: %w", st.Words[0], fault.Reason(err))
 	switch {

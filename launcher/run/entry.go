@@ -1,40 +1,150 @@
 package run
 
-// entry is the first instruction of the program when it is linked with -E (see tests/tools/build-programs). It looks at argv[0]. For "hpc3:serve" it forks
-// twice and ends, so that the file server and the maker are nobody's children; the maker is put into new namespaces, of which argv[1] says "user"
-// or "mount". For "hpc3:joiu" and "hpc3:joim" it enters namespaces, for the latter the mount namespace only, and makes the system calls (play.go)
-// that are in a file; the descriptors of the three stand behind the name. For any other name it looks at the
-// caller's limits (limits.go), and notes which signals the caller ignores and blocks.
-// All of that must happen before Go's runtime starts, to which it goes on then: the runtime makes threads, with which no user namespace can be
-// made or entered, and it forgets ignored signals and unblocks some.
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// entry is the first instruction of the program when it is linked with -E (see
+// tests/tools/build-programs). It calls beforeStart, then starts Go's runtime.
+func entry() //nolint:unused // the linker is told its name
+
+// entryStack is the stack as the kernel left it.
+var entryStack *initialStack //nolint:gochecknoglobals // written by entry
+
+// entryFunction is what entry calls. A function value needs neither an argument nor a goroutine.
+var entryFunction = beforeStart //nolint:gochecknoglobals,unused // read by entry
+
+// What beforeStart leaves for Go.
 //
-// argv[0] is compared as eight bytes. A shorter one is no fault: what follows it on the stack is other words and the environment.
-func entry() //nolint:unused // by the linker, which is told its name
+//nolint:gochecknoglobals // written before Go's runtime starts
+var (
+	entryResult  int64     = entryNotRun // of the call at which play stopped: a negative errno if it failed
+	entryAt      *call                   // that call; nil: no calls were played
+	entryList    *callList               // the recording that it is in
+	entryIgnored uint64                  // bit N: the caller ignores signal N
+	entryBlocked uint64                  // the caller's signal mask: bit N-1 is signal N
+)
 
-// entryResult is what the system call in entry returned, a negative errno; 0 where there was none to make.
-var entryResult int64 = entryNotRun //nolint:gochecknoglobals // written by entry, before Go runs
-
-// entryMaker is 1 in the maker.
-var entryMaker int64 //nolint:gochecknoglobals // written by entry, before Go runs
-
-// entryIgnored has bit N set where the caller ignores signal N.
-var entryIgnored uint64 //nolint:gochecknoglobals // written by entry, before Go runs
-
-// entryBlocked is the caller's signal mask: bit N-1 is set where he blocks signal N.
-var entryBlocked uint64 //nolint:gochecknoglobals // written by entry, before Go runs
-
-// entryNotRun stays in entryResult where the program was linked without -E.
+// entryNotRun stays in entryResult if the program was linked without -E.
 const entryNotRun = 1
 
-// The names of the stages.
-const (
-	nameJoinUser  = "hpc3:joiu"
-	nameJoinMount = "hpc3:joim"
-	nameServe     = "hpc3:serve"
-)
+// stagePrefix begins the names of the stages.
+const stagePrefix = "hpc3:"
 
-// The namespaces of a container, as the second word of the server.
-const (
-	wordUser  = "user" // and mount
-	wordMount = "mount"
-)
+// initialStack is argc and the first words of argv.
+type initialStack struct {
+	_     uintptr
+	words [2]*initialWord
+}
+
+// initialWord ends with a NUL byte, long before its last one.
+type initialWord [1 << 20]byte
+
+// beforeStart does what has to happen before Go's runtime starts. The runtime makes threads, and
+// a process with threads can neither make nor enter a user namespace; it forgets which signals
+// the caller ignores; and it ends with a dump if a limit is too low.
+//
+// A process whose name is a stage's plays the system calls in the file whose descriptor is its
+// first argument. Any other one looks at its limits and signals.
+//
+// There is no heap, no goroutine and no stack to grow yet. This function and all that it calls
+// are nosplit, and pass nothing to the heap. A test holds them to that.
+//
+//go:nosplit
+func beforeStart() {
+	entryResult = 0
+	name, list := entryStack.words[0], entryStack.words[1]
+	if name != nil && list != nil && begins(name, stagePrefix) {
+		playFile(parseWord(list))
+		return
+	}
+	checkLimits()
+	noteSignals()
+}
+
+//go:nosplit
+func begins(word *initialWord, with string) bool {
+	for i := range len(with) {
+		if word[i] != with[i] {
+			return false
+		}
+	}
+	return true
+}
+
+//go:nosplit
+func parseWord(word *initialWord) uintptr {
+	n := uintptr(0)
+	for i := 0; word[i] != 0; i++ {
+		n = n*10 + uintptr(word[i]-'0')
+	}
+	return n
+}
+
+// playFile maps a file and plays the calls at its beginning.
+//
+//go:nosplit
+func playFile(fd uintptr) {
+	const access = unix.PROT_READ | unix.PROT_WRITE // qemu writes to what capset only reads
+	const mapping = unix.MAP_PRIVATE | unix.MAP_FIXED_NOREPLACE
+	size := rawCall(unix.SYS_LSEEK, fd, 0, unix.SEEK_END, 0, 0, 0)
+	at := rawCall(unix.SYS_MMAP, playAddress, uintptr(size), access, mapping, fd, 0)
+	if at != playAddress {
+		entryResult = at
+		return
+	}
+	entryList = *(**callList)(unsafe.Pointer(&at))
+	play(entryList.calls)
+}
+
+// play makes calls until one of them is the last.
+//
+//go:nosplit
+func play(c *call) {
+	for {
+		a := &c.args
+		result := rawCall(c.number, a[0], a[1], a[2], a[3], a[4], a[5])
+		next := c.good
+		if uint64(result)-c.want > c.span {
+			next = c.bad
+		}
+		if result == 0 && c.zero != 0 {
+			next = c.zero
+		}
+		if next == stop {
+			entryAt, entryResult = c, result
+			return
+		}
+		c = (*call)(unsafe.Add(unsafe.Pointer(c), next*callSize))
+	}
+}
+
+// rawCall makes a system call. The result is a negative errno if it fails.
+//
+//go:nosplit
+func rawCall(number, a1, a2, a3, a4, a5, a6 uintptr) int64 {
+	result, _, errno := syscall.RawSyscall6(number, a1, a2, a3, a4, a5, a6)
+	if errno != 0 {
+		return -int64(errno)
+	}
+	return int64(result)
+}
+
+// noteSignals notes which signals the caller ignores and blocks.
+//
+//go:nosplit
+func noteSignals() {
+	rawCall(unix.SYS_RT_SIGPROCMASK, 0, 0, uintptr(unsafe.Pointer(&entryBlocked)), 8, 0, 0)
+	for n := uintptr(1); n < 64; n++ {
+		var action [4]uintptr // the handler is first on every architecture
+		failed := rawCall(unix.SYS_RT_SIGACTION, n, 0, uintptr(unsafe.Pointer(&action)), 8, 0, 0)
+		if failed == 0 && action[0] == sigIgn {
+			entryIgnored |= 1 << n
+		}
+	}
+}
+
+const sigIgn = 1

@@ -2,6 +2,6 @@
 
 #include "textflag.h"
 
-// There is no entry of ours for this architecture: the native engine says so, and the Makefile links the program without it.
+// This architecture has no entry, so no programs are built for it.
 TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	RET

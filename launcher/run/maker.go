@@ -98,7 +98,7 @@ func reply(a answer, ns namespaces) error {
 }
 
 func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err error) {
-	if entryResult != 0 {
+	if entryResult < 0 {
 		return ns, noNamespace(unix.Errno(-entryResult))
 	}
 	st, err := readPlan(plan)

@@ -2,37 +2,59 @@ package run
 
 import (
 	"os"
-	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// Reenter runs the later stages of a start. It is the first call of main: where args[0] names a stage, handled is true, and status
-// is what the process is to end with.
+// The names of the stages whose calls the entry plays. Their first argument is the descriptor of
+// a recording.
+const (
+	nameJoin  = stagePrefix + "join"
+	nameServe = stagePrefix + "serve"
+)
+
+// Reenter runs the later stages of a start. It is the first call of main: if args[0] names a
+// stage, handled is true, and the process has to end with the status.
 func Reenter(args []string) (status int, handled bool) {
-	if len(args) == 0 {
-		return 0, false
-	}
 	switch {
-	case strings.HasPrefix(args[0], nameJoinUser), strings.HasPrefix(args[0], nameJoinMount):
+	case len(args) == 0:
+		return 0, false
+	case args[0] == nameWatch:
+		watch()
+		return 0, true
+	case args[0] != nameJoin && args[0] != nameServe:
+		return 0, false
+	case entryAt == nil:
+		return printFault(entryName, notPlayed(args[0])), true
+	}
+	switch entryAt.purpose {
+	case toMake:
+		maker(entryAt.args[0]&unix.CLONE_NEWUSER != 0)
+	case toServe:
+		if serve() != nil {
+			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
+		}
+	default:
 		st := stage{Prefix: entryName}
-		err := joined(args, &st)
-		status := fault.Print(os.Stderr, st.Prefix, err, fault.Engine) //nolint:forbidigo // no caller is left to print it
+		err := joined(&st)
+		status := printFault(st.Prefix, err)
 		if st.Tool {
 			status = toolStatus(status)
 		}
 		return status, true
-	case args[0] == nameWatch:
-		watch()
-		return 0, true
-	case args[0] == nameServe && entryMaker != 0:
-		maker(args[1] == wordUser)
-		return 0, true
-	case args[0] == nameServe:
-		if serve() != nil {
-			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
-		}
-		return 0, true
 	}
-	return 0, false
+	return 0, true
+}
+
+func notPlayed(name string) error {
+	if entryResult < 0 {
+		return fault.New(fault.Engine, "reading the plan: %w", unix.Errno(-entryResult))
+	}
+	return fault.New(fault.Engine, "%s is not to be called by hand", name)
+}
+
+func printFault(prefix string, err error) int {
+	return fault.Print(os.Stderr, prefix, err, fault.Engine) //nolint:forbidigo // no caller is left to print it
 }

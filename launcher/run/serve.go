@@ -16,8 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serverSocket is the one descriptor that the server is started with.
+// serverSocket is the one descriptor that the server needs of those that it is started with.
 const serverSocket = 3
+
+// serverCallList is the descriptor of the calls that start the server and the maker.
+const serverCallList = 5
 
 // serverProcessors bounds how many files are inflated at once: the job has more use for a large node.
 const serverProcessors = 8
@@ -88,13 +91,16 @@ func StartServer(getenv func(string) string) (*Server, error) {
 	}
 	defer makers.Close()
 	s := &Server{sock, maker}
-	spaces := wordUser
-	if canMount() {
-		spaces = wordMount
+	list, err := writeMemory(serverCalls(!canMount()).file())
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
+	calls := os.NewFile(uintptr(list), "calls")
+	defer calls.Close()
 	var process *os.Process
 	err = onCPUs(getenv, func(cpus int) (err error) {
-		process, err = startBeside([]string{nameServe, spaces}, serverEnv(cpus), theirs, makers)
+		words := []string{nameServe, strconv.Itoa(serverCallList)}
+		process, err = startBeside(words, serverEnv(cpus), theirs, makers, calls)
 		return err
 	})
 	if err != nil {
@@ -108,6 +114,24 @@ func StartServer(getenv func(string) string) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// serverCalls forks twice and ends, so that the maker and the file server are nobody's children.
+// The maker gets namespaces of its own.
+func serverCalls(user bool) *recording {
+	spaces := uintptr(unix.CLONE_NEWNS)
+	if user {
+		spaces |= unix.CLONE_NEWUSER
+	}
+	r := newRecording(nil)
+	maker := r.must(toPrepare, unix.SYS_CLONE, uintptr(unix.SIGCHLD))
+	maker.zero, maker.bad = 4, 3
+	server := r.must(toServe, unix.SYS_CLONE, uintptr(unix.SIGCHLD))
+	server.zero, server.bad = stop, 2
+	r.must(toPrepare, unix.SYS_EXIT_GROUP, 0)
+	r.must(toPrepare, unix.SYS_EXIT_GROUP, 1)
+	r.must(toMake, unix.SYS_UNSHARE, spaces).good = stop
+	return r
 }
 
 func serverEnv(cpus int) []string {

@@ -9,13 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
@@ -247,70 +245,4 @@ func ask(name string) (*namespaces, error) {
 		return nil, errors.New("the container has ended")
 	}
 	return &namespaces{mount: fds[0], user: fds[1]}, nil
-}
-
-// join becomes the joining stage of this program in the namespaces of another task's container.
-func (st *stage) join(ns *namespaces, raw []byte, user bool) error {
-	name, files := nameJoinMount, []int{ns.mount, ns.mount}
-	if user {
-		name, files[0] = nameJoinUser, ns.user
-	}
-	play, err := writeMemory(nil)
-	if err != nil {
-		return fault.New(fault.Engine, "handing over the plan: %w", err)
-	}
-	kept := make([]int, 0, 4)
-	for _, fd := range append(files, play) {
-		k, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, 3) // one that stays open
-		if err != nil {
-			return aloneError{"too many descriptors are open"}
-		}
-		kept = append(kept, k)
-	}
-	for _, fd := range kept { // as the entry reads them
-		name += string([]byte{0x80 | byte(fd), 0x80 | byte(fd>>7), 0x80 | byte(fd>>14)})
-	}
-	plan, err := writeMemory(raw)
-	if err != nil {
-		return fault.New(fault.Engine, "handing over the plan: %w", err)
-	}
-	if _, err := unix.FcntlInt(uintptr(plan), unix.F_SETFD, 0); err != nil {
-		return fault.New(fault.Engine, "handing over the plan: %w", err)
-	}
-	var size unix.Rlimit
-	err = unix.Getrlimit(unix.RLIMIT_FSIZE, &size)
-	if err == nil {
-		err = writeAll(play, st.play(append(kept, plan), size.Max))
-	}
-	if err != nil {
-		return fault.New(fault.Engine, "handing over the plan: %w", err)
-	}
-	err = syscall.Exec(selfExe, []string{name, strconv.Itoa(plan)}, stageEnv())
-	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
-}
-
-// joined is the stage in another task's container where the entry gave up: it becomes the command, or says why it cannot, and in whose words.
-func joined(args []string, st *stage) error {
-	const bytes = 3 // of a descriptor
-	if len(args) != 2 || len(args[0]) != len(nameJoinUser)+3*bytes {
-		return fault.New(fault.Engine, "%s is not to be called by hand", nameJoinUser)
-	}
-	for raw := args[0][len(nameJoinUser):]; raw != ""; raw = raw[bytes:] {
-		unix.CloseOnExec(int(raw[0]&0x7f) | int(raw[1]&0x7f)<<7 | int(raw[2]&0x7f)<<14)
-	}
-	plan, err := strconv.Atoi(args[1])
-	if err != nil {
-		return fault.New(fault.Engine, "reading the plan: %w", err)
-	}
-	if *st, err = readPlan(plan); err != nil {
-		return fault.New(fault.Engine, "reading the plan: %w", err)
-	}
-	if entryResult != 0 && st.Tool {
-		return fault.New(fault.Engine, "entering the container: %w", unix.Errno(-entryResult))
-	}
-	if entryResult != 0 {
-		return fault.New(fault.Engine, "entering the container of this step: %w", unix.Errno(-entryResult)).
-			Hint("give each task a container of its own: --no-container-share")
-	}
-	return st.become()
 }

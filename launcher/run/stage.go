@@ -125,6 +125,14 @@ func unpack(raw []byte) (stage, error) {
 	return st, nil
 }
 
+func readPlan(fd int) (stage, error) {
+	raw, err := readMemory(fd)
+	if err != nil {
+		return stage{}, err
+	}
+	return unpack(raw)
+}
+
 type packer struct {
 	raw []byte
 	err error

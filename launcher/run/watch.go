@@ -55,6 +55,14 @@ func startWatch(parent int, held *os.File) error {
 	return process.Release() // it ends after this process
 }
 
+// stillThere returns an error if the parent that this process is to end with has ended.
+func stillThere(parent int) error {
+	if parent != 0 && os.Getppid() != parent {
+		return parentEnded(parent)
+	}
+	return nil
+}
+
 func openProcess(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
