@@ -3,11 +3,13 @@ package launcher
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/nodes"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -62,7 +64,7 @@ func (r *Road) Explain(ctx context.Context, name string) (Explanation, error) {
 	src := r.source(request.Reference, true)
 	defer src.Close()
 	chosen, err := choose.Image(ctx, request, src, r.Notes)
-	if class, _, _ := fault.Of(err, ""); err != nil && class != fault.NoMatch {
+	if err != nil && !errors.Is(err, match.ErrNoMatch) {
 		return Explanation{}, err
 	}
 	return r.explain(chosen, request.Reference.Name), nil

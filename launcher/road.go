@@ -334,7 +334,7 @@ func (r *Road) tellFiles() {
 			state = "in your home, for reading"
 		}
 		if t.Err != nil {
-			state += ", passed over: " + caches.RootCause(t.Err).Error()
+			state += ", passed over: " + fault.Reason(t.Err).Error()
 		}
 		r.Detailf("cache: %s: %s", t.Dir, state)
 	}

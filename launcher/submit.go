@@ -16,6 +16,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
+	"github.com/hpc3-project/hpc3/launcher/store"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -46,8 +47,8 @@ func (r *Road) Submit(ctx context.Context, image, written string) (Submitted, er
 	s := Submitted{Doubt: doubt}
 	if ref.Digest == "" {
 		if s.Digest, err = r.indexDigest(ctx, ref); err != nil {
-			class, _, _ := fault.Of(err, "")
-			if r.Site.Unreachable == site.Refuse || class != fault.Network && class != fault.Registry {
+			troubled := errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, oci.ErrUnusable)
+			if r.Site.Unreachable == site.Refuse || !troubled {
 				return Submitted{}, choose.HintFiles(image, ref, err)
 			}
 			return Submitted{Doubt: err}, nil
@@ -88,7 +89,7 @@ func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) 
 // indexDigest returns the digest of the index that a name stands for now; "" for an image without
 // one, or one whose variants are tags.
 func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, error) {
-	late := fault.New(fault.Network, "asking %s: no answer within %s", ref.Registry, submitLimit)
+	late := fetch.ErrUnreachable.New("asking %s: no answer within %s", ref.Registry, submitLimit)
 	if proxy := fetch.Proxy(ref.Registry, r.Host.Getenv); proxy != "" {
 		late = late.Hint("it is asked by %s", proxy)
 	}
@@ -99,6 +100,9 @@ func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, erro
 	digest, err := choose.Digest(ctx, r.requestFor(ref, ""), src, r.Notes, func() ([]facts.Node, error) {
 		return r.nodes().All(ctx)
 	})
+	if errors.Is(err, choose.ErrNotCached) || errors.Is(err, store.ErrUnusable) {
+		return "", nil // the nodes may have it
+	}
 	return digest, lateCause(ctx, err)
 }
 

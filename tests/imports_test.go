@@ -61,7 +61,7 @@ var plan = map[string][]string{
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
 		"launcher/image", "launcher/match", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run",
-		"launcher/settings", "launcher/site", "launcher/slurm", "launcher/upkeep",
+		"launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
 	},
 	"spank/submit": {
 		"launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/settings", "launcher/task",

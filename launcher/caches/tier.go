@@ -1,12 +1,12 @@
 package caches
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
 
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/store"
@@ -35,7 +35,7 @@ func (c *Caches) Tiers() []Tier {
 		t := Tier{Cache: s}
 		if t.Store, t.Err = c.OpenShared(s); t.Err != nil {
 			t.Store = nil
-			c.passBy("warning: site cache " + s.Dir + " is not used: " + RootCause(t.Err).Error() + "; see: hpc3 doctor")
+			c.passBy("warning: site cache " + s.Dir + " is not used: " + fault.Reason(t.Err).Error() + "; see: hpc3 doctor")
 		}
 		c.tiers = append(c.tiers, t)
 	}
@@ -57,20 +57,6 @@ func (c *Caches) OpenShared(s site.Cache) (*store.Store, error) {
 		return nil, outside.Reason(err)
 	}
 	return store.OpenWith(s.Dir, store.Options{Owners: s.UIDs(), Shared: true, Public: c.Anonymous})
-}
-
-// RootCause returns the innermost error of a chain, for a sentence that says what it is about.
-func RootCause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			inner = joined.Unwrap()[0]
-		}
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
 }
 
 // addHomeCache adds the cache in a home on a read-only file system, whose images need no copy in

@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -125,14 +125,15 @@ func newChooser(req Request, from Source, tell notes.Notes) *chooser {
 }
 
 // Image chooses an image. If nothing fits, or the entry that the user named cannot run, the error
-// is of class nomatch, and Chosen has the reasons.
+// is match.ErrNoMatch, and Chosen has the reasons.
 func Image(ctx context.Context, req Request, from Source, tell notes.Notes) (Chosen, error) {
 	ch := newChooser(req, from, tell)
 	if err := ch.look(ctx); err != nil {
 		return ch.c, err
 	}
 	err := ch.settle(ctx)
-	if class, _, _ := fault.Of(err, ""); req.UnreadIsKnown && ctx.Err() == nil && (class == fault.Network || class == fault.Cache) {
+	unread := errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, ErrNotCached)
+	if unread && req.UnreadIsKnown && ctx.Err() == nil {
 		ch.c.Unread = err.Error()
 		return ch.c, nil
 	}
@@ -153,13 +154,13 @@ func (ch *chooser) look(ctx context.Context) error {
 func Every(ctx context.Context, req Request, from Source, tell notes.Notes, take func(Chosen) error) error {
 	ch := newChooser(req, from, tell)
 	err := ch.look(ctx)
-	if class, _, _ := fault.Of(err, ""); err != nil && class != fault.NoMatch {
+	if err != nil && !errors.Is(err, match.ErrNoMatch) {
 		return err
 	}
 	if err := ch.resolveAll(ctx); err != nil {
 		return err
 	}
-	taken, last := 0, error(fault.New(fault.NoMatch, "%s holds no image", req.Reference))
+	taken, last := 0, error(match.ErrNoMatch.New("%s holds no image", req.Reference))
 	for i, entry := range ch.c.Index.Entries {
 		if entry.Attestation || entry.IsIndex() || len(entry.Faults) > 0 {
 			continue
@@ -205,13 +206,10 @@ func Digest(
 ) (string, error) {
 	ch := newChooser(req, from, tell)
 	err := ch.readOwnIndex(ctx)
-	class, _, _ := fault.Of(err, "")
 	switch {
 	case err == nil && req.Variants != option.TagVariants:
 		return ch.c.Index.Digest, nil
-	case err != nil && class == fault.Cache:
-		return "", nil // --pull never: the nodes may have it
-	case err != nil && (class != fault.Reference || req.Variants == option.IndexVariants):
+	case err != nil && (!namesNone(err) || req.Variants == option.IndexVariants):
 		return "", err
 	}
 	if ch.Nodes, err = nodes(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
@@ -71,6 +70,6 @@ func Broken(ref oci.Reference, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fault.New(fault.Registry, "%s: %w", ref, err).
+	return oci.ErrUnusable.New("%s: %w", ref, err).
 		Hint("it is broken where it is stored: push or copy the image again")
 }

@@ -18,11 +18,6 @@ var sayNothing = []string{ //nolint:gochecknoglobals // a constant list
 	"", "application/octet-stream", "application/json",
 }
 
-// notImageError is in the chain if what a digest names is no image.
-type notImageError struct{ why string }
-
-func (e notImageError) Error() string { return e.why }
-
 // artifact says what a manifest is by its media types, if that is not an image; else empty.
 func artifact(m oci.Manifest) string {
 	kind := m.Artifact()
@@ -32,8 +27,8 @@ func artifact(m oci.Manifest) string {
 	return kind
 }
 
-// asImage reads the config of an image. What is none is an error of class fault.Reference; name is
-// the reference.
+// asImage reads the config of an image. For anything else the error is ErrNotImage; name is the
+// reference.
 func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 	config, err := oci.ParseConfig(raw)
 	known := oci.IsConfig(m.Config.MediaType)
@@ -59,7 +54,7 @@ func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 		lacks = "no operating system"
 	}
 	why := notImageError{"its config names " + lacks + ", so that nobody can tell where it runs"}
-	return config, fault.New(fault.Reference, "reading %s: %w", name, why).
+	return config, ErrNotImage.New("reading %s: %w", name, why).
 		Hint("build the image again with a platform: docker build --platform, " +
 			"buildah config --os linux --arch amd64, umoci config --os linux --architecture amd64")
 }
@@ -68,11 +63,11 @@ func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 func noImage(name, kind string) error {
 	if kind == sifConfig {
 		why := notImageError{"it is a SIF that was pushed as an artifact, not a container image"}
-		return fault.New(fault.Reference, "reading %s: %w", name, why).
+		return ErrNotImage.New("reading %s: %w", name, why).
 			Hint("fetch the file and run that: apptainer pull FILE.sif oras://…, then hpc3-run FILE.sif")
 	}
 	why := notImageError{"it is an artifact of type " + printable(kind) + ", not a container image"}
-	return fault.New(fault.Reference, "reading %s: %w", name, why).
+	return ErrNotImage.New("reading %s: %w", name, why).
 		Hint("see whether name and tag are right; oras and regctl fetch artifacts")
 }
 

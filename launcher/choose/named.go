@@ -2,6 +2,7 @@ package choose
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -79,9 +80,9 @@ func isHere(image, name string, found fetch.Found, named bool) error {
 // has the name of an image in a registry, or a transport does not fit its file. written is the
 // image as the user wrote it; "" if it was looked at before.
 func HintFiles(written string, ref oci.Reference, err error) error {
-	class, _, _ := fault.Of(err, "")
+	about := []fault.Class{fault.Reference, fault.Auth, fault.Registry}
 	switch {
-	case err == nil || strings.HasPrefix(written, dockerPrefix) || class != fault.Reference && class != fault.Auth && class != fault.Registry:
+	case strings.HasPrefix(written, dockerPrefix), !slices.Contains(about, fault.ClassOf(err)):
 		return err
 	case ref.Transport != oci.Registry:
 		return misfit(ref, err)
@@ -92,7 +93,7 @@ func HintFiles(written string, ref oci.Reference, err error) error {
 	if found.What == "" {
 		return err
 	}
-	e := fault.New(class, "%w", err).Hint("%s was asked for an image of this name; %q is a %s here as well: %s",
+	e := fault.WithHint(err, "%s was asked for an image of this name; %q is a %s here as well: %s",
 		ref.Registry, written, kindOf(found), found.What)
 	if found.Mend != "" {
 		e = e.Hint("%s", strings.ReplaceAll(found.Mend, "%s", written))
@@ -104,14 +105,13 @@ func HintFiles(written string, ref oci.Reference, err error) error {
 // says.
 func misfit(ref oci.Reference, err error) error {
 	found := fetch.Look(ref.Path)
-	class, _, _ := fault.Of(err, "")
 	switch {
 	case !found.Image || found.As == ref.Transport || isArchive(found.As) && isArchive(ref.Transport): // it may be both
 		return err
 	case found.As != "":
-		return fault.New(class, "%w", err).Hint("it is %s: write %s:%s", found.What, found.As, ref.Path)
+		return fault.WithHint(err, "it is %s: write %s:%s", found.What, found.As, ref.Path)
 	}
-	return fault.New(class, "%w", err).Hint("it is %s: %s", found.What, strings.ReplaceAll(found.Mend, "%s", ref.Path))
+	return fault.WithHint(err, "it is %s: %s", found.What, strings.ReplaceAll(found.Mend, "%s", ref.Path))
 }
 
 func isArchive(t oci.Transport) bool { return t == oci.LayoutArchive || t == oci.DockerArchive }

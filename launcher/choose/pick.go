@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
@@ -33,11 +32,12 @@ func (ch *chooser) pick(ctx context.Context) error {
 			ch.tellChoice()
 			return nil
 		case ch.c.Entry.Nested != nil:
-			err = fault.New(fault.NoMatch, "%s is an index that holds no image", ch.c.which())
+			err = match.ErrNoMatch.New("%s is an index that holds no image", ch.c.which())
 			ch.c.At, ch.c.Why = -1, err.Error()
 			return err
 		case depth == maxNesting:
-			return fault.New(fault.Registry, "reading %s: indexes are nested more than %d deep", ch.Reference, maxNesting)
+			return oci.ErrUnusable.New("reading %s: indexes are nested more than %d deep", ch.Reference,
+				maxNesting)
 		}
 		raw, err := ch.from.Blob(ctx, ch.c.Entry.Descriptor)
 		if err != nil {
@@ -94,7 +94,7 @@ func (ch *chooser) matchEntries() (match.Result, error) {
 		return ch.forced(result)
 	}
 	if result.Chosen < 0 {
-		return result, fault.New(fault.NoMatch, "no entry of %s fits %s: %s", ch.Reference, ch.where(), result.Why).
+		return result, match.ErrNoMatch.New("no entry of %s fits %s: %s", ch.Reference, ch.where(), result.Why).
 			Hint("see what each entry asks for: hpc3 explain %s", ch.Reference.Name)
 	}
 	return result, nil
@@ -104,12 +104,12 @@ func (ch *chooser) matchEntries() (match.Result, error) {
 func (ch *chooser) forced(result match.Result) (match.Result, error) {
 	at := ch.find(ch.Variant)
 	if at < 0 {
-		return result, fault.New(fault.NoMatch, "%s has no entry %q", ch.Reference, ch.Variant).
+		return result, match.ErrNoMatch.New("%s has no entry %q", ch.Reference, ch.Variant).
 			Hint("--variant takes a position from 0 to %d, a digest or its beginning: hpc3 explain %s",
 				len(ch.c.Index.Entries)-1, ch.Reference.Name)
 	}
 	if verdict := result.Verdicts[at]; !verdict.Fits && !ch.Force {
-		return result, fault.New(fault.NoMatch, "entry %s of %s cannot run on %s: %s", ch.Variant, ch.Reference,
+		return result, match.ErrNoMatch.New("entry %s of %s cannot run on %s: %s", ch.Variant, ch.Reference,
 			ch.where(), verdict.Reasons[0]).Hint("--force runs it all the same")
 	}
 	result.Chosen, result.Why = at, "--variant "+ch.Variant

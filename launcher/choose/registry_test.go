@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -46,7 +47,7 @@ func (r *registry) Root(_ context.Context, ref oci.Reference) ([]byte, string, e
 	}
 	raw := r.tags[ref.Tag]
 	if raw == nil {
-		return nil, "", fault.New(fault.Reference, "%s is not there", ref)
+		return nil, "", fetch.ErrNotFound.New("%s is not there", ref)
 	}
 	return raw, "", nil
 }
@@ -75,7 +76,7 @@ func (r *registry) Blob(_ context.Context, d oci.Descriptor) ([]byte, error) {
 	if err := r.ask(d.Digest); err != nil {
 		return nil, err
 	}
-	return nil, fault.New(fault.Registry, "%s is not there", d.Digest)
+	return nil, oci.ErrUnusable.New("%s is not there", d.Digest)
 }
 
 func (r *registry) Config(digest, _ string) (config []byte, made bool, err error) {
@@ -249,7 +250,7 @@ func TestUnread(t *testing.T) {
 	r := newRegistry()
 	r.known[Name{Reference: request(t, "app:1").Reference}] = []byte(index(r.image(amd64, of)))
 	clear(r.blobs)
-	r.offline = fault.New(fault.Network, "no way")
+	r.offline = fetch.ErrUnreachable.New("no way")
 	q := request(t, "app:1")
 	if _, err := Image(t.Context(), q, r, r.notes()); err == nil {
 		t.Error("Image() takes an image that nobody has read")

@@ -2,12 +2,14 @@ package choose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -84,7 +86,7 @@ func (ch *chooser) resolve(ctx context.Context) error {
 		}
 		*e = asOne(ch.Nodes[0], *index, e.Position, v)
 	}
-	return fault.New(fault.NoMatch, "%d tags beside %s were looked at, and none was what its tag says", maxResolved,
+	return match.ErrNoMatch.New("%d tags beside %s were looked at, and none was what its tag says", maxResolved,
 		ch.Reference).Hint("name the tag that is wanted: %s", ch.c.Index.Entries[len(ch.c.Index.Entries)-1].Tag)
 }
 
@@ -112,7 +114,7 @@ func (ch *chooser) readTag(ctx context.Context, e oci.Entry) (*oci.Index, error)
 	ref.Name = ref.String()
 	index, _, err := ch.readIndex(ctx, ref)
 	asked := ch.Variant == strconv.Itoa(e.Position) // by the user, who is not given another one instead
-	if class, _, _ := fault.Of(err, ""); class == fault.Reference && !asked {
+	if namesNone(err) && !asked {
 		return nil, nil
 	}
 	return &index, err
@@ -143,7 +145,7 @@ func (ch *chooser) resolveAll(ctx context.Context) error {
 
 // nameTags adds to an error that nothing fits the tags among which was chosen.
 func (ch *chooser) nameTags(err error) error {
-	if class, _, _ := fault.Of(err, ""); class != fault.NoMatch {
+	if !errors.Is(err, match.ErrNoMatch) {
 		return err
 	}
 	var tags []string
@@ -155,7 +157,7 @@ func (ch *chooser) nameTags(err error) error {
 	if len(tags) == 0 {
 		return err
 	}
-	return fault.New(fault.NoMatch, "%w", err).Hint("the tags are %s", first(tags))
+	return fault.WithHint(err, "the tags are %s", first(tags))
 }
 
 // first names the first of many.

@@ -62,7 +62,7 @@ func (ch *chooser) readPlain(ctx context.Context, unlisted bool) (gone, err erro
 		}
 	}
 	err = ch.readOwnIndex(ctx)
-	if class, _, _ := fault.Of(err, ""); class == fault.Reference {
+	if namesNone(err) {
 		return err, nil
 	}
 	return nil, err
@@ -98,10 +98,9 @@ func (ch *chooser) askTags(ctx context.Context, gone error) ([]string, error) {
 		return list, ch.rememberTags(list)
 	}
 	if ch.Variants == option.TagVariants {
-		return nil, fault.New(fault.Registry, "%w", err).Hint("--variants index takes %s as it is", ch.Reference.Name)
+		return nil, fault.WithHint(err, "--variants index takes %s as it is", ch.Reference.Name)
 	}
 	var unlistable *fetch.UnlistableError
-	class, _, _ := fault.Of(err, "")
 	switch {
 	case ctx.Err() != nil:
 		return nil, err
@@ -110,7 +109,7 @@ func (ch *chooser) askTags(ctx context.Context, gone error) ([]string, error) {
 	case errors.As(err, &unlistable):
 		ch.Notef("%s is taken as it is, without variants by tag: %v", ch.Reference, err)
 		return nil, ch.rememberTags(nil) // or each run would ask again
-	case ch.cached && class == fault.Network: // a cached image needs no registry
+	case ch.cached && errors.Is(err, fetch.ErrUnreachable): // a cached image needs no registry
 		ch.Notef("%s is taken as it is, without variants by tag: %v", ch.Reference, err)
 		return nil, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -49,11 +50,11 @@ func TestTags(t *testing.T) {
 		{name: "by its position, and it is none", class: fault.Reference, set: func(q *Request) { q.Variant = "0" }, tags: func(r *registry) {
 			r.tags["1_zen2"], r.tags["1_zen"] = []byte(r.manifest("{}", "x/y")), []byte(r.manifest("{}", "x/y"))
 		}},
-		{name: "no list", tags: func(r *registry) { r.tags["1"], r.listing = one(r, amd64), fault.New(fault.Network, "no way") }, class: fault.Network},
-		{name: "no list, and tags are wanted", tags: func(r *registry) { r.tags["1"], r.listing = one(r, amd64), fault.New(fault.Network, "no way") }, set: func(q *Request) {
+		{name: "no list", tags: func(r *registry) { r.tags["1"], r.listing = one(r, amd64), fetch.ErrUnreachable.New("no way") }, class: fault.Network},
+		{name: "no list, and tags are wanted", tags: func(r *registry) { r.tags["1"], r.listing = one(r, amd64), fetch.ErrUnreachable.New("no way") }, set: func(q *Request) {
 			q.Variants = option.TagVariants
 		}, class: fault.Network},
-		{name: "neither list nor image", tags: func(r *registry) { r.listing = fault.New(fault.Network, "no way") }, class: fault.Reference},
+		{name: "neither list nor image", tags: func(r *registry) { r.listing = fetch.ErrUnreachable.New("no way") }, class: fault.Reference},
 		{name: "a release that is called as a variant", want: "1_v2_zen2", set: func(q *Request) { q.Reference.Tag = "1_v2" }, tags: func(r *registry) {
 			r.tags["1_v2_zen2"] = one(r, amd64)
 		}},
@@ -111,7 +112,7 @@ func TestOfflineWithoutList(t *testing.T) {
 	if _, err := Image(t.Context(), q, r, r.notes()); err != nil {
 		t.Fatal(err)
 	}
-	r.offline, q.Variants = fault.New(fault.Network, "no way"), option.AnyVariants
+	r.offline, q.Variants = fetch.ErrUnreachable.New("no way"), option.AnyVariants
 	if c, err := Image(t.Context(), q, r, r.notes()); err != nil || !c.Found() {
 		t.Errorf("Image() = %+v, %v; told %q", c, err, r.noted)
 	}
@@ -169,13 +170,13 @@ func TestDigest(t *testing.T) {
 	if _, err := Digest(t.Context(), request(t, "app:3"), r, r.notes(), none); err == nil || err.Error() != "no nodes" {
 		t.Errorf("Digest() without nodes = %v", err)
 	}
-	r.offline = fault.New(fault.Network, "no way")
+	r.offline = fetch.ErrUnreachable.New("no way")
 	if _, err := Digest(t.Context(), request(t, "app:4"), r, r.notes(), nodes); err == nil {
 		t.Error("Digest() needs no registry")
 	}
-	r.offline = fault.New(fault.Cache, "never")
-	if got, err := Digest(t.Context(), request(t, "app:5"), r, r.notes(), nodes); got != "" || err != nil {
-		t.Errorf("Digest() = %q, %v, though the nodes may have it", got, err)
+	r.offline = ErrNotCached.New("never")
+	if _, err := Digest(t.Context(), request(t, "app:5"), r, r.notes(), nodes); !errors.Is(err, ErrNotCached) {
+		t.Errorf("Digest() = %v, want ErrNotCached", err)
 	}
 }
 

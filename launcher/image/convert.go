@@ -69,7 +69,7 @@ func (s *Source) convert(ctx context.Context, f *os.File, c choose.Chosen, img c
 // another place to read them from: an archive that fell apart before its end does not say that its
 // digest was wrong.
 func (s *Source) mirrorInDoubt(ctx context.Context, err error) bool {
-	return classOf(err) == fault.Registry && ctx.Err() == nil && fetch.Elsewhere(s.src)
+	return errors.Is(err, oci.ErrUnusable) && ctx.Err() == nil && fetch.Elsewhere(s.src)
 }
 
 // rewind empties a file that is to be written again.
@@ -140,21 +140,15 @@ func (s *Source) onlyPublic(img convert.Image) convert.Image {
 // another.
 func (s *Source) nextCache(ctx context.Context, t caches.Tier, err error) bool {
 	var damaged *store.DamagedError
-	class, _, _ := fault.Of(err, "")
 	switch {
 	case ctx.Err() != nil || errors.As(err, &damaged):
 		return false
 	case errors.Is(err, errPrivate):
 		s.Notef("the image is private, so it is not put into %s", t.Dir)
 		return true
-	case class == fault.Cache:
+	case errors.Is(err, store.ErrUnusable):
 		s.Sayf("the image is not put into %s, and is converted again for %s: %v", t.Dir, s.Caches.Dir(), err)
 		return true
 	}
 	return false
-}
-
-func classOf(err error) fault.Class {
-	class, _, _ := fault.Of(err, "")
-	return class
 }

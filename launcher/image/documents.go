@@ -7,7 +7,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/caches"
 	"github.com/hpc3-project/hpc3/launcher/choose"
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -68,14 +67,14 @@ func (s *Source) Root(ctx context.Context, ref oci.Reference) (raw []byte, media
 }
 
 func (s *Source) never(ref oci.Reference) error {
-	return fault.New(fault.Cache, "the image %s is not in the cache, and --pull never forbids to fetch it", ref).
+	return choose.ErrNotCached.New("the image %s is not in the cache, and --pull never forbids to fetch it", ref).
 		Hint("run it once with --pull missing, or: hpc3 pull %s", ref.Name)
 }
 
 // Tags asks the registry for all tags of the repository.
 func (s *Source) Tags(ctx context.Context) ([]string, error) {
 	if s.Option.Pull == option.Never {
-		return nil, fault.New(fault.Cache, "the tags beside %s are not in the cache, and --pull never forbids to ask for them", s.ref).
+		return nil, choose.ErrNotCached.New("the tags beside %s are not in the cache, and --pull never forbids to ask for them", s.ref).
 			Hint("run it once with --pull missing, or: hpc3 pull %s", s.ref.Name)
 	}
 	src, err := s.open(ctx)
@@ -93,7 +92,7 @@ func (s *Source) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 		return raw, err
 	}
 	if s.Option.Pull == option.Never {
-		return nil, fault.New(fault.Cache, "%s of %s is not in the cache, and --pull never forbids to fetch it", d.Digest, s.ref).
+		return nil, choose.ErrNotCached.New("%s of %s is not in the cache, and --pull never forbids to fetch it", d.Digest, s.ref).
 			Hint("run it once with --pull missing")
 	}
 	src, err := s.open(ctx)

@@ -10,7 +10,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/caches"
 	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/convert"
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -90,7 +89,7 @@ func (s *Source) Obtain(ctx context.Context, c choose.Chosen) (Image, error) {
 			return img, err
 		}
 	}
-	return Image{}, fault.New(fault.Cache, "the SIF of %s is removed from the cache as soon as it is made", c.Reference)
+	return Image{}, store.ErrUnusable.New("the SIF of %s is removed from the cache as soon as it is made", c.Reference)
 }
 
 // obtainOnce tells with gone that the SIF was removed as soon as it was found or made.

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -83,8 +82,8 @@ func (s *Source) endCopies(ctx context.Context, err error) (again bool) {
 	coming := c.coming
 	c.coming = nil
 	c.mu.Unlock()
-	class, _, _ := fault.Of(err, "")
-	wrong := class == fault.Registry && ctx.Err() == nil && !slices.ContainsFunc(coming, (*store.Partial).Failed)
+	wrong := errors.Is(err, oci.ErrUnusable) && ctx.Err() == nil &&
+		!slices.ContainsFunc(coming, (*store.Partial).Failed)
 	var damaged *store.DamagedError
 	errors.As(err, &damaged)
 	for _, p := range coming {
@@ -125,13 +124,12 @@ func (s *Source) keptLayer(stores []*store.Store, d oci.Descriptor) io.ReadClose
 // layer was damaged, or the copies took the room that the SIF needs.
 func (s *Source) worthAgain(ctx context.Context, err error) bool {
 	var damaged *store.DamagedError
-	class, _, _ := fault.Of(err, "")
 	switch {
 	case errors.As(err, &damaged):
 		s.Notef("%v; fetching it again", damaged)
 		s.layers.distrust()
 		return true
-	case class == fault.Registry: // what is damaged may look like anything before its digest is known
+	case errors.Is(err, oci.ErrUnusable): // damage may look like anything before the digest is known
 		return s.checkCopies(ctx)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return s.makeRoom()

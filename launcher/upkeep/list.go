@@ -3,6 +3,7 @@ package upkeep
 import (
 	"cmp"
 	"github.com/hpc3-project/hpc3/launcher/caches"
+	"github.com/hpc3-project/hpc3/launcher/fault"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +65,7 @@ func (k Keeper) List() (CacheList, error) {
 	for _, t := range k.Caches.Tiers() {
 		c := CacheDir{Dir: t.Dir, Kind: kindReadOnly}
 		if t.Err != nil {
-			c.Why = caches.RootCause(t.Err).Error()
+			c.Why = fault.Reason(t.Err).Error()
 		}
 		if t.Write {
 			c.Kind = kindShared

@@ -57,11 +57,11 @@ func (k Keeper) see(c site.Cache) (s Sight) {
 		if errors.Is(err, fs.ErrPermission) {
 			hints = []string{"as root: hpc3 cache init --site " + c.Dir}
 		}
-		return Sight{Why: caches.RootCause(err).Error() + modeOf(c.Dir), Mend: strings.Join(hints, "; ")}
+		return Sight{Why: fault.Reason(err).Error() + modeOf(c.Dir), Mend: strings.Join(hints, "; ")}
 	}
 	images, err := opened.Images()
 	if err != nil {
-		return Sight{Why: caches.RootCause(err).Error(), Mend: "as root: hpc3 cache init --site " + c.Dir}
+		return Sight{Why: fault.Reason(err).Error(), Mend: "as root: hpc3 cache init --site " + c.Dir}
 	}
 	for _, i := range images {
 		if i.Why == "" {
