@@ -7,19 +7,21 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// refuse is an error of a layer that holds what none should.
+// refuse returns an error about content that no layer should have.
 func refuse(format string, args ...any) error {
-	return oci.ErrUnusable.New(format, args...).Hint("the image is damaged, or was not made by a build; ask whoever published it")
+	return oci.ErrUnusable.New(format, args...).
+		Hint("the image is damaged, or was not made by a build; ask whoever published it")
 }
 
-// Bounds of a path: how many parts it may have, where the kernel's own limit is 4096 bytes for the whole, and the length of each (NAME_MAX).
+// Bounds of a path: how many parts it may have (the kernel's limit is 4096 bytes in total), and how
+// long a part may be (NAME_MAX).
 const (
 	maxDepth = 2048
 	maxName  = 255
 )
 
-// clean returns the parts of a path in a layer: relative to the root, also where it begins with a slash, as old archives' do. A path
-// that leads out of the root is refused: no build makes one.
+// clean returns the parts of a path in a layer, relative to the root even if it begins with a
+// slash, as in old archives. A path that leads out of the root is refused: no build makes one.
 func clean(name string) ([]string, error) {
 	relative := path.Clean(strings.TrimLeft(name, "/"))
 	if relative == ".." || strings.HasPrefix(relative, "../") {
@@ -32,7 +34,7 @@ func clean(name string) ([]string, error) {
 	return checked(name)
 }
 
-// checked returns the parts of a path, if they can be names.
+// checked returns the parts of a path. It refuses parts that cannot be names.
 func checked(name string) ([]string, error) {
 	if strings.ContainsRune(name, 0) {
 		return nil, refuse("the path %.80q holds a NUL byte", name)

@@ -1,17 +1,23 @@
-// Package convert makes a SIF out of an OCI image, in one pass: each layer is read, checked, inflated and flattened, and what stays
-// of it is compressed into the SIF's SquashFS as it comes. There is no unpacked tree and no temporary copy.
+// Package convert makes a SIF of an OCI image in one pass: it reads, checks, inflates and flattens
+// each layer, and compresses the files that remain straight into the SIF's SquashFS. There is no
+// unpacked tree and no temporary copy.
 //
-// Layers are read topmost first, so that a file which a higher layer replaces, or hides by a whiteout, is never compressed. The same
-// image gives the same bytes on any machine, by whatever reference it was found and with any number of workers: no time in a SIF is
-// the clock's, and the environment is not asked for one (SOURCE_DATE_EPOCH), since the image has its own.
+// Layers are read topmost first, so that a file that a higher layer replaces, or hides by a
+// whiteout, is never compressed. The same image gives the same bytes on any machine, whatever the
+// reference and the number of workers: no time in a SIF comes from the clock, nor from the
+// environment (SOURCE_DATE_EPOCH), since the image has its own.
 //
-// Files keep the numeric owners and the modes of the image; who reads the SIF decides what they mean. Both of hpc3's engines, and
-// Apptainer, show all files as the caller's, since a user namespace knows no other owner. Devices are kept as the image has them;
-// engines mount the SIF so that none can be opened, and bind the node's /dev. A character device 0:0, which overlay would take for a file
-// that is gone, is an empty file. Of extended attributes user.* but for user.overlay.*, and security.capability, are kept; times are whole seconds from 1970 to 2106, as SquashFS has them.
+// Files keep the image's numeric owners and modes; the reader of the SIF decides what they mean.
+// hpc3's own engine and Apptainer both show all files as the caller's, since a user namespace knows
+// no other owner. Devices are kept as they are in the image; both engines mount the SIF so that no
+// device in it can be opened, and bind the node's /dev. A character device 0:0, which overlay would
+// treat as a deleted file, becomes an empty file. Of the extended attributes, security.capability
+// and user.* except user.overlay.* are kept. Times are whole seconds from 1970 to 2106, as SquashFS
+// stores them.
 //
-// The tree gets what Apptainer puts into its own SIFs: /.singularity.d with the image's environment, labels and start scripts, links to
-// them from the root, and the directories that binds need. A file of the image at one of these paths is replaced.
+// The tree gets what Apptainer adds to its own SIFs: /.singularity.d with the image's environment,
+// labels and start scripts, links to them from the root, and the directories that binds need. A
+// file of the image at one of these paths is replaced.
 package convert
 
 import (
@@ -28,33 +34,38 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Layer is a layer and how to read it: compressed, as the registry keeps it. The reader must check the digest itself.
+// Layer is a layer and the way to read it: compressed, as the registry stores it. The reader that
+// Open returns must check the digest itself.
 type Layer struct {
 	oci.Descriptor
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// Image is what is converted.
+// Image is an image to convert.
 type Image struct {
 	Manifest, Config []byte // as the registry sent them
 	ManifestDigest   string
 	Reference        string  // for messages
 	Layers           []Layer // the lowest first
 
-	// Origin is written into the SIF, for a file that travels. It stays zero for a SIF that is found again by its manifest's
-	// digest: many references and indexes lead to one manifest, and its bytes must be the same for all of them.
+	// Origin is written into a SIF that is given away as a file. It is zero for a SIF of the cache,
+	// which is found by its manifest's digest: many references and indexes lead to one manifest,
+	// and all must give the same bytes.
 	Origin Provenance
 }
 
-// Options of a conversion. The zero value is zstd at its fastest level with a worker per processor.
+// Options of a conversion. The zero value means zstd at its fastest level with one worker per
+// processor.
 type Options struct {
 	Compression string // "zstd" (also ""), "gzip" or "lz4"
 	Level       int
 	Workers     int
-	Written     func(n int) // told of the bytes of the file system as they are written; nil for nobody
+
+	// Written is called with the number of bytes of each write to the file system; it may be nil.
+	Written func(n int)
 }
 
-// SIF writes the image to f, which must be empty. After an error f holds nothing of use.
+// SIF writes the image to f, which must be empty. After an error the content of f is useless.
 func SIF(ctx context.Context, f *os.File, img Image, opt Options) error {
 	config, err := oci.ParseConfig(img.Config)
 	if err != nil {
@@ -70,18 +81,19 @@ func SIF(ctx context.Context, f *os.File, img Image, opt Options) error {
 	return nil
 }
 
-// explain says what was being done. An error of a layer knows its class already.
+// explain adds what was being done. An error of a layer keeps its own class.
 func explain(err error, img Image) error {
 	return fault.New(fault.Convert, "converting %s: %w", img.Reference, err)
 }
 
-// partition writes the SquashFS when the SIF's writer asks for its bytes: straight into the file, which it is handed.
+// partition writes the SquashFS when the SIF library asks for the content of the partition. As an
+// io.WriterTo it gets the file itself and writes straight into it.
 type partition struct {
-	ctx    context.Context //nolint:containedctx // io.WriterTo has no room for it
+	ctx    context.Context //nolint:containedctx // io.WriterTo has no parameter for it
 	img    Image
 	config oci.Config
 	opt    Options
-	sums   []byte // of the file system, once it is written
+	sums   []byte // checksums of the file system; set once it is written
 }
 
 func (p *partition) Read([]byte) (int, error) {
@@ -95,7 +107,8 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("the SIF is written to a %T, not to a file", w)
 	}
 	fsw, err := squashfs.NewWriter(counted(out, p.opt.Written), squashfs.Options{
-		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers, ModTime: uint32(max(0, min(p.created().Unix(), math.MaxUint32))),
+		Compression: compression(p.opt.Compression), Level: p.opt.Level, Workers: p.opt.Workers,
+		ModTime: uint32(max(0, min(p.created().Unix(), math.MaxUint32))),
 	})
 	if err != nil {
 		return 0, err
@@ -112,7 +125,7 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 	if err := addSingularity(tree, fsw, p.config, p.created().Unix()); err != nil {
 		return 0, err
 	}
-	if err := flat.again(p.ctx, tree.missing()); err != nil {
+	if err := flat.readMissing(p.ctx, tree.missing()); err != nil {
 		return 0, err
 	}
 	size, err := fsw.FinishTree(tree, 0)
@@ -120,7 +133,7 @@ func (p *partition) WriteTo(w io.Writer) (int64, error) {
 	return size, err
 }
 
-// created is the image's own time: the clock's would make each SIF differ.
+// created returns the image's own time: with the clock's time, no two SIFs would be equal.
 func (p *partition) created() time.Time {
 	if p.config.Created.IsZero() {
 		return time.Unix(0, 0).UTC()

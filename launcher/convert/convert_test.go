@@ -33,8 +33,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// A layer in short: "dir/" is a directory, "file=content" a file, "link->target" a symlink, "hard=>path" a hard link, and a whiteout is
-// a file by its name.
+// layerTar makes a layer of short forms: "dir/" is a directory, "file=content" a file,
+// "link->target" a symlink, "hard=>path" a hard link; a whiteout is a file by its name.
 func layerTar(t testing.TB, entries ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -86,7 +86,7 @@ func digest(raw []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// image makes an image out of uncompressed layers, the lowest first.
+// image makes an image of uncompressed layers, the lowest first.
 func image(t testing.TB, config map[string]any, layers ...[]byte) convert.Image {
 	t.Helper()
 	img := convert.Image{Reference: "test", ManifestDigest: digest([]byte("test")), Manifest: []byte(`{}`)}
@@ -118,7 +118,7 @@ func sif(t testing.TB, img convert.Image, opt convert.Options) (string, error) {
 	return f.Name(), convert.SIF(t.Context(), f, img, opt)
 }
 
-// tree lists what is in a SIF, but for what every SIF has: "path mode content".
+// tree lists the files of a SIF, except those that every SIF has: "path mode content".
 func tree(t testing.TB, path string) []string {
 	t.Helper()
 	c, err := convert.Inspect(path)
@@ -177,8 +177,8 @@ func tree(t testing.TB, path string) []string {
 	return lines
 }
 
-// own tells whether a line of tree is of a path that every SIF has.
-func own(line string) bool {
+// inEverySIF tells whether a line of tree is about a path that every SIF has.
+func inEverySIF(line string) bool {
 	path, _, _ := strings.Cut(strings.Replace(line, "->", "=", 1), "=")
 	path = strings.TrimSuffix(path, "/")
 	return added(path) || lacked(path)
@@ -187,7 +187,7 @@ func own(line string) bool {
 func theirs(lines []string) []string {
 	kept := []string{}
 	for _, l := range lines {
-		if !own(l) {
+		if !inEverySIF(l) {
 			kept = append(kept, l)
 		}
 	}
@@ -281,7 +281,7 @@ func TestFlatten(t *testing.T) {
 	}
 }
 
-// A character device 0:0 is a whiteout to overlay, so that it would be listed and could not be found.
+// A character device 0:0 is a whiteout to overlay: it would be listed, but could not be opened.
 func TestDeviceThatIsAWhiteoutToOverlay(t *testing.T) {
 	raw := archive(t, tar.Header{Name: "none", Typeflag: tar.TypeChar, Mode: 0o640, Uid: 5}, tar.Header{Name: "block", Typeflag: tar.TypeBlock}, tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
 		tar.Header{Name: "link", Typeflag: tar.TypeLink, Linkname: "none"})
@@ -369,7 +369,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// Whatever the machine, the name of the image and the clock: the same manifest gives the same bytes.
+// The same manifest gives the same bytes, whatever the machine, the image's name and the clock.
 func TestSameBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var entries []string
@@ -430,7 +430,7 @@ func TestZstdAndPlainLayers(t *testing.T) {
 	}
 }
 
-// windowed compresses by zstd, and says of the frame that its window is of so many bytes, a power of two.
+// windowed compresses with zstd and states a window of that many bytes, a power of two.
 func windowed(t testing.TB, raw []byte, window int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -449,7 +449,7 @@ func windowed(t testing.TB, raw []byte, window int) []byte {
 	return blob
 }
 
-// zstd has frames that say nothing of the content, and windows that take memory.
+// zstd has frames without content, and windows that take memory.
 func TestZstdFrames(t *testing.T) {
 	raw := layerTar(t, "a=1", "b="+strings.Repeat("2", 5000))
 	plain := windowed(t, raw, 1<<20)
@@ -530,7 +530,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// Others add to a SIF, as apptainer sign does, and take from it, so that descriptors in between are not in use.
+// Other programs add objects to a SIF, such as apptainer sign, and remove some, so that descriptors
+// before the last used one are unused.
 func TestInspectChanged(t *testing.T) {
 	path, err := sif(t, image(t, nil, layerTar(t, "a=1")), convert.Options{})
 	if err != nil {
@@ -564,7 +565,7 @@ func TestInspectChanged(t *testing.T) {
 	change("without another", func(img *siflib.FileImage) error { return img.DeleteObject(20) })
 }
 
-// The scripts give every argument and variable exactly as the image has it.
+// The scripts pass every argument and variable exactly as the image has it.
 func TestScriptsAreExact(t *testing.T) {
 	odd := []string{"", "a b", "'", `"`, `\`, "$HOME", "`id`", "*", "new\nline", "$(id)", "-n", "ü"}
 	var env []string
@@ -604,7 +605,7 @@ func TestScriptsAreExact(t *testing.T) {
 	}
 }
 
-// Whatever the layers, the tree is the one that umoci unpacks.
+// For any layers, the tree is the one that umoci unpacks.
 func TestSameTreeAsUmoci(t *testing.T) {
 	needOracles(t)
 	for seed := range uint64(25) {
@@ -627,7 +628,8 @@ func TestSameTreeAsUmoci(t *testing.T) {
 	}
 }
 
-// randomLayer makes a layer that a build could have made: parents first, and nothing through a file.
+// randomLayer makes a layer that a build could have made: parents come first, no path leads through
+// a file.
 func randomLayer(rng *rand.Rand, have map[string]bool) []string {
 	var entries []string
 	mine := map[string]bool{}
@@ -666,7 +668,8 @@ func randomLayer(rng *rand.Rand, have map[string]bool) []string {
 	return entries
 }
 
-// Layers that go through symlinks, link and replace as they like: the tree is umoci's wherever it can unpack them.
+// Layers may use symlinks, hard links and replacements in any way: the tree is umoci's whenever
+// umoci can unpack them.
 func TestSameTreeAsUmociThroughLinks(t *testing.T) {
 	needOracles(t)
 	compared := 0
@@ -698,7 +701,7 @@ func TestSameTreeAsUmociThroughLinks(t *testing.T) {
 	}
 }
 
-// wildLayer makes a layer of entries of any kind at any of few paths.
+// wildLayer makes a layer of entries of any kind at few paths.
 func wildLayer(rng *rand.Rand) []string {
 	dirs := []string{"", "a/", "a/b/", "b/", "c/", "d/", "c/b/", "d/../", "g/", "a/g/"}
 	path := func() string { return dirs[rng.IntN(len(dirs))] + string(rune('a'+rng.IntN(7))) }
@@ -728,7 +731,7 @@ func wildLayer(rng *rand.Rand) []string {
 	return entries
 }
 
-// umociTree unpacks an image by umoci and lists it as theirs does.
+// umociTree unpacks an image with umoci and lists it in the way of theirs.
 func umociTree(t *testing.T, img convert.Image) []string {
 	t.Helper()
 	return listTree(t, umociUnpack(t, img))

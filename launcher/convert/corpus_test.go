@@ -19,7 +19,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// entry is one entry of a layer. What it leaves out is filled in: root's, mode 0644 or 0755, a time of its own, the format PAX.
+// entry is an entry of a layer. The defaults of its fields are owner root, mode 0644 or 0755, a
+// time of its own and the format PAX.
 type entry struct {
 	tar.Header
 	data string
@@ -60,7 +61,7 @@ func (e entry) xattr(name, value string) entry {
 	return e
 }
 
-// pack makes a layer of entries.
+// pack makes a layer's archive of entries.
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -91,12 +92,13 @@ type blob struct {
 	raw    []byte // the archive
 	stored []byte // as an image holds it; nil for raw by gzip
 	media  string // "" for gzip's
-	oracle []byte // an archive of the same meaning, where umoci cannot read this one; nil for the same
+	oracle []byte // an archive with the same meaning, if umoci cannot read raw; nil for raw
 }
 
 func packed(t testing.TB, entries ...entry) blob { return blob{raw: pack(t, entries...)} }
 
-// sparseArchive is made by GNU tar, since Go's package writes no sparse files: holes at the begin, in the middle and at the end.
+// sparseArchive is made by GNU tar, because Go's package writes no sparse files. The file has holes
+// at its begin, in the middle and at its end.
 func sparseArchive(t testing.TB, args ...string) []byte {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "sparse"))
@@ -122,7 +124,7 @@ func sparseArchive(t testing.TB, args ...string) []byte {
 // capability is cap_net_raw=ep as the kernel stores it (VFS_CAP_REVISION_2).
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// corpus are the images written for one thing each; layers from the lowest.
+// corpus returns images that each test one thing, with their layers from the lowest.
 func corpus(t testing.TB) map[string][]blob {
 	t.Helper()
 	one := func(entries ...entry) blob { return packed(t, entries...) }
@@ -140,8 +142,9 @@ func corpus(t testing.TB) map[string][]blob {
 			one(file(".wh.f", ""), file("d/.wh.a", ""), file(".wh.s", ""), file(".wh.p", ""), file("deep/.wh.x", ""), file(".wh.nothing", ""), file("no/.wh.thing", "")),
 			one(file("f", "again"), dir("deep/x", 0o711), file("deep/x/z", "1")),
 		},
-		// Not here: a whiteout behind the directory that it is for. The image specification has it hide lower layers only, so that what the
-		// directory's entry says stays; umoci takes the lower files away and leaves the directory with the clock's time. TestFlatten has it.
+		// A whiteout after the directory that it is about is tested by TestFlatten, not here. By
+		// the image specification it hides lower layers only, so that the directory's entry remains
+		// in force; umoci removes the lower files and leaves the directory with the clock's time.
 		"whiteouts around the new file": {
 			one(file("a", "1"), file("b", "1"), dir("d", 0o755), file("d/x", "1"), symlink("e", "a")),
 			one(file(".wh.a", ""), file("a", "2"), file("b", "2"), file(".wh.b", ""), file(".wh.d", ""), dir("d", 0o700), file("d/y", "2"), symlink("e", "b"), file(".wh.e", "")),
@@ -204,10 +207,10 @@ func corpus(t testing.TB) map[string][]blob {
 	return images
 }
 
-// acl is an access list as the kernel takes it: user 1000 may read.
+// acl is an access list in the kernel's form: user 1000 may read.
 const acl = "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\xe8\x03\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
 
-// compressions are the ways in which an image holds a layer. umoci gets the zstd one by gzip.
+// compressions are the ways in which an image stores a layer. umoci gets gzip in place of zstd.
 func compressions(t testing.TB) []blob {
 	t.Helper()
 	enc, err := zstd.NewWriter(nil)
@@ -223,7 +226,7 @@ func compressions(t testing.TB) []blob {
 	}
 }
 
-// corpusImage makes two images of blobs: ours, and the one for umoci.
+// corpusImage makes two images of blobs: the one to convert, and the one for umoci.
 func corpusImage(t testing.TB, blobs []blob) (ours, oracle convert.Image) {
 	t.Helper()
 	var raws, plain [][]byte
@@ -253,7 +256,8 @@ func corpusImage(t testing.TB, blobs []blob) (ours, oracle convert.Image) {
 	return ours, oracle
 }
 
-// The tree of every image is the one that umoci unpacks: by our reader and by unsquashfs.
+// The tree of every image is the one that umoci unpacks, as read by package squashfs and by
+// unsquashfs.
 func TestCorpus(t *testing.T) {
 	needOracles(t)
 	for name, blobs := range corpus(t) {

@@ -12,13 +12,15 @@ import (
 // regular tells whether an entry is a file with content.
 func regular(h *tar.Header) bool {
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives hold TypeRegA
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
+		return true
+	case tar.TypeRegA: //nolint:staticcheck // old archives have it
 		return true
 	}
 	return false
 }
 
-// file gives the writer a file of a layer.
+// file adds a file of a layer to the file system.
 func (f *flattener) file(h *tar.Header, data io.Reader) (*squashfs.Inode, error) {
 	if h.Size > maxBytes-f.bytes {
 		return nil, refuse("the image has more than %d bytes", int64(maxBytes))
@@ -31,8 +33,9 @@ func (f *flattener) file(h *tar.Header, data io.Reader) (*squashfs.Inode, error)
 	return inode, nil
 }
 
-// special gives the writer a device or fifo. The device 0:0, which no driver has, would be a whiteout to overlay, under which every engine
-// lays the image: it becomes an empty file, as an unprivileged unpacking makes of it.
+// special adds a device or fifo to the file system. The device 0:0 belongs to no driver, but is a
+// whiteout to overlay, which both engines mount over the image: it becomes an empty file, as it
+// does when an unprivileged user unpacks the layer.
 func (f *flattener) special(h *tar.Header) (*squashfs.Inode, error) {
 	if h.Typeflag == tar.TypeChar && h.Devmajor == 0 && h.Devminor == 0 {
 		return f.w.File(meta(h), 0, strings.NewReader(""))
@@ -44,13 +47,13 @@ func (f *flattener) special(h *tar.Header) (*squashfs.Inode, error) {
 	case tar.TypeBlock:
 		kind = squashfs.BlockDevice
 	default:
-		h.Devmajor, h.Devminor = 0, 0 // archives may hold anything there
+		h.Devmajor, h.Devminor = 0, 0 // archives may have any numbers there
 	}
 	return f.w.Special(meta(h), kind, uint32(h.Devmajor), uint32(h.Devminor)), nil
 }
 
-// Bounds of Linux: of a symlink's target (PATH_MAX), of an owner (the last number stands for none), and of a device's numbers, which
-// have 12 and 20 bits.
+// Bounds of Linux: of a symlink's target (PATH_MAX), of an owner (the last number means none), and
+// of a device's numbers, which have 12 and 20 bits.
 const (
 	maxTarget = 4095
 	maxOwner  = math.MaxUint32 - 1
@@ -58,13 +61,14 @@ const (
 	maxMinor  = 1<<20 - 1
 )
 
-// possible refuses what no file can be.
-func possible(h *tar.Header) error {
+// checkHeader refuses owners, devices and symlinks that no file can have.
+func checkHeader(h *tar.Header) error {
 	device := h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock
 	switch {
 	case h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner:
 		return refuse("the owner %d:%d", h.Uid, h.Gid)
-	case device && (h.Devmajor < 0 || h.Devmajor > maxMajor || h.Devminor < 0 || h.Devminor > maxMinor):
+	case device && (h.Devmajor < 0 || h.Devmajor > maxMajor ||
+		h.Devminor < 0 || h.Devminor > maxMinor):
 		return refuse("the device %d:%d", h.Devmajor, h.Devminor)
 	case h.Typeflag == tar.TypeSymlink && (h.Linkname == "" || len(h.Linkname) > maxTarget):
 		return refuse("a symlink to a path of %d bytes", len(h.Linkname))
@@ -72,11 +76,14 @@ func possible(h *tar.Header) error {
 	return nil
 }
 
-// meta returns what an inode carries.
+// meta returns the metadata of an entry.
 func meta(h *tar.Header) squashfs.Meta {
-	m := squashfs.Meta{Mode: uint32(h.Mode) & 0o7777, UID: uint32(h.Uid), GID: uint32(h.Gid), ModTime: h.ModTime.Unix()}
+	m := squashfs.Meta{
+		Mode: uint32(h.Mode) & 0o7777, UID: uint32(h.Uid), GID: uint32(h.Gid),
+		ModTime: h.ModTime.Unix(),
+	}
 	if h.Typeflag == tar.TypeSymlink {
-		m.Mode = 0o777 // as Linux has it, whatever an archive says
+		m.Mode = 0o777 // as on Linux, whatever the archive says
 	}
 	const prefix = "SCHILY.xattr."
 	for key, value := range h.PAXRecords {
@@ -88,8 +95,10 @@ func meta(h *tar.Header) squashfs.Meta {
 	return m
 }
 
-// keptXattr tells whether an attribute is the image's own. Those of user.overlay.* are words to an overlay that has unpacked the image
-// somewhere, and would be obeyed by that of the engine: files would be hidden, or shown in another place.
+// keptXattr tells whether an attribute is kept. Those of user.overlay.* are instructions to the
+// overlay of a machine that has unpacked the image. The engine's overlay would obey them as well:
+// files would be hidden, or shown in another place.
 func keptXattr(name string) bool {
-	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") || name == "security.capability"
+	user := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
+	return user || name == "security.capability"
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// archive makes a layer out of headers; of files there are as many zeros as their size says, up to a block.
+// archive makes a layer of headers. A file's content is zeros, as many as its size says, but at
+// most a block.
 func archive(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -25,14 +26,14 @@ func archive(t testing.TB, headers ...tar.Header) []byte {
 			t.Fatal(err)
 		}
 		if h.Typeflag == tar.TypeReg {
-			_, _ = w.Write(make([]byte, min(h.Size, 512))) // Close tells
+			_, _ = w.Write(make([]byte, min(h.Size, 512))) // Close reports an error
 		}
 	}
-	_ = w.Close() // a file may be shorter than its header says: that is a case
+	_ = w.Close() // an error is expected if a file is shorter than its header says
 	return b.Bytes()
 }
 
-// patched changes bytes of a layer's first header and mends its checksum.
+// patched changes bytes of a layer's first header and corrects its checksum.
 func patched(raw []byte, at int, field string) []byte {
 	raw = bytes.Clone(raw)
 	copy(raw[at:], field)
@@ -45,7 +46,8 @@ func patched(raw []byte, at int, field string) []byte {
 	return raw
 }
 
-// sparse makes a layer of a file in PAX's sparse format 1.0 that says to be of a size, and holds three bytes at its begin.
+// sparse makes a layer of a file in PAX's sparse format 1.0. It claims the given size, and has
+// three bytes of data at its begin.
 func sparse(size string) []byte {
 	var records string
 	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=some/file", "GNU.sparse.realsize=" + size} {
@@ -65,7 +67,7 @@ func sparse(size string) []byte {
 	return append(append(header("x", records), header("0", file)...), make([]byte, 1024)...)
 }
 
-// What no layer may hold is refused by the layer and the path.
+// Content that no layer may have is refused with an error that names the layer and the path.
 func TestBadEntries(t *testing.T) {
 	ustar := archive(t, tar.Header{Name: "some/file", Typeflag: tar.TypeReg, Size: 3, Format: tar.FormatUSTAR})
 	deep := strings.Repeat("d/", 3000)
@@ -113,7 +115,7 @@ func TestBadEntries(t *testing.T) {
 	}
 }
 
-// Links are kept as they are written, wherever they lead: nothing is followed when an image is converted.
+// Symlinks are kept as they are written, wherever they lead: a conversion follows none of them.
 func TestLinksOutOfTheRootAreKept(t *testing.T) {
 	path, err := sif(t, image(t, nil, layerTar(t, "abs->/etc/passwd", "up->../../../../etc/passwd", "gone->/no/such/file", "twice->abs")), convert.Options{})
 	if err != nil {
@@ -125,8 +127,8 @@ func TestLinksOutOfTheRootAreKept(t *testing.T) {
 	}
 }
 
-// What may stand around a layer's archive: several gzip members, as estargz and pigz make them, and zeros behind the end. Anything else that is
-// behind a gzip stream is a damaged layer.
+// A layer may have several gzip members, as estargz and pigz make them, and zeros after its
+// archive. Anything else after a gzip stream makes it a damaged layer.
 func TestAroundAnArchive(t *testing.T) {
 	raw := layerTar(t, "a=1", "b=2")
 	split := append(gzipped(t, raw[:700]), gzipped(t, raw[700:])...)
@@ -164,7 +166,7 @@ func TestAroundAnArchive(t *testing.T) {
 	}
 }
 
-// A layer's media type counts where its bytes do not tell: then the error names it.
+// The error about a layer that cannot be read names its media type, if that is unusual.
 func TestMediaTypes(t *testing.T) {
 	const oci = "application/vnd.oci.image.layer."
 	raw := layerTar(t, "a=1")

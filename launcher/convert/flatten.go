@@ -12,18 +12,20 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Bounds on what one image may hold, far above what any was seen to: they end a bomb, not an image.
+// Bounds of an image, far above those of any that was seen: they stop a bomb, not an image.
 const (
 	maxInodes = 10_000_000
 	maxBytes  = 1 << 40
 	maxLayers = 1000
 )
 
-// flattener lays layers over one another. It reads them once, the topmost first, compresses the files that no higher layer seems to hide,
-// and notes what each entry says. The notes are then played in the order of the layers, as one would unpack them (merger): that gives the
-// tree. A file that is in the tree but was passed over, as one that a higher layer hides by name and links by another, is read then.
+// flattener combines the layers. It reads them once, the topmost first, compresses the files that
+// no higher layer seems to hide (sieve), and makes a note of each entry. The merger then applies
+// the notes in the order of the layers, as one would unpack them, and so makes the tree. A file
+// that is in the tree but was skipped is read at the end, such as a file that a higher layer hides
+// under one name while a hard link keeps another.
 //
-// The work is linear in the number of entries, and an entry takes about 150 bytes.
+// The time is linear in the number of entries; an entry takes about 150 bytes.
 type flattener struct {
 	w       *squashfs.Writer
 	paths   *paths
@@ -35,39 +37,43 @@ type flattener struct {
 	diffIDs []string
 }
 
-// note is what an entry of a layer says.
+// note is the content of a layer's entry.
 type note struct {
-	inode *squashfs.Inode // nil for what has none, and for a file that was passed over
-	at    uint32          // its path as it is written
-	what  uint32          // one of those below, or the path that a hard link is to
+	inode *squashfs.Inode // nil if the entry has none, and for a file that was skipped
+	at    uint32          // the path as the entry writes it
+	kind  uint32          // one of those below or, for a hard link, the path of its target
 }
 
-// What a note can be, beside a hard link.
+// The kinds of notes, beside hard links.
 const (
-	isNothing = iota + maxPaths // it changes nothing
+	isNothing = iota + maxPaths // the entry changes nothing
 	isFile
 	isDir
 	isSymlink
 	isSpecial
-	isWhiteout // of what is at the path
-	isOpaque   // of what is below it
+	isWhiteout // deletes the path
+	isOpaque   // deletes everything below the path
 )
 
-// maxPaths is more than paths can be.
+// maxPaths is more than the number of any path.
 const maxPaths = 1 << 30
 
-// layerNotes are the numbers of a layer's notes, in the order of its entries.
+// layerNotes is the range of a layer's notes, in the order of its entries.
 type layerNotes struct{ first, end uint32 }
 
 func newFlattener(w *squashfs.Writer, layers []Layer, diffIDs []string) *flattener {
 	p := newPaths()
-	return &flattener{w: w, paths: p, sieve: &sieve{paths: p}, bounds: make([]layerNotes, len(layers)), source: layers, diffIDs: diffIDs}
+	return &flattener{
+		w: w, paths: p, sieve: &sieve{paths: p}, bounds: make([]layerNotes, len(layers)),
+		source: layers, diffIDs: diffIDs,
+	}
 }
 
-// layers reads all layers. While one is read the next is fetched and inflated ahead.
+// layers reads all layers. While it reads one, the next is fetched and inflated in the background.
 func (f *flattener) layers(ctx context.Context) error {
 	if len(f.diffIDs) != 0 && len(f.diffIDs) != len(f.source) {
-		return oci.ErrUnusable.New("the manifest has %d layers, and the config knows %d", len(f.source), len(f.diffIDs))
+		return oci.ErrUnusable.New("the manifest has %d layers, and the config knows %d",
+			len(f.source), len(f.diffIDs))
 	}
 	if len(f.source) > maxLayers {
 		return refuse("the image has %d layers, the limit is %d", len(f.source), maxLayers)
@@ -85,19 +91,21 @@ func (f *flattener) layers(ctx context.Context) error {
 			next = openStream(ctx, f.source[distinct[turn+1]], current)
 		}
 		f.bounds[i].first = f.notes.count
-		err := f.read(ctx, i, current, func(h *tar.Header, data io.Reader) error { return f.entry(int32(i+1), h, data) })
+		err := f.read(ctx, i, current, func(h *tar.Header, data io.Reader) error {
+			return f.entry(int32(i+1), h, data)
+		})
 		close(current.over)
 		if err != nil {
 			return err
 		}
 		f.bounds[i].end = f.notes.count
 	}
-	f.sieve = nil // the tree needs the memory
+	f.sieve = nil // free memory for the tree
 	return f.repeat(same)
 }
 
-// distinct returns the layers to be read, the topmost first, and for each other one the layer above it that it repeats. Nobody reads a
-// layer twice: what its entries say is played again.
+// distinct returns the layers to be read, the topmost first, and for each other layer the one above
+// that it repeats. A repeated layer is not read twice: its notes are applied again.
 func (f *flattener) distinct() (layers []int, same map[int]int) {
 	same = map[int]int{}
 	seen := map[string]int{}
@@ -112,7 +120,7 @@ func (f *flattener) distinct() (layers []int, same map[int]int) {
 	return layers, same
 }
 
-// repeat gives layers the notes of those that they repeat.
+// repeat assigns to repeated layers the notes of the layers that were read.
 func (f *flattener) repeat(same map[int]int) error {
 	all := int64(f.notes.count)
 	for i := range f.source {
@@ -121,7 +129,8 @@ func (f *flattener) repeat(same map[int]int) error {
 			continue
 		}
 		if len(f.diffIDs) > 0 && f.diffIDs[i] != f.diffIDs[above] {
-			return f.inLayer(i, refuse("the image's config has two digests for the content of one layer"))
+			err := refuse("the image's config has two digests for the content of one layer")
+			return f.inLayer(i, err)
 		}
 		f.bounds[i] = f.bounds[above]
 		if all += int64(f.bounds[i].end - f.bounds[i].first); all > maxInodes {
@@ -131,8 +140,11 @@ func (f *flattener) repeat(same map[int]int) error {
 	return nil
 }
 
-// read gives the entries of a layer to a function, and checks the layer's digest.
-func (f *flattener) read(ctx context.Context, layer int, s *stream, entry func(h *tar.Header, data io.Reader) error) error {
+// entryFunc is called for each entry of a layer.
+type entryFunc func(h *tar.Header, data io.Reader) error
+
+// read calls entry for each entry of a layer, and checks the digest of the layer's content.
+func (f *flattener) read(ctx context.Context, layer int, s *stream, entry entryFunc) error {
 	err := eachEntry(ctx, s, entry)
 	if err == nil && len(f.diffIDs) > 0 {
 		err = s.check(f.diffIDs[layer])
@@ -143,25 +155,27 @@ func (f *flattener) read(ctx context.Context, layer int, s *stream, entry func(h
 	return nil
 }
 
-// inLayer says in which layer something was wrong.
+// inLayer adds to an error which layer it is about.
 func (f *flattener) inLayer(layer int, err error) error {
 	l := f.source[layer]
 	return fmt.Errorf("layer %d (%s)%s: %w", layer+1, l.Digest, oddType(l.MediaType), err)
 }
 
-// oddType names the media type of a layer if it is none of those that image layers have: where the layer cannot be read, that may be why.
+// oddType returns the media type of a layer, for an error, unless it is a usual one for layers. An
+// unusual type may be the reason why a layer cannot be read.
 func oddType(mediaType string) string {
 	switch mediaType {
-	case "", oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd, oci.MediaTypeDockerLayer:
+	case "", oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd,
+		oci.MediaTypeDockerLayer:
 		return ""
 	}
 	return fmt.Sprintf(" of type %.80q", mediaType)
 }
 
-func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data io.Reader) error) error {
+func eachEntry(ctx context.Context, r io.Reader, entry entryFunc) error {
 	a := &archive{r: r}
 	entries := tar.NewReader(a)
-	last := "" // the entry before: a header that cannot be read has no name
+	last := "" // the previous entry: a header that cannot be read has no name
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -169,7 +183,7 @@ func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data 
 		a.next()
 		h, err := entries.Next()
 		if errors.Is(err, io.EOF) {
-			_, err := io.Copy(io.Discard, r) // what follows the archive belongs to the digest
+			_, err := io.Copy(io.Discard, r) // the digest includes what follows the archive
 			return err
 		}
 		if err != nil && last == "" {
@@ -185,27 +199,29 @@ func eachEntry(ctx context.Context, r io.Reader, entry func(h *tar.Header, data 
 	}
 }
 
-// tarError gives an archive's own faults a class; those of the stream below have one.
+// tarError gives errors of the archive a class. Errors of the stream below have one already.
 func tarError(err error) error {
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, tar.ErrFieldTooLong) {
 		return refuse("the layer is no tar archive, or is cut short: %w", err)
 	}
 	return err
 }
 
-// The names that mark what a layer takes away (image-spec, layer.md).
+// The names by which a layer deletes files of lower layers (image-spec, layer.md).
 const (
-	whiteout = ".wh."
-	opaque   = ".wh..wh..opq"
+	whiteoutPrefix = ".wh."
+	opaqueName     = ".wh..wh..opq"
 )
 
-// entry notes what an entry says. There is a note for each, so that the number of an entry can be told from its note.
+// entry makes a note of an entry. Every entry gets exactly one note, so that the number of a note
+// determines the entry.
 func (f *flattener) entry(layer int32, h *tar.Header, data io.Reader) error {
 	if max(f.notes.count, f.paths.names.count) >= maxInodes {
 		return refuse("the image has more than %d files", maxInodes)
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader {
-		f.note(0, isNothing, nil) // a comment, as git's archives have one
+		f.note(0, isNothing, nil) // a comment, as in archives made by git
 		return nil
 	}
 	parts, err := clean(h.Name)
@@ -215,15 +231,16 @@ func (f *flattener) entry(layer int32, h *tar.Header, data io.Reader) error {
 	if len(parts) == 0 && h.Typeflag != tar.TypeDir {
 		return refuse("the image's root is no directory")
 	}
-	if len(parts) > 0 && strings.HasPrefix(parts[len(parts)-1], whiteout) {
-		f.takeAway(layer, parts)
+	if len(parts) > 0 && strings.HasPrefix(parts[len(parts)-1], whiteoutPrefix) {
+		f.whiteout(layer, parts)
 		return nil
 	}
-	if err := possible(h); err != nil {
+	if err := checkHeader(h); err != nil {
 		return err
 	}
 	at, seen := f.sieve.path(layer, parts)
-	if err := f.thing(at, f.sieve.put(layer, at, seen, h.Typeflag == tar.TypeDir), h, data); err != nil {
+	wanted := f.sieve.put(layer, at, seen, h.Typeflag == tar.TypeDir)
+	if err := f.record(at, wanted, h, data); err != nil {
 		return err
 	}
 	if err := f.w.Err(); err != nil {
@@ -232,30 +249,32 @@ func (f *flattener) entry(layer int32, h *tar.Header, data io.Reader) error {
 	return nil
 }
 
-func (f *flattener) note(at, what uint32, inode *squashfs.Inode) { f.notes.add(note{inode, at, what}) }
+func (f *flattener) note(at, kind uint32, inode *squashfs.Inode) {
+	f.notes.add(note{inode, at, kind})
+}
 
-// takeAway notes a whiteout.
-func (f *flattener) takeAway(layer int32, parts []string) {
+// whiteout makes a note of a whiteout.
+func (f *flattener) whiteout(layer int32, parts []string) {
 	last := len(parts) - 1
-	if parts[last] == opaque {
+	if parts[last] == opaqueName {
 		at, seen := f.sieve.path(layer, parts[:last])
-		f.sieve.takeAway(layer, at, seen, false)
+		f.sieve.hide(layer, at, seen, false)
 		f.note(at, isOpaque, nil)
 		return
 	}
-	name := strings.TrimPrefix(parts[last], whiteout)
-	if strings.HasPrefix(name, whiteout) || name == "" || name == "." || name == ".." {
-		f.note(0, isNothing, nil) // marks of aufs, and names that no file has
+	name := strings.TrimPrefix(parts[last], whiteoutPrefix)
+	if strings.HasPrefix(name, whiteoutPrefix) || name == "" || name == "." || name == ".." {
+		f.note(0, isNothing, nil) // a mark of aufs, or a name that no file can have
 		return
 	}
 	parts[last] = name
 	at, seen := f.sieve.path(layer, parts)
-	f.sieve.takeAway(layer, at, seen, true)
+	f.sieve.hide(layer, at, seen, true)
 	f.note(at, isWhiteout, nil)
 }
 
-// thing notes what is at a path. The content of a file is read if it is wanted.
-func (f *flattener) thing(at uint32, wanted bool, h *tar.Header, data io.Reader) error {
+// record makes a note of the entry at a path. It reads the content of a file only if it is wanted.
+func (f *flattener) record(at uint32, wanted bool, h *tar.Header, data io.Reader) error {
 	switch {
 	case h.Typeflag == tar.TypeDir:
 		f.note(at, isDir, f.w.Directory(meta(h)))
@@ -287,9 +306,9 @@ func (f *flattener) thing(at uint32, wanted bool, h *tar.Header, data io.Reader)
 	return nil
 }
 
-// again reads the files that are in the tree but were passed over, each layer at most once more.
-func (f *flattener) again(ctx context.Context, missing map[uint32]bool) error {
-	done := map[layerNotes]bool{} // of layers that others repeat
+// readMissing reads the files that are in the tree but were skipped. It reads a layer at most once.
+func (f *flattener) readMissing(ctx context.Context, missing map[uint32]bool) error {
+	done := map[layerNotes]bool{} // layers that are repeated share their notes
 	for layer, b := range f.bounds {
 		wanted := false
 		if done[b] {
@@ -313,7 +332,8 @@ func (f *flattener) readAgain(ctx context.Context, layer int, missing map[uint32
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := f.bounds[layer].first
-	return f.read(ctx, layer, openStream(ctx, f.source[layer], nil), func(h *tar.Header, data io.Reader) error {
+	s := openStream(ctx, f.source[layer], nil)
+	return f.read(ctx, layer, s, func(h *tar.Header, data io.Reader) error {
 		at := n
 		n++
 		switch {

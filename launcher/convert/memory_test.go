@@ -13,7 +13,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/convert"
 )
 
-// resident returns a line of the kernel's account of this process's memory, in bytes.
+// resident returns a line of /proc/self/status about this process's memory, in bytes.
 func resident(t *testing.T, line string) (n int) {
 	t.Helper()
 	raw, err := os.ReadFile("/proc/self/status")
@@ -29,7 +29,8 @@ func resident(t *testing.T, line string) (n int) {
 	return 0
 }
 
-// An entry takes up to 200 bytes beside its name, and what a conversion takes anyhow is the same for all images.
+// An entry takes up to 200 bytes beside its name; the rest of a conversion's memory does not depend
+// on the image.
 func TestMemoryOfAnEntry(t *testing.T) {
 	if testing.Short() {
 		t.Skip("large layers are not made by a short run")
@@ -64,7 +65,7 @@ func TestMemoryOfAnEntry(t *testing.T) {
 			}
 			img := image(t, nil, raw.Bytes())
 			raw = bytes.Buffer{}
-			defer debug.SetGCPercent(debug.SetGCPercent(40)) // as the launcher has it
+			defer debug.SetGCPercent(debug.SetGCPercent(40)) // as in the launcher
 			debug.FreeOSMemory()
 			if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 				t.Skipf("the peak cannot be set back: %v", err)
@@ -82,7 +83,7 @@ func TestMemoryOfAnEntry(t *testing.T) {
 	}
 }
 
-// What bounds memory is named where an image goes beyond it.
+// The error about an image that exceeds a bound of memory names the bound.
 func TestTooManyXattrs(t *testing.T) {
 	var all []entry
 	for i := range 1100 {

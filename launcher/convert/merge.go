@@ -7,27 +7,28 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// merger is the tree of an image. It does to it what unpacking the layers one over another would do to a directory, entry by entry, so that
-// symlinks lead where they lead at that moment, and hard links are to what is there then.
+// merger is the tree of an image. It applies the notes entry by entry, as unpacking the layers one
+// over another would change a directory: symlinks and hard links have the target that exists at
+// that moment.
 type merger struct {
 	f       *flattener
-	places  table[place] // by path: by the real one, as directories are entered, not through a symlink
-	layer   int32        // that is being laid over the others, from 1
+	places  table[place] // by path without symlinks
+	layer   int32        // the layer that is being applied, from 1
 	waiting []waitingLink
-	steps   int // along symlinks, of all entries
+	steps   int // how many names were walked while following symlinks, for all entries
 }
 
-// place is what is at a path.
+// place is the state of a path.
 type place struct {
-	note    uint32 // that put it there, and 1; 0 for nothing
-	first   uint32 // of what is in a directory
-	next    uint32 // in the directory that holds it
+	note    uint32 // 1 + the number of the note that made the file here; 0 if there is none
+	first   uint32 // directories: the first child
+	next    uint32 // the next and the previous child of the same directory
 	prev    uint32
-	touched int32 // the last layer that has put it, or something below it, there
-	swept   int32 // the last layer of which everything below here is
+	touched int32 // the last layer that put something at the path or below it
+	swept   int32 // the layer for which everything of lower layers below the path was removed
 }
 
-// waitingLink is a hard link that stands before its file in a layer.
+// waitingLink is a hard link that precedes its file in a layer.
 type waitingLink struct{ note, at, to uint32 }
 
 func (m *merger) place(path uint32) *place {
@@ -37,10 +38,10 @@ func (m *merger) place(path uint32) *place {
 	return m.places.at(path)
 }
 
-// what tells what is at a path: isNothing for nothing. A hard link is what it is to.
-func (m *merger) what(path uint32) uint32 {
+// kind returns the kind of the file at a path, or isNothing. For a hard link it is the target's.
+func (m *merger) kind(path uint32) uint32 {
 	if n := m.place(path).note; n != 0 {
-		return m.f.notes.at(n - 1).what
+		return m.f.notes.at(n - 1).kind
 	}
 	return isNothing
 }
@@ -49,7 +50,7 @@ func (m *merger) inode(path uint32) *squashfs.Inode {
 	return m.f.notes.at(m.place(path).note - 1).inode
 }
 
-// merge lays the layers over one another.
+// merge applies the notes of all layers.
 func merge(f *flattener) (*merger, error) {
 	m := &merger{f: f}
 	m.place(0).note = m.implied() + 1
@@ -57,7 +58,8 @@ func merge(f *flattener) (*merger, error) {
 		m.layer = int32(i + 1)
 		for n := b.first; n < b.end; n++ {
 			if err := m.apply(n); err != nil {
-				return nil, f.inLayer(i, fmt.Errorf("%.80q: %w", f.paths.full(f.notes.at(n).at), err))
+				path := f.paths.full(f.notes.at(n).at)
+				return nil, f.inLayer(i, fmt.Errorf("%.80q: %w", path, err))
 			}
 		}
 		if err := m.linkWaiting(); err != nil {
@@ -67,26 +69,26 @@ func merge(f *flattener) (*merger, error) {
 	return m, nil
 }
 
-// implied makes a directory that no entry speaks of.
+// implied makes a directory that has no entry.
 func (m *merger) implied() uint32 {
-	return m.f.notes.add(note{inode: m.f.w.Directory(squashfs.Meta{Mode: 0o755}), what: isDir})
+	return m.f.notes.add(note{inode: m.f.w.Directory(squashfs.Meta{Mode: 0o755}), kind: isDir})
 }
 
-// apply does what a note says.
+// apply applies a note.
 func (m *merger) apply(n uint32) error {
 	e := *m.f.notes.at(n)
-	switch e.what {
+	switch e.kind {
 	case isNothing:
 		return nil
 	case isOpaque, isWhiteout:
-		m.takeAway(e)
+		m.whiteout(e)
 		return nil
 	}
 	if e.at == 0 {
 		m.place(0).note = n + 1
 		return nil
 	}
-	dir, err := m.real(m.f.paths.parent(e.at))
+	dir, err := m.resolve(m.f.paths.parent(e.at))
 	if err == nil {
 		err = m.mkdir(dir)
 	}
@@ -94,14 +96,14 @@ func (m *merger) apply(n uint32) error {
 		return err
 	}
 	at := m.in(dir, e.at)
-	if e.what < maxPaths {
-		return m.link(n, at, e.what)
+	if e.kind < maxPaths {
+		return m.link(n, at, e.kind)
 	}
 	m.put(at, n+1)
 	return nil
 }
 
-// in returns the path in a directory of the last name of a path.
+// in returns the path of a directory's child that has the last name of path.
 func (m *merger) in(dir, path uint32) uint32 {
 	if m.f.paths.parent(path) == dir {
 		return path
@@ -109,24 +111,24 @@ func (m *merger) in(dir, path uint32) uint32 {
 	return m.f.paths.child(dir, string(m.f.paths.name(path)))
 }
 
-// put lets a note stand at a path whose directory is there.
+// put puts a note at a path whose directory exists.
 func (m *merger) put(at, n uint32) {
-	old := m.what(at)
-	if old != isDir || m.f.notes.at(n-1).what != isDir {
+	old := m.kind(at)
+	if old != isDir || m.f.notes.at(n-1).kind != isDir {
 		m.remove(at)
 		old = isNothing
 	}
 	p := m.place(at)
 	p.note = n
 	if old == isNothing {
-		m.hook(at)
+		m.addToDir(at)
 		p.swept = m.layer
 	}
 	m.touch(at)
 }
 
-// hook adds a path to the list of its directory.
-func (m *merger) hook(at uint32) {
+// addToDir adds a path to the list of its directory.
+func (m *merger) addToDir(at uint32) {
 	p, dir := m.place(at), m.place(m.f.paths.parent(at))
 	p.next, p.prev = dir.first, 0
 	if dir.first != 0 {
@@ -135,7 +137,7 @@ func (m *merger) hook(at uint32) {
 	dir.first = at
 }
 
-// touch notes that the layer has put something at a path.
+// touch records that the current layer has put something at a path.
 func (m *merger) touch(at uint32) {
 	for p := m.place(at); p.touched != m.layer; p = m.place(at) {
 		p.touched = m.layer
@@ -143,7 +145,7 @@ func (m *merger) touch(at uint32) {
 	}
 }
 
-// remove takes away what is at a path, and all below it.
+// remove removes a path and everything below it.
 func (m *merger) remove(at uint32) {
 	p := m.place(at)
 	if p.note == 0 {
@@ -170,22 +172,22 @@ func (m *merger) clear(at uint32) {
 	*p = place{}
 }
 
-// takeAway applies a whiteout: it takes away what lower layers have, not what this one has put there. One that leads nowhere has nothing
-// to take away.
-func (m *merger) takeAway(e note) {
-	if e.what == isOpaque {
-		if dir, err := m.real(e.at); err == nil && m.what(dir) == isDir {
+// whiteout applies a whiteout. It removes what lower layers have put there, not what the current
+// layer has. A whiteout of a path that does not exist does nothing.
+func (m *merger) whiteout(e note) {
+	if e.kind == isOpaque {
+		if dir, err := m.resolve(e.at); err == nil && m.kind(dir) == isDir {
 			m.sweep(dir)
 		}
 		return
 	}
-	dir, err := m.real(m.f.paths.parent(e.at))
+	dir, err := m.resolve(m.f.paths.parent(e.at))
 	if err != nil {
 		return
 	}
 	at := m.in(dir, e.at)
 	switch {
-	case m.what(at) == isNothing:
+	case m.kind(at) == isNothing:
 	case m.place(at).touched != m.layer:
 		m.remove(at)
 	default:
@@ -193,7 +195,7 @@ func (m *merger) takeAway(e note) {
 	}
 }
 
-// sweep takes away what lower layers have below a path. What was swept once needs it no more in the same layer.
+// sweep removes what lower layers have put below a path. For each layer it works at most once.
 func (m *merger) sweep(at uint32) {
 	p := m.place(at)
 	if p.swept == m.layer {
@@ -211,36 +213,38 @@ func (m *merger) sweep(at uint32) {
 	}
 }
 
-// mkdir makes a directory and those above it, where they are not there. Files of lower layers give way to it.
+// mkdir makes a directory and its parents, if they do not exist. A directory replaces a file of a
+// lower layer.
 func (m *merger) mkdir(dir uint32) error {
-	if m.what(dir) == isDir {
+	if m.kind(dir) == isDir {
 		return nil
 	}
 	if err := m.mkdir(m.f.paths.parent(dir)); err != nil {
 		return err
 	}
-	if m.what(dir) != isNothing && m.place(dir).touched == m.layer {
+	if m.kind(dir) != isNothing && m.place(dir).touched == m.layer {
 		return refuse("%q is no directory", m.f.paths.full(dir))
 	}
 	m.put(dir, m.implied()+1)
 	return nil
 }
 
-// Bounds of following symlinks: how many there may be in one path, and how many names all paths may lead over, for each entry.
+// Bounds of following symlinks: how many there may be in one path, and how many names may be walked
+// for each entry on average.
 const (
 	maxLinks = 255
 	maxSteps = 256
 )
 
-// real returns where a path leads when all symlinks in it are followed. It need not exist.
-func (m *merger) real(path uint32) (uint32, error) {
-	if m.what(path) == isDir {
+// resolve follows all symlinks in a path and returns the result, which need not exist.
+func (m *merger) resolve(path uint32) (uint32, error) {
+	if m.kind(path) == isDir {
 		return path, nil
 	}
 	return m.follow(m.f.paths.parts(path))
 }
 
-// follow goes along the names of a path, and of the targets of symlinks in it.
+// follow walks the names of a path and of the targets of symlinks in it.
 func (m *merger) follow(todo []string) (at uint32, err error) {
 	whole, depth := todo, 0
 	for links := 0; len(todo) > 0; {
@@ -253,13 +257,17 @@ func (m *merger) follow(todo []string) (at uint32, err error) {
 			at, depth = m.f.paths.parent(at), max(0, depth-1)
 			continue
 		}
-		if m.steps++; m.steps > maxSteps*(int(m.f.notes.count)+1<<12) || m.f.paths.names.count > maxInodes {
-			return 0, refuse("the image's symlinks lead over more than %d names an entry, or to more than %d", maxSteps, maxInodes)
+		most := maxSteps * (int(m.f.notes.count) + 1<<12)
+		if m.steps++; m.steps > most || m.f.paths.names.count > maxInodes {
+			return 0, refuse(
+				"the image's symlinks lead over more than %d names an entry, or to more than %d",
+				maxSteps, maxInodes)
 		}
 		next := m.f.paths.child(at, part)
-		if m.what(next) != isSymlink {
+		if m.kind(next) != isSymlink {
 			if at, depth = next, depth+1; depth > maxDepth {
-				return 0, refuse("%.80q leads to a path of more than %d directories", strings.Join(whole, "/"), maxDepth)
+				return 0, refuse("%.80q leads to a path of more than %d directories",
+					strings.Join(whole, "/"), maxDepth)
 			}
 			continue
 		}
@@ -279,16 +287,16 @@ func (m *merger) follow(todo []string) (at uint32, err error) {
 	return at, nil
 }
 
-// link makes a hard link to what is at another path, or notes that it must still come.
+// link makes a hard link to another path. If there is no file yet, the link waits for it.
 func (m *merger) link(n, at, to uint32) error {
-	dir, err := m.real(m.f.paths.parent(to))
+	dir, err := m.resolve(m.f.paths.parent(to))
 	if err != nil {
 		return err
 	}
 	if to != 0 {
 		to = m.in(dir, to)
 	}
-	switch m.what(to) {
+	switch m.kind(to) {
 	case isNothing:
 		m.remove(at)
 		m.waiting = append(m.waiting, waitingLink{n, at, to})
@@ -296,38 +304,40 @@ func (m *merger) link(n, at, to uint32) error {
 	case isDir:
 		return refuse("a hard link to %.80q: no layer holds that file", m.f.paths.full(to))
 	}
-	if to != at { // a link to itself says nothing
+	if to != at { // a link to itself changes nothing
 		m.put(at, m.place(to).note)
 	}
 	return nil
 }
 
-// maxChain bounds links to links that stand before their file.
+// maxChain bounds chains of links that precede their file.
 const maxChain = 40
 
-// linkWaiting makes the hard links of a layer that stand before their file.
+// linkWaiting makes the hard links of a layer that precede their file.
 func (m *merger) linkWaiting() error {
 	targets := map[uint32]uint32{}
 	for _, l := range m.waiting {
 		targets[l.at] = l.to
 	}
 	for _, l := range m.waiting {
-		if m.what(l.at) != isNothing {
-			continue // something else has come there
+		if m.kind(l.at) != isNothing {
+			continue // a later entry has put something else there
 		}
 		to, chain := l.to, 0
-		for ; m.what(to) == isNothing; chain++ {
+		for ; m.kind(to) == isNothing; chain++ {
 			next, ok := targets[to]
 			if !ok || chain == maxChain {
 				break
 			}
 			to = next
 		}
-		switch what := m.what(to); {
+		switch kind := m.kind(to); {
 		case chain == maxChain:
-			return fmt.Errorf("%.80q: %w", m.f.paths.full(l.at), refuse("links go round in a circle"))
-		case what == isNothing || what == isDir:
-			return fmt.Errorf("%.80q: %w", m.f.paths.full(l.at), refuse("a hard link to %.80q: no layer holds that file", m.f.paths.full(l.to)))
+			err := refuse("links go round in a circle")
+			return fmt.Errorf("%.80q: %w", m.f.paths.full(l.at), err)
+		case kind == isNothing || kind == isDir:
+			err := refuse("a hard link to %.80q: no layer holds that file", m.f.paths.full(l.to))
+			return fmt.Errorf("%.80q: %w", m.f.paths.full(l.at), err)
 		}
 		note := m.place(to).note
 		if err := m.mkdir(m.f.paths.parent(l.at)); err != nil {
@@ -339,7 +349,7 @@ func (m *merger) linkWaiting() error {
 	return nil
 }
 
-// missing are the notes of files that are in the tree, and whose content was passed over.
+// missing returns the notes of files that are in the tree, but whose content was skipped.
 func (m *merger) missing() map[uint32]bool {
 	missing := map[uint32]bool{}
 	for at := range m.places.count {
@@ -350,9 +360,9 @@ func (m *merger) missing() map[uint32]bool {
 	return missing
 }
 
-// The merger is the tree that is written.
+// The merger implements squashfs.Tree; its numbers of names are those of paths.
 
-// Children returns what is in a directory.
+// Children returns the children of a directory.
 func (m *merger) Children(dir uint32) []uint32 {
 	count := 0
 	for c := m.place(dir).first; c != 0; c = m.place(c).next {
@@ -368,5 +378,5 @@ func (m *merger) Children(dir uint32) []uint32 {
 // Name returns the last name of a path.
 func (m *merger) Name(path uint32) []byte { return m.f.paths.name(path) }
 
-// Inode returns what is at a path.
+// Inode returns the inode at a path.
 func (m *merger) Inode(path uint32) *squashfs.Inode { return m.inode(path) }

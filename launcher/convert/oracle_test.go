@@ -19,7 +19,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// needOracles skips a test, with a reason, where it cannot run; where HPC3_REQUIRE holds "squashfs" it fails.
+// needOracles skips a test, with a reason, if it cannot run. If HPC3_REQUIRE contains "squashfs",
+// the test fails instead.
 func needOracles(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"umoci", "unsquashfs", "tar"} {
@@ -35,8 +36,9 @@ func needOracles(t *testing.T) {
 	}
 }
 
-// scratch returns a directory for a tree. One of many files is unpacked three times faster in memory; small ones, which have attributes that not
-// every tmpfs holds, are where all tests are.
+// scratch returns a directory for a tree. A tree of many files is unpacked three times faster in
+// memory; a small one may have attributes that not every tmpfs supports, so it goes where other
+// tests have their files.
 func scratch(t *testing.T, size int64) string {
 	t.Helper()
 	var st unix.Statfs_t
@@ -51,7 +53,7 @@ func scratch(t *testing.T, size int64) string {
 	return dir
 }
 
-// umociUnpack unpacks an image by umoci and returns the root.
+// umociUnpack unpacks an image with umoci and returns the root of its tree.
 func umociUnpack(t *testing.T, img convert.Image) string {
 	t.Helper()
 	root, err := umociMay(t, img)
@@ -61,7 +63,7 @@ func umociUnpack(t *testing.T, img convert.Image) string {
 	return root
 }
 
-// umociMay is umociUnpack of an image that umoci may refuse.
+// umociMay is umociUnpack for an image that umoci may refuse.
 func umociMay(t *testing.T, img convert.Image) (string, error) {
 	t.Helper()
 	size := int64(0)
@@ -113,7 +115,8 @@ func umociMay(t *testing.T, img convert.Image) (string, error) {
 	return dir + "/bundle/rootfs", nil
 }
 
-// labImage returns the first image of a layout of the lab. The demonstration's takes long to make: it is used where it has been made.
+// labImage returns the first image of a layout of the lab. The image of the demonstration takes
+// long to make: it is used only if it exists.
 func labImage(t *testing.T, name string) convert.Image {
 	t.Helper()
 	if testing.Short() {

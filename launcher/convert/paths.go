@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// table is a list that grows without being moved: an image may have millions of files.
+// table is a list that grows without moving its items: an image may have millions of files.
 type table[T any] struct {
 	chunks [][]T
 	count  uint32
@@ -18,7 +18,7 @@ const (
 
 func (t *table[T]) at(i uint32) *T { return &t.chunks[i>>chunkBits][i%chunkSize] }
 
-// add returns the number of what it adds.
+// add adds an item and returns its number.
 func (t *table[T]) add(v T) uint32 {
 	if t.count%chunkSize == 0 {
 		t.chunks = append(t.chunks, make([]T, chunkSize))
@@ -28,17 +28,18 @@ func (t *table[T]) add(v T) uint32 {
 	return t.count - 1
 }
 
-// paths numbers the paths that an image speaks of, whatever is there. The root is number 0. A path costs about 20 bytes and its last name.
+// paths numbers all paths that an image mentions, whether or not a file is there. The root is
+// number 0. A path costs about 20 bytes and the length of its last name.
 type paths struct {
 	names table[pathName]
-	slots []uint32 // a hash table of numbers; 0 is an empty slot, since nobody looks for the root
+	slots []uint32 // a hash table of numbers; 0 is an empty slot, since the root is never looked up
 	seed  maphash.Seed
 	text  [][]byte // the names, in pieces that are never moved
 }
 
 type pathName struct {
 	parent uint32
-	text   uint32 // the piece of it, and the offset in the lower 16 bits
+	text   uint32 // upper 16 bits: which piece of text; lower 16 bits: the offset in it
 	size   uint8
 }
 
@@ -61,7 +62,7 @@ func (p *paths) parent(n uint32) uint32 { return p.names.at(n).parent }
 // full returns a whole path.
 func (p *paths) full(n uint32) string { return strings.Join(p.parts(n), "/") }
 
-// child returns the path of a name, of at most maxName bytes, below another.
+// child returns the path of a name below parent. The name has at most maxName bytes.
 func (p *paths) child(parent uint32, name string) uint32 {
 	i := p.slot(parent, name)
 	for ; p.slots[i] != 0; i = (i + 1) % len(p.slots) {
@@ -79,7 +80,7 @@ func (p *paths) child(parent uint32, name string) uint32 {
 }
 
 func (p *paths) slot(parent uint32, name string) int {
-	const spread = 0x9e3779b97f4a7c15 // of the golden ratio: neighbours get slots far apart
+	const spread = 0x9e3779b97f4a7c15 // from the golden ratio: close numbers get distant slots
 	return int((maphash.String(p.seed, name) ^ uint64(parent)*spread) % uint64(len(p.slots)))
 }
 

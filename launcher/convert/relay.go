@@ -6,18 +6,23 @@ import (
 	"io"
 )
 
-// relay is what a goroutine of its own reads from a source, some chunks ahead of whoever reads the relay. Its buffers go round.
+// relay reads a source in its own goroutine, some chunks ahead of its reader. It reuses its
+// buffers.
 type relay struct {
 	chunks chan []byte
 	free   chan []byte
 	size   int
 	rest   []byte
-	last   []byte // the chunk that rest is of
+	last   []byte // the chunk that contains rest
 	err    error  // why chunks was closed; nil at the end
 }
 
-// newRelay begins to read what open returns, and closes it in the end. Cancelling the context ends it.
-func newRelay(ctx context.Context, size, count int, open func(context.Context) (io.ReadCloser, error)) *relay {
+// openFunc opens a source.
+type openFunc func(context.Context) (io.ReadCloser, error)
+
+// newRelay starts to read the source that open returns, and closes it at the end. Cancelling the
+// context ends it.
+func newRelay(ctx context.Context, size, count int, open openFunc) *relay {
 	r := &relay{chunks: make(chan []byte, count), free: make(chan []byte, count), size: size}
 	for range count {
 		r.free <- nil
@@ -29,7 +34,7 @@ func newRelay(ctx context.Context, size, count int, open func(context.Context) (
 	return r
 }
 
-func (r *relay) produce(ctx context.Context, open func(context.Context) (io.ReadCloser, error)) error {
+func (r *relay) produce(ctx context.Context, open openFunc) error {
 	src, err := open(ctx)
 	if err != nil {
 		return err
@@ -47,7 +52,7 @@ func (r *relay) produce(ctx context.Context, open func(context.Context) (io.Read
 		}
 		n, err := fill(src, b[:r.size])
 		if n > 0 {
-			r.chunks <- b[:n] // there is room: as many chunks as buffers
+			r.chunks <- b[:n] // does not block: there is room for as many chunks as buffers
 		} else {
 			r.free <- b
 		}
@@ -60,7 +65,7 @@ func (r *relay) produce(ctx context.Context, open func(context.Context) (io.Read
 	}
 }
 
-// fill reads until b is full. Unlike io.ReadFull it passes the source's error on as it is.
+// fill reads until b is full. Unlike io.ReadFull it does not change the source's error.
 func fill(src io.Reader, b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
 		var m int
@@ -70,7 +75,7 @@ func fill(src io.Reader, b []byte) (n int, err error) {
 	return n, err
 }
 
-// next returns the next chunk, which is good until the next call.
+// next returns the next chunk, which is valid until the next call.
 func (r *relay) next() ([]byte, error) {
 	if r.last != nil {
 		r.free <- r.last

@@ -14,7 +14,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// counting notes how often layers are opened.
+// counting counts how often layers are opened.
 func counting(img convert.Image) *atomic.Int32 {
 	opened := new(atomic.Int32)
 	for i, l := range img.Layers {
@@ -26,7 +26,7 @@ func counting(img convert.Image) *atomic.Int32 {
 	return opened
 }
 
-// apart gives equal layers digests of their own: each blob gets another empty member of gzip.
+// apart gives equal layers different digests: it adds a different empty gzip member to each blob.
 func apart(t *testing.T, img convert.Image) convert.Image {
 	t.Helper()
 	for i, l := range img.Layers {
@@ -45,9 +45,9 @@ func apart(t *testing.T, img convert.Image) convert.Image {
 	return img
 }
 
-// contents puts in the place of hard links what they are to. A link to a file of a repeated layer
-// stays one after the layer's next turn, where another layer would have put a file of its own
-// there, with the same content.
+// contents replaces hard links by their targets. A link to a file of a repeated layer remains a
+// link after the layer is applied again, where a different layer of the same content would have put
+// a new file.
 func contents(lines []string) []string {
 	of := map[string]string{}
 	for _, l := range lines {
@@ -63,8 +63,8 @@ func contents(lines []string) []string {
 	return lines
 }
 
-// A layer that an image has several times is read once, and means each time what it would mean were
-// it another one.
+// A layer that an image has several times is read once, and each time has the same effect as a
+// different layer of the same content.
 func TestRepeatedLayers(t *testing.T) {
 	a := layerTar(t, "d/", "d/one=1", "d/two=2", "hard=>d/one", "link->d", "link/three=3", "gone=x")
 	b := layerTar(t, "d->elsewhere", "elsewhere/", ".wh.gone", "elsewhere/two=other", "again=>hard")
@@ -94,7 +94,7 @@ func TestRepeatedLayers(t *testing.T) {
 	}
 }
 
-// As many layers as an image may have, all the same one, cost what one costs; more are refused.
+// The maximum number of layers, all equal, costs as much as one layer; more are refused.
 func TestManyRepeatedLayers(t *testing.T) {
 	layer := layerTar(t, "file="+strings.Repeat("content ", 100_000))
 	layers := make([][]byte, 1000)
@@ -112,7 +112,7 @@ func TestManyRepeatedLayers(t *testing.T) {
 	}
 }
 
-// A config that knows two contents of one layer is wrong in one of them.
+// A config with two digests for the content of one layer is refused.
 func TestRepeatedLayerOfTwoContents(t *testing.T) {
 	layer := layerTar(t, "file=x")
 	img := image(t, nil, layer, layer)

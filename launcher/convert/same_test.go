@@ -23,19 +23,20 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// added tells whether a path is of those that every SIF has in place of the image's. With lacked, these are all that a SIF may differ in
-// from the image: see the package comment.
+// added tells whether every SIF has its own file at a path, in place of the image's. A SIF may
+// differ from its image only at these paths and those of lacked: see the package comment.
 func added(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return slices.Contains([]string{".singularity.d", "singularity", "environment", ".run", ".exec", ".shell", ".test"}, first)
 }
 
-// lacked tells whether a path is of those that a SIF gets where the image lacks them: the targets of binds.
+// lacked tells whether a path is a target of binds, which a SIF gets if the image lacks it.
 func lacked(path string) bool {
 	return slices.Contains([]string{"dev", "proc", "sys", "root", "home", "tmp", "var", "var/tmp", "etc", "etc/hosts", "etc/resolv.conf"}, path)
 }
 
-// node is what is compared of a file. A directory's size and links are the file system's own.
+// node holds the attributes of a file that are compared. The size and links of a directory depend
+// on the file system and are not.
 type node struct {
 	Mode    uint32 // with the type
 	UID     uint32
@@ -49,7 +50,7 @@ type node struct {
 	Link    string // the first path of the same file
 }
 
-// seconds returns a time as SquashFS holds it.
+// seconds returns a time as SquashFS stores it.
 func seconds(t int64) int64 { return max(0, min(t, math.MaxUint32)) }
 
 // linked sets each file's Link.
@@ -74,15 +75,17 @@ func linked(nodes map[string]node) map[string]node {
 	return nodes
 }
 
-// keptXattr tells whether a SIF has an attribute of an image. Others, which umoci sets, are left out on purpose: trusted.* is for the
-// machine's administrator, and overlay's own marks are of it; system.* (access lists) the format cannot hold, nor do SIFs of others;
-// security.selinux and its kin are the host's; user.overlay.* would be obeyed by the overlay of an engine.
+// keptXattr tells whether a SIF keeps an attribute of an image. The others, which umoci sets, are
+// left out on purpose: trusted.* is for the machine's administrator and has overlay's own marks;
+// system.* (access lists) cannot be stored in the format, and is not in other programs' SIFs
+// either; security.selinux and the like belong to the host; user.overlay.* would be obeyed by the
+// overlay of an engine.
 func keptXattr(name string) bool {
 	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") || name == "security.capability"
 }
 
-// onDisk reads a tree by lstat, lgetxattr and readlink. Directories that no layer has an entry for get the clock's time from umoci, and
-// from us 1970: the image has none.
+// onDisk reads a tree by lstat, lgetxattr and readlink. The image has no time for a directory
+// without an entry: it gets the clock's time from umoci, and 1970 in a SIF.
 func onDisk(t *testing.T, root string, since time.Time) map[string]node {
 	t.Helper()
 	nodes := map[string]node{}
@@ -145,7 +148,7 @@ func diskXattrs(t *testing.T, path string) (xattrs []string) {
 	return xattrs
 }
 
-// inSIF reads a tree through our own reader.
+// inSIF reads a tree with package squashfs.
 func inSIF(t *testing.T, path string, c convert.Contents) map[string]node {
 	t.Helper()
 	f, err := os.Open(path)
@@ -213,8 +216,9 @@ func readNode(fsys *squashfs.FS, ref squashfs.Ref) (node, error) {
 	return n, err
 }
 
-// sameTree converts an image and compares the SIF's tree, read in two ways, with the tree that umoci has unpacked. It converts once more, with
-// one worker, and compares the bytes. Of a large image the tree is read in one way only.
+// sameTree converts an image and compares the SIF's tree, read in two ways, with the tree that
+// umoci has unpacked. Then it converts again, with one worker, and compares the bytes. The tree of
+// a large image is read in one way only.
 func sameTree(t *testing.T, img convert.Image, root string) {
 	t.Helper()
 	layout, err := os.Stat(filepath.Join(root, "../../layout/oci-layout")) // written just before umoci began

@@ -1,18 +1,19 @@
 package convert
 
-// sieve tells, while layers are read from the topmost down, which files a higher layer hides. It goes by paths as they are written, and
-// does not know where symlinks lead or what has hard links: it is a guess, and a wrong one costs time, not content.
+// sieve tells, while layers are read from the topmost down, which files a higher layer hides. It
+// compares paths as they are written and knows neither symlinks nor hard links: it guesses, and a
+// wrong guess costs time, not content.
 type sieve struct {
 	paths *paths
 	marks table[mark] // by path
 }
 
-// mark is what is known of a path. Layers count from 1 here, 0 is none.
+// mark is what is known of a path. Layers count from 1; 0 is none.
 type mark struct {
-	stands  int32 // the highest layer that has something there
-	below   int32 // the highest layer that has something below it
-	hidden  int32 // layers below this number do not show there, nor below it
-	barrier int32 // layers below this number do not show below it
+	highest int32 // the highest layer with a file at the path
+	below   int32 // the highest layer with a file below the path
+	hidden  int32 // layers below this number are hidden at the path and below it
+	barrier int32 // layers below this number are hidden below the path
 }
 
 func (s *sieve) mark(path uint32) *mark {
@@ -22,7 +23,7 @@ func (s *sieve) mark(path uint32) *mark {
 	return s.marks.at(path)
 }
 
-// path returns the number of a path of a layer, and whether it shows.
+// path returns the number of a path of a layer, and whether it is visible.
 func (s *sieve) path(layer int32, parts []string) (at uint32, seen bool) {
 	seen = true
 	for _, part := range parts {
@@ -33,20 +34,20 @@ func (s *sieve) path(layer int32, parts []string) (at uint32, seen bool) {
 	return at, seen
 }
 
-// put notes that a layer has something at a path, and tells whether it shows.
+// put records that a layer has a file at a path, and tells whether it is visible.
 func (s *sieve) put(layer int32, at uint32, seen, dir bool) bool {
 	m := s.mark(at)
 	if !seen {
 		return false
 	}
 	if !dir {
-		m.barrier = max(m.barrier, layer) // directories of lower layers give way to it
-		seen = m.below <= layer           // and it to a directory of a higher one
+		m.barrier = max(m.barrier, layer) // a file replaces a directory of a lower layer
+		seen = m.below <= layer           // and is replaced by a directory of a higher one
 	}
-	if seen = seen && m.stands <= layer; !seen {
+	if seen = seen && m.highest <= layer; !seen {
 		return false
 	}
-	m.stands = max(m.stands, layer)
+	m.highest = max(m.highest, layer)
 	for ; at != 0; at = s.paths.parent(at) {
 		if up := s.mark(s.paths.parent(at)); up.below == 0 {
 			up.below = layer
@@ -57,8 +58,9 @@ func (s *sieve) put(layer int32, at uint32, seen, dir bool) bool {
 	return true
 }
 
-// takeAway notes that a layer takes away what lower ones have at a path, or only below it.
-func (s *sieve) takeAway(layer int32, at uint32, seen, itself bool) {
+// hide records that a layer hides the files of lower layers below a path, and those at the path
+// itself if itself is true.
+func (s *sieve) hide(layer int32, at uint32, seen, itself bool) {
 	if m := s.mark(at); seen {
 		m.barrier = max(m.barrier, layer)
 		if itself {

@@ -19,7 +19,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// The names of our objects in a SIF, beside its partition.
+// The names of the objects that hpc3 puts into a SIF.
 const (
 	nameConfig     = "oci-config.json"
 	nameManifest   = "oci-manifest.json"
@@ -28,26 +28,26 @@ const (
 	nameSums       = "rootfs.crc32c"
 )
 
-// launchLine lets a SIF be executed as a program where Apptainer is installed.
+// launchLine makes a SIF executable as a program on machines with Apptainer.
 const launchLine = "#!/usr/bin/env run-singularity\n"
 
-// Provenance tells where a SIF came from. In a SIF of the cache only the first two are given.
+// Provenance tells where a SIF came from. A SIF of the cache has only the first two fields.
 type Provenance struct {
 	SchemaVersion  int    `json:"schemaVersion"`
 	ManifestDigest string `json:"manifestDigest"`
 	Reference      string `json:"reference,omitempty"`
 	IndexDigest    string `json:"indexDigest,omitempty"`
-	Variant        string `json:"variant,omitempty"` // what the entry of the index says it is for
-	Why            string `json:"why,omitempty"`     // the entry was chosen
+	Variant        string `json:"variant,omitempty"` // what the index says the entry is for
+	Why            string `json:"why,omitempty"`     // why the entry was chosen
 }
 
-// Contents is what a SIF holds, as far as running it goes.
+// Contents is the part of a SIF's content that is needed to run it.
 type Contents struct {
 	Offset     int64  // of the root file system in the file
 	Size       int64  // of the root file system
 	Sums       Part   // checksums of the root file system, for squashfs.ParseSums
-	Arch       string // GOARCH spelling; "" where it is not stated
-	Overlay    bool   // a partition is there that Apptainer lays over the root file system
+	Arch       string // GOARCH spelling; "" if it is not stated
+	Overlay    bool   // there is a partition that Apptainer mounts over the root file system
 	Config     []byte // the OCI image config; nil in a SIF that hpc3 did not make
 	Provenance Provenance
 }
@@ -69,27 +69,34 @@ func writeSIF(f *os.File, p *partition) error {
 		name string
 		data []byte
 	}{{nameConfig, p.img.Config}, {nameManifest, p.img.Manifest}, {nameProvenance, provenance}} {
-		if err := add(sif.DataGenericJSON, bytes.NewReader(o.data), sif.OptObjectName(o.name), sif.OptMetadata(sumOf(o.data))); err != nil {
+		err := add(sif.DataGenericJSON, bytes.NewReader(o.data),
+			sif.OptObjectName(o.name), sif.OptMetadata(sumOf(o.data)))
+		if err != nil {
 			return err
 		}
 	}
-	// What the partition does not need in the end is cut off the file. Its checksums are known then, and come behind it.
-	err = add(sif.DataPartition, p, sif.OptObjectName(namePartition), sif.OptPartitionMetadata(sif.FsSquash, sif.PartPrimSys, p.config.Architecture))
+	err = add(sif.DataPartition, p, sif.OptObjectName(namePartition),
+		sif.OptPartitionMetadata(sif.FsSquash, sif.PartPrimSys, p.config.Architecture))
 	if err != nil {
 		return fmt.Errorf("the architecture %q: %w", p.config.Architecture, err)
 	}
-	if err := add(sif.DataGeneric, &late{data: func() []byte { return p.sums }}, sif.OptObjectName(nameSums)); err != nil {
+	// The checksums follow the partition: they are known only when it is written.
+	sums := &lazyReader{data: func() []byte { return p.sums }}
+	if err := add(sif.DataGeneric, sums, sif.OptObjectName(nameSums)); err != nil {
 		return err
 	}
-	img, err := sif.CreateContainer(f, sif.OptCreateDeterministic(), sif.OptCreateWithID(identity(p.img.ManifestDigest)), sif.OptCreateWithTime(p.created()),
-		sif.OptCreateWithLaunchScript(launchLine), sif.OptCreateWithDescriptors(objects...), sif.OptCreateWithCloseOnUnload(false))
+	img, err := sif.CreateContainer(f,
+		sif.OptCreateDeterministic(), sif.OptCreateWithID(identity(p.img.ManifestDigest)),
+		sif.OptCreateWithTime(p.created()), sif.OptCreateWithLaunchScript(launchLine),
+		sif.OptCreateWithDescriptors(objects...), sif.OptCreateWithCloseOnUnload(false))
 	if err != nil {
 		return err
 	}
 	return img.UnloadContainer()
 }
 
-// identity makes the SIF's id out of the manifest's digest, in the form of a UUID of version 8, which is for such uses.
+// identity derives the SIF's id from the manifest's digest, as a UUID of version 8, which is meant
+// for such uses.
 func identity(digest string) string {
 	sum := sha256.Sum256([]byte(digest))
 	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
@@ -97,13 +104,13 @@ func identity(digest string) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// maxObject bounds a JSON object of a SIF; a registry sends no larger config.
+// maxObject bounds a JSON object of a SIF. A config from a registry is not larger.
 const maxObject = oci.MaxDocument
 
-// ErrNotSIF is wrapped by the error about a file that is not, or no longer, a SIF that can be run.
+// ErrNotSIF is wrapped by errors about a file that is not, or no longer, a SIF that can be run.
 var ErrNotSIF = errors.New("no SIF that can be run")
 
-// Inspect reads what a SIF holds. It reads the headers and our objects, not the file system.
+// Inspect reads the headers of a SIF and the objects that hpc3 put into it, not the file system.
 func Inspect(path string) (Contents, error) {
 	f, err := outside.Open(path)
 	if err != nil {
@@ -121,12 +128,13 @@ func InspectFile(f *os.File) (Contents, error) {
 	}
 	c, err := inspect(f, info.Size())
 	if err != nil {
-		return Contents{}, fault.New(fault.Reference, "%s is %w: %w", f.Name(), ErrNotSIF, err).Hint("make or fetch it anew")
+		return Contents{}, fault.New(fault.Reference, "%s is %w: %w", f.Name(), ErrNotSIF, err).
+			Hint("make or fetch it anew")
 	}
 	return c, nil
 }
 
-// cannotOpen says why a file is not even opened.
+// cannotOpen returns the error about a file that cannot be opened.
 func cannotOpen(path string, err error) error {
 	err = fault.Reason(err)
 	e := fault.New(fault.Reference, "opening the SIF %s: %w", path, err)
@@ -157,16 +165,18 @@ func inspect(f *os.File, size int64) (Contents, error) {
 	if kind != sif.FsSquash {
 		return Contents{}, fmt.Errorf("its root file system is %v, not SquashFS", kind)
 	}
-	if root.Offset() < 0 || root.Size() < 0 || root.Offset() > size || root.Size() > size-root.Offset() {
+	if root.Offset() < 0 || root.Size() < 0 || root.Offset() > size ||
+		root.Size() > size-root.Offset() {
 		return Contents{}, errShort
 	}
 	c := Contents{Offset: root.Offset(), Size: root.Size(), Arch: arch}
 	if arch == "unknown" {
 		c.Arch = ""
 	}
-	over, err := img.GetDescriptors(sif.WithPartitionType(sif.PartOverlay), func(d sif.Descriptor) (bool, error) {
-		return root.GroupID() == 0 || d.GroupID() == root.GroupID(), nil // as Apptainer tells them
-	})
+	ofRoot := func(d sif.Descriptor) (bool, error) { // the rule that Apptainer uses
+		return root.GroupID() == 0 || d.GroupID() == root.GroupID(), nil
+	}
+	over, err := img.GetDescriptors(sif.WithPartitionType(sif.PartOverlay), ofRoot)
 	if err != nil {
 		return Contents{}, err
 	}
@@ -184,9 +194,10 @@ func inspect(f *os.File, size int64) (Contents, error) {
 	return c, json.Unmarshal(raw, &c.Provenance)
 }
 
-// object returns one of our objects, nil where there is none.
+// object returns the JSON object of that name, or nil if there is none.
 func object(img *sif.FileImage, name string, size int64) ([]byte, error) {
-	d, err := img.GetDescriptor(sif.WithDataType(sif.DataGenericJSON), func(d sif.Descriptor) (bool, error) { return d.Name() == name, nil })
+	named := func(d sif.Descriptor) (bool, error) { return d.Name() == name, nil }
+	d, err := img.GetDescriptor(sif.WithDataType(sif.DataGenericJSON), named)
 	if errors.Is(err, sif.ErrObjectNotFound) || errors.Is(err, sif.ErrNoObjects) {
 		return nil, nil
 	}
@@ -198,7 +209,7 @@ func object(img *sif.FileImage, name string, size int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(d.GetReader())
 	if err == nil {
-		err = check(d, data)
+		err = checkObject(d, data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -206,29 +217,30 @@ func object(img *sif.FileImage, name string, size int64) ([]byte, error) {
 	return data, nil
 }
 
-// readOnly lets the SIF library have a file that it cannot write.
+// readOnly is a file that the SIF library cannot write.
 type readOnly struct{ io.ReaderAt }
 
 func (readOnly) Write([]byte) (int, error)      { return 0, fs.ErrPermission }
 func (readOnly) Seek(int64, int) (int64, error) { return 0, fs.ErrPermission }
 func (readOnly) Truncate(int64) error           { return fs.ErrPermission }
 
-// Places in a SIF: the global header, and a descriptor in the table that it points at.
+// Offsets in a SIF: in the global header, and in a descriptor of the table that it points to.
 const (
 	headerSize     = 128
 	atFree         = 80 // how many descriptors are not in use
-	atTotal        = 88 // and how many there are
+	atTotal        = 88 // how many descriptors there are
 	atTable        = 96
 	descriptorSize = 585
 	atInUse        = 4
 )
 
-// maxUsed bounds the descriptors that are looked at.
+// maxUsed bounds the descriptors that withoutUnused reads.
 const maxUsed = 64
 
-// withoutUnused shows a SIF's table of descriptors up to the last that is in use. The SIF library reads each by reflection, which takes a tenth
-// of a start for the 48 that a SIF has room for, of which four are in use. Where anything is odd, or some before the last are not in use, the
-// library sees the file as it is.
+// withoutUnused hides the unused descriptors at the end of a SIF's table. The SIF library reads
+// each descriptor by reflection: a SIF has room for 48, of which few are in use, and reading all
+// takes a tenth of a start. If there are unused descriptors before the last used one, or anything
+// is odd, the library sees the file as it is.
 func withoutUnused(f io.ReaderAt) readOnly {
 	head := make([]byte, headerSize)
 	if _, err := f.ReadAt(head, 0); err != nil {
@@ -251,16 +263,16 @@ func withoutUnused(f io.ReaderAt) readOnly {
 	}
 	binary.LittleEndian.PutUint64(head[atFree:], 0)
 	binary.LittleEndian.PutUint64(head[atTotal:], used)
-	return readOnly{headed{f, head}}
+	return readOnly{withHeader{f, head}}
 }
 
-// headed is a file with another header.
-type headed struct {
+// withHeader is a file whose first bytes are replaced.
+type withHeader struct {
 	io.ReaderAt
 	head []byte
 }
 
-func (h headed) ReadAt(p []byte, off int64) (int, error) {
+func (h withHeader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off >= int64(len(h.head)) {
 		return h.ReaderAt.ReadAt(p, off)
 	}

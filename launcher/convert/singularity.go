@@ -8,24 +8,56 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// The scripts that runtimes of the SIF family start a container by. Apptainer from 1.1 on brings its own; older ones use these.
+// The scripts by which Apptainer and its relatives start a container. Apptainer from 1.1 on brings
+// its own; older versions use these.
 const (
-	sourceAll  = "for script in /.singularity.d/env/*.sh; do\n  [ ! -f \"$script\" ] || . \"$script\"\ndone\nunset script\n"
-	actionExec = "#!/bin/sh\n" + sourceAll + "exec \"$@\"\n"
-	actionRun  = "#!/bin/sh\n" + sourceAll + "if [ -x /.singularity.d/runscript ]; then\n  exec /.singularity.d/runscript \"$@\"\nfi\nexec /bin/sh \"$@\"\n"
-	actionTest = "#!/bin/sh\n" + sourceAll + "if [ -x /.singularity.d/test ]; then\n  exec /.singularity.d/test \"$@\"\nfi\necho 'No test found in this container.' >&2\nexit 0\n"
-	actionInit = "#!/bin/sh\n" + sourceAll + "if [ -x /.singularity.d/startscript ]; then\n  exec /.singularity.d/startscript \"$@\"\nfi\n"
-	actionSh   = "#!/bin/sh\n" + sourceAll + "for shell in \"$SINGULARITY_SHELL\" /bin/bash /bin/sh; do\n  if [ -n \"$shell\" ] && [ -x \"$shell\" ]; then\n" +
-		"    exec \"$shell\" \"$@\"\n  fi\ndone\necho 'There is no shell in this container.' >&2\nexit 1\n"
+	sourceAll = `for script in /.singularity.d/env/*.sh; do
+  [ ! -f "$script" ] || . "$script"
+done
+unset script
+`
+	actionExec = "#!/bin/sh\n" + sourceAll + `exec "$@"
+`
+	actionRun = "#!/bin/sh\n" + sourceAll + `if [ -x /.singularity.d/runscript ]; then
+  exec /.singularity.d/runscript "$@"
+fi
+exec /bin/sh "$@"
+`
+	actionTest = "#!/bin/sh\n" + sourceAll + `if [ -x /.singularity.d/test ]; then
+  exec /.singularity.d/test "$@"
+fi
+echo 'No test found in this container.' >&2
+exit 0
+`
+	actionStart = "#!/bin/sh\n" + sourceAll + `if [ -x /.singularity.d/startscript ]; then
+  exec /.singularity.d/startscript "$@"
+fi
+`
+	actionShell = "#!/bin/sh\n" + sourceAll +
+		`for shell in "$SINGULARITY_SHELL" /bin/bash /bin/sh; do
+  if [ -n "$shell" ] && [ -x "$shell" ]; then
+    exec "$shell" "$@"
+  fi
+done
+echo 'There is no shell in this container.' >&2
+exit 1
+`
 
-	envLast = "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs\nPS1='Apptainer> '\nexport LD_LIBRARY_PATH PS1\n"
-	envUser = "if [ -n \"${SING_USER_DEFINED_PREPEND_PATH:-}\" ]; then PATH=$SING_USER_DEFINED_PREPEND_PATH:$PATH; fi\n" +
-		"if [ -n \"${SING_USER_DEFINED_APPEND_PATH:-}\" ]; then PATH=$PATH:$SING_USER_DEFINED_APPEND_PATH; fi\n" +
-		"if [ -n \"${SING_USER_DEFINED_PATH:-}\" ]; then PATH=$SING_USER_DEFINED_PATH; fi\nexport PATH\n" +
-		"unset SING_USER_DEFINED_PREPEND_PATH SING_USER_DEFINED_APPEND_PATH SING_USER_DEFINED_PATH\n"
+	envLast = `LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs
+PS1='Apptainer> '
+export LD_LIBRARY_PATH PS1
+`
+	envUser = `if [ -n "${SING_USER_DEFINED_PREPEND_PATH:-}" ]; ` +
+		"then PATH=$SING_USER_DEFINED_PREPEND_PATH:$PATH; fi\n" +
+		`if [ -n "${SING_USER_DEFINED_APPEND_PATH:-}" ]; ` +
+		"then PATH=$PATH:$SING_USER_DEFINED_APPEND_PATH; fi\n" +
+		`if [ -n "${SING_USER_DEFINED_PATH:-}" ]; then PATH=$SING_USER_DEFINED_PATH; fi
+export PATH
+unset SING_USER_DEFINED_PREPEND_PATH SING_USER_DEFINED_APPEND_PATH SING_USER_DEFINED_PATH
+`
 )
 
-// addSingularity adds what makes the image a SIF's in Apptainer's eyes.
+// addSingularity adds the files that Apptainer expects in a SIF.
 func addSingularity(m *merger, w *squashfs.Writer, config oci.Config, mtime int64) error {
 	labels, err := json.MarshalIndent(nonNil(config.Labels), "", "\t")
 	if err != nil {
@@ -40,8 +72,8 @@ func addSingularity(m *merger, w *squashfs.Writer, config oci.Config, mtime int6
 	}{
 		{".singularity.d/actions/exec", 0o755, actionExec},
 		{".singularity.d/actions/run", 0o755, actionRun},
-		{".singularity.d/actions/shell", 0o755, actionSh},
-		{".singularity.d/actions/start", 0o755, actionInit},
+		{".singularity.d/actions/shell", 0o755, actionShell},
+		{".singularity.d/actions/start", 0o755, actionStart},
 		{".singularity.d/actions/test", 0o755, actionTest},
 		{".singularity.d/env/01-base.sh", 0o755, "#!/bin/sh\n"},
 		{".singularity.d/env/10-docker2singularity.sh", 0o755, envScript(config.Env)},
@@ -55,12 +87,18 @@ func addSingularity(m *merger, w *squashfs.Writer, config oci.Config, mtime int6
 		s.file(file.path, file.mode, file.text)
 	}
 	for name, target := range map[string]string{
-		"singularity": ".singularity.d/runscript", ".run": ".singularity.d/actions/run", ".exec": ".singularity.d/actions/exec",
-		".shell": ".singularity.d/actions/shell", ".test": ".singularity.d/actions/test", "environment": ".singularity.d/env/90-environment.sh",
+		"singularity": ".singularity.d/runscript",
+		".run":        ".singularity.d/actions/run",
+		".exec":       ".singularity.d/actions/exec",
+		".shell":      ".singularity.d/actions/shell",
+		".test":       ".singularity.d/actions/test",
+		"environment": ".singularity.d/env/90-environment.sh",
 	} {
-		s.put(name, note{inode: w.Symlink(s.meta(0o777), target), what: isSymlink})
+		s.put(name, note{inode: w.Symlink(s.meta(0o777), target), kind: isSymlink})
 	}
-	for _, dir := range []string{".singularity.d/libs", "dev", "proc", "sys", "root", "home", "tmp", "var/tmp", "etc"} {
+	for _, dir := range []string{
+		".singularity.d/libs", "dev", "proc", "sys", "root", "home", "tmp", "var/tmp", "etc",
+	} {
 		s.dir(dir)
 	}
 	for _, file := range []string{"etc/hosts", "etc/resolv.conf"} {
@@ -71,6 +109,7 @@ func addSingularity(m *merger, w *squashfs.Writer, config oci.Config, mtime int6
 	return s.err
 }
 
+// scripts adds files to a tree. err is the first error.
 type scripts struct {
 	m     *merger
 	w     *squashfs.Writer
@@ -78,7 +117,9 @@ type scripts struct {
 	err   error
 }
 
-func (s *scripts) meta(mode uint32) squashfs.Meta { return squashfs.Meta{Mode: mode, ModTime: s.mtime} }
+func (s *scripts) meta(mode uint32) squashfs.Meta {
+	return squashfs.Meta{Mode: mode, ModTime: s.mtime}
+}
 
 func (s *scripts) fail(err error) {
 	if s.err == nil {
@@ -86,8 +127,8 @@ func (s *scripts) fail(err error) {
 	}
 }
 
-// at returns a path as a real one; the image's own symlinks on the way are followed (/var -> /private/var). Those that lead in a circle
-// give way to a directory.
+// at follows the image's symlinks in a path (/var -> /private/var) and returns the result. Symlinks
+// that form a circle are replaced by a directory.
 func (s *scripts) at(path string) uint32 {
 	parts := strings.Split(path, "/")
 	last := len(parts) - 1
@@ -99,10 +140,10 @@ func (s *scripts) at(path string) uint32 {
 	return s.m.f.paths.child(dir, parts[last])
 }
 
-func (s *scripts) has(path string) bool { return s.m.what(s.at(path)) != isNothing }
+func (s *scripts) has(path string) bool { return s.m.kind(s.at(path)) != isNothing }
 
-// put puts something at a path, in place of whatever the image has there. The directories above it are made; files that stand for
-// them go.
+// put puts a file at a path and replaces whatever the image has there. It makes the directories
+// above, which also replace files.
 func (s *scripts) put(path string, n note) {
 	at := s.at(path)
 	s.fail(s.m.mkdir(s.m.f.paths.parent(at)))
@@ -113,7 +154,7 @@ func (s *scripts) put(path string, n note) {
 func (s *scripts) file(path string, mode uint32, text string) {
 	inode, err := s.w.File(s.meta(mode), int64(len(text)), strings.NewReader(text))
 	s.fail(err)
-	s.put(path, note{inode: inode, what: isFile})
+	s.put(path, note{inode: inode, kind: isFile})
 }
 
 // dir makes a directory, unless the image has something there.
@@ -125,13 +166,14 @@ func (s *scripts) dir(path string) {
 	if strings.HasSuffix(path, "tmp") {
 		mode = 0o1777
 	}
-	s.put(path, note{inode: s.w.Directory(s.meta(mode)), what: isDir})
+	s.put(path, note{inode: s.w.Directory(s.meta(mode)), kind: isDir})
 }
 
-// quote returns s as one word of a shell, whatever it holds.
+// quote returns s as one word of a shell, whatever its content.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'" }
 
-// envScript sets the image's variables: PATH as it is, others unless the caller has set them.
+// envScript returns a script that sets the image's variables: PATH always, others unless the caller
+// has set them.
 func envScript(env []string) string {
 	var b strings.Builder
 	b.WriteString("#!/bin/sh\n")
@@ -144,21 +186,25 @@ func envScript(env []string) string {
 			b.WriteString("export PATH=" + quote(value) + "\n")
 			continue
 		}
-		b.WriteString(`if [ -z "${` + name + `:-}" ]; then ` + name + "=" + quote(value) + "; fi\nexport " + name + "\n")
+		b.WriteString(`if [ -z "${` + name + `:-}" ]; then ` + name + "=" + quote(value) + "; fi\n")
+		b.WriteString("export " + name + "\n")
 	}
 	return b.String()
 }
 
 func isName(s string) bool {
 	for i, c := range []byte(s) {
-		if c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+		letter := c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		digit := c >= '0' && c <= '9'
+		if !letter && (i == 0 || !digit) {
 			return false
 		}
 	}
 	return s != ""
 }
 
-// runScript runs the image's ENTRYPOINT with the caller's arguments, or with CMD where there are none. Nothing is evaluated twice.
+// runScript returns a script that runs the image's ENTRYPOINT with the caller's arguments, or with
+// CMD if there are none. Nothing is evaluated twice.
 func runScript(entrypoint, cmd []string) string {
 	words := func(list []string) string {
 		quoted := make([]string, len(list))

@@ -9,28 +9,29 @@ import (
 	"strings"
 )
 
-// archive is a layer that is read by Go's tar package, which gives the holes of a sparse file as zeros, one by one: 256 GiB of them take half a
-// minute. So what the package reads as headers is kept, the map of a file's data is read out of it once more, and the data is read from the
-// layer itself. The package is then given as many bytes in their place when it passes over the data.
+// archive is a layer that Go's tar package reads. The package returns the holes of a sparse file as
+// zeros, byte by byte: 256 GiB of them take half a minute. So archive keeps what the package reads
+// as headers, parses the map of the file's data from it again, and reads the data directly from the
+// layer. When the package skips the data later, it gets the same number of other bytes.
 type archive struct {
-	r      io.Reader
-	heads  []byte // the last that was read as headers, and maybe data before them
-	inside bool   // an entry is being read, not headers
-	passed int64  // bytes of data that were read without the package's knowing
+	r       io.Reader
+	headers []byte // the bytes last read as headers, perhaps with data before them
+	inside  bool   // the content of an entry is being read, not headers
+	skipped int64  // how many bytes of data were read without the package
 }
 
-// maxHeads is more than the map of a sparse file may have; the package refuses longer ones.
-const maxHeads = 1<<20 + 4*blockSize
+// maxHeaders is more than the map of a sparse file may have; the package refuses longer maps.
+const maxHeaders = 1<<20 + 4*blockSize
 
 const blockSize = 512
 
 func (a *archive) Read(p []byte) (int, error) {
-	if a.passed > 0 {
-		n := int(min(int64(len(p)), a.passed))
+	if a.skipped > 0 {
+		n := int(min(int64(len(p)), a.skipped))
 		for i := range p[:n] {
-			p[i] = 0xff // no header, should it be taken for one
+			p[i] = 0xff // not a header, in case the package parses it as one
 		}
-		a.passed -= int64(n)
+		a.skipped -= int64(n)
 		return n, nil
 	}
 	n, err := a.r.Read(p)
@@ -41,40 +42,40 @@ func (a *archive) Read(p []byte) (int, error) {
 }
 
 func (a *archive) keep(b []byte) {
-	if len(b) >= maxHeads {
-		b = b[len(b)-maxHeads:]
+	if len(b) >= maxHeaders {
+		b = b[len(b)-maxHeaders:]
 	}
-	if len(a.heads)+len(b) > 2*maxHeads {
-		a.heads = a.heads[:copy(a.heads, a.heads[len(a.heads)-maxHeads:])]
+	if len(a.headers)+len(b) > 2*maxHeaders {
+		a.headers = a.headers[:copy(a.headers, a.headers[len(a.headers)-maxHeaders:])]
 	}
-	a.heads = append(a.heads, b...)
+	a.headers = append(a.headers, b...)
 }
 
 // data returns the content of the entry whose header was just read.
 func (a *archive) data(h *tar.Header, entry io.Reader) io.Reader {
 	a.inside = true
-	spans, ok := sparseMap(h, a.heads)
-	a.heads = a.heads[:0]
+	spans, ok := sparseMap(h, a.headers)
+	a.headers = a.headers[:0]
 	if !ok {
 		return entry
 	}
 	return &sparseFile{a: a, spans: spans, size: h.Size}
 }
 
-// next is to be called before a header is read.
+// next must be called before a header is read.
 func (a *archive) next() { a.inside = false }
 
-// span is a part of a sparse file that is in the archive.
+// span is a part of a sparse file that the archive stores.
 type span struct{ offset, size int64 }
 
-// sparseFile reads a sparse file.
+// sparseFile reads a sparse file. It implements squashfs.Holes.
 type sparseFile struct {
 	a        *archive
-	spans    []span // that are left
+	spans    []span // those that are left to read
 	at, size int64
 }
 
-// Hole returns how far it is to what is in the archive.
+// Hole returns the distance to the next span.
 func (s *sparseFile) Hole() int64 {
 	for len(s.spans) > 0 && s.spans[0].size == 0 {
 		s.spans = s.spans[1:]
@@ -85,7 +86,7 @@ func (s *sparseFile) Hole() int64 {
 	return max(0, s.spans[0].offset-s.at)
 }
 
-// SkipHole goes over a part of the hole.
+// SkipHole skips n bytes of the hole.
 func (s *sparseFile) SkipHole(n int64) { s.at += n }
 
 func (s *sparseFile) Read(p []byte) (int, error) {
@@ -102,25 +103,26 @@ func (s *sparseFile) Read(p []byte) (int, error) {
 	n, err := s.a.r.Read(p[:min(int64(len(p)), d.size)])
 	d.offset, d.size = d.offset+int64(n), d.size-int64(n)
 	s.at += int64(n)
-	s.a.passed += int64(n)
+	s.a.skipped += int64(n)
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }
 
-// sparseMap returns the spans of a sparse file out of what was read as its headers; false for a file that is none, or whose map is not all
-// that is in the archive: the package knows what to say of it.
-func sparseMap(h *tar.Header, heads []byte) ([]span, bool) {
+// sparseMap parses the spans of a sparse file from the bytes that were read as its headers. It
+// returns false if the file is not sparse, or if its map does not match the stored size: then the
+// package reads the file and reports errors.
+func sparseMap(h *tar.Header, headers []byte) ([]span, bool) {
 	major, list := h.PAXRecords["GNU.sparse.major"], h.PAXRecords["GNU.sparse.map"]
 	if h.Typeflag != tar.TypeGNUSparse && major == "" && list == "" {
 		return nil, false
 	}
-	at := lastHeader(heads)
+	at := lastHeader(headers)
 	if at < 0 {
 		return nil, false
 	}
-	head, behind := heads[at:], heads[at+blockSize:]
+	head, rest := headers[at:], headers[at+blockSize:]
 	stored, ok := number(head[atSize:][:oldNumber])
 	if size := h.PAXRecords["size"]; size != "" {
 		n, err := strconv.ParseInt(size, 10, 64)
@@ -132,8 +134,8 @@ func sparseMap(h *tar.Header, heads []byte) ([]span, bool) {
 	case h.Typeflag == tar.TypeGNUSparse:
 		spans, ok = oldMap(head)
 	case major == "1":
-		stored -= int64(len(behind))
-		numbers := strings.Split(string(behind), "\n") // how many spans there are, and padding behind them
+		stored -= int64(len(rest))
+		numbers := strings.Split(string(rest), "\n") // the number of spans, the spans, padding
 		count, err := strconv.Atoi(numbers[0])
 		if ok = err == nil && count >= 0 && count <= (len(numbers)-2)/2; ok {
 			spans, ok = listed(numbers[1 : 1+2*count])
@@ -144,7 +146,7 @@ func sparseMap(h *tar.Header, heads []byte) ([]span, bool) {
 	return spans, ok && fits(spans, h.Size, stored)
 }
 
-// listed reads a map out of a list of offsets and sizes.
+// listed parses a map from a list of offsets and sizes.
 func listed(numbers []string) (spans []span, ok bool) {
 	for ; len(numbers) >= 2; numbers = numbers[2:] {
 		offset, err := strconv.ParseInt(numbers[0], 10, 64)
@@ -157,7 +159,8 @@ func listed(numbers []string) (spans []span, ok bool) {
 	return spans, len(numbers) == 0
 }
 
-// fits tells whether spans follow one another in a file, and are what is stored of it.
+// fits tells whether the spans are in order, inside a file of the given size, and as long in total
+// as the stored data.
 func fits(spans []span, size, stored int64) bool {
 	at, all := int64(0), int64(0)
 	for _, s := range spans {
@@ -169,7 +172,8 @@ func fits(spans []span, size, stored int64) bool {
 	return all == stored
 }
 
-// lastHeader returns where the last header begins in what ends with one, or with what belongs to it.
+// lastHeader returns the offset of the last header in b, or -1. b ends with that header, or with
+// the blocks that belong to it.
 func lastHeader(b []byte) int {
 	for at := len(b) - blockSize; at >= 0; at -= blockSize {
 		if isHeader(b[at : at+blockSize]) {
@@ -179,14 +183,14 @@ func lastHeader(b []byte) int {
 	return -1
 }
 
-// Places in a header.
+// Offsets and sizes in a header.
 const (
 	atSize                  = 124
 	atSum, sumSize          = 148, 8
 	atMagic                 = 257
 	atOldMap, oldEntries    = 386, 4 // of GNU tar's own format
 	atExtended              = 482
-	moreEntries, atMore     = 21, 504 // in a block that goes on with the map
+	moreEntries, atMore     = 21, 504 // in a block that continues the map
 	oldNumber, oldEntrySize = 12, 24
 )
 
@@ -200,11 +204,12 @@ func isHeader(b []byte) bool {
 			sum += int64(c)
 		}
 	}
-	said, ok := number(b[atSum : atSum+sumSize])
-	return ok && said == sum
+	stated, ok := number(b[atSum : atSum+sumSize])
+	return ok && stated == sum
 }
 
-// oldMap reads the map of GNU tar's own format: a part is in the header, the rest in blocks behind it.
+// oldMap parses a map in GNU tar's own format: it begins in the header b and continues in the
+// blocks after it.
 func oldMap(b []byte) ([]span, bool) {
 	var spans []span
 	list, count, more := b[atOldMap:], oldEntries, b[atExtended]
@@ -231,7 +236,7 @@ func oldMap(b []byte) ([]span, bool) {
 	}
 }
 
-// number reads a number of a header: octal, or binary behind a set bit.
+// number parses a number of a header: octal, or binary if the first bit is set.
 func number(b []byte) (int64, bool) {
 	if b[0]&0x80 != 0 {
 		n := int64(b[0] & 0x7f)

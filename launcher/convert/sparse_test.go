@@ -20,7 +20,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// holed writes a file with holes in it.
+// holed writes a file with holes.
 func holed(t *testing.T, path string, size int64, marks ...int64) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -38,7 +38,7 @@ func holed(t *testing.T, path string, size int64, marks ...int64) {
 	}
 }
 
-// sparseTar has GNU tar pack a directory, in one of its ways to write sparse files.
+// sparseTar packs a directory with GNU tar, in one of its formats for sparse files.
 func sparseTar(t *testing.T, dir string, how ...string) []byte {
 	t.Helper()
 	out, err := exec.Command("tar", append(append(how, "-S", "-C", dir, "--sort=name", "--numeric-owner", "-cf", "-"), ".")...).Output()
@@ -48,7 +48,8 @@ func sparseTar(t *testing.T, dir string, how ...string) []byte {
 	return out
 }
 
-// In whatever way an archive holds sparse files, few fragments or many, they are what Go's tar package reads.
+// Sparse files of any format, with few fragments or many, have the content that Go's tar package
+// reads.
 func TestSparseFilesOfManyFragments(t *testing.T) {
 	dir := t.TempDir()
 	var many []int64
@@ -77,7 +78,7 @@ func TestSparseFilesOfManyFragments(t *testing.T) {
 					want[filepath.Clean(h.Name)] = fmt.Sprintf("%d %x", h.Size, sum.Sum(nil))
 				}
 			}
-			// Below a layer that hides one of them, so that it is passed over.
+			// A higher layer hides one of the files, so that its content is skipped.
 			for _, over := range []string{"nothing=1", "few=1", "many=1"} {
 				path, err := sif(t, image(t, nil, raw, layerTar(t, over)), convert.Options{})
 				if err != nil {
@@ -99,7 +100,7 @@ func TestSparseFilesOfManyFragments(t *testing.T) {
 	}
 }
 
-// Holes cost next to nothing, however large: 256 GiB took 38 s of the processors.
+// Holes of any size cost almost nothing; reading 256 GiB of zeros takes 38 s of processor time.
 func TestLargeHoles(t *testing.T) {
 	dir := t.TempDir()
 	holed(t, dir+"/large", 256<<30, 100<<30)
@@ -119,7 +120,7 @@ func TestLargeHoles(t *testing.T) {
 	}
 }
 
-// processors returns the seconds that this process has taken of them.
+// processors returns the processor time of this process in seconds.
 func processors(t *testing.T) float64 {
 	t.Helper()
 	var u unix.Rusage
@@ -129,7 +130,7 @@ func processors(t *testing.T) float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// A map that is not of what the archive holds is a damaged archive's.
+// An archive is damaged if a map does not match the stored data.
 func TestSparseMapThatDoesNotFit(t *testing.T) {
 	dir := t.TempDir()
 	holed(t, dir+"/f", 1<<20, 300_000)

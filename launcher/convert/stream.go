@@ -18,24 +18,26 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// stream is the content of a layer. One goroutine reads the blob and checks its digest, another inflates it, and whoever reads the
-// stream pays for the digest of the content only: inflating takes longest, and cannot be divided.
+// stream is the content of a layer. One goroutine reads the blob and checks its digest, another
+// inflates it, and the reader of the stream only computes the digest of the content: inflating
+// takes the longest and cannot be divided.
 type stream struct {
 	content *relay
 	rest    []byte
 	sum     hash.Hash
-	over    chan struct{} // closed when nobody reads it any more
+	over    chan struct{} // closed when the stream is no longer read
 }
 
-// Chunks are large enough that handing them over costs nothing, and few enough that a layer ahead costs 2 MiB.
+// The chunks are so large that passing them on costs nothing, and so few that a layer that is read
+// ahead takes 2 MiB.
 const (
 	blobChunk    = 128 << 10
 	contentChunk = 256 << 10
 	chunkCount   = 4
 )
 
-// openStream begins to read a layer. Cancelling the context ends it. A layer that takes much memory waits until the one before it is over;
-// nil is for none.
+// openStream starts to read a layer. Cancelling the context ends it. A layer that takes much memory
+// waits until the layer before it is over; before may be nil.
 func openStream(ctx context.Context, l Layer, before *stream) *stream {
 	wait := func(ctx context.Context) error {
 		if before == nil {
@@ -43,13 +45,13 @@ func openStream(ctx context.Context, l Layer, before *stream) *stream {
 		}
 		select {
 		case <-before.over:
-			debug.FreeOSMemory() // what that layer has taken
+			debug.FreeOSMemory() // the memory of that layer
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return &stream{sum: sha256.New(), over: make(chan struct{}), content: newRelay(ctx, contentChunk, chunkCount, func(ctx context.Context) (io.ReadCloser, error) {
+	open := func(ctx context.Context) (io.ReadCloser, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		blob := newRelay(ctx, blobChunk, chunkCount, l.Open)
 		r, done, err := inflate(blob, l.MediaType, func() error { return wait(ctx) })
@@ -58,10 +60,13 @@ func openStream(ctx context.Context, l Layer, before *stream) *stream {
 			return nil, err
 		}
 		return &inflated{Reader: r, blob: blob, done: func() { done(); cancel() }}, nil
-	})}
+	}
+	content := newRelay(ctx, contentChunk, chunkCount, open)
+	return &stream{sum: sha256.New(), over: make(chan struct{}), content: content}
 }
 
-// inflated is the content of a blob that is read to its last byte, whatever follows the content there: the digest is of all.
+// inflated is the content of a blob. At its end it reads the blob to the last byte, since the
+// digest covers whatever follows the content.
 type inflated struct {
 	io.Reader
 	blob io.Reader
@@ -98,10 +103,10 @@ func damaged(err error) error {
 	return e.Hint("the layer is damaged where it is stored; ask whoever published it")
 }
 
-// inflate returns the content of a blob. What the bytes say counts: images with a wrong media type are about. It waits before it takes
-// much memory.
+// inflate returns the content of a blob. It goes by the first bytes, not by the media type, which
+// is wrong in some images. It calls wait before it uses much memory.
 func inflate(blob io.Reader, mediaType string, wait func() error) (io.Reader, func(), error) {
-	b := bufio.NewReader(blob) // for the first look; long reads go through it
+	b := bufio.NewReader(blob) // to peek; long reads bypass its buffer
 	if err := skipFrames(b); err != nil {
 		return nil, nil, damaged(err)
 	}
@@ -122,16 +127,20 @@ func inflate(blob io.Reader, mediaType string, wait func() error) (io.Reader, fu
 			return nil, nil, damaged(err)
 		}
 		return z, z.Close, nil
-	case bytes.HasPrefix(head, []byte("BZh")), bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, nil, oci.ErrUnusable.New("the layer is compressed by bzip2 or xz, which image layers are not").Hint("build the image with gzip or zstd layers")
+	case bytes.HasPrefix(head, []byte("BZh")),
+		bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		return nil, nil, oci.ErrUnusable.New(
+			"the layer is compressed by bzip2 or xz, which image layers are not").
+			Hint("build the image with gzip or zstd layers")
 	}
 	if len(mediaType) > 10 && mediaType[len(mediaType)-10:] == "+encrypted" {
-		return nil, nil, oci.ErrUnusable.New("the layer is encrypted").Hint("hpc3 runs images that are not")
+		return nil, nil, oci.ErrUnusable.New("the layer is encrypted").
+			Hint("hpc3 runs images that are not")
 	}
 	return b, func() {}, nil
 }
 
-// Read reads inflated bytes.
+// Read reads the inflated content.
 func (s *stream) Read(p []byte) (int, error) {
 	if len(s.rest) == 0 {
 		b, err := s.content.next()
@@ -146,11 +155,13 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// check holds the digest of the inflated layer, known once it was read to the end, against the config's.
+// check compares the digest of the inflated content with the config's. The content must have been
+// read to its end.
 func (s *stream) check(diffID string) error {
 	got := "sha256:" + hex.EncodeToString(s.sum.Sum(nil))
 	if len(diffID) == len(got) && got != diffID {
-		return oci.ErrUnusable.New("its content is %s, and the image's config says %s", got, diffID).Hint("the image is damaged or was tampered with; ask whoever published it")
+		return oci.ErrUnusable.New("its content is %s, and the image's config says %s",
+			got, diffID).Hint("the image is damaged or was tampered with; ask whoever published it")
 	}
 	return nil
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/sylabs/sif/v2/pkg/sif"
 )
 
-// Checksums of a SIF, since neither SIF nor SquashFS has any that are looked at when a file is
-// read. Those of the file system are an object of its own, behind the partition, as package
-// squashfs writes them. That of each JSON object stands in its descriptor, where the format has
-// room for what an application wants to note. Programs that do not know them pass them by.
+// A SIF of hpc3 has checksums, because neither SIF nor SquashFS has any that are checked when a
+// file is read. Those of the file system are an object of their own after the partition, in the
+// format of package squashfs. That of each JSON object is in its descriptor, in the field for
+// metadata of applications. Programs that do not know these checksums ignore them.
 
-// crcMark begins what is noted in a descriptor, to tell it from another application's note, or
-// none.
+// crcMark begins the metadata in a descriptor. It distinguishes a checksum from the metadata of
+// another application, or none.
 const crcMark = "hpc3crc1"
 
 // objectSum is the CRC32C of an object.
@@ -29,14 +29,14 @@ func sumOf(data []byte) objectSum {
 	return objectSum{crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)), true}
 }
 
-// MarshalBinary is what is noted.
+// MarshalBinary returns the metadata of a descriptor.
 func (s objectSum) MarshalBinary() ([]byte, error) {
 	return binary.LittleEndian.AppendUint32([]byte(crcMark), s.crc), nil
 }
 
-// UnmarshalBinary reads a note, which need not be there.
-func (s *objectSum) UnmarshalBinary(note []byte) error {
-	if rest, ok := bytes.CutPrefix(note, []byte(crcMark)); ok && len(rest) >= 4 {
+// UnmarshalBinary reads the metadata of a descriptor, which need not be a checksum.
+func (s *objectSum) UnmarshalBinary(metadata []byte) error {
+	if rest, ok := bytes.CutPrefix(metadata, []byte(crcMark)); ok && len(rest) >= 4 {
 		*s = objectSum{binary.LittleEndian.Uint32(rest), true}
 	}
 	return nil
@@ -44,32 +44,32 @@ func (s *objectSum) UnmarshalBinary(note []byte) error {
 
 var errObjectSum = errors.New("its checksum is wrong")
 
-// check holds an object against what its descriptor notes of it, if anything.
-func check(d sif.Descriptor, data []byte) error {
-	var noted objectSum
-	if err := d.GetMetadata(&noted); err != nil {
+// checkObject compares an object with the checksum in its descriptor, if there is one.
+func checkObject(d sif.Descriptor, data []byte) error {
+	var stored objectSum
+	if err := d.GetMetadata(&stored); err != nil {
 		return err
 	}
-	if noted.known && noted != sumOf(data) {
+	if stored.known && stored != sumOf(data) {
 		return errObjectSum
 	}
 	return nil
 }
 
-// late is a reader of what is not known before it is read.
-type late struct {
+// lazyReader reads data that is made by the first read.
+type lazyReader struct {
 	data func() []byte
 	r    io.Reader
 }
 
-func (l *late) Read(p []byte) (int, error) {
+func (l *lazyReader) Read(p []byte) (int, error) {
 	if l.r == nil {
 		l.r = bytes.NewReader(l.data())
 	}
 	return l.r.Read(p)
 }
 
-// Part is where something stands in a SIF; the zero value where there is no such thing.
+// Part is a range of bytes in a SIF. The zero value means that there is no such part.
 type Part struct{ Offset, Size int64 }
 
 // sumsIn finds the checksums of the file system.

@@ -13,7 +13,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// A SIF holds the checksums of its file system, all of it.
+// A SIF has checksums that cover its whole file system.
 func TestChecksumsOfSIF(t *testing.T) {
 	path, err := sif(t, image(t, nil, layerTar(t, "a=1", "dir/", "dir/b=2")), convert.Options{})
 	if err != nil {
@@ -43,8 +43,8 @@ func TestChecksumsOfSIF(t *testing.T) {
 	}
 }
 
-// Whatever bit of the image's config or provenance is wrong, the SIF is refused: the config settles
-// what is run and in which environment.
+// A SIF is refused if any bit of its config or provenance is wrong: the config determines what runs
+// and in which environment.
 func TestInspectDamaged(t *testing.T) {
 	path, err := sif(t, image(t, map[string]any{"Env": []string{"A=b"}}, layerTar(t, "a=1")), convert.Options{})
 	if err != nil {

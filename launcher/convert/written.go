@@ -2,21 +2,21 @@ package convert
 
 import "github.com/hpc3-project/hpc3/launcher/squashfs"
 
-// counted returns an output that tells of what is written to it.
-func counted(out squashfs.Output, told func(n int)) squashfs.Output {
-	if told == nil {
+// counted returns an output that calls written with the number of bytes of each write.
+func counted(out squashfs.Output, written func(n int)) squashfs.Output {
+	if written == nil {
 		return out
 	}
-	return countedOutput{out, told}
+	return countedOutput{out, written}
 }
 
 type countedOutput struct {
 	squashfs.Output
-	told func(n int)
+	written func(n int)
 }
 
 func (c countedOutput) Write(p []byte) (int, error) {
 	n, err := c.Output.Write(p)
-	c.told(n)
+	c.written(n)
 	return n, err
 }

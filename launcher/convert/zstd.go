@@ -13,21 +13,22 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// A decoder of zstd holds as much of the content as its frame says, the window: 8 MiB or less by default, and up to 2 GiB by zstd's --long. A
-// layer with more than largeWindow is not read beside another.
+// A zstd decoder keeps as much of the content in memory as the frame's window: 8 MiB or less by
+// default, up to 2 GiB with zstd --long. A layer with a window of more than largeWindow is not read
+// at the same time as another.
 const (
 	maxWindow   = 512 << 20
 	largeWindow = 32 << 20
 )
 
-// skipFrames goes over the frames that a blob may begin with and that say nothing of its content, as pzstd writes one.
+// skipFrames skips the skippable frames that a blob may begin with; pzstd writes one.
 func skipFrames(b *bufio.Reader) error {
 	const head = 8
 	for {
 		raw, err := b.Peek(head)
 		if err != nil || binary.LittleEndian.Uint32(raw)&^0xf != 0x184d2a50 {
 			if errors.Is(err, io.EOF) {
-				err = nil // what follows tells
+				err = nil // a blob this short is judged by its content
 			}
 			return err
 		}
@@ -38,7 +39,7 @@ func skipFrames(b *bufio.Reader) error {
 	}
 }
 
-// unzstd returns the content of what begins with a frame's head.
+// unzstd returns the content of a blob; head is the header of its first frame.
 func unzstd(b io.Reader, head []byte, wait func() error) (*zstd.Decoder, error) {
 	var first zstd.Header
 	if err := first.Decode(head); err != nil {
@@ -49,7 +50,9 @@ func unzstd(b io.Reader, head []byte, wait func() error) (*zstd.Decoder, error) 
 		window = first.FrameContentSize
 	}
 	if window > maxWindow {
-		return nil, windowHint(oci.ErrUnusable.New("the layer is compressed with a zstd window of %d MiB, the limit is %d MiB", (window+1<<20-1)>>20, maxWindow>>20))
+		return nil, windowHint(oci.ErrUnusable.New(
+			"the layer is compressed with a zstd window of %d MiB, the limit is %d MiB",
+			(window+1<<20-1)>>20, maxWindow>>20))
 	}
 	if window > largeWindow {
 		if err := wait(); err != nil {
@@ -60,5 +63,6 @@ func unzstd(b io.Reader, head []byte, wait func() error) (*zstd.Decoder, error) 
 }
 
 func windowHint(e *fault.Error) *fault.Error {
-	return e.Hint("the zstd window may be of %d MiB, for the memory that it takes: compress with --long=29 or less", maxWindow>>20)
+	return e.Hint("the zstd window may be of %d MiB, for the memory that it takes: "+
+		"compress with --long=29 or less", maxWindow>>20)
 }
