@@ -1,6 +1,7 @@
 #!/bin/bash
-# The Go library of the Container Device Interface (tags.cncf.io/container-device-interface 1.1.0) reads device specifications in YAML
-# in ways that neither the specification nor YAML suggests. One file with one device each; output seen:
+# The Go library of the Container Device Interface (tags.cncf.io/container-device-interface 1.1.0)
+# reads device specifications in YAML in ways that neither the specification nor YAML suggests.
+# Each line below is one file with one device. Output seen:
 #
 #   name: "0" (a string)              vendor.com/gpu=0
 #   name: 0 (a number)                vendor.com/gpu=0
@@ -8,8 +9,9 @@
 #   the suffix .yml                   no device
 #   a key that it does not know       no device
 #
-# The specification gives a device's name as a string, and says nothing about files of two documents. A number is taken for its digits,
-# what stands behind "---" is passed over without an error, and one unknown key costs all devices of the file.
+# The specification defines a device's name as a string and does not mention files of two documents.
+# The library uses the digits of a number as the name, ignores everything after "---" without an
+# error, and drops all devices of a file with one unknown key.
 #
 # Status 0: as above. 1: it behaves differently. 2: it could not be tried.
 set -euo pipefail
@@ -48,14 +50,15 @@ func main() {
 	fmt.Println("no device")
 }
 END
-{ go mod tidy && go build -o list .; } >/dev/null 2>&1 || unable "the library could not be had or built"
+{ go mod tidy && go build -o list .; } >/dev/null 2>&1 ||
+	unable "the library could not be had or built"
 
 head='cdiVersion: "0.6.0"
 kind: vendor.com/gpu
 devices:'
 device() { printf '%s\n- name: %s\n  containerEdits:\n    env: ["X=1"]\n' "$head" "$1"; }
 
-# try WHAT FILE prints what the library finds in a directory that holds standard input as FILE.
+# try WHAT FILE prints what the library finds in a directory with standard input as FILE.
 try() {
 	rm -rf specs
 	mkdir specs

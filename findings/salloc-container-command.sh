@@ -1,9 +1,10 @@
 #!/bin/bash
-# salloc of Slurm 22.05.8 (Debian bookworm) refuses --container for want of the interactive step also where it is given a command,
-# for which there is no interactive step: salloc runs its command on the host. SALLOC_CONTAINER, which a site may set for all of
-# its users, is refused in the same way, and so a plain "salloc true" with it.
+# salloc of Slurm 22.05.8 (Debian bookworm) refuses --container for want of the interactive step
+# even if it is given a command. A command needs no interactive step: salloc runs it on the host.
+# SALLOC_CONTAINER, which a site may set for all users, is refused in the same way, and with it a
+# plain "salloc true".
 #
-# No controller runs here; the refusals come before one is asked. Output seen:
+# No controller runs here: salloc refuses before it asks one. Output seen:
 #
 #   --container                   --container requires LaunchParameters=use_interactive_step
 #   --container, with a command   --container requires LaunchParameters=use_interactive_step
@@ -19,7 +20,8 @@ cd "$work"
 unable() { echo "cannot try: $*" >&2; exit 2; }
 chmod 0755 .
 slurm=22.05.8-4+deb12u3
-apt-get download -q slurm-client=$slurm slurm-wlm-basic-plugins=$slurm libmunge2 >/dev/null 2>&1 || unable "apt-get download of Slurm $slurm failed"
+apt-get download -q slurm-client=$slurm slurm-wlm-basic-plugins=$slurm libmunge2 >/dev/null 2>&1 ||
+	unable "apt-get download of Slurm $slurm failed"
 for package in ./*.deb; do dpkg -x "$package" root; done
 lib=$(echo "$PWD"/root/usr/lib/*-linux-gnu)
 export LD_LIBRARY_PATH=$lib:$lib/slurm-wlm SLURM_CONF=$PWD/slurm.conf
@@ -32,9 +34,11 @@ PluginDir=$lib/slurm-wlm
 NodeName=n1
 PartitionName=p Nodes=n1 Default=YES
 END
-root/usr/bin/salloc --version | grep -q "slurm-wlm 22\.05\.8" || unable "this salloc does not run: $(root/usr/bin/salloc --version 2>&1)"
+root/usr/bin/salloc --version | grep -q "slurm-wlm 22\.05\.8" ||
+	unable "this salloc does not run: $(root/usr/bin/salloc --version 2>&1)"
 
-# try WHAT COMMAND... prints what it is refused for. Without a refusal it waits for a controller until its time is up.
+# try WHAT COMMAND... prints why COMMAND is refused. A command that is not refused waits for a
+# controller until timeout ends it.
 try() {
 	local what=$1 said
 	shift
