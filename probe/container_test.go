@@ -84,8 +84,7 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-// This machine is asked for more than its settings: that it has namespaces, and that the device may
-// be used.
+// On this machine more than its settings counts: it has namespaces, and the device may be used.
 func TestContainerOfThisMachine(t *testing.T) {
 	dir := record(t, map[string]string{
 		"proc/filesystems": "nodev\tfuse\n", "proc/sys/user/max_user_namespaces": "15000\n", "tools/bin/apptainer": "",

@@ -71,7 +71,7 @@ func testDump(t *testing.T, text, want string, whole bool) {
 	}
 }
 
-// The dumps of other systems are no text that a node of ours has. What they show of the CPU goes
+// The dumps of other systems are not what a node of ours has. What they show of the CPU goes
 // through the same rule.
 func TestForeignDumps(t *testing.T) {
 	dir := filepath.FromSlash("../../shared/data/archspec/tests/targets")

@@ -23,7 +23,7 @@ func intelTree() map[string]string {
 		"0000:00:1f.4": {"0x0c0500", "0x8086", "0x7aa3", "i801_smbus"},
 		"0000:65:00.0": {"0x030200", "0x10de", "0x2330", "nvidia"},
 	} {
-		// Devices of a bus are links to where the bus is.
+		// The devices of a bus are links to their place.
 		dir := "sys/devices/pci0000:00/" + address
 		tree["sys/bus/pci/devices/"+address] = "-> ../../../devices/pci0000:00/" + address
 		tree[dir+"/class"], tree[dir+"/vendor"], tree[dir+"/device"] = d.class+"\n", d.vendor+"\n", d.device+"\n"

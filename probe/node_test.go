@@ -166,7 +166,7 @@ func TestThisNode(t *testing.T) {
 	}
 }
 
-// Of every feature that a target lists it is known who reports it.
+// For every feature that a target lists, it is known what reports it.
 func TestEveryFeatureHasASource(t *testing.T) {
 	var known []string
 	for _, f := range cpuidFeatures() {

@@ -18,7 +18,7 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// childVariable makes the test binary print what it finds and end: under qemu it is the program
+// childVariable makes the test binary print what it finds, and end: under qemu it is the program
 // that probes.
 const childVariable = "HPC3_TEST_PROBE"
 
@@ -83,9 +83,8 @@ func TestQEMUMatrix(t *testing.T) {
 	}
 }
 
-// emulatorOf returns the emulator of an architecture that a Debian release has: bookworm's is
-// installed, trixie's is a part of the lab, which is fetched only where the environment asks for
-// qemu.
+// emulatorOf returns the emulator of an architecture in a Debian release: bookworm's is installed,
+// trixie's is a part of the lab, which is fetched only if the environment asks for qemu.
 func emulatorOf(t *testing.T, release, arch string) string {
 	t.Helper()
 	if release == "bookworm" {
@@ -109,7 +108,7 @@ func emulatorOf(t *testing.T, release, arch string) string {
 	return filepath.Join(lines[len(lines)-1], "qemu-"+arch)
 }
 
-// missing skips, or fails where the environment says that qemu is there.
+// missing skips, or fails if the environment says that qemu is there.
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if required() {
@@ -210,8 +209,8 @@ func (e matrixEntry) test(t *testing.T, emulator, version, binary string) {
 	}
 }
 
-// expected returns what is to be found under a version of qemu; strict is empty where the table
-// does not tell.
+// expected returns what is to be found under a version of qemu; strict is empty if the table does
+// not state it.
 func (e matrixEntry) expected(t *testing.T, version string) (target, strict string, ok bool) {
 	if e.Arch == "amd64" {
 		return e.Expect, e.Strict[version], true

@@ -96,7 +96,7 @@ func TestLaterTargets(t *testing.T) {
 	}
 }
 
-// However a CPU is numbered and whatever it shows, archspec's own answer is one of archspec's.
+// Whatever a CPU's numbers and features are, archspec's own answer is a target of archspec's.
 func TestStrictKnowsNothingLater(t *testing.T) {
 	for _, name := range facts.Later() {
 		like, _ := facts.LookupTarget(name)
@@ -112,8 +112,8 @@ func TestStrictKnowsNothingLater(t *testing.T) {
 	}
 }
 
-// Whatever is hidden, the answer is a target of which nothing but niche features is missing, never
-// above what the number names, and never below archspec's.
+// Whatever is hidden, the answer is a target of which only niche features are missing, never above
+// what the number names, and never below archspec's.
 func TestRuleNeverAddsFeatures(t *testing.T) {
 	niche := facts.NicheFeatures("x86_64")
 	for _, name := range slices.Concat(facts.Targets(), facts.Later()) {

@@ -170,7 +170,7 @@ static int run_on_host(void)
 
 	if (hpc3_option_count() > 0) {
 		hpc3_say("options of a container are given, and no container");
-		hpc3_say("hint: leave out them, or --container=none and --no-container");
+		hpc3_say("hint: leave out these options, or --container=none and --no-container");
 		return -1;
 	}
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The table is held against archspec's own file where that is at hand.
+// The table agrees with archspec's own file, if that is available.
 func TestTableIsThatOfArchspec(t *testing.T) {
 	raw, err := os.ReadFile(filepath.FromSlash("../../../shared/data/archspec/cpu/microarchitectures.json"))
 	if err != nil {
