@@ -14,14 +14,15 @@ func entry() //nolint:unused // the linker is told its name
 // entryStack is the stack as the kernel left it.
 var entryStack *initialStack //nolint:gochecknoglobals // written by entry
 
-// entryFunction is what entry calls. A function value needs neither an argument nor a goroutine.
+// entryFunction is what entry calls. Calling a function value needs no goroutine; calling the
+// function from assembly would look for one.
 var entryFunction = beforeStart //nolint:gochecknoglobals,unused // read by entry
 
 // What beforeStart leaves for Go.
 //
 //nolint:gochecknoglobals // written before Go's runtime starts
 var (
-	entryResult  int64     = entryNotRun // of the call at which play stopped: a negative errno if it failed
+	entryResult  int64     = entryNotRun // of the call at which play stopped; negative: an errno
 	entryAt      *call                   // that call; nil: no calls were played
 	entryList    *callList               // the recording that it is in
 	entryIgnored uint64                  // bit N: the caller ignores signal N

@@ -74,6 +74,7 @@ func TestEveryEntryPlaysCalls(t *testing.T) {
 	required := strings.Split(os.Getenv("HPC3_REQUIRE"), ",")
 	for arch, emulator := range emulators {
 		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
 			qemu, err := exec.LookPath("qemu-" + emulator + "-static")
 			if err != nil && slices.Contains(required, "qemu") {
 				t.Fatal(err)

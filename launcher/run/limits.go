@@ -102,8 +102,8 @@ func tryProcesses(n uint64) bool {
 		case child == 0:
 			left--
 			continue
-		case child == -int64(unix.EINVAL) && signal == 0: // an emulator knows no child without one
-			signal = uintptr(unix.SIGCHLD)
+		case child == -int64(unix.EINVAL) && signal == 0:
+			signal = uintptr(unix.SIGCHLD) // qemu knows no child without one
 			continue
 		}
 		enough := child != -int64(unix.EAGAIN)
@@ -161,7 +161,9 @@ func refuse(need, of string, limit uint64, advice string) {
 }
 
 //go:nosplit
-func iovec(s string) unix.Iovec { return unix.Iovec{Base: unsafe.StringData(s), Len: uint64(len(s))} }
+func iovec(s string) unix.Iovec {
+	return unix.Iovec{Base: unsafe.StringData(s), Len: uint64(len(s))}
+}
 
 // withoutFileLimit raises the limit of file sizes as far as the caller may, since the files that
 // a start writes, in memory, are not the caller's. It returns the limit as it was.

@@ -34,7 +34,8 @@ func Reenter(args []string) (status int, handled bool) {
 		maker(entryAt.args[0]&unix.CLONE_NEWUSER != 0)
 	case toServe:
 		if serve() != nil {
-			return fault.StatusFailed, true // its standard error is /dev/null; the command sees that its files are gone
+			// Its standard error is /dev/null; the command sees that its files are gone.
+			return fault.StatusFailed, true
 		}
 	default:
 		st := stage{Prefix: entryName}
@@ -56,5 +57,6 @@ func notPlayed(name string) error {
 }
 
 func printFault(prefix string, err error) int {
-	return fault.Print(os.Stderr, prefix, err, fault.Engine) //nolint:forbidigo // no caller is left to print it
+	//nolint:forbidigo // no caller is left to print it
+	return fault.Print(os.Stderr, prefix, err, fault.Engine)
 }
