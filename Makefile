@@ -59,8 +59,10 @@ check: lint
 lint:
 	sh tests/tools/lint $(go)
 
+# The benchmarks, against peers and limits; as root, about half an hour. AGAINST=DIR: a short set against another build, whose hpc3 and
+# hpc3-run are in DIR, the two in turn; about five minutes. HPC3_BENCH_PAIRS=N: how often.
 bench: build
-	bash tests/bench/run $(BIN)
+	bash tests/bench/$(if $(AGAINST),against,run) $(BIN) $(AGAINST)
 
 demo: build
 	bash tests/demo/run $(BIN)

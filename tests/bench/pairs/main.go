@@ -1,11 +1,14 @@
-// Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and prints the median of
-// each and of their ratio, and the most memory that each took.
+// Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and
+// prints the median of each and of their ratio, and the most memory that each took.
 //
-// Usage: pairs [-cold] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by
-// sh -c "exec …". A first pair that is not counted warms caches, but for -cold, for commands that take long. The others are limits that A must
-// keep: -faster, to be so many times faster than B; -within, to take at most so many times as long; -most, to take at most so many milliseconds;
-// -more, to take at most so many milliseconds more; -process, to take at most so many milliseconds of process time, the user's and the system's.
-// With the last the commands are words and run without the shell, whose own start would count; what a command leaves running does not.
+// Usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS]
+// N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first pair that is not counted
+// warms caches, but for -cold, for commands that take long. -row prints one line, which begins with TEXT. The
+// others are limits that A must keep: -faster, to be so many times faster than B; -within, to take at most so
+// many times as long; -most, to take at most so many milliseconds; -more, to take at most so many milliseconds
+// more; -process, to take at most so many milliseconds of process time, the user's and the system's. With the
+// last the commands are words and run without the shell, whose own start would count; what a command leaves
+// running does not.
 package main
 
 import (
@@ -28,8 +31,9 @@ func main() {
 	more := flag.Float64("more", 0, "")
 	process := flag.Float64("process", 0, "")
 	cold := flag.Bool("cold", false, "")
+	row := flag.String("row", "", "")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
 	}
 	flag.Parse()
 	if flag.NArg() != 5 {
@@ -57,6 +61,10 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pairs:", err)
 		os.Exit(1)
+	}
+	if *row != "" {
+		reportRow(*row, a, b)
+		return
 	}
 	report(a, b, *faster, *within)
 	if *most > 0 {
@@ -135,6 +143,13 @@ func report(a, b *side, faster, within float64) {
 	case within > 0:
 		fmt.Printf("%-40s at most %v times as long, measured %.2f%s\n", "limit", within, ratio, verdict(ratio <= within))
 	}
+}
+
+// reportRow prints both medians and that of the ratio in a line.
+func reportRow(text string, a, b *side) {
+	all := ratios(a.ms, b.ms)
+	fmt.Printf("%-36s %8.1f / %8.1f ms  %6.3f   (%d pairs; %.2f to %.2f)\n", text, median(a.ms), median(b.ms),
+		median(all), len(all), slices.Min(all), slices.Max(all))
 }
 
 func reportMore(a, b *side, limit float64) {
