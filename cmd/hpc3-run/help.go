@@ -1,7 +1,22 @@
 package main
 
-// usage is what --help prints, in 80 columns.
-const usage = `Usage: hpc3-run [OPTION...] IMAGE [--] [COMMAND [ARG...]]
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/notes"
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// helpColumns is how wide --help is, and helpIndent where the help of an option begins.
+const (
+	helpColumns = 80
+	helpIndent  = 28
+)
+
+// usageHead and usageTail stand around the options in what --help prints.
+const usageHead = `Usage: hpc3-run [OPTION...] IMAGE [--] [COMMAND [ARG...]]
 
 Runs COMMAND in the image that suits this node best; without COMMAND, an
 interactive login shell. Options stand before IMAGE.
@@ -15,69 +30,9 @@ IMAGE is one of
   oci-archive:FILE[:TAG]    the same in a tar file
   docker-archive:FILE[:TAG] what docker save writes
   sif:FILE, or FILE.sif     a SIF
+`
 
-What the container has:
-  -B, --container-mounts SRC[:DST[:OPTS]]
-                            bind a file or directory of the node; OPTS are ro rw
-                            nosuid nodev noexec, joined by +; tmpfs:DST is an
-                            empty directory in memory
-  -w, --container-workdir DIR
-                            working directory (default: the current one)
-  -e, --container-env NAME[=VALUE]
-                            set a variable, or pass the caller's
-      --container-env-file FILE
-                            set or pass the variables of FILE, which is docker's
-      --container-clean-env, --no-container-clean-env
-                            of the caller's variables pass those of a login and
-                            of the job alone, or all (default)
-      --container-mount-home, --no-container-mount-home
-                            the home directory is bound (default), or not
-      --container-writable, --container-readonly
-                            a writable layer that is thrown away, or none
-                            (default)
-      --keep-privs          root keeps its capabilities
-
-How COMMAND starts:
-      --container-entrypoint login|image|none
-                            in a login shell (default), by the image's own
-                            ENTRYPOINT and CMD, or as it is
-      --container-dotfiles, --no-container-dotfiles
-                            the login shell reads ~/.bash_profile or ~/.profile,
-                            or not (default)
-      --prompt TEXT         what stands before the shell's prompt, or no
-      --container-share, --no-container-share
-                            the tasks of a step on a node share a container
-                            (default), or have one each
-      --no-container        run COMMAND on the node, without IMAGE
-
-Which image it is:
-      --platform P          choose for P, as linux/amd64:zen3, not for this node
-      --nodes-file FILE     one choice for all nodes that FILE describes
-      --variant POSITION|DIGEST
-                            take this entry; hpc3 explain IMAGE lists them
-      --variants auto|index|tags
-                            look for variants in the index, else among the tags
-                            (default), or in one of these only
-      --force               run an entry even if it is not for this node
-      --pull missing|always|never
-                            ask the registry for what the cache lacks (default),
-                            each time, or not at all
-      --authfile FILE       registry credentials (default: docker's, podman's)
-
-How it is run:
-      --engine auto|apptainer|native
-                            Apptainer where it works, else hpc3's own (default),
-                            or only the one named
-      --squashfs auto|builtin|squashfuse|kernel
-                            what reads the image for hpc3's own engine
-      --dry-run             print what would run and why, and stop there
-      --json                print that as JSON
-      --time                print what each step cost
-
-  -q, --quiet               say less
-  -v, --verbose             say what is done, and why
-  -d, --debug               say more still
-      --version             print the version
+const usageTail = `      --version             print the version
   -h, --help                print this
 
 Every option is also a variable, as HPC3_ENGINE, and a key of hpc3.toml.
@@ -85,3 +40,50 @@ Exit status: the command's own; 125 hpc3-run failed, 126 the command cannot be
 executed, 127 it is not in the image, 128+N signal N ended it.
 More: man hpc3-run; man hpc3-habits, for who knows docker, Apptainer or pyxis.
 `
+
+// usage is what --help prints.
+func usage() string {
+	var b strings.Builder
+	b.WriteString(usageHead)
+	for _, section := range option.Sections {
+		b.WriteString("\n")
+		if section.Title != "" {
+			b.WriteString(section.Title + ":\n")
+		}
+		names := ""
+		for _, o := range section.Options {
+			if names += written(o); o.Help == "" {
+				names += ", "
+				continue
+			}
+			b.WriteString(entry(names, o.Help))
+			names = ""
+		}
+	}
+	b.WriteString(usageTail)
+	return b.String()
+}
+
+// written is an option as the help has it.
+func written(o option.Option) string {
+	text := "--" + o.Name
+	if o.Short != "" {
+		text = "-" + o.Short + ", " + text
+	}
+	if o.TakesValue() {
+		text += " " + cmp.Or(o.Metavar, strings.Join(o.Words(), "|"))
+	}
+	return text
+}
+
+// entry is a part of the help: the help of an option stands behind its names, or below them.
+func entry(names, help string) string {
+	if strings.HasPrefix(names, "--") {
+		names = "    " + names // as far as those behind a letter
+	}
+	names = fmt.Sprintf("  %-*s", helpIndent-2, names)
+	if names[helpIndent-1:] == " " {
+		return notes.Fold(names, help, helpColumns)
+	}
+	return names + "\n" + notes.Fold(strings.Repeat(" ", helpIndent), help, helpColumns)
+}

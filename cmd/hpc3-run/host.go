@@ -9,8 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// onHost executes the command on this node, without a container; by default the shell of the caller.
-// It returns only with an error.
+// onHost executes the command, by default the caller's shell, on this node without a container. It
+// returns only with an error.
 func onHost(command []string) error {
 	if len(command) == 0 {
 		shell := os.Getenv("SHELL")
@@ -27,9 +27,12 @@ func onHost(command []string) error {
 		err = syscall.Exec(path, command, os.Environ())
 	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		return fault.New(fault.Exec, "running %q on the host: there is no such command", command[0]).
-			Hint("--no-container runs it without the image; leave that out if the image has it").Exit(fault.StatusNotFound)
+		return fault.New(fault.Exec,
+			"running %q on the host: there is no such command", command[0]).
+			Hint("--no-container runs it without the image; leave that out if the image has it").
+			Exit(fault.StatusNotFound)
 	}
 	return fault.New(fault.Exec, "running %q on the host: %w", command[0], fault.Reason(err)).
-		Hint("look at its mode, its first line and its architecture").Exit(fault.StatusNotExecutable)
+		Hint("look at its mode, its first line and its architecture").
+		Exit(fault.StatusNotExecutable)
 }

@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/cmd/progress"
 	"github.com/hpc3-project/hpc3/launcher"
@@ -35,46 +33,52 @@ func main() {
 	}
 	run.BeModest()
 	start := time.Now()
-	said := lastWord{stderr: os.Stderr}
-	ctx, stop := interrupt.Context(said.say, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	status := walk(ctx, &said, start, os.Args, os.Stdout, os.Stderr)
+	w := &walker{
+		interruption: &interruption{stderr: os.Stderr}, clock: notes.NewClock(start),
+		args: os.Args, stdout: os.Stdout, stderr: os.Stderr,
+	}
+	ctx, stop := interrupt.Context(w.interruption.say,
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	status := w.walk(ctx)
 	stop()
 	os.Exit(status)
 }
 
-// lastWord is what a walk that a signal ended says, once: at the end of the walk, or where that does not come.
-type lastWord struct {
+// interruption says once that a signal has ended the walk: at the end of the walk, or earlier if
+// the walk does not come to its end.
+type interruption struct {
 	once   sync.Once
 	stderr io.Writer
 }
 
 // say returns the exit status.
-func (l *lastWord) say(why interrupt.SignalError) int {
-	l.once.Do(func() {
-		fmt.Fprintf(l.stderr, "%s: error[%s]: %s before the command started\n", name, fault.Engine, why)
+func (i *interruption) say(why interrupt.SignalError) int {
+	i.once.Do(func() {
+		fmt.Fprintf(i.stderr, "%s: error[%s]: %s before the command started\n",
+			name, fault.Engine, why)
 	})
 	return 128 + int(why.Signal)
 }
 
-// walk does what the command line says, and returns the exit status. Where the command starts it does not return.
-func walk(ctx context.Context, said *lastWord, start time.Time, args []string, stdout, stderr io.Writer) int {
-	w := &walker{ctx: ctx, said: said, clock: notes.NewClock(start), args: args, stdout: stdout, stderr: stderr, version: given{isSwitch: true}}
-	t, isTask, err := ociTask(args)
+// walk does what the command line says, and returns the exit status. It does not return if the
+// command starts.
+func (w *walker) walk(ctx context.Context) int {
+	t, isTask, err := ociTask(w.args)
 	if !isTask {
-		t, isTask, err = task.Find(os.Getenv, args)
+		t, isTask, err = task.Find(os.Getenv, w.args)
 	}
-	if isTask {
-		if err == nil {
-			err = w.startTask(t)
-		}
-	} else {
-		err = w.app().RunContext(ctx, args)
+	switch {
+	case !isTask:
+		err = w.startLine(ctx)
+	case err == nil:
+		err = w.startTask(ctx, t)
 	}
 	var why interrupt.SignalError
 	if errors.As(context.Cause(ctx), &why) {
-		return said.say(why)
+		return w.interruption.say(why)
 	}
 	if err != nil {
+		stderr := w.stderr
 		if isTask && w.toldByAnother(err) {
 			stderr = io.Discard
 		}
@@ -86,33 +90,42 @@ func walk(ctx context.Context, said *lastWord, start time.Time, args []string, s
 	return 0
 }
 
+// walker is one call of hpc3-run.
 type walker struct {
-	ctx            context.Context //nolint:containedctx // one walk, one context
-	said           *lastWord
+	interruption   *interruption
 	clock          *notes.Clock
 	teller         *progress.Teller
 	args           []string // of the process
 	stdout, stderr io.Writer
 	plugin         bool           // this is a task of a step
-	pin            string         // the digest that the plugin has added to its image, behind an @
-	task           *launcher.Road // of that, once it is known
-	version        given
-	given          map[string]*given // the options, by name
+	pin            string         // what the plugin has added to its image: @ and a digest
+	task           *launcher.Road // of that task, once it is known
 }
 
-func (w *walker) action(c *cli.Context) error {
-	if w.version.on() {
+// startLine does what the command line says.
+func (w *walker) startLine(ctx context.Context) error {
+	l, err := parse(w.args[min(1, len(w.args)):])
+	if unknown := new(unknownError); errors.As(err, unknown) {
+		return w.wrongOption(unknown.name)
+	}
+	switch {
+	case err != nil:
+		return err
+	case l.help:
+		fmt.Fprint(w.stdout, usage())
+		return nil
+	case l.version:
 		fmt.Fprintln(w.stdout, name, version)
 		return nil
 	}
-	line, err := w.settings()
+	said, err := l.settings()
 	if err != nil {
 		return err
 	}
-	if c.NArg() == 0 || c.Args().First() == "" {
-		return fault.New(fault.Usage, "no image given").Hint("see %s --help", name)
+	if len(l.words) == 0 || l.words[0] == "" {
+		return usageError("no image given")
 	}
-	image, command := c.Args().First(), c.Args().Tail()
+	image, command := l.words[0], l.words[1:]
 	if err := w.notAnImage(image, command); err != nil {
 		return err
 	}
@@ -120,7 +133,7 @@ func (w *walker) action(c *cli.Context) error {
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	road, err := w.road(line)
+	road, err := w.road(said)
 	if err != nil {
 		return err
 	}
@@ -130,40 +143,46 @@ func (w *walker) action(c *cli.Context) error {
 	if road.Option.Host {
 		return onHost(command)
 	}
-	if err := road.ReadEnvFiles(w.ctx); err != nil {
+	if err := road.ReadEnvFiles(ctx); err != nil {
 		return err
 	}
 	if road.Option.DryRun {
-		return w.dryRun(road, image, command)
+		return w.dryRun(ctx, road, image, command)
 	}
-	if w.given["json"].on() {
-		return fault.New(fault.Usage, "--json is for --dry-run").Hint("leave it out, or add --dry-run")
+	if l.on("json") {
+		return fault.New(fault.Usage, "--json is for --dry-run").
+			Hint("leave it out, or add --dry-run")
 	}
-	return w.start(road, image, command)
+	return w.start(ctx, road, image, command)
 }
 
-// road gathers the settings and the process as it is.
-func (w *walker) road(line option.Settings) (*launcher.Road, error) {
+// road gathers the settings and the state of the process.
+func (w *walker) road(said option.Settings) (*launcher.Road, error) {
 	host := settings.ThisHost(os.Environ())
 	host.Plugin = w.plugin
-	set, err := settings.Load(host, line)
+	set, err := settings.Load(host, said)
 	if err != nil {
 		return nil, err
 	}
 	opt := set.Option
 	w.teller = progress.New(w.stderr, progress.Options{
-		Program: name, Quiet: opt.Quiet, Verbose: opt.Verbose || opt.Debug, Width: progress.Width(w.stderr, host.Getenv),
+		Program: name, Quiet: opt.Quiet, Verbose: opt.Verbose || opt.Debug,
+		Width: progress.Width(w.stderr, host.Getenv),
 	})
-	tell := notes.Notes{Note: w.teller.Note, Say: w.teller.Say, Clock: w.clock, Progress: new(notes.Progress)}
+	tell := notes.Notes{
+		Note: w.teller.Note, Say: w.teller.Say, Clock: w.clock, Progress: new(notes.Progress),
+	}
 	if opt.Debug {
 		tell.Detail = w.teller.Note
 	}
 	return &launcher.Road{Settings: set, Notes: tell, Version: version}, nil
 }
 
-func (w *walker) start(road *launcher.Road, image string, command []string) error {
+func (w *walker) start(
+	ctx context.Context, road *launcher.Road, image string, command []string,
+) error {
 	w.teller.Watch(road.Progress)
-	start, err := road.Ready(w.ctx, image, command)
+	start, err := road.Ready(ctx, image, command)
 	w.teller.Stop()
 	if err != nil {
 		return err
@@ -172,11 +191,13 @@ func (w *walker) start(road *launcher.Road, image string, command []string) erro
 	if road.Option.Time {
 		w.clock.Print(w.stderr, name, progress.Columns(w.stderr))
 	}
-	return start.Exec(w.ctx)
+	return start.Exec(ctx)
 }
 
-func (w *walker) dryRun(road *launcher.Road, image string, command []string) error {
-	planned, err := road.Plan(w.ctx, image, command)
+func (w *walker) dryRun(
+	ctx context.Context, road *launcher.Road, image string, command []string,
+) error {
+	planned, err := road.Plan(ctx, image, command)
 	if err != nil {
 		return err
 	}

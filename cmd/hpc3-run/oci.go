@@ -9,14 +9,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
-// maxEnvFile bounds the environment of a job: what the kernel gives a program is bounded by 6 MiB (3/4 of _STK_LIM).
+// maxEnvFile bounds the environment of a job, as the kernel does: 6 MiB (3/4 of _STK_LIM).
 const maxEnvFile = 6 << 20
 
-// ociTask reads the words by which Slurm itself starts a task through hpc3-run, as RunTimeRun of its oci.conf says it:
+// ociTask reads the words by which Slurm itself starts a task, as RunTimeRun in oci.conf has them:
 //
 //	hpc3-run oci --env-file=FILE IMAGE -- COMMAND...
 //
-// Slurm gives the runtime no environment: the job's is in the file, with a NUL behind each variable.
+// Slurm starts this program without an environment: the job's is in the file, with a NUL behind
+// each variable.
 func ociTask(args []string) (t task.Task, is bool, err error) {
 	if len(args) < 3 || args[1] != "oci" || !strings.HasPrefix(args[2], "--env-file=") {
 		return task.Task{}, false, nil
@@ -27,13 +28,15 @@ func ociTask(args []string) (t task.Task, is bool, err error) {
 	}
 	raw, err := outside.Read(strings.TrimPrefix(args[2], "--env-file="), maxEnvFile)
 	if err != nil {
-		return task.Task{}, true, fault.New(fault.Config, "reading the job's environment: %w", err).Hint("oci.conf needs CreateEnvFile=null")
+		return task.Task{}, true, fault.New(fault.Config, "reading the job's environment: %w", err).
+			Hint("oci.conf needs CreateEnvFile=null")
 	}
 	os.Clearenv()
 	for e := range strings.SplitSeq(string(raw), "\x00") {
 		if name, value, ok := strings.Cut(e, "="); ok && name != "" {
 			if err := os.Setenv(name, value); err != nil {
-				return task.Task{}, true, fault.New(fault.Config, "setting the job's variable %s: %w", name, err)
+				return task.Task{}, true, fault.New(fault.Config,
+					"setting the job's variable %s: %w", name, err)
 			}
 		}
 	}

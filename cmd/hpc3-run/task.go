@@ -18,22 +18,24 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
-// pathWithoutOne is the PATH of a task whose job has none, as srun --export=NONE starts it. Such a task has no HOME either.
-const pathWithoutOne = "/usr/local/bin:/usr/bin:/bin"
+// defaultPath is the PATH of a task that has none, and no HOME either: srun --export=NONE starts
+// such tasks.
+const defaultPath = "/usr/local/bin:/usr/bin:/bin"
 
-// batchScript is the name of a job's script in slurmd's own directory, which no container has otherwise.
+// batchScript is the name of a job's script in slurmd's own directory, which has to be bound.
 const batchScript = "slurm_script"
 
-// startTask is the walk of a task before whose command the Slurm plugin has put this program.
-func (w *walker) startTask(t task.Task) error {
-	if err := w.completeEnvironment(); err != nil {
+// startTask walks for a task of Slurm: the plugin has put this program before its command.
+func (w *walker) startTask(ctx context.Context, t task.Task) error {
+	if err := completeEnvironment(ctx); err != nil {
 		return err
 	}
 	if t.Image == task.NoImage {
 		return onHost(t.Command)
 	}
 	if len(t.Command) > 0 && (t.Copied || filepath.Base(t.Command[0]) == batchScript) {
-		t.Options = append(t.Options, task.Option{"container-mounts", t.Command[0] + ":" + t.Command[0] + ":ro"})
+		bind := t.Command[0] + ":" + t.Command[0] + ":ro"
+		t.Options = append(t.Options, task.Option{"container-mounts", bind})
 	}
 	line, err := task.Settings(t.Options)
 	if err != nil {
@@ -48,16 +50,15 @@ func (w *walker) startTask(t task.Task) error {
 	if err := w.compareVersions(t); err != nil {
 		return err
 	}
-	if err := road.ReadEnvFiles(w.ctx); err != nil {
+	if err := road.ReadEnvFiles(ctx); err != nil {
 		return err
 	}
 	road.Parent = os.Getppid() // slurmstepd
-	if road.Parent == 1 {      // it has ended; the plugin sees to that, where it is
+	if road.Parent == 1 {      // it has ended
 		return interrupt.SignalError{Signal: syscall.SIGKILL}
 	}
-	ctx, cancel := context.WithCancelCause(w.ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w.ctx = ctx
 	go w.orphaned(road.Parent, cancel)
 	image := t.Image
 	if t.Digest != "" {
@@ -71,22 +72,25 @@ func (w *walker) startTask(t task.Task) error {
 	if road.Detail != nil {
 		road.Detail = w.onceInStep(ofNode(), w.teller.Note)
 	}
-	err = w.start(road, image, t.Command)
+	err = w.start(ctx, road, image, t.Command)
 	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
-		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
+		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, ` +
+			`pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
 	}
 	return err
 }
 
-// completeEnvironment takes away what is for this program alone, and adds what every command has.
-func (w *walker) completeEnvironment() error {
+// completeEnvironment removes the variables that are for this program alone, and adds those that
+// every command has.
+func completeEnvironment(ctx context.Context) error {
 	for _, name := range task.Own {
 		if err := os.Unsetenv(name); err != nil {
 			return err
 		}
 	}
 	for name, value := range map[string]func() string{
-		"PATH": func() string { return pathWithoutOne }, "HOME": func() string { return launcher.AccountHome(w.ctx) },
+		"PATH": func() string { return defaultPath },
+		"HOME": func() string { return launcher.AccountHome(ctx) },
 	} {
 		if os.Getenv(name) == "" {
 			if err := os.Setenv(name, value()); err != nil {
@@ -97,7 +101,8 @@ func (w *walker) completeEnvironment() error {
 	return nil
 }
 
-// compareVersions refuses a step that was submitted by a plugin whose variables mean something else, and tells once a job of another version.
+// compareVersions refuses a step of a plugin whose variables have another meaning, and warns once
+// in a job of another version.
 func (w *walker) compareVersions(t task.Task) error {
 	if !t.Plugin {
 		return nil
@@ -105,10 +110,12 @@ func (w *walker) compareVersions(t task.Task) error {
 	of, err := task.Submitter(os.Getenv)
 	if err != nil {
 		return fault.New(fault.Config, "starting a task with hpc3 %s: %w", version, err).
-			Hint("install one version of hpc3 where jobs are submitted and on their nodes; submit jobs anew that an update has overtaken")
+			Hint("install one version of hpc3 where jobs are submitted and on their nodes; " +
+				"submit jobs anew that an update has overtaken")
 	}
 	if of != version {
-		text := "warning: the plugin that submitted this is of " + cmp.Or(of, "another version") + ", hpc3-run on this node of " + version + "; they agree, but install one version"
+		text := "warning: the plugin that submitted this is of " + cmp.Or(of, "another version") +
+			", hpc3-run on this node of " + version + "; they agree, but install one version"
 		if !w.saidByAnother(task.Job(os.Getenv), text) {
 			w.teller.Say(text)
 		}
@@ -116,29 +123,30 @@ func (w *walker) compareVersions(t task.Task) error {
 	return nil
 }
 
-// orphaned ends the walk where slurmstepd is killed: nobody else would.
+// orphaned ends the walk when slurmstepd is killed: nothing else does.
 func (w *walker) orphaned(parent int, cancel context.CancelCauseFunc) {
 	for os.Getppid() == parent {
 		time.Sleep(time.Second)
 	}
-	interrupt.End(cancel, interrupt.SignalError{Signal: syscall.SIGKILL}, nil, w.said.say)
+	interrupt.End(cancel, interrupt.SignalError{Signal: syscall.SIGKILL}, nil, w.interruption.say)
 }
 
-// everywhere are the faults that every task of a step has: they are told by the first one that can be told from the others, by the cache, or
-// else by the first of each node.
-var everywhere = []fault.Class{ //nolint:gochecknoglobals // a constant list
-	fault.Usage, fault.Config, fault.Reference, fault.Auth, fault.Network, fault.Registry, fault.NoMatch, fault.Policy, fault.Cache, fault.Convert,
+// stepwide are the classes of faults that every task of a step has. One task prints them: the first
+// that leaves a note in the cache, or without a cache the first one of each node.
+var stepwide = []fault.Class{ //nolint:gochecknoglobals // a constant list
+	fault.Usage, fault.Config, fault.Reference, fault.Auth, fault.Network, fault.Registry,
+	fault.NoMatch, fault.Policy, fault.Cache, fault.Convert,
 }
 
 // toldByAnother tells whether another task of the step prints the same error.
 func (w *walker) toldByAnother(err error) bool {
-	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(everywhere, class) {
+	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(stepwide, class) {
 		return false
 	}
 	return w.saidByAnother(task.Step(os.Getenv), err.Error())
 }
 
-// unpinned writes messages without the digest by which the plugin has pinned the image: the user has not written it.
+// unpinned writes messages without the digest that the plugin has added to the image.
 type unpinned struct {
 	out io.Writer
 	pin string
@@ -151,7 +159,7 @@ func (u unpinned) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// onceInStep has what every task of a step would say said by one of them, with a word in front.
+// onceInStep lets one task of a step say what each of them would say, with a word in front.
 func (w *walker) onceInStep(front string, say func(text string)) func(text string) {
 	return func(text string) {
 		if !w.saidByAnother(task.Step(os.Getenv), text) {
@@ -160,7 +168,7 @@ func (w *walker) onceInStep(front string, say func(text string)) func(text strin
 	}
 }
 
-// sayOfNode has a warning begin with the node, which may be the only one that it is true of.
+// sayOfNode begins a warning with the node: it may be true of this one only.
 func sayOfNode(say func(text string)) func(text string) {
 	return func(text string) {
 		if strings.HasPrefix(text, "warning: ") {
@@ -170,7 +178,7 @@ func sayOfNode(say func(text string)) func(text string) {
 	}
 }
 
-// ofNode names this node in front of what is said of it, where a step has several.
+// ofNode returns the name of this node in front of a message, if the step has several nodes.
 func ofNode() string {
 	node := os.Getenv("SLURMD_NODENAME")
 	if n := os.Getenv("SLURM_STEP_NUM_NODES"); n == "" || n == "1" || node == "" {

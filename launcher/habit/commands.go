@@ -5,45 +5,91 @@ import (
 	"strings"
 )
 
-// Command is a command of other programs, or of hpc3's own where it was looked for elsewhere, and what it is here.
+// Command is a command of other programs, or one of hpc3's own in the wrong place, and what it is
+// here.
 type Command struct {
 	Names []string // behind the program's own name; two words for "cache clean"
 	From  string   // the programs that have it
-	Here  string   // what to write here; %s stands for the words that follow; "" for nothing
-	Why   string   // why there is nothing to write, or what else is to be known
+	Here  string   // what to write here, with %s for the words that follow; "" = nothing
+	Why   string   // why nothing is to be written, or what else is to be known
 
-	args func(rest []string) (words []string, ok bool) // makes the words that follow ours
+	args func(rest []string) (words []string, ok bool) // turns the words that follow into ours
 }
 
-// Commands are the commands of others, of which the first with a name counts.
+// Commands are the commands of other programs. Of several with a name the first counts.
 var Commands = []Command{ //nolint:gochecknoglobals // a constant table
-	{Names: words("exec run shell start"), From: "docker, podman, Apptainer, Charliecloud, enroot", Here: "hpc3-run %s"},
-	{Names: words("pull import convert"), From: "Apptainer, podman, enroot", Here: "hpc3 pull %s", args: pulled},
-	{Names: words("build"), From: "Apptainer, docker, podman", Here: "hpc3 pull %s", args: pulled, Why: "that makes a SIF of an image; images are built with docker, podman, buildah or apptainer build"},
+	{
+		Names: words("exec run shell start"),
+		From:  "docker, podman, Apptainer, Charliecloud, enroot", Here: "hpc3-run %s",
+	},
+	{
+		Names: words("pull import convert"), From: "Apptainer, podman, enroot",
+		Here: "hpc3 pull %s", args: pulled,
+	},
+	{
+		Names: words("build"), From: "Apptainer, docker, podman", Here: "hpc3 pull %s",
+		args: pulled,
+		Why: "that makes a SIF of an image; images are built with docker, podman, buildah or " +
+			"apptainer build",
+	},
 	{Names: words("probe explain doctor"), From: "hpc3", Here: "hpc3 %s", args: withName},
 	{Names: words("images ls list"), From: "docker, podman, enroot", Here: "hpc3 cache list"},
-	{Names: []string{"cache ls", "cache show", "cache info"}, From: "Apptainer", Here: "hpc3 cache list"},
+	{
+		Names: []string{"cache ls", "cache show", "cache info"}, From: "Apptainer",
+		Here: "hpc3 cache list",
+	},
 	{Names: words("gc prune clean"), From: "podman, shifter", Here: "hpc3 cache gc"},
-	{Names: []string{"cache clean", "cache prune", "cache clear", "cache purge"}, From: "Apptainer", Here: "hpc3 cache gc", Why: "hpc3 cache rm --all removes all at once"},
-	{Names: words("rmi remove delete rm"), From: "docker, podman, enroot", Here: "hpc3 cache rm %s", Why: "containers need no removal, nothing is left of them"},
-	{Names: []string{"cache remove", "cache delete", "cache rmi"}, From: "other programs", Here: "hpc3 cache rm %s"},
+	{
+		Names: []string{"cache clean", "cache prune", "cache clear", "cache purge"},
+		From:  "Apptainer", Here: "hpc3 cache gc", Why: "hpc3 cache rm --all removes all at once",
+	},
+	{
+		Names: words("rmi remove delete rm"), From: "docker, podman, enroot",
+		Here: "hpc3 cache rm %s", Why: "containers need no removal, nothing is left of them",
+	},
+	{
+		Names: []string{"cache remove", "cache delete", "cache rmi"}, From: "other programs",
+		Here: "hpc3 cache rm %s",
+	},
 	{Names: words("verify"), From: "Apptainer", Here: "hpc3 cache verify"},
 	{Names: words("cache"), From: "hpc3", Here: "hpc3 %s", args: withName},
-	{Names: words("inspect manifest show lookup digest"), From: "docker, podman, Apptainer", Here: "hpc3 explain %s"},
-	{Names: words("attach instance"), From: "docker, Apptainer", Here: "hpc3 exec JOB", Why: "that enters the container of a running job"},
-	{Names: words("ps top stats logs stop kill wait"), From: "docker, podman", Why: "there is none: a container is a process of yours, and a job's is Slurm's: squeue, scancel"},
-	{Names: words("login logout remote registry"), From: "docker, podman, Apptainer", Why: "there is none: hpc3 reads what docker login, podman login or --authfile wrote"},
 	{
-		Names: words("push tag commit search create save load export cp keyserver key sign sif overlay network volume system compose"), From: "docker, podman, Apptainer",
-		Why: "there is none: images are made and pushed with docker, podman, buildah, skopeo or apptainer",
+		Names: words("inspect manifest show lookup digest"), From: "docker, podman, Apptainer",
+		Here: "hpc3 explain %s",
+	},
+	{
+		Names: words("attach instance"), From: "docker, Apptainer", Here: "hpc3 exec JOB",
+		Why: "that enters the container of a running job",
+	},
+	{
+		Names: words("ps top stats logs stop kill wait"), From: "docker, podman",
+		Why: "there is none: a container is a process of yours, and a job's is Slurm's: squeue, " +
+			"scancel",
+	},
+	{
+		Names: words("login logout remote registry"), From: "docker, podman, Apptainer",
+		Why: "there is none: hpc3 reads what docker login, podman login or --authfile wrote",
+	},
+	{
+		Names: words("push tag commit search create save load export cp keyserver key sign sif " +
+			"overlay network volume system compose"),
+		From: "docker, podman, Apptainer",
+		Why: "there is none: images are made and pushed with docker, podman, buildah, skopeo or " +
+			"apptainer",
 	},
 	{Names: words("version"), From: "docker, podman, Apptainer", Here: "hpc3 --version"},
-	{Names: words("info check capability"), From: "docker, podman, enroot", Here: "hpc3 doctor", Why: "hpc3 probe says what the node is"},
-	{Names: words("test oci plugin"), From: "Apptainer", Why: "there is none: hpc3-run IMAGE COMMAND runs what the image has"},
+	{
+		Names: words("info check capability"), From: "docker, podman, enroot", Here: "hpc3 doctor",
+		Why: "hpc3 probe says what the node is",
+	},
+	{
+		Names: words("test oci plugin"), From: "Apptainer",
+		Why: "there is none: hpc3-run IMAGE COMMAND runs what the image has",
+	},
 	{Names: words("help"), From: "many", Here: "hpc3-run --help"},
 }
 
-// FindCommand returns the entry of a command of others; nil for none.
+// FindCommand returns the entry of a command of other programs; nil = there is none.
 func FindCommand(name string) *Command {
 	for i := range Commands {
 		if slices.Contains(Commands[i].Names, name) {
@@ -53,11 +99,15 @@ func FindCommand(name string) *Command {
 	return nil
 }
 
-// first are those that are no images as the first word of hpc3-run, though one may be called so. The others would be words of COMMAND, before which
-// IMAGE was forgotten.
-var first = words("exec run shell start pull import build images login logout push inspect instance rmi ps attach search probe explain doctor cache help version") //nolint:gochecknoglobals // a constant list
+// first are the commands that are not taken for an image as the first word of hpc3-run, though an
+// image may have that name. Another one is rather a COMMAND before which IMAGE was forgotten.
+//
+//nolint:gochecknoglobals // a constant list
+var first = words("exec run shell start pull import build images login logout push inspect " +
+	"instance rmi ps attach search probe explain doctor cache help version")
 
-// FirstWord returns the entry of a command where hpc3-run expects an image; nil for what may be one.
+// FirstWord returns the entry of a command that stands in the place of an image; nil = it may be
+// one.
 func FirstWord(word string) *Command {
 	if !slices.Contains(first, word) {
 		return nil
@@ -68,7 +118,7 @@ func FirstWord(word string) *Command {
 // Starts tells whether the command starts a container, so that its options are those of hpc3-run.
 func (c *Command) Starts() bool { return c.Here == "hpc3-run %s" }
 
-// Hint says what a command is here, with the words that were written behind it.
+// Hint says what a command with the words behind it is here.
 func (c *Command) Hint(name string, rest []string) string {
 	if c.Here == "" {
 		return c.Why
@@ -90,7 +140,7 @@ func (c *Command) Hint(name string, rest []string) string {
 // maxShown bounds what is shown of a command line.
 const maxShown = 200
 
-// Write returns what to write here before some words; for none, before words that stand for them.
+// Write returns what to write here before these words; for none, before metavariables.
 func (c *Command) Write(args []string) string {
 	text := Line(args...)
 	if text == "" || len(text) > maxShown {
@@ -105,7 +155,7 @@ func (c *Command) Write(args []string) string {
 // withName takes all words, the command's too.
 func withName(all []string) ([]string, bool) { return all, true }
 
-// pulled makes an order of ours of Apptainer's, FILE.sif IMAGE.
+// pulled turns Apptainer's order, FILE.sif IMAGE, into ours.
 func pulled(all []string) ([]string, bool) {
 	rest := all[1:]
 	if len(rest) == 2 && strings.HasSuffix(rest[1], ".sif") {
@@ -117,7 +167,8 @@ func pulled(all []string) ([]string, bool) {
 	return rest, !slices.ContainsFunc(rest, isRecipe)
 }
 
-// isRecipe tells whether a word is what images are built from.
+// isRecipe tells whether a word names something that images are built from.
 func isRecipe(s string) bool {
-	return strings.HasSuffix(s, ".def") || strings.HasSuffix(s, "file") || s == "." || strings.HasPrefix(s, "-")
+	return s == "." || strings.HasPrefix(s, "-") ||
+		strings.HasSuffix(s, ".def") || strings.HasSuffix(s, "file")
 }

@@ -1,17 +1,14 @@
 package habit_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/habit"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
-
-// ours stands for the options of hpc3-run.
-func ours(name string) (known, valued bool) {
-	return slices.Contains([]string{"B", "w", "e", "v", "engine", "dry-run"}, name), !slices.Contains([]string{"v", "dry-run"}, name)
-}
 
 func TestTranslate(t *testing.T) {
 	for _, tt := range []struct{ typed, want string }{
@@ -35,7 +32,7 @@ func TestTranslate(t *testing.T) {
 		{"--nv -- img", "hpc3-run -- img"},
 		{"-H /h:/x img", "hpc3-run -B /h -e HOME=/h img"},
 	} {
-		if got := habit.Translate(strings.Fields(tt.typed), ours); got.Line != tt.want {
+		if got := habit.Translate(strings.Fields(tt.typed)); got.Line != tt.want {
 			t.Errorf("Translate(%s) = %q, want %q; %q", tt.typed, got.Line, tt.want, got.Hints)
 		}
 	}
@@ -65,13 +62,44 @@ func TestNamesAreFoundOnce(t *testing.T) {
 	}
 }
 
+// What is to be written here is an option of hpc3-run, of hpc3 pull or of both programs.
+func TestOursAreOptions(t *testing.T) {
+	others := []string{"o", "version", "help", "all", "authfile"}
+	look := func(text string) {
+		for _, m := range regexp.MustCompile(`(?:^| )--?([a-zA-Z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
+			if _, known := option.Find(m[1]); !known && !slices.Contains(others, m[1]) {
+				t.Errorf("%q: hpc3 has no option that is called %q", text, m[1])
+			}
+		}
+	}
+	for _, o := range habit.Options {
+		look(o.Here)
+	}
+	for _, c := range habit.Commands {
+		look(c.Here)
+	}
+}
+
+// A letter that is joined to something is one of ours.
+func TestJoinedLetters(t *testing.T) {
+	for o := range option.All() {
+		want := "write them apart: -" + o.Short + " -q"
+		if o.TakesValue() {
+			want = "put a blank between them: -" + o.Short + " q"
+		}
+		if got := habit.FindTyped([]string{"-" + o.Short + "q"}, o.Short+"q").Hint(); o.Short != "" && got != want {
+			t.Errorf("-%sq: %q, want %q", o.Short, got, want)
+		}
+	}
+}
+
 func FuzzTranslate(f *testing.F) {
 	for _, s := range []string{"--bind /a:/b img", "-v", "-v /", "-e", "--mount type=,", "-it", "-", "--", "--env =,", "--pid", "-B=", "exec"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		args := strings.Split(s, " ")
-		got := habit.Translate(args, ours)
+		got := habit.Translate(args)
 		if len(got.Rest) > len(args) || got.Line != "" && !strings.HasPrefix(got.Line, "hpc3-run ") {
 			t.Errorf("Translate(%q) = %+v", args, got)
 		}

@@ -1,29 +1,31 @@
 package habit
 
-import "strings"
+import (
+	"strings"
 
-// Ours is what a translation must know of the options of hpc3-run: whether one has this name, without dashes, and whether a value follows it.
-type Ours func(name string) (known, valued bool)
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
 
-// Translation is what a command line of hpc3-run with options of others means here.
+// Translation is what a command line of hpc3-run with options of other programs means here.
 type Translation struct {
-	Hints []string // one for each of them
+	Hints []string // one for each of these options
 	Rest  []string // the image and what follows it
-	Line  string   // the same in our words; "" where it cannot be told
+	Line  string   // the same in our words; "" = it is not known
 }
 
-// Translate reads the words behind hpc3-run up to the image, and turns what it knows of others into ours.
-func Translate(args []string, ours Ours) Translation {
+// Translate reads the words behind hpc3-run up to the image, and turns the options of other
+// programs that it knows into ours.
+func Translate(args []string) Translation {
 	var t Translation
 	line, told := []string{"hpc3-run"}, true
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" && args[0] != "--" {
-		name, _, joined := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-"), "=")
+		name, _, joined := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
 		typed := typedAt(args)
 		if name == "v" && len(args) > 1 && LooksLikeBind(args[1]) {
 			typed = Typed{Name: "--volume", Value: args[1], words: 2}
-		} else if known, valued := ours(name); known {
+		} else if o, known := option.Find(name); known {
 			n := 1
-			if valued && !joined && len(args) > 1 {
+			if o.TakesValue() && !joined && len(args) > 1 {
 				n = 2
 			}
 			line, args = append(line, Line(args[:n]...)), args[n:]
@@ -44,7 +46,7 @@ func Translate(args []string, ours Ours) Translation {
 	return t
 }
 
-// here returns what to write instead, and whether that is known and all.
+// here returns what to write instead, and whether that is known and complete.
 func (t Typed) here() (line []string, ok bool) {
 	o := find(t.Name)
 	switch {

@@ -1,26 +1,27 @@
-// Package habit knows the words that people bring from other programs and from haste: options and commands of docker, podman, Apptainer, pyxis and
-// others, and words of our own that are mistyped. It tells what to write here instead.
+// Package habit knows the words that people bring from other programs, which are options and
+// commands of docker, podman, Apptainer, pyxis and others, and finds the word that a mistyped one
+// stands for. It tells what to write here instead.
 package habit
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// Nearest returns the known word that was most likely meant by one that is not known: the one that it is a misspelling of, or the
-// one that the word begins or ends. It is "" where nothing is near.
+// Nearest returns the known word that most likely was meant: the one of which this is a
+// misspelling, or the first one that begins or ends with it. It is "" if nothing is near.
 func Nearest(word string, known []string) string {
 	best := Misspelt(word, known)
 	if best != "" || len(word) < 3 {
 		return best
 	}
-	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, word) || strings.HasSuffix(k, "-"+word) }); i >= 0 {
-		return known[i]
+	for _, k := range known {
+		if strings.HasPrefix(k, word) || strings.HasSuffix(k, "-"+word) {
+			return k
+		}
 	}
 	return ""
 }
 
-// Misspelt returns the known word that needs the fewest letters changed to be the word; "" where that is more than a third of them, or three.
+// Misspelt returns the known word that needs the fewest changes to be the word; "" if it needs more
+// changes than a third of the letters, or three.
 func Misspelt(word string, known []string) string {
 	best, least := "", 1+max(1, min(3, len(word)/3))
 	for _, k := range known {
@@ -34,12 +35,13 @@ func Misspelt(word string, known []string) string {
 // maxWord bounds what is compared: no word of ours is longer.
 const maxWord = 64
 
-// distance counts the letters that must be added, left out, replaced or swapped with the next one to make b of a.
+// distance counts the letters that must be added, removed, replaced or swapped with the next one to
+// turn a into b.
 func distance(a, b string) int {
 	if len(a) > maxWord || len(b) > maxWord {
 		return maxWord
 	}
-	var rows [3][maxWord + 1]int // the row before the last, the last, and the one that is made
+	var rows [3][maxWord + 1]int // the two last rows, and the one in work
 	for j := range rows[2] {
 		rows[2][j] = j
 	}

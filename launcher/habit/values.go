@@ -5,7 +5,8 @@ import "strings"
 // quote returns a word as a shell takes it.
 func quote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%~#"
-	if s != "" && strings.Trim(s, plain) == "" && s[0] != '~' && s[0] != '#' || strings.HasPrefix(s, "~/") && strings.Trim(s, plain) == "" {
+	special := s == "" || s[0] == '#' || s[0] == '~' && !strings.HasPrefix(s, "~/")
+	if !special && strings.Trim(s, plain) == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
@@ -23,12 +24,14 @@ func Line(words ...string) string {
 // isPath tells whether a word is a path, not the name of a volume.
 func isPath(s string) bool { return strings.HasPrefix(s, ".") || strings.ContainsAny(s, "/~$") }
 
-// binds makes binds of docker's and Apptainer's ours: options that are about labels and propagation go, the others are joined by a plus.
+// binds turns docker's and Apptainer's binds into ours: options of labels and propagation are
+// dropped, the others are joined by a plus.
 func binds(value string) string {
 	var list []string
 	for part := range strings.SplitSeq(value, ",") {
 		source, rest, _ := strings.Cut(part, ":")
-		if !strings.Contains(part, ":") && len(list) > 0 && !isPath(part) { // an option of the one before
+		isOption := !strings.Contains(part, ":") && len(list) > 0 && !isPath(part)
+		if isOption { // of the bind before
 			if ours := bindOption(part); ours != "" {
 				list[len(list)-1] += joint(list[len(list)-1]) + ours
 			}
@@ -65,7 +68,7 @@ func bindOption(word string) string {
 	return ""
 }
 
-// mounts makes one of docker's --mount ours, or takes what is a bind already.
+// mounts turns a value of docker's --mount into ours, or takes what is a bind already.
 func mounts(value string) string {
 	if !strings.Contains(value, "=") {
 		return binds(value)
@@ -95,18 +98,19 @@ func mounts(value string) string {
 	return quote(source + ":" + target + readonly)
 }
 
-// directory takes the path of a directory or device, without what stands behind a colon.
+// directory returns the path of a directory or device without what stands behind a colon.
 func directory(value string) string {
 	dir, _, _ := strings.Cut(value, ":")
 	return quote(dir)
 }
 
-// variables makes Apptainer's list of variables several options.
+// variables turns Apptainer's list of variables into several options.
 func variables(value string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 	var list []string
 	for part := range strings.SplitSeq(value, ",") {
 		name, _, set := strings.Cut(part, "=")
-		if len(list) > 0 && (!set || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != "") {
+		if len(list) > 0 && (!set || strings.Trim(name, letters) != "") {
 			list[len(list)-1] += "," + part // a comma of the value
 			continue
 		}
@@ -118,5 +122,5 @@ func variables(value string) string {
 	return strings.Join(list, " -e ")
 }
 
-// shifters takes the transport off an image of Shifter's.
+// shifters removes the transport from a reference of Shifter's.
 func shifters(value string) string { return quote(strings.TrimPrefix(value, "docker:")) }

@@ -7,22 +7,22 @@ import (
 	"unicode/utf8"
 )
 
-// EnvVar is one variable that the user wants in the container, or stands for those of a file.
+// EnvVar is one variable that the user wants in the container, or a file of such variables.
 type EnvVar struct {
 	Name  string
 	Value string
-	Pass  bool   // take the caller's value, whatever the rules of the house say of it
-	File  string // the file; the other fields are empty then
+	Pass  bool   // take the caller's value, even if it is not passed on by default
+	File  string // a file; the other fields are empty then
 }
 
 // IsName tells whether s is the name of a variable as shells take it.
 func IsName(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-	return s != "" && strings.Trim(s, letters+"0123456789") == "" && strings.Contains(letters, s[:1])
+	const letters, digits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", "0123456789"
+	return s != "" && strings.Contains(letters, s[:1]) && strings.Trim(s, letters+digits) == ""
 }
 
-// ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last byte. NAME is what docker takes: most
-// programs want the name of a shell's variable, but some read others (a.b).
+// ParseEnvVar reads "NAME=VALUE", or "NAME" to pass the caller's value. VALUE is taken to the last
+// byte. NAME is what docker takes: some programs read names that no shell variable has (a.b).
 func ParseEnvVar(s string) (EnvVar, error) {
 	name, value, set := strings.Cut(s, "=")
 	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, blank) {
@@ -54,18 +54,19 @@ func (v EnvVar) String() string {
 	return v.Name + "=" + v.Value
 }
 
-// FromEnvironment returns what the HPC3_ variables of an environment set, one for each option: HPC3_CONTAINER_MOUNTS is
-// --container-mounts. HPC3_CONTAINER_ENV holds several variables, one a line or, without a line break, joined by commas.
-// An empty variable says nothing. The error names the variable.
+// FromEnvironment returns what the HPC3_ variables set, one for each option: HPC3_CONTAINER_MOUNTS
+// is --container-mounts. HPC3_CONTAINER_ENV holds several variables, one a line or, without a line
+// break, joined by commas. An empty variable says nothing. The error names the variable.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
 	var s Settings
-	for _, name := range Names {
-		variable := Variable(name)
+	for o := range All() {
+		variable := Variable(o.Name)
 		value := getenv(variable)
+		// In a container HPC3_VARIANT is set by hpc3-run: the platform of the image.
 		if value == "" || variable == "HPC3_VARIANT" && strings.Contains(value, "/") {
-			continue // hpc3-run itself tells its command the platform in HPC3_VARIANT: inside a container it is no wish
+			continue
 		}
-		if err := s.setAll(name, value); err != nil {
+		if err := s.setAll(o.Name, value); err != nil {
 			return Settings{}, fmt.Errorf("environment variable %s: %w", variable, err)
 		}
 	}
@@ -85,13 +86,8 @@ func (s *Settings) setAll(name, value string) error {
 	return nil
 }
 
-// Variable returns the environment variable of an option.
-func Variable(name string) string {
-	return "HPC3_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-// split takes a variable apart. Behind a comma stands the name of a variable as shells have it, or the comma belongs to a value and a line
-// break is missing.
+// split returns the values of a variable. The word behind a comma must begin with a shell's name of
+// a variable: otherwise the comma may belong to a value.
 func split(name, value string) ([]string, error) {
 	switch {
 	case name != "container-env":
@@ -102,7 +98,8 @@ func split(name, value string) ([]string, error) {
 	words := strings.Split(value, ",")
 	for _, word := range words {
 		if variable, _, _ := strings.Cut(word, "="); !IsName(variable) {
-			return nil, fmt.Errorf("%q is not NAME or NAME=VALUE; where a value holds a comma, end each variable with a line break", word)
+			return nil, fmt.Errorf("%q is not NAME or NAME=VALUE; "+
+				"where a value holds a comma, end each variable with a line break", word)
 		}
 	}
 	return words, nil

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxEnvLine bounds a line, as docker does. The kernel gives a program no variable of more than 128 KiB.
+// maxEnvLine bounds a line, as docker does. The kernel takes no variable of more than 128 KiB.
 const maxEnvLine = 64 << 10
 
 // A LineError says which line of a file is wrong, counted from 1.
@@ -24,9 +24,10 @@ func (e LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.
 // Unwrap returns what is wrong there.
 func (e LineError) Unwrap() error { return e.Err }
 
-// ParseEnvFile reads variables as docker's --env-file has them: NAME=VALUE, or NAME to pass the caller's value, one a line. A value is all behind
-// the first =, quotes, blanks and # too. White space before a name, empty lines, lines that begin with #, a byte order mark and the carriage
-// returns of Windows count for nothing. The error is a LineError.
+// ParseEnvFile reads variables in the format of docker's --env-file: one a line, NAME=VALUE or, to
+// pass the caller's value, NAME. A value is everything behind the first =, with quotes, blanks and
+// #. White space before a name, empty lines, lines that begin with #, a byte order mark and the
+// carriage returns of Windows are skipped. The error is a LineError.
 func ParseEnvFile(raw []byte) ([]EnvVar, error) {
 	var vars []EnvVar
 	number := 0
@@ -44,7 +45,8 @@ func ParseEnvFile(raw []byte) ([]EnvVar, error) {
 	return vars, nil
 }
 
-// parseEnvLine returns no variable for a line that holds none. What it says of a line does not show its value, which may be a secret.
+// parseEnvLine returns no name for a line without a variable. Its errors do not show the value,
+// which may be a secret.
 func parseEnvLine(line string) (EnvVar, error) {
 	name, _, set := strings.Cut(line, "=")
 	name = strings.TrimLeftFunc(name, unicode.IsSpace)
@@ -63,8 +65,11 @@ func parseEnvLine(line string) (EnvVar, error) {
 	return ParseEnvVar(strings.TrimLeftFunc(line, unicode.IsSpace))
 }
 
-// ReadEnvFiles returns the variables with those of each file, as read returns them, in its place. Of several with one name the last one stays.
-func ReadEnvFiles(vars []EnvVar, read func(file string) ([]EnvVar, error)) ([]EnvVar, error) {
+// ReadEnvFiles replaces each file by its variables, which read returns. Of several variables of one
+// name the last one stays.
+func ReadEnvFiles(
+	vars []EnvVar, read func(file string) ([]EnvVar, error),
+) ([]EnvVar, error) {
 	var all []EnvVar
 	for _, v := range vars {
 		if v.File == "" {

@@ -73,7 +73,8 @@ func FuzzParseEnvFile(f *testing.F) {
 	})
 }
 
-// A stronger source wins over a weaker one, a later file over an earlier one, and within a source -e over a file.
+// A stronger source wins over a weaker one, a later file over an earlier one, and within a source
+// -e over a file.
 func TestEnvFilesInOrder(t *testing.T) {
 	files := map[string]string{"site": "A=site file\nB=site file\nC=site file\n", "one": "B=one\nC=one\nD=one\nE=one", "two": "C=two\nD=two\nPASSED\n"}
 	read := func(file string) ([]option.EnvVar, error) {

@@ -8,21 +8,30 @@ import (
 	"strings"
 )
 
-// Mount is one bind of a host file or directory into the container, or an empty directory in memory.
+// Mount is one bind of a node's file or directory into the container, or an empty directory in
+// memory.
 type Mount struct {
-	Source  string   // on the host; absolute, or relative to the caller's working directory; or Tmpfs
+	Source  string   // on the node; absolute, or relative to the caller's directory; or Tmpfs
 	Target  string   // absolute path in the container
 	Options []string // of MountOptions, without duplicates, in the order given
 }
 
-// Tmpfs is the source of a directory in memory, as pyxis calls it. A directory of that name is "./tmpfs".
+// Tmpfs is the source of a directory in memory, as pyxis calls it. A directory of that name is
+// "./tmpfs".
 const Tmpfs = "tmpfs"
 
-// MountOptions are the words that a bind may carry. Of a pair that contradicts itself only one may be given.
-var MountOptions = []string{"ro", "rw", "nosuid", "nodev", "noexec", "rbind", "bind"} //nolint:gochecknoglobals // a constant list
+// MountOptions are the words that a bind may carry. Of ro and rw only one may be given.
+//
+//nolint:gochecknoglobals // a constant list
+var MountOptions = []string{"ro", "rw", "nosuid", "nodev", "noexec", "rbind", "bind"}
 
 // ReadOnly tells whether the bind is to be read-only.
 func (m Mount) ReadOnly() bool { return slices.Contains(m.Options, "ro") }
+
+// isBind tells whether an option says that the mount is a bind.
+func (m Mount) isBind() bool {
+	return slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+}
 
 // String returns the form that ParseMount reads.
 func (m Mount) String() string {
@@ -33,9 +42,9 @@ func (m Mount) String() string {
 	return s
 }
 
-// ParseMount reads "SRC[:DST[:OPTS]]". OPTS are joined by "+", as pyxis does, since a comma separates mounts.
-// "tmpfs:DST[:OPTS]" is a directory in memory.
-// Without DST the source is bound at its own path, which must then be absolute. A colon cannot be part of a path.
+// ParseMount reads "SRC[:DST[:OPTS]]". OPTS are joined by "+", as in pyxis, since a comma separates
+// mounts. "tmpfs:DST[:OPTS]" is a directory in memory. Without DST the source is bound at its own
+// path, which must be absolute then. A path cannot hold a colon.
 func ParseMount(s string) (Mount, error) {
 	parts := strings.Split(s, ":")
 	if len(parts) > 3 {
@@ -63,8 +72,9 @@ func ParseMount(s string) (Mount, error) {
 		}
 		m.Options = opts
 	}
-	if m.Source == Tmpfs && (slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")) {
-		return Mount{}, fmt.Errorf("mount %q: a tmpfs is no bind; for a directory of this name write ./%s", s, Tmpfs)
+	if m.Source == Tmpfs && m.isBind() {
+		return Mount{}, fmt.Errorf(
+			"mount %q: a tmpfs is no bind; for a directory of this name write ./%s", s, Tmpfs)
 	}
 	return m, nil
 }
@@ -73,7 +83,8 @@ func parseMountOptions(s string) ([]string, error) {
 	var opts []string
 	for word := range strings.SplitSeq(s, "+") {
 		if !slices.Contains(MountOptions, word) {
-			return nil, fmt.Errorf("unknown option %q; known are %s", word, strings.Join(MountOptions, " "))
+			known := strings.Join(MountOptions, " ")
+			return nil, fmt.Errorf("unknown option %q; known are %s", word, known)
 		}
 		if !slices.Contains(opts, word) {
 			opts = append(opts, word)
@@ -85,13 +96,14 @@ func parseMountOptions(s string) ([]string, error) {
 	return opts, nil
 }
 
-// ParseMounts reads a comma-separated list of mounts. An option list may be joined by commas as well, as docker and
-// Apptainer write it ("/a:/b:ro,nodev"): a part that is an option word belongs to the mount before it.
+// ParseMounts reads a comma-separated list of mounts. Options may be joined by commas as well, as
+// docker and Apptainer write them ("/a:/b:ro,nodev"): a part that is the word of an option belongs
+// to the mount before it.
 func ParseMounts(s string) ([]Mount, error) {
 	var words []string
 	for part := range strings.SplitSeq(s, ",") {
-		last := len(words) - 1
-		if last >= 0 && slices.Contains(MountOptions, part) && strings.Count(words[last], ":") == 2 {
+		last, isOption := len(words)-1, slices.Contains(MountOptions, part)
+		if last >= 0 && isOption && strings.Count(words[last], ":") == 2 {
 			words[last] += "+" + part
 			continue
 		}
@@ -106,4 +118,14 @@ func ParseMounts(s string) ([]Mount, error) {
 		mounts = append(mounts, m)
 	}
 	return mounts, nil
+}
+
+// UnmarshalText reads one mount.
+func (m *Mount) UnmarshalText(b []byte) error {
+	parsed, err := ParseMount(string(b))
+	if err != nil {
+		return err
+	}
+	*m = parsed
+	return nil
 }

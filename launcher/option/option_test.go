@@ -149,7 +149,7 @@ func TestMergeOrder(t *testing.T) {
 
 // Every option has a field, and every name is known to Set.
 func TestNamesAreKnown(t *testing.T) {
-	for _, name := range option.Names {
+	for _, name := range option.Names() {
 		var s option.Settings
 		err := s.Set(name, "")
 		if err != nil && strings.Contains(err.Error(), "no option is called") {

@@ -1,22 +1,25 @@
 package option
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Run is what holds for one run after all sources of settings are merged.
 type Run struct {
-	Host       bool // the command runs on the host, without a container
+	Host       bool // the command runs on the node, without a container
 	Mounts     []Mount
-	Env        []EnvVar // with the files as they are named, see ReadEnvFiles
+	Env        []EnvVar // files are named only, see ReadEnvFiles
 	CleanEnv   bool     // of the caller's variables only those of a login and of the job
-	Workdir    string   // "" = the caller's where it exists, else the image's
+	Workdir    string   // "" = the caller's if it exists in the container, else the image's
 	Entrypoint Entrypoint
 	Writable   bool
 	MountHome  bool
 	Dotfiles   bool   // the login shell reads the user's own files
-	Prompt     string // what stands before a login shell's prompt; a yes is the image's name, a no nothing
+	Prompt     string // before a login shell's prompt; yes = the image's name, no = nothing
 	KeepPrivs  bool   // root keeps capabilities
 	Share      bool   // one container for the tasks that a step has on a node
-	ShareAsked bool   // somebody has said so
+	ShareAsked bool   // a source of settings asks for Share
 	Engine     Engine
 	SquashFS   SquashFS
 	Pull       Pull
@@ -33,16 +36,18 @@ type Run struct {
 	Verbose    bool
 	Debug      bool
 
-	CacheMaxAge  Age  // of what hpc3 cache gc keeps
-	CacheMaxSize Size // of what it keeps
+	CacheMaxAge  Age  // of the files that hpc3 cache gc keeps
+	CacheMaxSize Size // of all of them
 	LayerCache   LayerCache
 }
 
-// Merge lays the sources over the defaults, the weakest first. Of mounts and variables all sources count: a later
-// mount replaces one at the same target, a later variable one of the same name. Within a source a variable wins over those of a file.
+// Merge lays the sources over the defaults, the weakest first. Mounts and variables of all sources
+// count: a later mount replaces one at the same target, a later variable one of the same name.
+// Within a source a variable wins over the files.
 func Merge(sources ...Settings) Run {
 	r := Run{
-		Entrypoint: Login, MountHome: true, Prompt: "yes", Share: true, Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
+		Entrypoint: Login, MountHome: true, Prompt: "yes", Share: true,
+		Engine: Auto, SquashFS: AnySquashFS, Pull: Missing, Variants: AnyVariants,
 		CacheMaxAge: Ageless(), CacheMaxSize: Unlimited(), LayerCache: LayerCache{Auto: true},
 	}
 	for _, s := range sources {
@@ -58,47 +63,28 @@ func Merge(sources ...Settings) Run {
 		if s.Container != nil {
 			r.Host = !*s.Container
 		}
-		set(&r.Workdir, s.Workdir)
-		choose(&r.Entrypoint, s.Entrypoint)
-		set(&r.CleanEnv, s.CleanEnv)
-		set(&r.Writable, s.Writable)
-		set(&r.MountHome, s.MountHome)
-		set(&r.Dotfiles, s.Dotfiles)
-		set(&r.Prompt, s.Prompt)
-		set(&r.KeepPrivs, s.KeepPrivs)
-		set(&r.Share, s.Share)
+		r.lay(s)
 		r.ShareAsked = r.ShareAsked && r.Share || s.Share != nil && *s.Share
-		choose(&r.Engine, s.Engine)
-		choose(&r.SquashFS, s.SquashFS)
-		choose(&r.Pull, s.Pull)
-		set(&r.Platform, s.Platform)
-		set(&r.NodesFile, s.NodesFile)
-		set(&r.Variant, s.Variant)
-		choose(&r.Variants, s.Variants)
-		set(&r.Force, s.Force)
-		set(&r.DryRun, s.DryRun)
-		set(&r.JSON, s.JSON)
-		set(&r.Time, s.Time)
-		set(&r.AuthFile, s.AuthFile)
-		set(&r.Quiet, s.Quiet)
-		set(&r.Verbose, s.Verbose)
-		set(&r.Debug, s.Debug)
-		set(&r.CacheMaxAge, s.CacheMaxAge)
-		set(&r.CacheMaxSize, s.CacheMaxSize)
-		set(&r.LayerCache, s.LayerCache)
 	}
 	return r
 }
 
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
-func choose[T word](to *T, from *Choice[T]) {
-	if from != nil {
-		*to = from.Value
+// lay sets the fields that are called as those that a source sets.
+func (r *Run) lay(s Settings) {
+	from, to := reflect.ValueOf(s), reflect.ValueOf(r).Elem()
+	for i := range from.NumField() {
+		said := from.Field(i)
+		if said.Kind() != reflect.Pointer || said.IsNil() {
+			continue
+		}
+		field, value := to.FieldByName(from.Type().Field(i).Name), said.Elem()
+		switch {
+		case !field.IsValid(): // Container, which Host is made of
+		case value.Type() == field.Type():
+			field.Set(value)
+		default: // a Choice
+			field.Set(value.Field(0))
+		}
 	}
 }
 

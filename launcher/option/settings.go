@@ -1,106 +1,17 @@
 package option
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Entrypoint is what stands in front of the command.
-type Entrypoint string
-
-// The entrypoint modes.
-const (
-	Login Entrypoint = "login" // a login shell that runs the command with exact arguments
-	Image Entrypoint = "image" // the image's own ENTRYPOINT and CMD, as docker would
-	None  Entrypoint = "none"  // the command as it is
-)
-
-// Engine is what runs the SIF.
-type Engine string
-
-// The engines.
-const (
-	Auto      Engine = "auto"      // Apptainer where it is installed and works, else native
-	Apptainer Engine = "apptainer" // Apptainer
-	Native    Engine = "native"    // hpc3's own, rootless
-)
-
-// SquashFS is what reads the file system of a SIF for hpc3's own engine.
-type SquashFS string
-
-// The readers.
-const (
-	AnySquashFS   SquashFS = "auto"       // the kernel for root on SIFs that root trusts, else what is best
-	BuiltIn       SquashFS = "builtin"    // hpc3's own, over FUSE
-	SquashfuseLL  SquashFS = "squashfuse" // squashfuse_ll, over FUSE
-	KernelsDriver SquashFS = "kernel"     // the kernel's driver
-)
-
-// Pull is when the registry is asked.
-type Pull string
-
-// The pull policies.
-const (
-	Missing Pull = "missing" // only for what the cache lacks
-	Always  Pull = "always"  // for the index each time
-	Never   Pull = "never"   // not at all
-)
-
-// Variants is where the variants of an image are looked for.
-type Variants string
-
-// The places.
-const (
-	AnyVariants   Variants = "auto"  // in the index; where the reference names none, among the tags of the repository
-	IndexVariants Variants = "index" // in the index only
-	TagVariants   Variants = "tags"  // among the tags, beside what the reference names
-)
-
-// Choice is a word out of a few. It is a struct because the TOML decoder sets a plain string type without asking it.
-type Choice[T word] struct{ Value T }
-
-type word interface {
-	~string
-	known() []string
-}
-
-func (Entrypoint) known() []string { return []string{string(Login), string(Image), string(None)} }
-func (Engine) known() []string     { return []string{string(Auto), string(Apptainer), string(Native)} }
-
-func (SquashFS) known() []string {
-	return []string{string(AnySquashFS), string(BuiltIn), string(SquashfuseLL), string(KernelsDriver)}
-}
-
-func (Pull) known() []string { return []string{string(Missing), string(Always), string(Never)} }
-
-func (Variants) known() []string {
-	return []string{string(AnyVariants), string(IndexVariants), string(TagVariants)}
-}
-
-// UnmarshalText reads one of the known words.
-func (c *Choice[T]) UnmarshalText(b []byte) error {
-	if known := T("").known(); !slices.Contains(known, string(b)) {
-		return fmt.Errorf("%q is not one of %s", b, strings.Join(known, ", "))
-	}
-	c.Value = T(b)
-	return nil
-}
-
-// UnmarshalText reads one mount.
-func (m *Mount) UnmarshalText(b []byte) error {
-	parsed, err := ParseMount(string(b))
-	if err != nil {
-		return err
-	}
-	*m = parsed
-	return nil
-}
-
-// Settings is what one source of settings says: the command line, the environment, the user's file or the site's.
-// A nil field says nothing. The TOML names are the keys of both files.
+// Settings is what one source of settings says: the command line, the environment, the user's file
+// or the site's. A nil field says nothing. The TOML names are the keys of both files.
 type Settings struct {
 	Container  *bool               `toml:"container"`
 	Mounts     []Mount             `toml:"container_mounts"`
@@ -131,93 +42,91 @@ type Settings struct {
 	Verbose    *bool               `toml:"verbose"`
 	Debug      *bool               `toml:"debug"`
 
-	// These stand in files only.
+	// No option sets these: they are read from the files only.
 	CacheMaxAge  *Age        `toml:"cache_max_age"`
 	CacheMaxSize *Size       `toml:"cache_max_size"`
 	LayerCache   *LayerCache `toml:"layer_cache"`
 }
 
-// Names are the long names of the options that Set knows, in the order of the manual.
-var Names = []string{ //nolint:gochecknoglobals // a constant list
-	"no-container", "container-mounts", "container-workdir", "container-env", "container-env-file", "container-clean-env", "no-container-clean-env",
-	"container-entrypoint", "container-writable",
-	"container-readonly", "container-mount-home", "no-container-mount-home", "container-dotfiles", "no-container-dotfiles", "prompt",
-	"keep-privs", "container-share", "no-container-share",
-	"platform", "nodes-file", "variant", "variants", "force", "pull", "engine", "squashfs", "dry-run", "json", "time", "authfile", "quiet", "verbose", "debug",
+// Keys returns the TOML keys of Settings, in the order of its fields.
+func Keys() []string {
+	t := reflect.TypeFor[Settings]()
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i] = t.Field(i).Tag.Get("toml")
+	}
+	return keys
 }
 
-// Set sets the option with this long name from its text. Lists grow, all else is replaced.
+// Field returns the field of a key: a pointer or a slice, which is nil if the source does not set
+// it. The zero Value means that Settings has no such key.
+func (s *Settings) Field(key string) reflect.Value {
+	i := slices.Index(Keys(), key)
+	if i < 0 {
+		return reflect.Value{}
+	}
+	return reflect.ValueOf(s).Elem().Field(i)
+}
+
+// Words returns what the option takes, if that is one of a few words.
+func (o Option) Words() []string {
+	field := new(Settings).Field(o.SettingsKey())
+	if field.Kind() != reflect.Pointer {
+		return nil
+	}
+	if choice, ok := reflect.Zero(field.Type().Elem()).Interface().(interface{ Words() []string }); ok {
+		return choice.Words()
+	}
+	return nil
+}
+
+// Set sets the option with this name from its text. Lists grow, everything else is replaced.
 func (s *Settings) Set(name, value string) error {
-	switch name {
-	case "container-mounts":
+	o, known := Find(name)
+	if !known {
+		return fmt.Errorf("no option is called %q", name)
+	}
+	field := s.Field(o.SettingsKey())
+	if !field.IsValid() {
+		return fmt.Errorf("no setting is called %q", o.SettingsKey())
+	}
+	switch to := field.Addr().Interface().(type) {
+	case **bool:
+		on, err := parseBool(value)
+		if err != nil {
+			return err
+		}
+		on = on != (o.Kind == Opposite)
+		*to = &on
+	case **string:
+		*to = &value
+	case *[]Mount:
 		mounts, err := ParseMounts(value)
-		s.Mounts = append(s.Mounts, mounts...)
+		*to = append(*to, mounts...)
 		return err
-	case "container-env":
+	case *[]EnvVar:
 		v, err := ParseEnvVar(value)
-		s.Env = append(s.Env, v)
+		*to = append(*to, v)
 		return err
-	case "container-env-file":
+	case *[]string:
 		if value == "" {
 			return errors.New("no file is named")
 		}
-		s.EnvFiles = append(s.EnvFiles, value)
-	case "container-workdir":
-		s.Workdir = &value
-	case "platform":
-		s.Platform = &value
-	case "nodes-file":
-		s.NodesFile = &value
-	case "variant":
-		s.Variant = &value
-	case "prompt":
-		s.Prompt = &value
-	case "authfile":
-		s.AuthFile = &value
-	case "container-entrypoint":
-		s.Entrypoint = new(Choice[Entrypoint])
-		return s.Entrypoint.UnmarshalText([]byte(value))
-	case "pull":
-		s.Pull = new(Choice[Pull])
-		return s.Pull.UnmarshalText([]byte(value))
-	case "variants":
-		s.Variants = new(Choice[Variants])
-		return s.Variants.UnmarshalText([]byte(value))
-	case "engine":
-		s.Engine = new(Choice[Engine])
-		return s.Engine.UnmarshalText([]byte(value))
-	case "squashfs":
-		s.SquashFS = new(Choice[SquashFS])
-		return s.SquashFS.UnmarshalText([]byte(value))
+		*to = append(*to, value)
 	default:
-		return s.setBool(name, value)
+		return setWord(field, value)
 	}
 	return nil
 }
 
-func (s *Settings) setBool(name, value string) error {
-	to := map[string]**bool{
-		"no-container":        &s.Container,
-		"container-clean-env": &s.CleanEnv, "no-container-clean-env": &s.CleanEnv,
-		"container-writable": &s.Writable, "container-readonly": &s.Writable,
-		"container-mount-home": &s.MountHome, "no-container-mount-home": &s.MountHome,
-		"container-dotfiles": &s.Dotfiles, "no-container-dotfiles": &s.Dotfiles,
-		"keep-privs": &s.KeepPrivs, "container-share": &s.Share, "no-container-share": &s.Share,
-		"force": &s.Force, "dry-run": &s.DryRun, "json": &s.JSON, "time": &s.Time,
-		"quiet": &s.Quiet, "verbose": &s.Verbose, "debug": &s.Debug,
-	}[name]
-	if to == nil {
-		return fmt.Errorf("no option is called %q", name)
+// setWord sets a field whose type reads its own text.
+func setWord(field reflect.Value, value string) error {
+	field.Set(reflect.New(field.Type().Elem()))
+	word, ok := field.Interface().(encoding.TextUnmarshaler)
+	if !ok {
+		return fmt.Errorf("%s cannot be read from text", field.Type())
 	}
-	on, err := parseBool(value)
-	if err != nil {
-		return err
-	}
-	if name == "container-readonly" || strings.HasPrefix(name, "no-") {
-		on = !on
-	}
-	*to = &on
-	return nil
+	return word.UnmarshalText([]byte(value))
 }
 
 func parseBool(s string) (bool, error) {

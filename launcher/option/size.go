@@ -17,7 +17,8 @@ type Size struct{ Bytes int64 }
 // Unlimited is the Size without a limit.
 func Unlimited() Size { return Size{-1} }
 
-// units of a Size, the longest first. Those without an i are powers of 1000, as disks are sold and quotas are told.
+// units of a Size, the longest first. Those without an i are powers of 1000, as disks and quotas
+// have them.
 var units = []struct { //nolint:gochecknoglobals // a constant table
 	name  string
 	bytes int64
@@ -54,7 +55,8 @@ func ParseSize(s string) (Size, error) {
 		return Size{n * unit}, nil
 	}
 	f, err := strconv.ParseFloat(number, 64)
-	if bytes := f * float64(unit); err == nil && bytes >= 0 && bytes < math.MaxInt64 && strings.Trim(number, "0123456789.") == "" {
+	plain := strings.Trim(number, "0123456789.") == ""
+	if bytes := f * float64(unit); err == nil && plain && bytes >= 0 && bytes < math.MaxInt64 {
 		return Size{int64(bytes)}, nil
 	}
 	return Size{}, fmt.Errorf("%q is no size; write 20GB, 500MB or none", s)
@@ -81,14 +83,14 @@ func (s *Size) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// automatic is the word for what is settled where it is needed.
+// automatic is the word for a limit that follows the free room.
 const automatic = "auto"
 
 // LayerCache is how many bytes of layers are kept. The zero value keeps none.
 type LayerCache struct {
 	Size
 
-	Auto bool // as many as leave room enough, whatever Size says
+	Auto bool // as many as the free room allows; Size does not count
 }
 
 // UnmarshalText reads a size, or "auto".

@@ -17,7 +17,7 @@ var variables = []string{ //nolint:gochecknoglobals // a constant list
 // Misspelt returns a warning for each HPC3_ variable that does nothing and is nearly one that does.
 // Others may be a site's own.
 func (h Host) Misspelt() (warnings []string) {
-	known := slices.Concat(option.Names, variables)
+	known := slices.Concat(option.Names(), variables)
 	for _, v := range h.Environ {
 		name, _, _ := strings.Cut(v, "=")
 		word, ours := strings.CutPrefix(name, "HPC3_")

@@ -10,17 +10,17 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// Cache is a directory that is looked into before the user's own.
+// Cache is a directory that is searched before the user's own.
 type Cache struct {
 	Dir    string  `toml:"dir"`
 	Owners []Owner `toml:"owners"` // whose files count, beside the caller's
-	Write  bool    `toml:"write"`  // SIFs of images that anyone may read are put here, by those who can
+	Write  bool    `toml:"write"`  // whoever can puts SIFs here of images that anyone may read
 }
 
 // Owner is a user whose files count.
 type Owner struct{ UID uint32 }
 
-// UnmarshalText reads a uid or the name of a user in /etc/passwd: this program asks no directory service.
+// UnmarshalText reads a uid or the name of a user in /etc/passwd; no directory service is asked.
 func (o *Owner) UnmarshalText(b []byte) error {
 	if uid, err := strconv.ParseUint(string(b), 10, 32); err == nil {
 		o.UID = uint32(uid)
@@ -46,7 +46,8 @@ func ParseGroup(text string) (gid uint32, err error) {
 	}
 	g, err := user.LookupGroup(text)
 	if errors.As(err, new(user.UnknownGroupError)) {
-		return 0, fmt.Errorf("no group is called %q in /etc/group; write the number of the gid", text)
+		return 0, fmt.Errorf(
+			"no group is called %q in /etc/group; write the number of the gid", text)
 	}
 	if err != nil {
 		return 0, err
@@ -67,7 +68,8 @@ func (c Cache) UIDs() []uint32 {
 func (s Site) checkCaches() error {
 	for _, c := range s.Caches {
 		if !filepath.IsAbs(c.Dir) {
-			return fault.New(fault.Config, "%s: cache: dir: %q is not an absolute path", s.File, c.Dir).Hint(inManual)
+			return fault.New(fault.Config,
+				"%s: cache: dir: %q is not an absolute path", s.File, c.Dir).Hint(inManual)
 		}
 	}
 	return nil

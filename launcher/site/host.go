@@ -9,16 +9,19 @@ import (
 )
 
 //nolint:gochecknoglobals // constant once compiled
-var bracket = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`) })
+var bracket = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\d+(-\d+)?(,\d+(-\d+)?)*$`)
+})
 
-// matches is matchHost for patterns that were checked.
+// matches is matchHost for a pattern that was checked before.
 func matches(pattern, host string) bool {
 	ok, err := matchHost(pattern, host)
 	return ok && err == nil
 }
 
-// matchHost tells whether a host name fits a pattern: "*" is any text, "?" any character, and "[001-128,200]" a number
-// in one of these ranges, written with the same number of digits as its bounds, as in Slurm's node lists.
+// matchHost tells whether a host name matches a pattern: "*" is any text, "?" any character, and
+// "[001-128,200]" a number in one of these ranges, with as many digits as their bounds, as in
+// Slurm's node lists.
 func matchHost(pattern, host string) (bool, error) {
 	expr, ranges, err := compileHost(pattern)
 	if err != nil {
@@ -49,7 +52,8 @@ func compileHost(pattern string) (*regexp.Regexp, []string, error) {
 		case '[':
 			end := strings.IndexByte(pattern[i:], ']')
 			if end < 0 || !bracket().MatchString(pattern[i+1:i+end]) {
-				return nil, nil, fmt.Errorf("the host pattern %q has a bracket that holds no numbers; an example is n[001-128,200]", pattern)
+				return nil, nil, fmt.Errorf("the host pattern %q has a bracket "+
+					"that holds no numbers; an example is n[001-128,200]", pattern)
 			}
 			ranges = append(ranges, pattern[i+1:i+end])
 			expr.WriteString(`(\d+)`)
@@ -75,7 +79,9 @@ func inRanges(digits, ranges string) bool {
 		}
 		from, err1 := strconv.ParseUint(low, 10, 64)
 		to, err2 := strconv.ParseUint(high, 10, 64)
-		if err1 == nil && err2 == nil && from <= n && n <= to && len(digits) >= len(low) && (low[0] != '0' || len(digits) == len(low)) {
+		within := err1 == nil && err2 == nil && from <= n && n <= to
+		padded := low[0] == '0'
+		if within && (len(digits) == len(low) || !padded && len(digits) > len(low)) {
 			return true
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// Mirror says where images of a registry are looked for before it is asked itself.
+// Mirror names the mirrors that are asked for images of a registry before the registry itself.
 type Mirror struct {
 	Registry string     `toml:"registry"` // "docker.io"; "*" = all that no other table names
 	Mirrors  []Endpoint `toml:"mirrors"`  // asked in this order
-	Fallback *bool      `toml:"fallback"` // ask the registry itself when no mirror has it; nil = yes
+	Fallback *bool      `toml:"fallback"` // the registry is asked in the end; nil = yes
 }
 
 // Endpoint is a mirror: [http://|https://]HOST[:PORT][/PATH].
@@ -36,7 +36,8 @@ func (e *Endpoint) UnmarshalText(b []byte) error {
 	if host = strings.ToLower(host); !isHost(host) {
 		return fmt.Errorf("the mirror %q does not name a HOST[:PORT]", b)
 	}
-	if path != "" && !regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`).MatchString(path) {
+	const part = `[a-z0-9]+([._-]+[a-z0-9]+)*`
+	if path != "" && !regexp.MustCompile(`^`+part+`(/`+part+`)*$`).MatchString(path) {
 		return fmt.Errorf("the path of the mirror %q is not that of a repository", b)
 	}
 	*e = Endpoint{scheme, host, path}
@@ -66,8 +67,10 @@ func (s Site) MirrorsOf(registry string) (mirrors []Endpoint, fallback bool) {
 func (s Site) checkTokenServers() error {
 	for _, host := range s.TokenServers {
 		if !isHost(host) || host != strings.ToLower(host) {
-			return fault.New(fault.Config, "%s: token_servers: %q is not a HOST[:PORT] in lower case", s.File, host).
-				Hint(`an example: token_servers = ["10.1.0.8:5001", "auth.cluster"]; one without TLS stands in plain_http as well`)
+			return fault.New(fault.Config,
+				"%s: token_servers: %q is not a HOST[:PORT] in lower case", s.File, host).
+				Hint(`an example: token_servers = ["10.1.0.8:5001", "auth.cluster"]; ` +
+					`one without TLS stands in plain_http as well`)
 		}
 	}
 	return nil
@@ -78,12 +81,14 @@ func (s Site) checkMirrors() error {
 	for _, m := range s.Mirrors {
 		wrong := func(format string, args ...any) error {
 			return fault.New(fault.Config, "%s: mirror: %s", s.File, fmt.Sprintf(format, args...)).
-				Hint(`an example: registry = "docker.io", mirrors = ["http://cache.cluster:5000", "mirror.example.org/proxy/docker"]`)
+				Hint(`an example: registry = "docker.io", ` +
+					`mirrors = ["http://cache.cluster:5000", "mirror.example.org/proxy/docker"]`)
 		}
+		lower := m.Registry == strings.ToLower(m.Registry)
 		switch {
 		case m.Registry == "index.docker.io" || m.Registry == "registry-1.docker.io":
 			return wrong(`the registry %q is called "docker.io" here`, m.Registry)
-		case m.Registry != "*" && (!isHost(m.Registry) || m.Registry != strings.ToLower(m.Registry)):
+		case m.Registry != "*" && !(isHost(m.Registry) && lower):
 			return wrong(`%q is no registry: a HOST[:PORT], or "*" for all`, m.Registry)
 		case len(m.Mirrors) == 0:
 			return wrong("none is named for %s", m.Registry)

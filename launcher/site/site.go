@@ -1,5 +1,6 @@
-// Package site reads what the site decided (hpc3.toml) and what the user keeps in a file of the same form, and lays
-// all sources of settings over one another: option, environment, user file, site file, default.
+// Package site reads what the site decided (hpc3.toml) and what a user keeps in a file of the same
+// form. It lays all sources of settings over one another: option, environment, user's file, site's
+// file, default.
 package site
 
 import (
@@ -42,30 +43,38 @@ const maxFile = 1 << 20
 type Site struct {
 	option.Settings
 
-	Labels           []string        `toml:"labels"`            // words for every node
-	Features         []Feature       `toml:"platform-features"` // what every node is, whatever the probe finds
-	Hosts            []Host          `toml:"host"`              // the same for some nodes
-	SlurmFeatures    *bool           `toml:"slurm_features"`    // read slurm.conf for labels; nil = yes
-	Words            map[string]Word `toml:"words"`             // what Slurm's Features stand for
-	Locked           []string        `toml:"locked"`            // keys that only this file sets
-	CacheDir         string          `toml:"cachedir"`          // "" = the user's own place
-	Caches           []Cache         `toml:"cache"`             // looked into before it, in this order
-	PlainHTTP        []string        `toml:"plain_http"`        // registries, HOST[:PORT], that are spoken to without TLS
-	TokenServers     []string        `toml:"token_servers"`     // HOST[:PORT]; registries may send for a token to these, though their addresses be private
-	Mirrors          []Mirror        `toml:"mirror"`            // registries that are asked by way of others
-	Compression      string          `toml:"compression"`       // of new SIFs: "zstd" (default), "gzip" or "lz4"
-	CompressionLevel int             `toml:"compression_level"` // 0 = the compressor's fastest
-	CPUFeatures      bool            `toml:"match_cpu_features"`
-	LabelMismatch    string          `toml:"label_mismatch"` // where an index and the labels of its image differ: "error" (default) or "warn"
-	PullAt           string          `toml:"pull_at"`        // when the image of a Slurm job is fetched: "run" (default) or "submit"
-	Usage            string          `toml:"usage"`          // where starts are recorded: "none" (default) or "syslog"
-	SlurmComment     bool            `toml:"slurm_comment"`  // a job's comment says what it runs
-	SlurmClient      bool            `toml:"slurm_client"`   // containers of Slurm's jobs have its client
-	Unreachable      string          `toml:"unreachable"`    // a registry, when such a job is submitted: "warn" (default) or "error"
+	// What nodes are.
+	Labels        []string        `toml:"labels"`            // words for every node
+	Features      []Feature       `toml:"platform-features"` // of every node, over the probe's
+	Hosts         []Host          `toml:"host"`              // the same for some nodes
+	SlurmFeatures *bool           `toml:"slurm_features"`    // slurm.conf has labels; nil = yes
+	Words         map[string]Word `toml:"words"`             // what Slurm's Features stand for
 
-	File     string `toml:"-"` // where it was read; "" where there is none
-	Own      bool   `toml:"-"` // it is the caller's, and not root's
-	PassedBy string `toml:"-"` // the file that HPC3_CONFIG names and that does not count; "" for none
+	Locked   []string `toml:"locked"`   // keys that only this file sets
+	CacheDir string   `toml:"cachedir"` // "" = the user's own place
+	Caches   []Cache  `toml:"cache"`    // searched before it, in this order
+
+	// Registries, HOST[:PORT].
+	PlainHTTP    []string `toml:"plain_http"`    // they are asked without TLS
+	TokenServers []string `toml:"token_servers"` // trusted, even if their address is private
+	Mirrors      []Mirror `toml:"mirror"`        // asked instead of registries
+	Unreachable  string   `toml:"unreachable"`   // at submission: "warn" (default) or "error"
+
+	// Images.
+	Compression      string `toml:"compression"`       // "zstd" (default), "gzip" or "lz4"
+	CompressionLevel int    `toml:"compression_level"` // 0 = the compressor's fastest
+	CPUFeatures      bool   `toml:"match_cpu_features"`
+	LabelMismatch    string `toml:"label_mismatch"` // of index and image: "error" (default), "warn"
+
+	// Jobs.
+	PullAt       string `toml:"pull_at"`       // images are fetched at "run" (default) or "submit"
+	Usage        string `toml:"usage"`         // the record of starts: "none" (default), "syslog"
+	SlurmComment bool   `toml:"slurm_comment"` // a job's comment says what it runs
+	SlurmClient  bool   `toml:"slurm_client"`  // containers of jobs have Slurm's client
+
+	File     string `toml:"-"` // where this was read; "" = there is no file
+	Own      bool   `toml:"-"` // the file is the caller's, not root's
+	PassedBy string `toml:"-"` // a file that HPC3_CONFIG names in vain; "" = none
 
 	lockedIn map[string]string // keys that another file locks, and that file
 }
@@ -77,14 +86,16 @@ type Host struct {
 	Features []Feature `toml:"platform-features"`
 }
 
-// Load reads a site file, which only root may have written. A file that does not exist is a site that decided nothing.
+// Load reads a site file, which only root may have written. Without a file the site decided
+// nothing.
 func Load(file string) (Site, error) { return load(file, rootOnly) }
 
 // LoadNamed reads a site file that the caller names, which may be the caller's own. It must exist.
 func LoadNamed(file string) (Site, error) {
 	s, err := load(file, orCaller)
 	if err == nil && s.File == "" {
-		err = fault.New(fault.Config, "reading the site file %s: no such file", file).Hint("HPC3_CONFIG names it; correct or unset it")
+		err = fault.New(fault.Config, "reading the site file %s: no such file", file).
+			Hint("HPC3_CONFIG names it; correct or unset it")
 	}
 	return s, err
 }
@@ -99,7 +110,7 @@ func load(file string, who writers) (Site, error) {
 	return s, s.check()
 }
 
-// LoadUser reads a user's file. One that does not exist says nothing.
+// LoadUser reads a user's file, which need not exist.
 func LoadUser(file string) (option.Settings, error) {
 	var s option.Settings
 	_, _, err := decode(file, ownFile, &s)
@@ -108,24 +119,25 @@ func LoadUser(file string) (option.Settings, error) {
 
 func (s Site) check() error {
 	for _, key := range s.Locked {
-		if !slices.Contains(keys(), key) {
-			return fault.New(fault.Config, "%s: locked: no setting is called %q", s.File, key).Hint("the settings that can be locked are in hpc3.toml(5)")
+		if !slices.Contains(option.Keys(), key) {
+			return fault.New(fault.Config, "%s: locked: no setting is called %q", s.File, key).
+				Hint("the settings that can be locked are in hpc3.toml(5)")
 		}
 	}
-	if !slices.Contains([]string{"", "zstd", "gzip", "lz4"}, s.Compression) {
-		return fault.New(fault.Config, "%s: compression: %q is not one of zstd, gzip, lz4", s.File, s.Compression).Hint(inManual)
-	}
-	if !slices.Contains([]string{"", "error", "warn"}, s.LabelMismatch) {
-		return fault.New(fault.Config, "%s: label_mismatch: %q is not one of error, warn", s.File, s.LabelMismatch).Hint(inManual)
-	}
-	if !slices.Contains([]string{"", AtRun, AtSubmission}, s.PullAt) {
-		return fault.New(fault.Config, "%s: pull_at: %q is not one of run, submit", s.File, s.PullAt).Hint(inManual)
-	}
-	if !slices.Contains([]string{"", "none", Syslog}, s.Usage) {
-		return fault.New(fault.Config, "%s: usage: %q is not one of none, syslog", s.File, s.Usage).Hint(inManual)
-	}
-	if !slices.Contains([]string{"", "warn", Refuse}, s.Unreachable) {
-		return fault.New(fault.Config, "%s: unreachable: %q is not one of warn, error", s.File, s.Unreachable).Hint(inManual)
+	for _, word := range []struct {
+		key, value string
+		known      []string
+	}{
+		{"compression", s.Compression, []string{"zstd", "gzip", "lz4"}},
+		{"label_mismatch", s.LabelMismatch, []string{"error", "warn"}},
+		{"pull_at", s.PullAt, []string{AtRun, AtSubmission}},
+		{"usage", s.Usage, []string{"none", Syslog}},
+		{"unreachable", s.Unreachable, []string{"warn", Refuse}},
+	} {
+		if word.value != "" && !slices.Contains(word.known, word.value) {
+			return fault.New(fault.Config, "%s: %s: %q is not one of %s",
+				s.File, word.key, word.value, strings.Join(word.known, ", ")).Hint(inManual)
+		}
 	}
 	for _, h := range s.Hosts {
 		for _, pattern := range h.Match {
@@ -140,7 +152,8 @@ func (s Site) check() error {
 	return s.checkWords()
 }
 
-// decode reads a file strictly into v, and tells whether it is there and the caller's own. The error names file and line.
+// decode reads a file strictly into v, and tells whether it exists and is the caller's own. The
+// error names file and line.
 func decode(file string, who writers, v any) (found, own bool, err error) {
 	f, err := outside.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -169,7 +182,8 @@ func decode(file string, who writers, v any) (found, own bool, err error) {
 
 func unreadable(file string, err error) error {
 	err = fault.Reason(err)
-	return fault.New(fault.Config, "reading settings from %s: %w", file, err).Hint("make it readable, or move it away")
+	return fault.New(fault.Config, "reading settings from %s: %w", file, err).
+		Hint("make it readable, or move it away")
 }
 
 func explain(file string, err error) error {
@@ -179,7 +193,9 @@ func explain(file string, err error) error {
 	case errors.As(err, &missing) && len(missing.Errors) > 0:
 		first := missing.Errors[0]
 		line, _ := first.Position()
-		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, strings.Join(first.Key(), ".")).Hint("settings that this version knows are in hpc3.toml(5)")
+		key := strings.Join(first.Key(), ".")
+		return fault.New(fault.Config, "%s:%d: no setting is called %q", file, line, key).
+			Hint("settings that this version knows are in hpc3.toml(5)")
 	case errors.As(err, &bad):
 		line, _ := bad.Position()
 		return fault.New(fault.Config, "%s:%d: %s", file, line, plain(bad)).Hint(inManual)
@@ -187,14 +203,12 @@ func explain(file string, err error) error {
 	return fault.New(fault.Config, "%s: %w", file, err)
 }
 
-// plain says what is wrong in a file in the words of who wrote it, where the decoder speaks of its own.
+// plain says what is wrong in a file in words of its format, not of the decoder.
 func plain(bad *toml.DecodeError) string {
 	said := strings.TrimPrefix(bad.Error(), "toml: ")
-	if kinds := regexp.MustCompile(`cannot decode TOML (\w+) into .* (?:of type )?\W*(\w+)$`).FindStringSubmatch(said); kinds != nil {
-		name := func(kind string) string {
-			return cmp.Or(map[string]string{"bool": "true or false", "string": "a text in quotes"}[kind], "another kind of value")
-		}
-		return fmt.Sprintf("this takes %s, and was given %s", name(kinds[2]), name(kinds[1]))
+	wrongKind := regexp.MustCompile(`cannot decode TOML (\w+) into .* (?:of type )?\W*(\w+)$`)
+	if kinds := wrongKind.FindStringSubmatch(said); kinds != nil {
+		return fmt.Sprintf("this takes %s, and was given %s", kindOf(kinds[2]), kindOf(kinds[1]))
 	}
 	if strings.HasPrefix(said, "expected keyword") {
 		return "a value is a text in quotes, a number, true or false, or a list of such"
@@ -202,8 +216,18 @@ func plain(bad *toml.DecodeError) string {
 	return said
 }
 
-// LabelsOf returns the words of the site for the node with this host name, sorted and without duplicates. Patterns are
-// held against the whole name and against the name up to the first dot.
+func kindOf(word string) string {
+	switch word {
+	case "bool":
+		return "true or false"
+	case "string":
+		return "a text in quotes"
+	}
+	return "another kind of value"
+}
+
+// LabelsOf returns the words of the site for the node with this host name, sorted and without
+// duplicates. A pattern matches the whole name or the name up to the first dot.
 func (s Site) LabelsOf(hostname string) []string {
 	labels := slices.Clone(s.Labels)
 	for _, h := range s.Hosts {
@@ -215,51 +239,38 @@ func (s Site) LabelsOf(hostname string) []string {
 	return slices.Compact(labels)
 }
 
-// Resolve lays the user's sources over the site's, the weakest first. A source that sets a locked key to another
-// value than the site's is refused: what a user asked for must not silently be something else.
+// Resolve lays the user's sources over the site's, the weakest first. A source that gives a locked
+// key another value than the site is refused: a user's wish must not be dropped silently.
 func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
 	for _, key := range s.locked() {
-		ours := field(&s.Settings, key)
+		ours := s.Settings.Field(key)
 		for _, u := range user {
-			if theirs := field(&u, key); !theirs.IsNil() && !same(ours, theirs) {
-				return option.Run{}, fault.New(fault.Policy, "the setting %s is locked by the site in %s", key, cmp.Or(s.lockedIn[key], s.File)).
-					Hint("leave out --%s, HPC3_%s and its line in your own hpc3.toml", switchOf(key), strings.ToUpper(key))
+			if theirs := u.Field(key); !theirs.IsNil() && !same(ours, theirs) {
+				file := cmp.Or(s.lockedIn[key], s.File)
+				return option.Run{}, fault.New(fault.Policy,
+					"the setting %s is locked by the site in %s", key, file).
+					Hint("leave out --%s, %s and its line in your own hpc3.toml",
+						optionsOf(key), option.Variable(key))
 			}
 		}
 	}
 	return option.Merge(append([]option.Settings{s.Settings}, user...)...), nil
 }
 
-// switchOf returns the option of a key, with its counterpart if it has one.
-func switchOf(key string) string {
+// optionsOf returns the option of a key, with its counterpart if there is one.
+func optionsOf(key string) string {
 	name := strings.ReplaceAll(key, "_", "-")
-	if slices.Contains(option.Names, "no-"+name) {
+	if _, known := option.Find("no-" + name); known {
 		return "[no-]" + name
 	}
 	return name
 }
 
-// locked returns all keys that are locked, here or by a stronger file, in the order of the settings.
+// locked returns all keys that are locked, here or by a stronger file, in the order of Settings.
 func (s Site) locked() []string {
-	return slices.DeleteFunc(keys(), func(key string) bool {
+	return slices.DeleteFunc(option.Keys(), func(key string) bool {
 		return !slices.Contains(s.Locked, key) && s.lockedIn[key] == ""
 	})
 }
 
-// field returns the field of s with this TOML key; every field of Settings is a pointer or a slice, so nil is "not said".
-func field(s *option.Settings, key string) reflect.Value {
-	i := slices.Index(keys(), key)
-	return reflect.ValueOf(s).Elem().Field(i)
-}
-
 func same(a, b reflect.Value) bool { return reflect.DeepEqual(a.Interface(), b.Interface()) }
-
-// keys returns the TOML keys of Settings in the order of its fields.
-func keys() []string {
-	t := reflect.TypeFor[option.Settings]()
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i] = t.Field(i).Tag.Get("toml")
-	}
-	return names
-}

@@ -12,16 +12,17 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/match"
 )
 
-// Feature is a word that describes a node, as match.Describe takes it. It is a struct since the TOML library asks no other type to read itself.
+// Feature is a word that describes a node, as match.Describe takes it. It is a struct because the
+// TOML decoder calls UnmarshalText of no other type.
 type Feature struct{ Word string }
 
-// UnmarshalText refuses what match.Describe would refuse on any node; so the file's reader can tell the line.
+// UnmarshalText refuses what match.Describe would refuse on every node; here the line is known.
 func (f *Feature) UnmarshalText(b []byte) error {
 	f.Word = string(b)
 	return match.CheckWord(string(b))
 }
 
-// Word is what a word of Slurm's stands for; empty where it stands for nothing.
+// Word is what a word of Slurm's stands for; empty if it stands for nothing.
 type Word struct{ Token string }
 
 // UnmarshalText refuses what no entry can ask for.
@@ -36,12 +37,14 @@ func (w *Word) UnmarshalText(b []byte) error {
 	return match.CheckWord(string(b))
 }
 
-// checkWords holds the words on the left against what can stand in slurm.conf.
+// checkWords checks that the words on the left can stand in slurm.conf.
 func (s Site) checkWords() error {
 	for word := range s.Words {
 		if word == "" || strings.ContainsAny(word, ", \t\r\n") {
-			return fault.New(fault.Config, "%s: words: %q cannot be a Feature of Slurm's", s.File, word).
-				Hint("on the left stands one word as in slurm.conf, on the right what it means: ib_hdr = \"infiniband\"")
+			return fault.New(fault.Config,
+				"%s: words: %q cannot be a Feature of Slurm's", s.File, word).
+				Hint(`on the left stands one word as in slurm.conf, ` +
+					`on the right what it means: ib_hdr = "infiniband"`)
 		}
 	}
 	return nil
@@ -50,8 +53,8 @@ func (s Site) checkWords() error {
 // ReadsSlurm tells whether the Features of Slurm's nodes are labels here.
 func (s Site) ReadsSlurm() bool { return s.SlurmFeatures == nil || *s.SlurmFeatures }
 
-// SlurmLabels returns what the Features that Slurm gives a node stand for, in lower case: what the site says they are, else the word
-// itself and, where its meaning is plain, the token that entries use for it.
+// SlurmLabels returns what the Features that Slurm gives a node stand for, in lower case: what the
+// site says or, without that, the word itself and the token that entries use for a plain one.
 func (s Site) SlurmLabels(features []string) []string {
 	var labels []string
 	for _, f := range features {
@@ -60,8 +63,8 @@ func (s Site) SlurmLabels(features []string) []string {
 		switch {
 		case !mapped:
 			labels = append(labels, word)
-			if plain := plainly(word); plain != "" {
-				labels = append(labels, plain)
+			if token := tokenOf(word); token != "" {
+				labels = append(labels, token)
 			}
 		case token.Token != "":
 			labels = append(labels, token.Token)
@@ -70,8 +73,8 @@ func (s Site) SlurmLabels(features []string) []string {
 	return labels
 }
 
-// meaning returns what the site says that a word stands for. Its case does not count, unless the file holds
-// two spellings.
+// meaning returns what a word stands for according to the site. Case counts only if the file has
+// the word in two spellings.
 func (s Site) meaning(feature string) (token Word, mapped bool) {
 	if token, mapped = s.Words[feature]; mapped {
 		return token, true
@@ -84,19 +87,22 @@ func (s Site) meaning(feature string) (token Word, mapped bool) {
 	return Word{}, false
 }
 
-// Names of products that sites write as Features: the last digit of an EPYC's number is its generation, a Xeon E5's stands behind it.
+// Names of products that sites write as Features. The last digit of an EPYC's number is its
+// generation; a Xeon E5 has its generation behind the number.
 //
 //nolint:gochecknoglobals // constant once compiled
 var (
 	epyc = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:amd_)?epyc[_-]?(7\d\d2|7\d\d3|9\d\d4|9\d\d5)p?$`)
 	})
-	e5 = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:xeon[_-]?)?e5[_-]26\d\d[_-]?v([34])$`) })
+	e5 = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:xeon[_-]?)?e5[_-]26\d\d[_-]?v([34])$`)
+	})
 )
 
-// plainly returns the token that a word of many sites means, and empty where two sites may mean two things: "ampere" and "hopper" are
-// GPUs and CPUs, "skylake" is a client and a server.
-func plainly(word string) string {
+// tokenOf returns the token that a common word means; "" if sites may mean different things by it:
+// "ampere" and "hopper" are GPUs and CPUs, "skylake" is a client and a server.
+func tokenOf(word string) string {
 	if m := epyc().FindStringSubmatch(word); m != nil {
 		return "zen" + m[1][len(m[1])-1:]
 	}
@@ -134,8 +140,9 @@ func plainly(word string) string {
 	return ""
 }
 
-// FeaturesOf returns the platform-features for the node with this host name: those for every node, then those of each table
-// that names it, in the order of the file. Each list is to be taken after the one before it.
+// FeaturesOf returns the platform-features of the node with this host name: those of every node,
+// then those of each table that names it, in the order of the file. A later list is applied after
+// an earlier one.
 func (s Site) FeaturesOf(hostname string) [][]string {
 	lists := [][]Feature{s.Features}
 	for _, h := range s.Hosts {
@@ -157,8 +164,10 @@ func (s Site) FeaturesOf(hostname string) [][]string {
 	return words
 }
 
-// names reports whether one of the patterns fits the whole name or the name up to the first dot.
+// names tells whether a pattern matches the whole name or the name up to the first dot.
 func (h Host) names(hostname string) bool {
 	short, _, _ := strings.Cut(hostname, ".")
-	return slices.ContainsFunc(h.Match, func(p string) bool { return matches(p, hostname) || matches(p, short) })
+	return slices.ContainsFunc(h.Match, func(p string) bool {
+		return matches(p, hostname) || matches(p, short)
+	})
 }

@@ -1,5 +1,5 @@
-// Package task is what the Slurm plugin, where a job is submitted, tells hpc3-run, where a task starts: in variables of the job, whose names
-// begin with SLURM_ so that --export=NONE lets them through.
+// Package task is what the Slurm plugin, at submission, tells hpc3-run, at the start of a task: in
+// variables of the job. Their names begin with SLURM_, so that --export=NONE lets them through.
 package task
 
 import (
@@ -12,27 +12,31 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Protocol is what the variables mean, as the plugin has it (spank/face.h). It changes only where a hpc3-run would do the wrong thing with the
-// variables of another: a rolling update of nodes goes on without it, and an option that is new is refused by name where it is not known.
+// Protocol is the meaning of the variables, as the plugin has it (spank/face.h). It changes only if
+// an hpc3-run would do the wrong thing with the variables of another one: otherwise nodes could not
+// be updated one after another. An hpc3-run that does not know a new option refuses it by name.
 const Protocol = "1"
 
-// The variables. The first is Slurm's own; all but the third and the fourth are the plugin's C part's as well.
+// The variables. The first is Slurm's own; spank/face.h has the same names.
 const (
 	Image     = "SLURM_CONTAINER"       // as the user wrote it
-	command   = "SLURM_HPC3_TASK"       // "=WORD": the command was WORD and what follows hpc3-run; "+": it is what follows
+	command   = "SLURM_HPC3_TASK"       // "=WORD": WORD and what follows; "+": what follows
 	options   = "SLURM_HPC3_OPTIONS"    // a JSON list of [NAME, VALUE]
-	pin       = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": the image's index when the job was submitted
-	version   = "SLURM_HPC3_VERSION"    // "PROTOCOL VERSION" of the plugin where the step was submitted
-	copied    = "SLURM_HPC3_BCAST"      // "1": the command is a file that Slurm has copied to the node
+	pin       = "SLURM_HPC3_PIN"        // "IMAGE DIGEST": of the index at submission
+	version   = "SLURM_HPC3_VERSION"    // "PROTOCOL VERSION" of the plugin at submission
+	copied    = "SLURM_HPC3_BCAST"      // "1": Slurm has copied the command to the node
 	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone, and so is the next
 	launcher  = "SLURM_HPC3_LAUNCHER"
 )
 
-// NoImage is the image of a step that runs on the host.
+// NoImage is the image of a step that runs on the node, without a container.
 const NoImage = "none"
 
-// interactive is the number of the step in which salloc starts a shell; Slurm 26.05 writes it signed.
-var interactive = []string{"4294967290", "-6"} //nolint:gochecknoglobals // a constant list
+// interactive is the number of the step in which salloc starts a shell; Slurm 26.05 writes it
+// signed.
+//
+//nolint:gochecknoglobals // a constant list
+var interactive = []string{"4294967290", "-6"}
 
 // Option is an option of hpc3-run, without the dashes, and its value.
 type Option [2]string
@@ -43,11 +47,12 @@ type Task struct {
 	Image   string   // as the user wrote it
 	Command []string // what to run in it
 	Options []Option // what was asked for with the job or step
-	Digest  string   // of the index; "" where it is not settled
-	Copied  bool     // the command is a file that Slurm has copied to the node, which the image does not have
+	Digest  string   // of the index; "" = it is not settled
+	Copied  bool     // the command is a file that Slurm has copied to the node, not the image's
 }
 
-// Find tells whether the plugin has put hpc3-run before a task's command, and what the task is. args are those of the process.
+// Find tells whether the plugin has put hpc3-run before a task's command, and which task that is.
+// args are the words of the process.
 func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	word := getenv(command)
 	if word == "" || getenv(Image) == "" {
@@ -57,14 +62,16 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	if first, ok := strings.CutPrefix(word, "="); ok {
 		t.Copied = getenv(copied) != ""
 		if t.Copied && strings.HasSuffix(first, "/") { // Slurm chose the name in this directory
-			first += fmt.Sprintf("slurm_bcast_%s.%s_%s", getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"), getenv("SLURMD_NODENAME"))
+			first += fmt.Sprintf("slurm_bcast_%s.%s_%s",
+				getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"), getenv("SLURMD_NODENAME"))
 		}
 		t.Command = []string{first}
 	}
 	if len(args) > 0 {
 		t.Command = append(t.Command, args[1:]...)
 	}
-	if len(t.Command) == 1 && t.Command[0] == getenv("SHELL") && slices.Contains(interactive, getenv("SLURM_STEP_ID")) {
+	isShell := len(t.Command) == 1 && t.Command[0] == getenv("SHELL")
+	if isShell && slices.Contains(interactive, getenv("SLURM_STEP_ID")) {
 		t.Command = nil // the image's own shell: it may lack the caller's
 	}
 	var err error
@@ -75,17 +82,22 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	return t, true, nil
 }
 
-// Own are the variables that are for hpc3-run and not for its command. What a step inside of the job is to inherit is for both.
-var Own = []string{command, copied, multiProg, launcher} //nolint:gochecknoglobals // a constant list
+// Own are the variables that are for hpc3-run and not for its command. The others are inherited by
+// the steps of the job.
+//
+//nolint:gochecknoglobals // a constant list
+var Own = []string{command, copied, multiProg, launcher}
 
-// A ProtocolError is a job whose variables are of a plugin that means something else by them.
+// ProtocolError is a job of a plugin whose variables have another meaning.
 type ProtocolError struct{ Version, Protocol string }
 
 func (e ProtocolError) Error() string {
-	return fmt.Sprintf("it was submitted by hpc3 %s, whose protocol is %s, and here it is %s", e.Version, e.Protocol, Protocol)
+	return fmt.Sprintf("it was submitted by hpc3 %s, whose protocol is %s, and here it is %s",
+		e.Version, e.Protocol, Protocol)
 }
 
-// Submitter returns the version of the plugin that has set a job's variables; "" where it is not known. The error is a ProtocolError.
+// Submitter returns the version of the plugin that has set a job's variables; "" = it is not known.
+// The error is a ProtocolError.
 func Submitter(getenv func(string) string) (string, error) {
 	protocol, of, _ := strings.Cut(getenv(version), " ")
 	if protocol != "" && protocol != Protocol {
@@ -107,23 +119,23 @@ func Options(getenv func(string) string) ([]Option, error) {
 	return list, nil
 }
 
-// lists are the options that may be given several times.
-var lists = []string{"container-mounts", "container-env", "container-env-file"} //nolint:gochecknoglobals // a constant list
-
-// Join lays the options of a step over those of its job: of an option given twice the later counts, but for the lists.
+// Join lays the options of a step over those of its job: a later one replaces an earlier one of the
+// same key, but lists grow.
 func Join(job, step []Option) []Option {
-	given := func(o Option) bool {
-		return !slices.Contains(lists, o[0]) && slices.ContainsFunc(step, func(s Option) bool { return positive(s[0]) == positive(o[0]) })
+	replaced := func(o Option) bool {
+		of, _ := option.Find(o[0])
+		again := slices.ContainsFunc(step, func(s Option) bool { return key(s) == key(o) })
+		return again && of.Kind != option.List
 	}
-	return append(slices.DeleteFunc(slices.Clone(job), given), step...)
+	return append(slices.DeleteFunc(slices.Clone(job), replaced), step...)
 }
 
-// positive is the name that an option shares with its opposite.
-func positive(name string) string {
-	if name == "container-readonly" {
-		return "container-writable"
+// key is what an option shares with its opposite.
+func key(o Option) string {
+	if of, known := option.Find(o[0]); known {
+		return of.SettingsKey()
 	}
-	return strings.TrimPrefix(name, "no-")
+	return o[0]
 }
 
 // Settings turns options into settings. The error names the option.
@@ -146,7 +158,8 @@ func OptionsVariable(list []Option) (string, error) {
 	return options + "=" + string(text), err
 }
 
-// Step names the step that a process is a task of, alike on all of its nodes and unlike any other; "" for none.
+// Step returns a name of the step that a process belongs to; "" for none. It is the same on all
+// nodes of the step, and no other step has it.
 func Step(getenv func(string) string) string {
 	if getenv("SLURM_JOB_ID") == "" || getenv("SLURM_STEP_ID") == "" {
 		return ""
@@ -158,17 +171,19 @@ func Step(getenv func(string) string) string {
 	return strings.Join(words, " ")
 }
 
-// Job names the job of a process, unlike any other.
+// Job returns a name of the job that a process belongs to; no other job has it.
 func Job(getenv func(string) string) string {
 	var words []string
-	// A cluster that was set up anew counts its jobs from one again.
-	for _, name := range []string{"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME"} {
+	for _, name := range []string{
+		"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT",
+		"SLURM_JOB_START_TIME", // a cluster that is set up again counts its jobs from one
+	} {
 		words = append(words, getenv(name))
 	}
 	return strings.Join(words, " ")
 }
 
-// Digest is that of the image's index when the job was submitted; "" where that is not known.
+// Digest is that of the image's index when the job was submitted; "" = it is not known.
 func Digest(getenv func(string) string, image string) string {
 	if of, digest, ok := strings.Cut(getenv(pin), " "); ok && of == image {
 		return digest

@@ -20,7 +20,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	help := help(t, "hpc3-run")
 	shipped := lab.Read(t, "../../etc/hpc3.toml")
 	keys := lab.Read(t, "../../etc/man/hpc3.toml.5")
-	for _, name := range option.Names {
+	for _, name := range option.Names() {
 		if !strings.Contains(manual, "--"+name) {
 			t.Errorf("hpc3-run.1 does not know --%s", name)
 		}

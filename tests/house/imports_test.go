@@ -23,7 +23,7 @@ var plan = map[string][]string{
 	"launcher/outside":  {},
 	"launcher/oci":      {"launcher/fault"},
 	"launcher/option":   {},
-	"launcher/habit":    {},
+	"launcher/habit":    {"launcher/option"},
 	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault", "launcher/outside"},
 	"launcher/slurm":    {},
 	"launcher/task":     {"launcher/option"},
@@ -89,7 +89,7 @@ var foreign = map[string][]string{
 	"github.com/pelletier/go-toml":           {"launcher/site"},
 	"tags.cncf.io":                           {"launcher/device"},
 	"go.yaml.in/yaml":                        {"launcher/device"},
-	"github.com/urfave/cli":                  {"cmd/hpc3-run", "cmd/hpc3"},
+	"github.com/urfave/cli":                  {"cmd/hpc3"},
 }
 
 // rooms are those that names from outside come to; others are handed what was opened, or read what the kernel makes.
