@@ -18,16 +18,21 @@ import (
 )
 
 func (t *tool) cacheCommand(say []cli.Flag) *cli.Command {
-	asJSON, dir := &cli.BoolFlag{Name: "json"}, &cli.StringFlag{Name: "dir"}
+	say = append([]cli.Flag{toggle("json")}, say...)
+	dir := append([]cli.Flag{value("dir")}, say...)
 	return &cli.Command{Name: "cache", Action: t.bareCache, Subcommands: []*cli.Command{
-		{Name: "list", Action: t.cacheList, Flags: append([]cli.Flag{asJSON}, say...)},
-		{Name: "verify", Action: t.cacheVerify, Flags: append([]cli.Flag{asJSON, dir, &cli.BoolFlag{Name: "repair"}}, say...)},
+		{Name: "list", Action: t.cacheList, Flags: say},
+		{Name: "verify", Action: t.cacheVerify, Flags: append([]cli.Flag{
+			toggle("repair"),
+		}, dir...)},
 		{Name: "gc", Action: t.cacheCollect, Flags: append([]cli.Flag{
-			asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.StringFlag{Name: "max-size"}, &cli.StringFlag{Name: "max-age"},
-		}, say...)},
-		{Name: "rm", Action: t.cacheRemove, Flags: append([]cli.Flag{asJSON, dir, &cli.BoolFlag{Name: "dry-run"}, &cli.BoolFlag{Name: "all"}}, say...)},
+			toggle("dry-run"), value("max-size"), value("max-age"),
+		}, dir...)},
+		{Name: "rm", Action: t.cacheRemove, Flags: append([]cli.Flag{
+			toggle("dry-run"), toggle("all"),
+		}, dir...)},
 		{Name: "init", Action: t.cacheInit, Flags: append([]cli.Flag{
-			asJSON, &cli.StringFlag{Name: "site"}, &cli.StringFlag{Name: "owner"}, &cli.StringFlag{Name: "group"}, &cli.BoolFlag{Name: "write"},
+			value("site"), value("owner"), value("group"), toggle("write"),
 		}, say...)},
 	}}
 }
@@ -45,7 +50,9 @@ func (t *tool) bareCache(c *cli.Context) error {
 
 func noArguments(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return fault.New(fault.Usage, "cache %s takes no argument, and %q was given", c.Command.Name, c.Args().First()).Hint("see %s --help", name)
+		return fault.New(fault.Usage, "cache %s takes no argument, and %q was given",
+			c.Command.Name, c.Args().First()).
+			Hint("see %s --help", name)
 	}
 	return nil
 }
@@ -69,12 +76,14 @@ func (t *tool) cacheList(c *cli.Context) error {
 	return nil
 }
 
-// listInFile writes a line an image, of columns that hold no blank but in the first two.
+// listInFile writes a line for each image. Only the first two columns hold blanks.
 func (t *tool) listInFile(l upkeep.CacheList) {
 	rows := [][]string{{"USED", "SIZE", "ARCH", "VARIANT", "DIGEST", "IMAGE", "CACHE"}}
 	for _, i := range l.Images {
 		rows = append(rows, []string{
-			ago(i.Used), notes.Amount(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant), cmp.Or(notes.ShortDigest(i.Digest), "-"), oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
+			ago(i.Used), notes.Amount(i.Size), cmp.Or(i.Arch, "-"), oneWord(i.Variant),
+			cmp.Or(notes.ShortDigest(i.Digest), "-"),
+			oneWord(strings.Join(i.References, ",")), oneWord(i.Cache),
 		})
 	}
 	if len(l.Images) > 0 {
@@ -82,13 +91,19 @@ func (t *tool) listInFile(l upkeep.CacheList) {
 	}
 }
 
-// listOnTerminal writes the images of each cache below its name. The architecture is part of the variant.
+// listOnTerminal writes the images of each cache below its name. The variant names the
+// architecture.
 func (t *tool) listOnTerminal(l upkeep.CacheList, width int) {
 	for _, c := range l.Caches {
 		rows := [][]string{{"USED", "SIZE", "DIGEST", "VARIANT", "IMAGE"}}
 		for _, i := range l.Images {
 			if filepath.Clean(i.Cache) == filepath.Clean(c.Dir) {
-				rows = append(rows, []string{ago(i.Used), notes.Amount(i.Size), cmp.Or(notes.ShortDigest(i.Digest), "-"), oneWord(cmp.Or(i.Variant, i.Arch)), fault.OneLine(strings.Join(i.References, ", "))})
+				rows = append(rows, []string{
+					ago(i.Used), notes.Amount(i.Size),
+					cmp.Or(notes.ShortDigest(i.Digest), "-"),
+					oneWord(cmp.Or(i.Variant, i.Arch)),
+					fault.OneLine(strings.Join(i.References, ", ")),
+				})
 			}
 		}
 		if len(rows) > 1 {
@@ -105,18 +120,24 @@ func (t *tool) printCaches(l upkeep.CacheList) {
 	}
 	for _, i := range l.Images {
 		if !i.Trusted {
-			fmt.Fprintf(t.stdout, "does not count: %s: %s\n", fault.OneLine(i.Path), fault.OneLine(i.Why))
+			t.because("does not count: ", i.Path, i.Why)
 		}
 	}
 	for _, d := range l.Caches {
 		if d.Why != "" {
-			fmt.Fprintf(t.stdout, "passed over: %s: %s\n", fault.OneLine(d.Dir), fault.OneLine(d.Why))
+			t.because("passed over: ", d.Dir, d.Why)
 		}
 	}
 	fmt.Fprintf(t.stdout, "%s, %s\n", notes.Images(len(l.Images)), notes.Amount(l.Bytes))
 	if l.PartialLayers > 0 {
-		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n", l.PartialLayers, notes.Amount(l.PartialBytes))
+		fmt.Fprintf(t.stdout, "of %d layers a part has come, %s, with which the next run goes on\n",
+			l.PartialLayers, notes.Amount(l.PartialBytes))
 	}
+}
+
+// because prints a path and what is said of it.
+func (t *tool) because(what, path, why string) {
+	fmt.Fprintf(t.stdout, "%s%s: %s\n", what, fault.OneLine(path), fault.OneLine(why))
 }
 
 // oneWord keeps a column a column.
@@ -140,7 +161,7 @@ func (t *tool) cacheVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := road.Upkeep().Verify(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("repair"))
+	v, err := road.Upkeep().Verify(c.Context, c.String("dir"), c.Args().Slice(), c.Bool("repair"))
 	if err != nil {
 		return err
 	}
@@ -153,7 +174,9 @@ func (t *tool) cacheVerify(c *cli.Context) error {
 	}
 	switch {
 	case len(v.Unknown) > 0:
-		return fault.New(fault.Cache, "%d files could not be checked: %w", len(v.Unknown), errors.New(v.Unknown[0].Why)).Hint("see whether you may read them, and whether the file system works")
+		return fault.New(fault.Cache, "%d files could not be checked: %w",
+			len(v.Unknown), errors.New(v.Unknown[0].Why)).
+			Hint("see whether you may read them, and whether the file system works")
 	case len(v.Broken) > 0:
 		return errNo
 	}
@@ -163,17 +186,19 @@ func (t *tool) cacheVerify(c *cli.Context) error {
 func (t *tool) printVerified(v upkeep.VerifiedCache, repaired bool) {
 	left := 0
 	for _, b := range v.Broken {
-		word := "broken"
+		word := "broken: "
 		if b.Removed {
-			word = "removed"
+			word = "removed: "
 		} else {
 			left++
 		}
-		fmt.Fprintf(t.stdout, "%s: %s: %s\n", word, fault.OneLine(b.Path), fault.OneLine(b.Why))
+		t.because(word, b.Path, b.Why)
 	}
-	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n", v.Checked, notes.Amount(v.Bytes), len(v.Broken))
+	fmt.Fprintf(t.stdout, "%d files checked, %s, %d broken\n",
+		v.Checked, notes.Amount(v.Bytes), len(v.Broken))
 	if left > 0 && !repaired {
-		fmt.Fprintf(t.stderr, "%s: hint: hpc3 cache verify --repair removes what is broken; the next run makes it anew\n", name)
+		fmt.Fprintf(t.stderr, "%s: hint: hpc3 cache verify --repair removes what is broken; "+
+			"the next run makes it anew\n", name)
 	}
 }
 
@@ -189,7 +214,7 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 		return err
 	}
 	dry := c.Bool("dry-run")
-	got, err := road.Upkeep().Collect(t.ctx, c.String("dir"), dry)
+	got, err := road.Upkeep().Collect(c.Context, c.String("dir"), dry)
 	if err != nil {
 		return err
 	}
@@ -201,9 +226,10 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 		would = "would be "
 	}
 	for _, r := range got.Removed {
-		fmt.Fprintf(t.stdout, "%sremoved: %s (%s): %s\n", would, fault.OneLine(r.Path), notes.Amount(r.Size), r.Why)
+		fmt.Fprintf(t.stdout, "%sremoved: %s: %s\n", would, sized(r), r.Why)
 	}
-	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept", notes.Amount(got.Freed), would, notes.Amount(got.Kept))
+	fmt.Fprintf(t.stdout, "%s %sfreed, %s kept",
+		notes.Amount(got.Freed), would, notes.Amount(got.Kept))
 	if got.InUse > 0 {
 		fmt.Fprintf(t.stdout, ", of which %s only since it is in use", notes.Amount(got.InUse))
 	}
@@ -215,19 +241,24 @@ func (t *tool) cacheCollect(c *cli.Context) error {
 }
 
 func (t *tool) printKept(f upkeep.RemovedFile) {
-	fmt.Fprintf(t.stdout, "kept: %s (%s): %s\n", fault.OneLine(f.Path), notes.Amount(f.Size), f.Why)
+	fmt.Fprintf(t.stdout, "kept: %s: %s\n", sized(f), f.Why)
 }
 
-// cacheRemove has the status 1 where something that was named is kept.
+func sized(f upkeep.RemovedFile) string {
+	return fmt.Sprintf("%s (%s)", fault.OneLine(f.Path), notes.Amount(f.Size))
+}
+
+// cacheRemove has the status 1 if something that was named is kept.
 func (t *tool) cacheRemove(c *cli.Context) error {
 	if c.Bool("all") == (c.NArg() > 0) {
-		return fault.New(fault.Usage, "hpc3 cache rm takes names of images, or --all").Hint("what there is: hpc3 cache list")
+		return fault.New(fault.Usage, "hpc3 cache rm takes names of images, or --all").
+			Hint("what there is: hpc3 cache list")
 	}
 	road, err := t.road(c)
 	if err != nil {
 		return err
 	}
-	got, err := road.Upkeep().Remove(t.ctx, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
+	got, err := road.Upkeep().Remove(c.Context, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
 	if e := new(fault.Error); errors.Is(err, upkeep.ErrUnknown) && errors.As(err, &e) {
 		return e.Exit(statusNo)
 	}
@@ -252,7 +283,7 @@ func (t *tool) printRemoved(got upkeep.RemovedCache, each bool) {
 	}
 	if each {
 		for _, f := range got.Removed {
-			fmt.Fprintf(t.stdout, "%sremoved: %s (%s)\n", would, fault.OneLine(f.Path), notes.Amount(f.Size))
+			fmt.Fprintf(t.stdout, "%sremoved: %s\n", would, sized(f))
 		}
 	}
 	for _, f := range got.Kept {
@@ -263,7 +294,9 @@ func (t *tool) printRemoved(got upkeep.RemovedCache, each bool) {
 
 // limits lays the options of gc over the settings.
 func limits(c *cli.Context, opt *option.Run) error {
-	for n, set := range map[string]func([]byte) error{"max-size": opt.CacheMaxSize.UnmarshalText, "max-age": opt.CacheMaxAge.UnmarshalText} {
+	for n, set := range map[string]func([]byte) error{
+		"max-size": opt.CacheMaxSize.UnmarshalText, "max-age": opt.CacheMaxAge.UnmarshalText,
+	} {
 		if !c.IsSet(n) {
 			continue
 		}

@@ -9,19 +9,23 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/upkeep"
 )
 
-// cacheInit has the status 1 where others cannot use the cache. What it prints can be appended to the site file, again and again.
+// cacheInit has the status 1 if others cannot use the cache. Its output can be appended to the site
+// file, even several times.
 func (t *tool) cacheInit(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
 	if c.String("site") == "" {
-		return fault.New(fault.Usage, "hpc3 cache init needs --site DIR").Hint("your own cache is made by the first run")
+		return fault.New(fault.Usage, "hpc3 cache init needs --site DIR").
+			Hint("your own cache is made by the first run")
 	}
 	road, err := t.road(c)
 	if err != nil {
 		return err
 	}
-	s, err := road.Upkeep().InitSite(c.String("site"), upkeep.SiteCacheOptions{Owner: c.String("owner"), Group: c.String("group"), Write: c.Bool("write")})
+	s, err := road.Upkeep().InitSite(c.String("site"), upkeep.SiteCacheOptions{
+		Owner: c.String("owner"), Group: c.String("group"), Write: c.Bool("write"),
+	})
 	if err != nil {
 		return err
 	}
@@ -31,7 +35,8 @@ func (t *tool) cacheInit(c *cli.Context) error {
 		t.printSiteCache(s)
 	}
 	if err == nil && s.Why != "" {
-		return fault.New(fault.Cache, "the cache %s is of no use to others: %s", s.Dir, s.Why).Hint("%s", s.Mend).Exit(statusNo)
+		return fault.New(fault.Cache, "the cache %s is of no use to others: %s", s.Dir, s.Why).
+			Hint("%s", s.Mend).Exit(statusNo)
 	}
 	return err
 }

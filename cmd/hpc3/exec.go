@@ -12,7 +12,8 @@ import (
 // exec becomes a command in a container that runs on this node. It returns only with an error.
 func (t *tool) exec(c *cli.Context) error {
 	if !c.Args().Present() {
-		return fault.New(fault.Usage, "hpc3 exec needs a job, a step or a process").Hint("see %s --help", name)
+		return fault.New(fault.Usage, "hpc3 exec needs a job, a step or a process").
+			Hint("see %s --help", name)
 	}
 	first := c.Args().First()
 	target, err := run.ParseTarget(first)
@@ -20,7 +21,8 @@ func (t *tool) exec(c *cli.Context) error {
 		if _, noImage := oci.ParseReference(first); noImage != nil {
 			return err
 		}
-		return fault.New(fault.Usage, "%w", err).Hint("to run a command in an image: %s", habit.Line(append([]string{"hpc3-run"}, c.Args().Slice()...)...))
+		line := habit.Line(append([]string{"hpc3-run"}, c.Args().Slice()...)...)
+		return fault.New(fault.Usage, "%w", err).Hint("to run a command in an image: %s", line)
 	}
 	command := c.Args().Tail()
 	if len(command) > 0 && command[0] == "--" {

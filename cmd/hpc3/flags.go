@@ -11,26 +11,47 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/habit"
 )
 
+// ofRun are the options that commands which choose an image share with hpc3-run.
+//
+//nolint:gochecknoglobals // a constant list
+var ofRun = []string{"platform", "nodes-file", "authfile", "pull", "variants"}
+
+// toggle is an option without a value.
+func toggle(name string, aliases ...string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Aliases: aliases}
+}
+
+// value is an option with a value.
+func value(name string, aliases ...string) cli.Flag {
+	return &cli.StringFlag{Name: name, Aliases: aliases}
+}
+
 func (t *tool) app() *cli.App {
-	onUsage := func(c *cli.Context, err error, _ bool) error { return t.wrongOption(c.Command, err) }
-	say := []cli.Flag{&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}}, &cli.BoolFlag{Name: "debug", Aliases: []string{"d"}}}
-	image := append([]cli.Flag{
-		&cli.StringFlag{Name: "node"}, &cli.StringFlag{Name: "nodes-file"}, &cli.StringFlag{Name: "platform"}, &cli.StringFlag{Name: "pull"}, &cli.StringFlag{Name: "variants"},
-		&cli.StringFlag{Name: "authfile"},
-	}, say...)
-	asJSON := &cli.BoolFlag{Name: "json"}
+	onUsage := func(c *cli.Context, err error, _ bool) error {
+		return t.wrongOption(c.Command, err)
+	}
+	say := []cli.Flag{toggle("verbose", "v"), toggle("debug", "d")}
+	image := []cli.Flag{toggle("json"), value("node")}
+	for _, n := range ofRun {
+		image = append(image, value(n))
+	}
+	image = append(image, say...)
 	app := &cli.App{
 		Name: name, HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true,
-		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{&cli.BoolFlag{Name: "version"}},
+		Writer: t.stdout, ErrWriter: t.stderr, Flags: []cli.Flag{toggle("version")},
 		ExitErrHandler: func(*cli.Context, error) {}, OnUsageError: onUsage, Action: t.bare,
 		Commands: []*cli.Command{
-			{Name: "probe", Action: t.probe, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "root"}, &cli.BoolFlag{Name: "features"}, &cli.BoolFlag{Name: "nfd"}}, say...)},
-			{Name: "explain", Action: t.explain, Flags: append([]cli.Flag{asJSON, &cli.StringFlag{Name: "index"}}, image...)},
+			{Name: "probe", Action: t.probe, Flags: append([]cli.Flag{
+				toggle("json"), value("root"), toggle("features"), toggle("nfd"),
+			}, say...)},
+			{Name: "explain", Action: t.explain, Flags: append([]cli.Flag{
+				value("index"),
+			}, image...)},
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
-				asJSON, &cli.StringFlag{Name: "o", Aliases: []string{"output"}}, &cli.BoolFlag{Name: "all-variants"}, &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
+				value("o", "output"), toggle("all-variants"), toggle("quiet", "q"),
 			}, image...)},
 			t.cacheCommand(say),
-			{Name: "doctor", Action: t.doctor, Flags: append([]cli.Flag{asJSON}, say...)},
+			{Name: "doctor", Action: t.doctor, Flags: append([]cli.Flag{toggle("json")}, say...)},
 			{Name: "exec", Action: t.exec},
 			{Name: "help", Action: t.help},
 		},
@@ -55,7 +76,7 @@ func (t *tool) bare(c *cli.Context) error {
 	return fault.New(fault.Usage, "no command given").Hint("see %s --help", name)
 }
 
-// wrongOption turns the words of Go's flag package into ours: it names options with a single dash.
+// wrongOption turns the words of Go's flag package into ours: it writes options with a single dash.
 func (t *tool) wrongOption(command *cli.Command, err error) error {
 	see := strings.Join(append([]string{name}, t.named()...), " ")
 	text := err.Error()
@@ -101,14 +122,14 @@ func optionsOf(command *cli.Command) (names []string) {
 	return append(names, "help")
 }
 
-// reorder moves the options of a command in front of its arguments, where the flag package looks for them: people write
-// "hpc3 pull IMAGE -o FILE". What follows "--" stays.
+// reorder moves the options of a command before its arguments, where the flag package expects them:
+// people write "hpc3 pull IMAGE -o FILE". What follows "--" stays.
 func reorder(app *cli.App, args []string) []string {
 	if len(args) < 3 {
 		return args
 	}
 	command := app.Command(args[1])
-	if command == nil || command.Name == "exec" { // whose options would be those of another command
+	if command == nil || command.Name == "exec" { // behind exec they are another command's
 		return args
 	}
 	words := 2
@@ -132,7 +153,7 @@ func reorder(app *cli.App, args []string) []string {
 		if !takesValue(command, arg) {
 			continue
 		}
-		if i++; i == len(args) { // "--" would be taken for its value
+		if i++; i == len(args) { // "--" would become its value
 			return slices.Concat(args[:words], options)
 		}
 		options = append(options, args[i])

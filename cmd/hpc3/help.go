@@ -62,7 +62,7 @@ const (
 	help  = "  -h, --help                print this\n"
 )
 
-// topics are what hpc3 COMMAND --help prints. tests hold the options of each against those that the command has.
+// topics are what hpc3 COMMAND --help prints. A test checks that each names the command's options.
 var topics = []struct{ command, text string }{ //nolint:gochecknoglobals // a constant table
 	{"probe", `Usage: hpc3 probe [OPTION...]
 
@@ -179,7 +179,8 @@ stays, and the exit status is 1 then.
 `},
 }
 
-// helpAsked returns what hpc3 ... --help prints; "" where that is not asked for. cli's own way takes the words behind --help for commands.
+// helpAsked returns what hpc3 ... --help prints; "" = nobody asked. cli itself would take the words
+// behind --help for commands.
 func helpAsked(app *cli.App, args []string) string {
 	var words []string
 	commands := app.Commands
@@ -190,7 +191,9 @@ func helpAsked(app *cli.App, args []string) string {
 			return topic(words)
 		case len(words) == i && command != nil:
 			words, commands = append(words, arg), command.Subcommands
-		case arg == "--" || len(words) == 0 || words[0] == "exec": // whose words are those of another command
+		case arg == "--" || len(words) == 0:
+			return ""
+		case words[0] == "exec": // the words behind it are another command's
 			return ""
 		}
 	}
@@ -206,7 +209,7 @@ func commandIn(commands []*cli.Command, word string) *cli.Command {
 	return nil
 }
 
-// topic returns the help of a command, of which there may be more words than its name has; the overview where it has none.
+// topic returns the help of the command that these words begin with; without one, the overview.
 func topic(words []string) string {
 	for n := len(words); n > 0; n-- {
 		for _, t := range topics {
@@ -232,7 +235,7 @@ func (t *tool) help(c *cli.Context) error {
 	return nil
 }
 
-// noCommand says that none is called so behind these words, and which one may be meant by it and the words that follow.
+// noCommand says that no command behind these words has this name, and which one may be meant.
 func (t *tool) noCommand(behind []string, word string, rest []string) error {
 	commands := t.commands
 	for _, b := range behind {
@@ -242,13 +245,14 @@ func (t *tool) noCommand(behind []string, word string, rest []string) error {
 	for _, c := range commands {
 		known = append(known, c.Name)
 	}
+	command := strings.Join(append([]string{name}, behind...), " ")
 	called := strings.Join(append(slices.Clone(behind), word), " ")
 	err := fault.New(fault.Usage, "no command is called %q", called)
 	if c := habit.FindCommand(called); c != nil {
 		return err.Hint("%s", c.Hint(called, rest))
 	}
 	if near := habit.Nearest(word, known); near != "" {
-		err = err.Hint("the nearest is %s", strings.Join(append(append([]string{name}, behind...), near), " "))
+		err = err.Hint("the nearest is %s %s", command, near)
 	}
-	return err.Hint("see %s --help", strings.Join(append([]string{name}, behind...), " "))
+	return err.Hint("see %s --help", command)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -28,13 +29,14 @@ func (t *tool) explain(c *cli.Context) error {
 	var e launcher.Explanation
 	if file := c.String("index"); file != "" {
 		if c.NArg() > 0 {
-			return fault.New(fault.Usage, "both --index and an image are given").Hint("leave one out")
+			return fault.New(fault.Usage, "both --index and an image are given").
+				Hint("leave one out")
 		}
-		raw, err := t.read(file)
+		raw, err := t.read(c.Context, file)
 		if err != nil {
 			return err
 		}
-		e, err = road.ExplainIndex(t.ctx, file, raw)
+		e, err = road.ExplainIndex(c.Context, file, raw)
 		if err != nil {
 			return err
 		}
@@ -43,7 +45,7 @@ func (t *tool) explain(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if e, err = road.Explain(t.ctx, image); err != nil {
+		if e, err = road.Explain(c.Context, image); err != nil {
 			return err
 		}
 	}
@@ -58,11 +60,11 @@ func (t *tool) explain(c *cli.Context) error {
 	return err
 }
 
-// read reads a file, "-" being standard input.
-func (t *tool) read(file string) ([]byte, error) {
+// read reads a file; "-" is standard input.
+func (t *tool) read(ctx context.Context, file string) ([]byte, error) {
 	in := t.stdin
 	if file != "-" {
-		f, err := outside.Stream(t.ctx, file)
+		f, err := outside.Stream(ctx, file)
 		if err != nil {
 			return nil, cannotRead("the index", file, err)
 		}
@@ -79,7 +81,8 @@ func (t *tool) read(file string) ([]byte, error) {
 // cannotRead says why a file that the user named is of no use.
 func cannotRead(what, file string, err error) error {
 	err = fault.Reason(err)
-	return fault.New(fault.Usage, "reading %s %s: %w", what, file, err).Hint("name a file that is there and can be read")
+	return fault.New(fault.Usage, "reading %s %s: %w", what, file, err).
+		Hint("name a file that is there and can be read")
 }
 
 func oneImage(c *cli.Context) (string, error) {
@@ -89,8 +92,10 @@ func oneImage(c *cli.Context) (string, error) {
 	case 1:
 		return c.Args().First(), nil
 	}
-	err := fault.New(fault.Usage, "one image is expected, and %q was given as well", c.Args().Get(1))
-	if file := c.Args().First(); c.Command.Name == "pull" && c.NArg() == 2 && strings.HasSuffix(file, ".sif") {
+	err := fault.New(fault.Usage,
+		"one image is expected, and %q was given as well", c.Args().Get(1))
+	toFile := strings.HasSuffix(c.Args().First(), ".sif") // as Apptainer has it
+	if c.Command.Name == "pull" && c.NArg() == 2 && toFile {
 		return "", err.Hint("%s", habit.FindCommand("pull").Hint("pull", c.Args().Slice()))
 	}
 	return "", err.Hint("see %s %s --help", name, c.Command.Name)
@@ -117,7 +122,9 @@ func (t *tool) pull(c *cli.Context) error {
 		road.Option.Pull = option.Always // to pull is to ask for what the name means now
 	}
 	teller := progress.New(t.stderr, progress.Options{
-		Program: name, Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil, Width: progress.Width(t.stderr, road.Host.Getenv),
+		Program: name, Quiet: c.Bool("quiet"),
+		Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil,
+		Width:   progress.Width(t.stderr, road.Host.Getenv),
 	})
 	road.Note, road.Say, road.Progress = teller.Note, teller.Say, new(notes.Progress)
 	if road.Detail != nil {
@@ -125,10 +132,11 @@ func (t *tool) pull(c *cli.Context) error {
 	}
 	out := c.String("o")
 	if out != "" && c.Bool("all-variants") {
-		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").Hint("leave one out")
+		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").
+			Hint("leave one out")
 	}
 	teller.Watch(road.Progress)
-	p, err := road.Pull(t.ctx, image, out, c.Bool("all-variants"))
+	p, err := road.Pull(c.Context, image, out, c.Bool("all-variants"))
 	teller.Stop()
 	if err != nil {
 		return err
@@ -144,13 +152,15 @@ func (t *tool) pull(c *cli.Context) error {
 
 func (t *tool) doctor(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return fault.New(fault.Usage, "doctor takes no argument, and %q was given", c.Args().First()).Hint("see %s --help", name)
+		return fault.New(fault.Usage,
+			"doctor takes no argument, and %q was given", c.Args().First()).
+			Hint("see %s --help", name)
 	}
 	road, err := t.road(c)
 	if err != nil {
 		return err
 	}
-	d := road.Doctor(t.ctx)
+	d := road.Doctor(c.Context)
 	if c.Bool("json") {
 		err = t.json(d)
 	} else {
@@ -165,9 +175,11 @@ func (t *tool) doctor(c *cli.Context) error {
 func (t *tool) printDiagnosis(d doctor.Diagnosis) {
 	width := progress.Columns(t.stdout)
 	for _, f := range d.Findings {
-		fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-8s %-16s ", f.State, f.What), fault.OneLine(f.Text), width))
+		head := fmt.Sprintf("%-8s %-16s ", f.State, f.What)
+		fmt.Fprint(t.stdout, notes.Fold(head, fault.OneLine(f.Text), width))
 		if f.Mend != "" {
-			fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-8s %-16s -> ", "", ""), fault.OneLine(f.Mend), width))
+			head = fmt.Sprintf("%-8s %-16s -> ", "", "")
+			fmt.Fprint(t.stdout, notes.Fold(head, fault.OneLine(f.Mend), width))
 		}
 	}
 	switch {

@@ -1,5 +1,5 @@
-// Command hpc3 holds the tools around the road: for those who want to know what a node is, which image it gets and why,
-// and for those who prepare images and nodes.
+// Command hpc3 holds the tools around the road. They tell what a node is, which image it gets and
+// why, and they prepare images and nodes.
 package main
 
 import (
@@ -39,17 +39,18 @@ func main() {
 		os.Exit(status)
 	}
 	run.BeModest()
-	ctx, stop := interrupt.Context(func(interrupt.SignalError) int { return interrupted(os.Stderr) }, syscall.SIGINT, syscall.SIGTERM)
+	last := func(interrupt.SignalError) int { return interrupted(os.Stderr) }
+	ctx, stop := interrupt.Context(last, syscall.SIGINT, syscall.SIGTERM)
 	status := answer(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-// errNo is the answer "no": all that is to be said is on stdout already.
+// errNo is the answer "no", which stdout has explained.
 var errNo = errors.New("no")
 
 func answer(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	t := &tool{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+	t := &tool{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	app := t.app()
 	if text := helpAsked(app, args); text != "" {
 		fmt.Fprint(stdout, text)
@@ -85,19 +86,18 @@ func interrupted(stderr io.Writer) int {
 
 // tool is one call of hpc3.
 type tool struct {
-	ctx            context.Context //nolint:containedctx // one call, one context
-	args           []string        // of the process
+	args           []string // of the process
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	commands       []*cli.Command
 }
 
-// road gathers the settings and the process as it is. The flags that a command shares with hpc3-run are read here.
+// road gathers the settings and the state of the process. It reads the options of hpc3-run.
 func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 	host := settings.ThisHost(os.Environ())
 	host.NoStart = true
 	var line option.Settings
-	for _, n := range []string{"platform", "nodes-file", "authfile", "pull", "variants"} {
+	for _, n := range ofRun {
 		if !c.IsSet(n) {
 			continue
 		}
@@ -111,16 +111,20 @@ func (t *tool) road(c *cli.Context) (*launcher.Road, error) {
 	}
 	opt := set.Option
 	road := &launcher.Road{Settings: set, Version: version}
-	teller := progress.New(t.stderr, progress.Options{Program: name, Verbose: opt.Verbose || opt.Debug || c.Bool("verbose") || c.Bool("debug")})
+	teller := progress.New(t.stderr, progress.Options{
+		Program: name, Verbose: opt.Verbose || opt.Debug || c.Bool("verbose") || c.Bool("debug"),
+	})
 	road.Note = teller.Note
 	if opt.Debug || c.Bool("debug") {
 		road.Detail = teller.Note
 	}
 	if file := c.String("node"); file != "" {
 		if c.IsSet("nodes-file") || c.IsSet("platform") {
-			return nil, fault.New(fault.Usage, "--node goes with neither --nodes-file nor --platform").Hint("leave one out")
+			return nil, fault.New(fault.Usage,
+				"--node goes with neither --nodes-file nor --platform").
+				Hint("leave one out")
 		}
-		node, err := t.node(file)
+		node, err := t.node(c.Context, file)
 		if err != nil {
 			return nil, err
 		}

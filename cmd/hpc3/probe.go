@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -16,14 +17,16 @@ import (
 
 func (t *tool) probe(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return fault.New(fault.Usage, "probe takes no argument, and %q was given", c.Args().First()).Hint("see %s --help", name)
+		return fault.New(fault.Usage,
+			"probe takes no argument, and %q was given", c.Args().First()).
+			Hint("see %s --help", name)
 	}
 	road, err := t.road(c)
 	if err != nil {
 		return err
 	}
 	road.ProbeRoot = c.String("root")
-	node, err := road.Node(t.ctx)
+	node, err := road.Node(c.Context)
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,8 @@ func (t *tool) printNFD(f facts.NFD, asJSON bool) error {
 // fact prints a line of what a node is, if there is something to say.
 func (t *tool) fact(what, value string) {
 	if strings.TrimSpace(value) != "" {
-		fmt.Fprint(t.stdout, notes.Fold(fmt.Sprintf("%-9s ", what), fault.OneLine(value), progress.Columns(t.stdout)))
+		head, width := fmt.Sprintf("%-9s ", what), progress.Columns(t.stdout)
+		fmt.Fprint(t.stdout, notes.Fold(head, fault.OneLine(value), width))
 	}
 }
 
@@ -89,13 +93,19 @@ func (t *tool) printNode(n facts.Node) {
 	}
 }
 
-// container says what engines find here, and what they do not.
+// container says what engines find here, and what they lack.
 func container(c facts.Container) string {
 	var has, lacks []string
 	for _, f := range []struct {
 		name string
 		here bool
-	}{{"user namespaces", c.UserNamespaces}, {"FUSE", c.FUSE}, {"overlay", c.Overlay}, {"SquashFS", c.SquashFS}, {"Apptainer", c.Apptainer != ""}} {
+	}{
+		{"user namespaces", c.UserNamespaces},
+		{"FUSE", c.FUSE},
+		{"overlay", c.Overlay},
+		{"SquashFS", c.SquashFS},
+		{"Apptainer", c.Apptainer != ""},
+	} {
 		if f.here {
 			has = append(has, f.name)
 		} else {
@@ -121,7 +131,7 @@ func gpu(g facts.GPU) string {
 	return s
 }
 
-// target says what rules the choice, and how it was told.
+// target says what the choice follows, and how it was found.
 func target(c facts.CPU) string {
 	s := c.Target
 	if c.Level > 0 {
@@ -149,12 +159,12 @@ func target(c facts.CPU) string {
 	return s
 }
 
-// node reads a node file, "-" being standard input.
-func (t *tool) node(file string) (facts.Node, error) {
+// node reads a node file; "-" is standard input.
+func (t *tool) node(ctx context.Context, file string) (facts.Node, error) {
 	if file == "-" {
 		return nodes.Read("-", t.stdin)
 	}
-	f, err := outside.Stream(t.ctx, file)
+	f, err := outside.Stream(ctx, file)
 	if err != nil {
 		return facts.Node{}, cannotRead("the node file", file, err)
 	}
