@@ -1,6 +1,7 @@
-// Command hpc3-gpu prints as JSON which NVIDIA driver a node has and which of its GPUs the calling process may use, in the form of
-// facts.NVML. It is a process of its own because NVML is a library of the driver: a broken one ends or hangs whoever loads it. Where it
-// cannot tell, it prints the reason and exits 1.
+// Command hpc3-gpu prints as JSON, in the form of facts.NVML, which NVIDIA driver a node has and
+// which of its GPUs the caller may use. It is a process of its own because NVML is a library of the
+// driver: a broken one ends or hangs the process that loads it. If NVML cannot be asked, it prints
+// the reason and exits 1.
 package main
 
 import (
@@ -16,7 +17,7 @@ func main() {
 	os.Exit(run(setting, set, os.Stdout))
 }
 
-// run prints what NVML says of the devices that CUDA_VISIBLE_DEVICES leaves.
+// run prints what NVML says of the GPUs that CUDA_VISIBLE_DEVICES leaves.
 func run(setting string, set bool, stdout io.Writer) int {
 	answer := ask(setting, set)
 	answer.SchemaVersion = facts.SchemaVersion

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// childVariable makes the test binary be hpc3-gpu, so that each case loads its own library in a process of its own.
+// childVariable makes the test binary be hpc3-gpu, so that each case loads its own library in a
+// process of its own.
 const childVariable = "HPC3_TEST_GPU"
 
 func TestMain(m *testing.M) {

@@ -13,7 +13,8 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxh200"
 )
 
-// mocked is a machine of go-nvml's own mocks. They say that they have every symbol, and panic where one is called that they lack.
+// mocked is a machine of go-nvml's own mocks. They say that they have every symbol, and panic where
+// one is called that they lack.
 type mocked struct{ nvml.Interface }
 
 func (m mocked) Extensions() nvml.ExtendedInterface { return m }

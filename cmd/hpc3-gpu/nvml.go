@@ -15,7 +15,7 @@ import (
 // library is the name under which the driver installs NVML; the dynamic linker finds it.
 const library = "libnvidia-ml.so.1"
 
-// nvmlError is an error with the number that NVML gave.
+// nvmlError is an error with the number that NVML returned.
 type nvmlError struct {
 	code int
 	text string
@@ -23,7 +23,7 @@ type nvmlError struct {
 
 func (e *nvmlError) Error() string { return e.text }
 
-// ask asks NVML for all that the launcher wants to know.
+// ask asks NVML for everything that the launcher wants to know.
 func ask(setting string, set bool) facts.NVML {
 	answer, err := query(setting, set)
 	if err == nil {
@@ -63,28 +63,36 @@ func (d driver) answer(setting string, set bool) (facts.NVML, error) {
 	return answer, err
 }
 
-// loadable checks that NVML can be loaded and started: go-nvml says nothing of the linker's reason, and calls what it has not looked up.
+// loadable checks that NVML can be loaded and started: go-nvml hides the linker's reason, and calls
+// functions that it has not looked up.
 func loadable() error {
 	lib := dl.New(library, dl.RTLD_LAZY|dl.RTLD_GLOBAL)
 	if err := lib.Open(); err != nil {
-		return &nvmlError{int(nvml.ERROR_LIBRARY_NOT_FOUND), fmt.Sprintf("loading %s: %v", library, err)}
+		text := fmt.Sprintf("loading %s: %v", library, err)
+		return &nvmlError{int(nvml.ERROR_LIBRARY_NOT_FOUND), text}
 	}
-	defer func() { _ = lib.Close() }() // go-nvml loads it anew
+	defer func() { _ = lib.Close() }() // go-nvml loads it again
 	for _, name := range []string{"nvmlShutdown", "nvmlErrorString"} {
 		if err := lib.Lookup(name); err != nil {
-			return &nvmlError{int(nvml.ERROR_FUNCTION_NOT_FOUND), fmt.Sprintf("%s is not NVML: it has no %s", library, name)}
+			return missing("%s is not NVML: it has no %s", library, name)
 		}
 	}
 	if lib.Lookup("nvmlInit_v2") != nil && lib.Lookup("nvmlInit") != nil {
-		return &nvmlError{int(nvml.ERROR_FUNCTION_NOT_FOUND), library + " is not NVML: it has no nvmlInit"}
+		return missing("%s is not NVML: it has no nvmlInit", library)
 	}
 	return nil
 }
 
-// driver is NVML, loaded. A function that the library lacks, as old ones do, ends the process when it is called: has is asked first.
+// missing is an error about a function that the library does not have.
+func missing(format string, args ...any) error {
+	return &nvmlError{int(nvml.ERROR_FUNCTION_NOT_FOUND), fmt.Sprintf(format, args...)}
+}
+
+// driver is NVML, loaded. A call of a function that an old library lacks ends the process: ask has
+// first.
 type driver struct{ nvml.Interface }
 
-// has reports whether the library has one of these functions.
+// has tells whether the library has one of these functions.
 func (d driver) has(names ...string) bool {
 	for _, name := range names {
 		if d.Extensions().LookupSymbol(name) == nil {
@@ -94,7 +102,7 @@ func (d driver) has(names ...string) bool {
 	return false
 }
 
-// check makes an error of a return code. A Return is an error itself, even the one that says success.
+// check turns a return code into an error. A Return itself is an error, even if it says success.
 func (d driver) check(doing string, ret nvml.Return) error {
 	if ret == nvml.SUCCESS {
 		return nil
@@ -107,7 +115,7 @@ func (d driver) check(doing string, ret nvml.Return) error {
 }
 
 func (d driver) lacks(name string) error {
-	return &nvmlError{int(nvml.ERROR_FUNCTION_NOT_FOUND), fmt.Sprintf("the driver's NVML has no %s", name)}
+	return missing("the driver's NVML has no %s", name)
 }
 
 func (d driver) version() (string, error) {
@@ -118,7 +126,8 @@ func (d driver) version() (string, error) {
 	return version, d.check("asking for the driver version", ret)
 }
 
-// cuda returns the newest CUDA version that the driver supports; empty where it does not say, as before 396.
+// cuda returns the newest CUDA version that the driver supports; "" if it does not say, as before
+// 396.
 func (d driver) cuda() string {
 	var v int
 	ret := nvml.ERROR_FUNCTION_NOT_FOUND
@@ -142,7 +151,8 @@ type device struct {
 
 // devices returns the GPUs that this process may open; the driver heeds the job's cgroup.
 func (d driver) devices() ([]device, error) {
-	if !d.has("nvmlDeviceGetCount_v2", "nvmlDeviceGetCount") || !d.has("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetHandleByIndex") {
+	counts := d.has("nvmlDeviceGetCount_v2", "nvmlDeviceGetCount")
+	if !counts || !d.has("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetHandleByIndex") {
 		return nil, d.lacks("nvmlDeviceGetHandleByIndex")
 	}
 	count, ret := d.DeviceGetCount()
@@ -163,7 +173,7 @@ func (d driver) devices() ([]device, error) {
 	return found, nil
 }
 
-// describe asks for a device, whose capability its whole GPU knows.
+// describe asks for a device. The compute capability is known of the whole GPU.
 func (d driver) describe(handle, whole nvml.Device) device {
 	one := device{NVMLGPU: facts.NVMLGPU{GPU: facts.GPU{Vendor: "nvidia"}}}
 	if d.has("nvmlDeviceGetName") {
@@ -197,7 +207,8 @@ func (d driver) describe(handle, whole nvml.Device) device {
 	return one
 }
 
-// visible returns what CUDA_VISIBLE_DEVICES leaves of the devices. A fault of a device counts if it is among them.
+// visible returns the devices that CUDA_VISIBLE_DEVICES leaves. The fault of a device counts if it
+// is one of them.
 func (d driver) visible(devices []device, setting string, set bool) ([]facts.NVMLGPU, error) {
 	var uuids, instances []string
 	for _, one := range devices {
@@ -222,7 +233,8 @@ func (d driver) visible(devices []device, setting string, set bool) ([]facts.NVM
 
 // instance returns the part of a GPU that has this UUID.
 func (d driver) instance(uuid string) (device, bool) {
-	if !d.has("nvmlDeviceGetHandleByUUID") || !d.has("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") {
+	byUUID := d.has("nvmlDeviceGetHandleByUUID")
+	if !byUUID || !d.has("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") {
 		return device{}, false
 	}
 	part, ret := d.DeviceGetHandleByUUID(uuid)

@@ -1,6 +1,6 @@
-// Package interrupt ends a program on a signal: its context ends at once, so that nothing half-made
-// stays, and the process a moment later, whatever it waits for then. A read of a file system that
-// does not answer knows no context, nor does a name server.
+// Package interrupt ends a program on a signal: its context at once, so that nothing half-made
+// stays, and the process a moment later, whatever it waits for. A read of a file system that does
+// not answer heeds no context, nor does the question to a name server.
 package interrupt
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// grace is what a walk has to tidy up: the end comes within a second of the signal.
+// grace is the time for a program to tidy up: it ends within a second of the signal.
 const grace = 800 * time.Millisecond
 
 // SignalError is why a context ended.
@@ -20,9 +20,11 @@ type SignalError struct{ syscall.Signal }
 func (s SignalError) Error() string { return s.String() }
 
 // Context returns a context that any of the signals ends. A program that still runs after grace is
-// ended with the status that last returns. A signal that the caller has the process ignore (nohup,
-// a background job of a script) stays ignored.
-func Context(last func(SignalError) (status int), signals ...os.Signal) (context.Context, context.CancelFunc) {
+// ended with the status that last returns. A signal that is ignored at the start (nohup, a
+// background job of a script) stays ignored.
+func Context(
+	last func(SignalError) (status int), signals ...os.Signal,
+) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	caught := make(chan os.Signal, 1)
 	for _, s := range signals {
@@ -43,7 +45,10 @@ func Context(last func(SignalError) (status int), signals ...os.Signal) (context
 }
 
 // End ends a context and, unless over is closed before, the process after grace.
-func End(cancel context.CancelCauseFunc, why SignalError, over <-chan struct{}, last func(SignalError) (status int)) {
+func End(
+	cancel context.CancelCauseFunc, why SignalError,
+	over <-chan struct{}, last func(SignalError) (status int),
+) {
 	cancel(why)
 	select {
 	case <-over:

@@ -1,6 +1,6 @@
-// Package progress writes what happens before a command starts or a tool is done: nothing where it is quick, and otherwise
-// enough not to look hung. On a terminal that is one line which is rewritten in place and leaves nothing behind; in a file, where each line
-// stays on record, it is a line now and then.
+// Package progress tells what happens before a command starts or a tool is done: nothing if it is
+// quick, else enough not to look hung. On a terminal it rewrites one line in place and removes it
+// at the end; in a file, where lines stay, it writes one now and then.
 package progress
 
 import (
@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	redraw   = 100 * time.Millisecond // how often the line of a terminal is rewritten
-	quick    = 500 * time.Millisecond // what takes no longer needs no line
+	redraw   = 100 * time.Millisecond // between two drawings of a terminal's line
+	quick    = 500 * time.Millisecond // the longest walk without a line
 	interval = 10 * time.Second       // between two lines of a file
-	window   = 3 * time.Second        // over which the rate is taken
-	logged   = 80                     // columns of a line of a file, where they are enough
+	window   = 3 * time.Second        // of which the rate is the mean
+	logged   = 80                     // columns of a file's line, if they suffice
 )
 
 // erase goes to the start of the line and removes what stands there: ECMA-48, EL.
@@ -29,12 +29,12 @@ const erase = "\r\x1b[K"
 // Options say what is told, and where.
 type Options struct {
 	Program string     // in front of each line that stays
-	Quiet   bool       // nothing but errors, which are not ours
-	Verbose bool       // notes as well
-	Width   func() int // columns of the terminal, 0 where they cannot be told; nil where there is no terminal to draw on
+	Quiet   bool       // tells nothing; errors are printed elsewhere
+	Verbose bool       // tells notes as well
+	Width   func() int // columns of the terminal, 0 = unknown; nil = no terminal to draw on
 }
 
-// Teller writes lines that stay, and how far a walk is. Its methods may be called from several goroutines.
+// Teller writes lines that stay, and how far a walk is. It may be used by several goroutines.
 type Teller struct {
 	out io.Writer
 	opt Options
@@ -51,14 +51,14 @@ type Teller struct {
 
 type sample struct {
 	at time.Time
-	in int64 // bytes that came
+	in int64 // bytes received
 }
 
 // New returns a teller that writes to out.
 func New(out io.Writer, opt Options) *Teller { return &Teller{out: out, opt: opt} }
 
-// Width returns what Options wants: nil unless out is a terminal on which a line can be rewritten. Where CI is set, a
-// terminal is a pretence and its output a file.
+// Width returns Options.Width: nil unless out is a terminal on which a line can be rewritten. If CI
+// is set, the terminal is only simulated and its output kept.
 func Width(out io.Writer, getenv func(string) string) func() int {
 	f, ok := out.(*os.File)
 	if !ok || getenv("CI") != "" || getenv("TERM") == "" || getenv("TERM") == "dumb" {
@@ -76,7 +76,8 @@ func Width(out io.Writer, getenv func(string) string) func() int {
 	}
 }
 
-// Columns returns how wide the terminal is that out is; 0 where it is none. One that does not tell has 80.
+// Columns returns the width of the terminal that out is: 0 = it is none. A terminal of unknown
+// width has 80 columns.
 func Columns(out io.Writer) int {
 	f, ok := out.(*os.File)
 	if !ok {
@@ -146,7 +147,7 @@ func (t *Teller) Watch(p *notes.Progress) {
 	}()
 }
 
-// Stop ends what Watch began, and leaves the terminal as it would be without.
+// Stop ends what Watch began, and removes its line from the terminal.
 func (t *Teller) Stop() {
 	if t.stop == nil {
 		return
@@ -167,7 +168,9 @@ func (t *Teller) tick(now time.Time, e notes.Event) {
 		t.image, t.samples = "", nil
 		return
 	}
-	if n := len(t.samples); e.Image != t.image || n > 0 && e.In-e.Kept < t.samples[n-1].in { // another one, or the same anew
+	n := len(t.samples)
+	restarted := n > 0 && e.In-e.Kept < t.samples[n-1].in
+	if restarted || e.Image != t.image {
 		t.image, t.begun, t.told, t.samples = e.Image, now, now, nil
 	}
 	t.samples = append(t.samples, sample{now, e.In - e.Kept})
@@ -177,14 +180,22 @@ func (t *Teller) tick(now time.Time, e notes.Event) {
 	switch {
 	case t.opt.Width != nil && now.Sub(t.begun) >= quick:
 		t.draw(now, e)
-	case t.opt.Width == nil && now.Sub(t.told) >= interval && e.Phase != notes.Wait: // which was said once
-		t.told = now
-		name, said := e.Image, describe(e, t.rate(), 0, true)
-		if len(t.opt.Program)+len(name)+len(said)+2*len(": ") > logged {
-			name = short(name)
-		}
-		fmt.Fprintf(t.out, "%s: %s: %s\n", t.opt.Program, name, said)
+	case t.opt.Width == nil && now.Sub(t.told) >= interval:
+		t.log(now, e)
 	}
+}
+
+// log writes a line of a file. That the walk waits was said when it began to.
+func (t *Teller) log(now time.Time, e notes.Event) {
+	if e.Phase == notes.Wait {
+		return
+	}
+	t.told = now
+	name, said := e.Image, describe(e, t.rate(), 0, true)
+	if len(t.opt.Program)+len(name)+len(said)+2*len(": ") > logged {
+		name = short(name)
+	}
+	fmt.Fprintf(t.out, "%s: %s: %s\n", t.opt.Program, name, said)
 }
 
 func (t *Teller) draw(now time.Time, e notes.Event) {
@@ -192,12 +203,13 @@ func (t *Teller) draw(now time.Time, e notes.Event) {
 	if width <= 0 {
 		width = 80
 	}
-	text := fit(short(e.Image), describe(e, t.rate(), now.Sub(t.begun), false), width-1) // in the last column some terminals go on to the next line
+	said := describe(e, t.rate(), now.Sub(t.begun), false)
 	t.drawn = true
-	fmt.Fprint(t.out, erase+text)
+	// Some terminals begin the next line once the last column is full.
+	fmt.Fprint(t.out, erase+fit(short(e.Image), said, width-1))
 }
 
-// rate returns the bytes that came in a second, lately.
+// rate returns the bytes received in a second, of late.
 func (t *Teller) rate() float64 {
 	first, last := t.samples[0], t.samples[len(t.samples)-1]
 	took := last.at.Sub(first.at).Seconds()

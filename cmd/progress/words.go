@@ -19,8 +19,10 @@ func describe(e notes.Event, rate float64, waited time.Duration, percent bool) s
 	case notes.Publish:
 		return amount(e.Out) + " written, finishing"
 	}
-	unit, size := scale(float64(e.Total))
-	s := fmt.Sprintf("%s of %s %s", number(float64(e.In), size, float64(e.Total)), number(float64(e.Total), size, float64(e.Total)), unit)
+	total := float64(e.Total)
+	unit, size := scale(total)
+	s := fmt.Sprintf("%s of %s %s",
+		number(float64(e.In), size, total), number(total, size, total), unit)
 	if percent && e.Total > 0 {
 		s += fmt.Sprintf(" (%d %%)", e.In*100/e.Total)
 	}
@@ -30,10 +32,11 @@ func describe(e notes.Event, rate float64, waited time.Duration, percent bool) s
 	if rate < 1 {
 		return s
 	}
-	return fmt.Sprintf("%s, %s/s, %s left", s, amount(int64(rate)), span(float64(e.Total-e.In)/rate))
+	left := span(float64(e.Total-e.In) / rate)
+	return fmt.Sprintf("%s, %s/s, %s left", s, amount(int64(rate)), left)
 }
 
-// amount writes a number of bytes in a unit that suits it.
+// amount writes a number of bytes in a suitable unit.
 func amount(n int64) string {
 	unit, size := scale(float64(n))
 	return number(float64(n), size, float64(n)) + " " + unit
@@ -51,7 +54,7 @@ func scale(n float64) (unit string, size float64) {
 	return "B", 1
 }
 
-// number writes n as a multiple of size, with a decimal where the largest number beside it is small.
+// number writes n as a multiple of size, with a decimal if the largest number beside it is small.
 func number(n, size, largest float64) string {
 	if size > 1 && largest/size < 10 {
 		return fmt.Sprintf("%.1f", n/size)
@@ -69,7 +72,7 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%.0f h", math.Ceil(seconds/3600))
 }
 
-// short returns the last part of a reference, with as much of a digest as tells images apart.
+// short returns the last part of a reference, with enough of a digest to distinguish images.
 func short(image string) string {
 	name, digest, pinned := strings.Cut(image, "@")
 	name = name[strings.LastIndexByte(name, '/')+1:]
@@ -79,7 +82,8 @@ func short(image string) string {
 	return name
 }
 
-// fit joins a name and what is said of it to a text of no more than so many columns. The name gives way first.
+// fit joins a name and what is said of it to a text of at most so many columns. The name is cut
+// first.
 func fit(name, said string, columns int) string {
 	const least = 8 // of a name that is cut short, with its ellipsis
 	room := columns - len([]rune(said)) - len(": ")
