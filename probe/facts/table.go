@@ -1,9 +1,10 @@
 package facts
 
-// table lists the microarchitectures, one a line: name|parents|vendor|features|generation|part. A
-// parent precedes its children. Features are spelled as in /proc/cpuinfo; "+" adds those of all
-// parents, since a target inherits nothing by itself. The facts are those of archspec
-// (github.com/archspec/archspec-json, cpu/microarchitectures.json, as of August 2026).
+// table lists the microarchitectures, one a row: name|parents|vendor|features|generation|part. An
+// indented line continues a row. A parent precedes its children. Features are spelled as in
+// /proc/cpuinfo; "+" adds those of all parents, since a target inherits nothing by itself. The
+// facts are those of archspec (github.com/archspec/archspec-json, cpu/microarchitectures.json, as
+// of August 2026).
 const table = `x86||generic
 i686|x86|GenuineIntel
 pentium2|i686|GenuineIntel|mmx
@@ -27,9 +28,12 @@ mic_knl|broadwell|GenuineIntel|+ avx512cd avx512er avx512f avx512pf
 skylake_avx512|skylake,x86_64_v4|GenuineIntel|+ clwb
 cannonlake|skylake,x86_64_v4|GenuineIntel|+ avx512ifma avx512vbmi sha_ni
 cascadelake|skylake_avx512|GenuineIntel|+ avx512_vnni
-icelake|cascadelake,cannonlake|GenuineIntel|+ avx512_bitalg avx512_vbmi2 avx512_vpopcntdq gfni rdpid vaes vpclmulqdq
-sapphirerapids|icelake|GenuineIntel|+ amx_bf16 amx_int8 amx_tile avx512_bf16 cldemote movdir64b movdiri serialize waitpkg
-alderlake|skylake|GenuineIntel|+ avx_vnni clwb gfni movdir64b movdiri rdpid serialize sha_ni vaes vpclmulqdq waitpkg
+icelake|cascadelake,cannonlake|GenuineIntel|+ avx512_bitalg avx512_vbmi2 avx512_vpopcntdq gfni
+  rdpid vaes vpclmulqdq
+sapphirerapids|icelake|GenuineIntel|+ amx_bf16 amx_int8 amx_tile avx512_bf16 cldemote movdir64b
+  movdiri serialize waitpkg
+alderlake|skylake|GenuineIntel|+ avx_vnni clwb gfni movdir64b movdiri rdpid serialize sha_ni vaes
+  vpclmulqdq waitpkg
 arrowlake|alderlake|GenuineIntel|+ avx_ifma avx_ne_convert avx_vnni_int8 cmpccxadd
 arrowlake_s|arrowlake|GenuineIntel|+ avx_vnni_int16 sha512 sm3 sm4
 k10|x86_64|AuthenticAMD|3dnow 3dnowext abm cx16 mmx sse sse2 sse4a
@@ -40,7 +44,8 @@ excavator|steamroller,x86_64_v3|AuthenticAMD|+
 zen|x86_64_v3|AuthenticAMD|+ aes clflushopt clzero fsgsbase pclmulqdq rdseed sse4a xsavec xsaveopt
 zen2|zen|AuthenticAMD|+ clwb
 zen3|zen2|AuthenticAMD|+ pku vaes vpclmulqdq
-zen4|zen3,x86_64_v4|AuthenticAMD|+ avx512_bf16 avx512_bitalg avx512_vbmi2 avx512_vnni avx512_vpopcntdq avx512ifma avx512vbmi flush_l1d gfni
+zen4|zen3,x86_64_v4|AuthenticAMD|+ avx512_bf16 avx512_bitalg avx512_vbmi2 avx512_vnni
+  avx512_vpopcntdq avx512ifma avx512vbmi flush_l1d gfni
 zen5|zen4|AuthenticAMD|+ avx512_vp2intersect avx_vnni movdir64b movdiri tsc_adjust
 ppc64||generic
 power7|ppc64|IBM||7
@@ -61,16 +66,24 @@ armv8.6a|armv8.5a|generic
 armv9.0a|armv8.5a|generic
 armv9.2a|armv9.0a,armv8.6a|generic
 thunderx2|armv8.1a|Cavium|aes asimd asimdrdm atomics cpuid crc32 evtstrm fp pmull sha1 sha2||0x0af
-a64fx|armv8.2a|Fujitsu|asimd asimdhp asimdrdm atomics cpuid crc32 dcpop evtstrm fcma fp fphp sha1 sha2 sve||0x001
+a64fx|armv8.2a|Fujitsu|asimd asimdhp asimdrdm atomics cpuid crc32 dcpop evtstrm fcma fp fphp sha1
+  sha2 sve||0x001
 cortex_a72|aarch64|ARM|aes asimd cpuid crc32 evtstrm fp pmull sha1 sha2||0xd08
 neoverse_n1|cortex_a72,armv8.2a|ARM|+ asimddp asimdhp asimdrdm atomics dcpop fphp lrcpc||0xd0c
-neoverse_v1|neoverse_n1,armv8.4a|ARM|+ asimdfhm bf16 dcpodp dgh dit fcma flagm i8mm ilrcpc jscvt rng sha3 sha512 sve svebf16 svei8mm uscat||0xd40
-neoverse_v2|neoverse_n1,armv9.0a|ARM|+ asimdfhm bf16 dcpodp fcma flagm flagm2 frint i8mm ilrcpc jscvt sb sha3 sha512 sve sve2 svebf16 svei8mm uscat||0xd4f
-neoverse_n2|neoverse_n1,armv9.0a|ARM|+ asimdfhm bf16 dcpodp fcma flagm flagm2 frint i8mm ilrcpc jscvt sb sha3 sha512 sve sve2 svebf16 svei8mm uscat||0xd49
-ampere1|neoverse_n1,armv8.6a|Ampere|+ asimdfhm bf16 bti dcpodp dit ecv fcma flagm flagm2 frint i8mm ilrcpc jscvt paca pacg rng sb sha3 sha512 ssbs uscat||0xac3
+neoverse_v1|neoverse_n1,armv8.4a|ARM|+ asimdfhm bf16 dcpodp dgh dit fcma flagm i8mm ilrcpc jscvt
+  rng sha3 sha512 sve svebf16 svei8mm uscat||0xd40
+neoverse_v2|neoverse_n1,armv9.0a|ARM|+ asimdfhm bf16 dcpodp fcma flagm flagm2 frint i8mm ilrcpc
+  jscvt sb sha3 sha512 sve sve2 svebf16 svei8mm uscat||0xd4f
+neoverse_n2|neoverse_n1,armv9.0a|ARM|+ asimdfhm bf16 dcpodp fcma flagm flagm2 frint i8mm ilrcpc
+  jscvt sb sha3 sha512 sve sve2 svebf16 svei8mm uscat||0xd49
+ampere1|neoverse_n1,armv8.6a|Ampere|+ asimdfhm bf16 bti dcpodp dit ecv fcma flagm flagm2 frint i8mm
+  ilrcpc jscvt paca pacg rng sb sha3 sha512 ssbs uscat||0xac3
 ampere1a|ampere1|Ampere|+ sm3 sm4||0xac4
-neoverse_v3ae|neoverse_v2,armv9.2a|ARM|+ afp bti dgh dit ecv paca pacg sm3 sm4 sveaes svebitperm svepmull svesha3 svesm4 wfxt||0xd83
-m1|armv8.4a|Apple|aes asimd asimddp asimdfhm asimdhp asimdrdm atomics cpuid crc32 dcpodp dcpop dit evtstrm fcma flagm flagm2 fp fphp frint ilrcpc jscvt lrcpc paca pacg pmull sb sha1 sha2 sha3 sha512 ssbs uscat||0x022
+neoverse_v3ae|neoverse_v2,armv9.2a|ARM|+ afp bti dgh dit ecv paca pacg sm3 sm4 sveaes svebitperm
+  svepmull svesha3 svesm4 wfxt||0xd83
+m1|armv8.4a|Apple|aes asimd asimddp asimdfhm asimdhp asimdrdm atomics cpuid crc32 dcpodp dcpop dit
+  evtstrm fcma flagm flagm2 fp fphp frint ilrcpc jscvt lrcpc paca pacg pmull sb sha1 sha2 sha3
+  sha512 ssbs uscat||0x022
 m2|m1,armv8.5a|Apple|+ bf16 bti ecv i8mm||0x032
 m3|m2,armv8.6a|Apple|+
 m4|m3,armv8.6a|Apple|+ sme sme2

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,10 +20,10 @@ type Target struct {
 	Part       string   // ARM part number as in /proc/cpuinfo, "0xd0c"; empty if unknown or no ARM
 }
 
-// book is the table. It parses a line when that is looked up: a node needs its own family's lines,
+// book is the table. It parses a row when that is looked up: a node needs its own family's rows,
 // a launcher often none.
 type book struct {
-	lines map[string]string // by name
+	rows map[string]string // by name
 
 	mu   sync.Mutex
 	read map[string]Target
@@ -31,15 +32,20 @@ type book struct {
 //nolint:gochecknoglobals // constant once read
 var targets = sync.OnceValue(func() *book {
 	size := strings.Count(table, "\n") + strings.Count(later, "\n") + 2
-	b := &book{lines: make(map[string]string, size), read: map[string]Target{}}
+	b := &book{rows: make(map[string]string, size), read: map[string]Target{}}
 	for _, text := range []string{table, later} {
-		for line := range strings.SplitSeq(text, "\n") {
-			name, _, _ := strings.Cut(line, "|")
-			b.lines[name] = line
+		for row := range rows(text) {
+			name, _, _ := strings.Cut(row, "|")
+			b.rows[name] = row
 		}
 	}
 	return b
 })
+
+// rows returns the rows of a table, each as one line.
+func rows(text string) iter.Seq[string] {
+	return strings.SplitSeq(strings.ReplaceAll(text, "\n  ", " "), "\n")
+}
 
 func (b *book) target(name string) (Target, bool) {
 	b.mu.Lock()
@@ -51,19 +57,19 @@ func (b *book) find(name string) (Target, bool) {
 	if t, ok := b.read[name]; ok {
 		return t, true
 	}
-	line, ok := b.lines[name]
+	row, ok := b.rows[name]
 	if !ok {
 		return Target{}, false
 	}
-	t := parseTarget(line, b.find)
+	t := parseTarget(row, b.find)
 	b.read[name] = t
 	return t, true
 }
 
-// parseTarget reads a line of the table; find returns its parents.
-func parseTarget(line string, find func(name string) (Target, bool)) Target {
+// parseTarget reads a row of the table; find returns its parents.
+func parseTarget(row string, find func(name string) (Target, bool)) Target {
 	var field [6]string
-	copy(field[:], strings.Split(line, "|"))
+	copy(field[:], strings.Split(row, "|"))
 	t := Target{
 		Name: field[0], Vendor: field[2], Features: strings.Fields(field[3]), Part: field[5],
 	}
@@ -86,7 +92,7 @@ func parseTarget(line string, find func(name string) (Target, bool)) Target {
 // root follows the first parents up to a target without any, and returns its name.
 func (b *book) root(name string) string {
 	for {
-		_, rest, _ := strings.Cut(b.lines[name], "|")
+		_, rest, _ := strings.Cut(b.rows[name], "|")
 		parents, _, _ := strings.Cut(rest, "|")
 		if parents == "" {
 			return name
@@ -106,7 +112,7 @@ func LookupTarget(nameOrAlias string) (Target, bool) {
 func Targets() []string {
 	beyond := Later()
 	isLater := func(name string) bool { return slices.Contains(beyond, name) }
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().lines)), isLater)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().rows)), isLater)
 }
 
 // Family returns the names of the targets that archspec knows with this root, sorted.
@@ -118,8 +124,8 @@ func Family(root string) []string {
 // Later returns the names of the targets that are newer than archspec's table, parents first.
 func Later() []string {
 	var names []string
-	for line := range strings.SplitSeq(later, "\n") {
-		name, _, _ := strings.Cut(line, "|")
+	for row := range rows(later) {
+		name, _, _ := strings.Cut(row, "|")
 		names = append(names, name)
 	}
 	return names
