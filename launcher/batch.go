@@ -22,7 +22,7 @@ const standardInput = "/proc/self/fd/0"
 
 // Batch is what sbatch was given. The zero value has no script.
 type Batch struct {
-	Words   []string    // of the command line, from the script on; "-" is a script from standard input
+	Words   []string    // from the script on; "-" is a script from standard input
 	Image   string      // as it was read
 	Options [][2]string // of the plugin: name and value
 }
@@ -36,8 +36,10 @@ func (b Batch) CutShort(getenv func(string) string) error {
 		if image && cut.Read != b.Image || !image && !b.has(cut) {
 			continue
 		}
-		err := fault.New(fault.Usage, "%s:%d: %q ends at its #, where a comment begins", name, cut.Line, cut.Written)
-		if slash := strings.Replace(cut.Written, "#", "/", 1); image && sameImage(slash, cut.Written) {
+		err := fault.New(fault.Usage, "%s:%d: %q ends at its #, where a comment begins", name,
+			cut.Line, cut.Written)
+		slash := strings.Replace(cut.Written, "#", "/", 1)
+		if image && sameImage(slash, cut.Written) {
 			err = err.Hint("write %s", slash)
 		}
 		return err.Hint("put quotes around it: --%s=\"%s\"", cut.Option, cut.Written)
@@ -56,7 +58,8 @@ func sameImage(a, b string) bool {
 func (b Batch) has(cut slurm.Cut) bool {
 	for _, o := range b.Options {
 		kind := strings.TrimPrefix(o[0], "container")
-		if strings.HasSuffix(cut.Option, kind) && (o[1] == cut.Read || kind == "-mounts" || kind == "-env-file") {
+		path := kind == "-mounts" || kind == "-env-file"
+		if strings.HasSuffix(cut.Option, kind) && (path || o[1] == cut.Read) {
 			return true
 		}
 	}
@@ -74,7 +77,8 @@ func (b Batch) script(path string) (name, text string) {
 		case !strings.Contains(word, "/"):
 			file = inPath(word, path)
 		}
-		if raw, err := outside.Read(file, maxScript); err == nil && strings.HasPrefix(string(raw), "#!") {
+		raw, err := outside.Read(file, maxScript)
+		if err == nil && strings.HasPrefix(string(raw), "#!") {
 			return word, string(raw)
 		}
 	}

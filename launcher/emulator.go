@@ -42,7 +42,8 @@ func emulator(dir fs.FS, arch string) (handler string, fixed bool) {
 	}
 	m.order.PutUint16(header[16:], 2) // an executable
 	m.order.PutUint16(header[18:], m.number)
-	if status, err := fs.ReadFile(dir, "status"); err != nil || !bytes.HasPrefix(status, []byte("enabled")) {
+	status, err := fs.ReadFile(dir, "status")
+	if err != nil || !bytes.HasPrefix(status, []byte("enabled")) {
 		return "", false
 	}
 	for _, e := range entries {

@@ -125,7 +125,8 @@ func (r *Road) verdictName(path string) string {
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(),
-		r.Host.UID, strings.TrimSpace(string(boot))))
+	of := fmt.Appendf(nil, "%s %d %d %d %s", path, info.Size(), info.ModTime().UnixNano(),
+		r.Host.UID, strings.TrimSpace(string(boot)))
+	sum := sha256.Sum256(of)
 	return "engine-" + hex.EncodeToString(sum[:16])
 }

@@ -23,8 +23,8 @@ type Explanation struct {
 	IndexDigest   string            `json:"indexDigest"`
 	Chosen        *Chosen           `json:"chosen"` // null where nothing fits
 	Why           string            `json:"why,omitempty"`
-	Entries       []ExplainedEntry  `json:"entries"`            // all of the index, in its order
-	PassedBy      []choose.PassedBy `json:"passedBy,omitempty"` // tags beside the reference that are no candidates
+	Entries       []ExplainedEntry  `json:"entries"` // all of the index, in its order
+	PassedBy      []choose.PassedBy `json:"passedBy,omitempty"`
 
 	node string
 }
@@ -36,7 +36,7 @@ type Chosen struct {
 	Platform string `json:"platform"`
 	Tag      string `json:"tag,omitempty"`
 	Why      string `json:"why"`
-	Unread   string `json:"unread,omitempty"` // why what the image says of itself was not read, and may change the choice
+	Unread   string `json:"unread,omitempty"` // why the image's config was not read
 }
 
 // ExplainedEntry is one entry of the index with at least one reason.
@@ -57,7 +57,8 @@ func (r *Road) Explain(ctx context.Context, name string) (Explanation, error) {
 		return Explanation{}, err
 	}
 	if request.Reference.Transport == oci.SIF {
-		return Explanation{}, fault.New(fault.Usage, "%s is one image, not an index with a choice", request.Reference).
+		return Explanation{}, fault.New(fault.Usage, "%s is one image, not an index with a choice",
+			request.Reference).
 			Hint("hpc3-run runs it as it is")
 	}
 	request.UnreadIsKnown = true
@@ -128,18 +129,22 @@ func (e Explanation) Table(width int) string {
 	case e.Chosen == nil:
 		foot = "\n" + notes.Fold("nothing fits: ", fault.OneLine(e.Why), width)
 	case e.Chosen.Unread != "":
-		foot = "\n" + notes.Fold("", "by the index alone; what the image says of itself was not read: "+
-			fault.OneLine(e.Chosen.Unread), width)
+		foot = "\n" + notes.Fold("",
+			"by the index alone; what the image says of itself was not read: "+
+				fault.OneLine(e.Chosen.Unread), width)
 	}
 	return head + notes.Rows(e.rows(), width) + foot + e.passedBy(width)
 }
 
 // rows are the entries in columns, with a line for each reason.
 func (e Explanation) rows() [][]string {
-	byTag := slices.ContainsFunc(e.Entries, func(entry ExplainedEntry) bool { return entry.Tag != "" })
+	byTag := slices.ContainsFunc(e.Entries,
+		func(entry ExplainedEntry) bool { return entry.Tag != "" })
 	row := func(at, tag, platform, verdict, reason string) []string {
 		if byTag {
-			return []string{at, fault.OneLine(tag), fault.OneLine(platform), verdict, fault.OneLine(reason)}
+			return []string{
+				at, fault.OneLine(tag), fault.OneLine(platform), verdict, fault.OneLine(reason),
+			}
 		}
 		return []string{at, fault.OneLine(platform), verdict, fault.OneLine(reason)}
 	}

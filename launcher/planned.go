@@ -19,8 +19,8 @@ type Planned struct {
 	Reference     string   `json:"reference"`
 	IndexDigest   string   `json:"indexDigest,omitempty"` // empty where there is no index
 	Chosen        *Chosen  `json:"chosen"`                // null for a SIF, which is run as it is
-	Cached        string   `json:"cached,omitempty"`      // the SIF in a cache; empty where it would be made
-	CannotRun     string   `json:"cannotRun,omitempty"`   // why this node does not run it, where it was chosen for another one
+	Cached        string   `json:"cached,omitempty"`      // the SIF; "" if it would be made
+	CannotRun     string   `json:"cannotRun,omitempty"`   // why this node does not run it
 	Engine        string   `json:"engine"`
 	Command       []string `json:"command"` // empty for an interactive login shell
 

@@ -31,8 +31,10 @@ func (r *Road) refusePlatform() error {
 	if why == "" {
 		return nil
 	}
-	return fault.New(fault.NoMatch, "--platform %s asks for an image that cannot run here: %s", r.Option.Platform, why).
-		Hint("for another node: hpc3 pull --platform fetches it, hpc3 explain and --dry-run say what that gets").
+	return fault.New(fault.NoMatch, "--platform %s asks for an image that cannot run here: %s",
+		r.Option.Platform, why).
+		Hint("for another node: hpc3 pull --platform fetches it, " +
+			"hpc3 explain and --dry-run say what that gets").
 		Hint("--force runs it all the same")
 }
 
@@ -54,14 +56,19 @@ func (r *Road) submitPlatform(ctx context.Context) (doubt, err error) {
 	archs, err := clusterArchs(ctx)
 	switch {
 	case node.OS == "linux" && err != nil:
-		return fault.New(fault.NoMatch, "--platform %s cannot run on this machine (%s), and what the nodes are is not known: %w",
+		return fault.New(fault.NoMatch,
+			"--platform %s cannot run on this machine (%s), "+
+				"and what the nodes are is not known: %w",
 			r.Option.Platform, why, err), nil
 	case node.OS == "linux" && slices.Contains(archs, node.Arch):
 		return nil, nil
 	case node.OS == "linux":
-		why = fmt.Sprintf("it is for %s, and the nodes are %s", node.Arch, strings.Join(archs, ", "))
+		why = fmt.Sprintf("it is for %s, and the nodes are %s", node.Arch,
+			strings.Join(archs, ", "))
 	}
-	return nil, fault.New(fault.NoMatch, "--platform %s asks for an image that no node of this cluster runs: %s",
+	return nil, fault.New(fault.NoMatch,
+		"--platform %s asks for an image "+
+			"that no node of this cluster runs: %s",
 		r.Option.Platform, why).
 		Hint("leave --platform out: each node chooses for itself").
 		Hint("HPC3_FORCE=1 submits it all the same, for nodes with an emulator (binfmt_misc)")
@@ -100,7 +107,8 @@ func (r *Road) refuseArch(img image.Image) error {
 		return nil
 	}
 	if why := r.cannotRun("linux", img.Contents.Arch); why != "" {
-		return fault.New(fault.NoMatch, "%s cannot run here: %s", img.Path, why).Hint("--force runs it all the same")
+		return fault.New(fault.NoMatch, "%s cannot run here: %s", img.Path, why).
+			Hint("--force runs it all the same")
 	}
 	return nil
 }
@@ -119,7 +127,8 @@ func (r *Road) cannotRun(system, arch string) string {
 		r.Notef("%s, but the kernel runs its programs by %s (binfmt_misc)", why, handler)
 		return ""
 	case handler != "":
-		return why + "; " + handler + " of binfmt_misc lacks the flag F, without which no container finds its emulator"
+		return why + "; " + handler +
+			" of binfmt_misc lacks the flag F, without which no container finds its emulator"
 	}
 	return why + ", where binfmt_misc has no emulator for it"
 }

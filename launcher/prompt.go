@@ -26,7 +26,8 @@ func shortName(image string) string {
 		name += "@" + hex[:min(len(hex), 12)]
 	}
 	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:@+-", r) {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if letter || r >= '0' && r <= '9' || strings.ContainsRune("._:@+-", r) {
 			return r
 		}
 		return '_'

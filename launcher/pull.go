@@ -57,7 +57,9 @@ func (r *Road) Pull(ctx context.Context, name, file string, all bool) (Pulled, e
 	return p, err
 }
 
-func (r *Road) pullOne(ctx context.Context, chosen choose.Chosen, src *image.Source, file string) (SIF, error) {
+func (r *Road) pullOne(
+	ctx context.Context, chosen choose.Chosen, src *image.Source, file string,
+) (SIF, error) {
 	sif := SIF{
 		Path: file, Digest: chosen.Entry.Digest, Platform: chosen.Platform(),
 		Position: chosen.Taken().Position, Tag: chosen.Taken().Tag,

@@ -16,7 +16,8 @@ func (r *Road) compareRanks(chosen choose.Chosen) error {
 	job := run.MPIJob(r.Host.Getenv)
 	forced := r.Option.Variant != "" || r.Option.Platform != ""
 	// One rank of a node speaks for those that were not told.
-	if job == "" || !chosen.Found() || r.Option.Force || !forced && !run.FirstOfNode(r.Host.Getenv) {
+	speaks := forced || run.FirstOfNode(r.Host.Getenv)
+	if job == "" || !chosen.Found() || r.Option.Force || !speaks {
 		return nil
 	}
 	s, err := r.caches().Own()
@@ -39,11 +40,13 @@ func (r *Road) compareRanks(chosen choose.Chosen) error {
 	case digest == chosen.Entry.Digest:
 		return nil
 	case forced || theirHow == "forced":
-		return fault.New(fault.Usage, "this rank would run the variant %s, and another rank of its MPI job runs %s",
+		return fault.New(fault.Usage,
+			"this rank would run the variant %s, and another rank of its MPI job runs %s",
 			chosen.Platform(), variant).
 			Hint("name one variant for all ranks, or none; --force runs them all the same")
 	}
-	r.Notef("ranks of this MPI job run different variants: %s here, %s elsewhere; --nodes-file makes one choice for all",
+	r.Notef("ranks of this MPI job run different variants: %s here, %s elsewhere; "+
+		"--nodes-file makes one choice for all",
 		chosen.Platform(), variant)
 	return nil
 }

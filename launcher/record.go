@@ -50,8 +50,10 @@ func (r *Road) tellSite(ctx context.Context, p convert.Provenance, engine option
 			r.Notef("usage: %v", err)
 		}
 	}
-	if job := getenv("SLURM_JOB_ID"); r.Site.SlurmComment && job != "" && getenv("SLURM_PROCID") == "0" {
-		if err := comment(ctx, job, "hpc3 "+p.Reference+" "+p.Variant+" "+p.ManifestDigest); err != nil {
+	job, first := getenv("SLURM_JOB_ID"), getenv("SLURM_PROCID") == "0"
+	if r.Site.SlurmComment && job != "" && first {
+		text := "hpc3 " + p.Reference + " " + p.Variant + " " + p.ManifestDigest
+		if err := comment(ctx, job, text); err != nil {
 			r.Notef("slurm_comment: %v", err)
 		}
 	}

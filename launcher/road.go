@@ -149,8 +149,8 @@ func (r *Road) requestFor(ref oci.Reference, written string) choose.Request {
 	}
 	return choose.Request{
 		Reference: ref, Written: written, Platform: r.Option.Platform, Variants: r.Option.Variants,
-		Variant: r.Option.Variant, Force: r.Option.Force, Labels: labels, CPUFeatures: r.Site.CPUFeatures,
-		WarnMismatch: r.Site.LabelMismatch == "warn",
+		Variant: r.Option.Variant, Force: r.Option.Force, Labels: labels,
+		CPUFeatures: r.Site.CPUFeatures, WarnMismatch: r.Site.LabelMismatch == "warn",
 	}
 }
 
@@ -184,7 +184,9 @@ func (r *Road) caches() *caches.Caches {
 }
 
 // choose chooses the image. A SIF is one already.
-func (r *Road) choose(ctx context.Context, request choose.Request, from *image.Source) (choose.Chosen, error) {
+func (r *Road) choose(
+	ctx context.Context, request choose.Request, from *image.Source,
+) (choose.Chosen, error) {
 	if request.Reference.Transport == oci.SIF {
 		return choose.Chosen{Reference: request.Reference, At: -1}, nil
 	}
@@ -192,7 +194,9 @@ func (r *Road) choose(ctx context.Context, request choose.Request, from *image.S
 }
 
 // obtain brings the image to this node.
-func (r *Road) obtain(ctx context.Context, chosen choose.Chosen, from *image.Source) (image.Image, error) {
+func (r *Road) obtain(
+	ctx context.Context, chosen choose.Chosen, from *image.Source,
+) (image.Image, error) {
 	if chosen.Found() {
 		return from.Obtain(ctx, chosen)
 	}
@@ -207,8 +211,8 @@ func (r *Road) obtain(ctx context.Context, chosen choose.Chosen, from *image.Sou
 // asked is what can be refused before anything is known of the image.
 func (r *Road) asked(command []string) *run.Plan {
 	return &run.Plan{
-		Mounts: r.Option.Mounts, Cwd: r.Host.Cwd, KeepPrivs: r.Option.KeepPrivs, Entrypoint: r.Option.Entrypoint,
-		Command: command,
+		Mounts: r.Option.Mounts, Cwd: r.Host.Cwd, KeepPrivs: r.Option.KeepPrivs,
+		Entrypoint: r.Option.Entrypoint, Command: command,
 	}
 }
 
@@ -224,16 +228,18 @@ func (r *Road) plan(
 	origin := provenance(chosen, img.Contents)
 	p := run.Plan{
 		SIF: img.Path, PartitionOffset: img.Contents.Offset, Overlay: img.Contents.Overlay,
-		Sums: run.Checksums(img.Contents.Sums), Config: config, HasConfig: has, Engine: engine.Name,
-		Apptainer: engine.Path, Conf: engine.Conf, Auto: r.Option.Engine != option.Apptainer,
-		Entrypoint: r.Option.Entrypoint, Command: command, Dotfiles: r.Option.Dotfiles, Mounts: r.Option.Mounts,
-		Workdir: r.Option.Workdir, SetEnv: r.environment(origin), HostEnv: r.Host.Environ,
-		CleanEnv: r.Option.CleanEnv, Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs,
-		Alone: !r.Option.Share, ShareNS: r.Option.ShareAsked, Parent: r.Parent, MountHome: r.Option.MountHome,
-		Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client, ClientUser: clientUser,
-		Prompt: prompt(r.Option.Prompt, chosen.Reference.Name), SquashFS: r.Option.SquashFS,
-		Keep: r.caches().KeepFile, Proven: r.caches().Proven, Prove: r.caches().Prove, Note: r.Note,
-		Detail: r.Detail, Warn: func(text string) { r.Sayf("warning: %s", text) }, ErrorPrefix: "hpc3-run",
+		Sums: run.Checksums(img.Contents.Sums), Config: config, HasConfig: has,
+		Engine: engine.Name, Apptainer: engine.Path, Conf: engine.Conf,
+		Auto: r.Option.Engine != option.Apptainer, Entrypoint: r.Option.Entrypoint,
+		Command: command, Dotfiles: r.Option.Dotfiles, Mounts: r.Option.Mounts, Workdir: r.Option.Workdir,
+		SetEnv: r.environment(origin), HostEnv: r.Host.Environ, CleanEnv: r.Option.CleanEnv,
+		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share,
+		ShareNS: r.Option.ShareAsked, Parent: r.Parent, MountHome: r.Option.MountHome,
+		Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client,
+		ClientUser: clientUser, Prompt: prompt(r.Option.Prompt, chosen.Reference.Name),
+		SquashFS: r.Option.SquashFS, Keep: r.caches().KeepFile, Proven: r.caches().Proven,
+		Prove: r.caches().Prove, Note: r.Note, Detail: r.Detail, ErrorPrefix: "hpc3-run",
+		Warn:    func(text string) { r.Sayf("warning: %s", text) },
 		Settled: func(name option.Engine) { r.tellSite(ctx, origin, name) },
 	}
 	p.Hold(img.Held)
@@ -320,7 +326,8 @@ func (r *Road) tellFiles() {
 		return
 	}
 	r.toldFiles = true
-	r.Detailf("file: %s: the site's settings", cmp.Or(r.Site.File, site.DefaultFile+", which is not there"))
+	r.Detailf("file: %s: the site's settings",
+		cmp.Or(r.Site.File, site.DefaultFile+", which is not there"))
 	if file := r.Host.UserFile(); file != "" {
 		state := ""
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {

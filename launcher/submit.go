@@ -25,7 +25,7 @@ const submitLimit = 10 * time.Second
 
 // Submitted is what is known of an image when a job with it is submitted.
 type Submitted struct {
-	Digest string // of the index, so that every node runs the same; "" if not known, or the name has it
+	Digest string // of the index, for every node to run the same; "" if not known or named
 	Doubt  error  // what could not be found out, and does not keep the job from being submitted
 }
 
@@ -83,7 +83,8 @@ func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) 
 		return Submitted{}, fault.New(fault.Reference, "opening %s: %w", ref, err).
 			Hint("what only the nodes have is named by its absolute path, outside of the home")
 	}
-	return Submitted{Doubt: fault.New(fault.Reference, "%s is not on this machine: %w", ref, err)}, nil
+	absent := fault.New(fault.Reference, "%s is not on this machine: %w", ref, err)
+	return Submitted{Doubt: absent}, nil
 }
 
 // indexDigest returns the digest of the index that a name stands for now; "" for an image without
@@ -97,9 +98,10 @@ func (r *Road) indexDigest(ctx context.Context, ref oci.Reference) (string, erro
 	defer cancel()
 	src := r.source(ref, true)
 	defer src.Close()
-	digest, err := choose.Digest(ctx, r.requestFor(ref, ""), src, r.Notes, func() ([]facts.Node, error) {
-		return r.nodes().All(ctx)
-	})
+	digest, err := choose.Digest(ctx, r.requestFor(ref, ""), src, r.Notes,
+		func() ([]facts.Node, error) {
+			return r.nodes().All(ctx)
+		})
 	if errors.Is(err, choose.ErrNotCached) || errors.Is(err, store.ErrUnusable) {
 		return "", nil // the nodes may have it
 	}

@@ -29,7 +29,8 @@ func (c *Caches) Remember(key string, raw []byte, mediaType string) error {
 	if err != nil {
 		return err
 	}
-	return c.hold(s.SetPin(store.Pin{Reference: key, Digest: digest, MediaType: mediaType}), digest, raw)
+	pin := store.Pin{Reference: key, Digest: digest, MediaType: mediaType}
+	return c.hold(s.SetPin(pin), digest, raw)
 }
 
 // hold holds a blob instead of an error of the file system. Any other error, such as a cache that

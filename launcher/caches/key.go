@@ -40,13 +40,15 @@ func Key(ref oci.Reference) (string, error) {
 		return "", noSuchFile(ref, err)
 	}
 	ref.Path = abs
-	return fmt.Sprintf("%s"+FileSuffix+"%d mtime=%d", ref, info.Size(), info.ModTime().UnixNano()), nil
+	return fmt.Sprintf("%s"+FileSuffix+"%d mtime=%d", ref, info.Size(),
+		info.ModTime().UnixNano()), nil
 }
 
 func noSuchFile(ref oci.Reference, err error) error {
 	err = outside.Reason(err)
 	return fault.New(fault.Reference, "opening %s: %w", ref, err).
-		Hint("a name without a transport in front is looked for in a registry; a path is relative to the working directory")
+		Hint("a name without a transport in front is looked for in a registry; " +
+			"a path is relative to the working directory")
 }
 
 // TagsKey is the name by which a cache knows the tags beside a reference. No reference reads so.

@@ -1,6 +1,7 @@
 package caches
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,8 @@ func (c *Caches) Tiers() []Tier {
 		t := Tier{Cache: s}
 		if t.Store, t.Err = c.OpenShared(s); t.Err != nil {
 			t.Store = nil
-			c.passBy("warning: site cache " + s.Dir + " is not used: " + fault.Reason(t.Err).Error() + "; see: hpc3 doctor")
+			c.passBy(fmt.Sprintf("warning: site cache %s is not used: %v; see: hpc3 doctor", s.Dir,
+				fault.Reason(t.Err)))
 		}
 		c.tiers = append(c.tiers, t)
 	}

@@ -45,11 +45,11 @@ type Name struct {
 // Request is what an image is chosen by.
 type Request struct {
 	Reference oci.Reference
-	Written   string       // the image as the user wrote it; "" if it was looked at in the working directory
+	Written   string       // as the user wrote it; "" if the working directory was looked at
 	Nodes     []facts.Node // at least one
 	Platform  string       // that the nodes stand for, by --platform
 	Variants  option.Variants
-	Variant   string   // the entry that the user names: its position, or a digest; "" for the best one
+	Variant   string   // the entry that is wanted: its position, or a digest; "" for the best
 	Force     bool     // what would be chosen is run, whatever it says of itself
 	Labels    []string // words that tags may have, beside the vocabulary and those of the nodes
 
@@ -66,10 +66,10 @@ type Chosen struct {
 	At        int             // the taken one of Index.Entries; -1 if none is
 	Why       string          // it is taken or, if none is, what would have to change
 	Reasons   []match.Verdict // of all entries, in their order
-	Entry     oci.Entry       // of the image: the taken one or, if that is an index itself, what is taken of it
+	Entry     oci.Entry       // of the image: the taken one, or what is taken of it
 	Config    oci.Config      // what the image says of itself
 	PassedBy  []PassedBy      // tags beside the reference that are none of its variants
-	Unread    string          // why Config was not read, and might change the choice; "" if it was read
+	Unread    string          // why Config was not read, and might change the choice
 
 	policy match.Policy
 }
@@ -151,7 +151,9 @@ func (ch *chooser) look(ctx context.Context) error {
 
 // Every gives take each image of the index or, of a choice among tags, of each tag: those for other
 // nodes too. What they say of nodes is not held against any.
-func Every(ctx context.Context, req Request, from Source, tell notes.Notes, take func(Chosen) error) error {
+func Every(
+	ctx context.Context, req Request, from Source, tell notes.Notes, take func(Chosen) error,
+) error {
 	ch := newChooser(req, from, tell)
 	err := ch.look(ctx)
 	if err != nil && !errors.Is(err, match.ErrNoMatch) {
@@ -202,7 +204,8 @@ func (ch *chooser) check(ctx context.Context) error {
 // Digest returns the digest of the index that the reference names now; "" for an image without one,
 // or one whose variants are tags. The nodes are asked for only if tags are looked at.
 func Digest(
-	ctx context.Context, req Request, from Source, tell notes.Notes, nodes func() ([]facts.Node, error),
+	ctx context.Context, req Request, from Source, tell notes.Notes,
+	nodes func() ([]facts.Node, error),
 ) (string, error) {
 	ch := newChooser(req, from, tell)
 	err := ch.readOwnIndex(ctx)

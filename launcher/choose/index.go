@@ -8,7 +8,9 @@ import (
 )
 
 // readIndex reads what a reference names, from a cache or else from the source, as an index.
-func (ch *chooser) readIndex(ctx context.Context, ref oci.Reference) (index oci.Index, cached bool, err error) {
+func (ch *chooser) readIndex(
+	ctx context.Context, ref oci.Reference,
+) (index oci.Index, cached bool, err error) {
 	raw, err := ch.from.Cached(Name{Reference: ref})
 	if err != nil {
 		return index, false, err
@@ -27,7 +29,8 @@ func (ch *chooser) readIndex(ctx context.Context, ref oci.Reference) (index oci.
 	var none notImageError
 	switch {
 	case errors.As(err, &none): // which it stays: among tags it would be asked for at each start
-		return index, false, errors.Join(err, ch.from.Remember(Name{Reference: ref}, raw, mediaType))
+		return index, false, errors.Join(err,
+			ch.from.Remember(Name{Reference: ref}, raw, mediaType))
 	case err != nil:
 		return index, false, err
 	}
@@ -37,7 +40,9 @@ func (ch *chooser) readIndex(ctx context.Context, ref oci.Reference) (index oci.
 
 // parseIndex reads raw as an index, or, for an image without one, as the manifest of its only
 // entry.
-func (ch *chooser) parseIndex(ctx context.Context, ref oci.Reference, raw []byte, mediaType string) (oci.Index, error) {
+func (ch *chooser) parseIndex(
+	ctx context.Context, ref oci.Reference, raw []byte, mediaType string,
+) (oci.Index, error) {
 	kind, err := oci.Sniff(raw, mediaType)
 	if err != nil {
 		return oci.Index{}, Broken(ref, err)

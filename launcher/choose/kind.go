@@ -44,7 +44,8 @@ func asImage(name string, m oci.Manifest, raw []byte) (oci.Config, error) {
 	}
 	noLayer := func(d oci.Descriptor) bool { return !isLayer(d.MediaType) }
 	if odd := slices.IndexFunc(m.Layers, noLayer); odd >= 0 {
-		return config, noImage(name, m.Layers[odd].MediaType) // a signature has an image's config, an empty one
+		// A signature has the config of an image, an empty one.
+		return config, noImage(name, m.Layers[odd].MediaType)
 	}
 	lacks := "neither an operating system nor an architecture"
 	switch {
@@ -64,7 +65,8 @@ func noImage(name, kind string) error {
 	if kind == sifConfig {
 		why := notImageError{"it is a SIF that was pushed as an artifact, not a container image"}
 		return ErrNotImage.New("reading %s: %w", name, why).
-			Hint("fetch the file and run that: apptainer pull FILE.sif oras://…, then hpc3-run FILE.sif")
+			Hint("fetch the file and run that: " +
+				"apptainer pull FILE.sif oras://…, then hpc3-run FILE.sif")
 	}
 	why := notImageError{"it is an artifact of type " + printable(kind) + ", not a container image"}
 	return ErrNotImage.New("reading %s: %w", name, why).

@@ -44,9 +44,12 @@ func named(image string, looks bool) (oci.Reference, error) {
 	}
 	switch {
 	case found.What == "" && err != nil && isPath(image):
-		return ref, fault.New(fault.Reference, "image reference %q: there is no such file or directory", image).
+		return ref, fault.New(fault.Reference,
+			"image reference %q: there is no such file or directory", image).
 			Hint("a path is relative to the working directory")
-	case found.What == "", err == nil && !found.Image && (found.Dir || !strings.Contains(path.Base(name), ".")):
+	case found.What == "":
+		return ref, err
+	case err == nil && !found.Image && (found.Dir || !strings.Contains(path.Base(name), ".")):
 		return ref, err
 	}
 	return oci.Reference{}, isHere(image, name, found, err == nil)
@@ -61,7 +64,8 @@ func isPath(s string) bool {
 // isHere says what a word is in the working directory, and how to name it; named tells whether a
 // registry may have an image of that name.
 func isHere(image, name string, found fetch.Found, named bool) error {
-	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image, kindOf(found), found.What)
+	err := fault.New(fault.Reference, "image reference %q: it is a %s here: %s", image,
+		kindOf(found), found.What)
 	switch {
 	case found.As == oci.SIF:
 		err = err.Hint("write %s:%s", found.As, name)
@@ -106,12 +110,15 @@ func HintFiles(written string, ref oci.Reference, err error) error {
 func misfit(ref oci.Reference, err error) error {
 	found := fetch.Look(ref.Path)
 	switch {
-	case !found.Image || found.As == ref.Transport || isArchive(found.As) && isArchive(ref.Transport): // it may be both
+	case !found.Image || found.As == ref.Transport:
+		return err
+	case isArchive(found.As) && isArchive(ref.Transport): // it may be both
 		return err
 	case found.As != "":
 		return fault.WithHint(err, "it is %s: write %s:%s", found.What, found.As, ref.Path)
 	}
-	return fault.WithHint(err, "it is %s: %s", found.What, strings.ReplaceAll(found.Mend, "%s", ref.Path))
+	return fault.WithHint(err, "it is %s: %s", found.What,
+		strings.ReplaceAll(found.Mend, "%s", ref.Path))
 }
 
 func isArchive(t oci.Transport) bool { return t == oci.LayoutArchive || t == oci.DockerArchive }

@@ -36,8 +36,8 @@ func (ch *chooser) pick(ctx context.Context) error {
 			ch.c.At, ch.c.Why = -1, err.Error()
 			return err
 		case depth == maxNesting:
-			return oci.ErrUnusable.New("reading %s: indexes are nested more than %d deep", ch.Reference,
-				maxNesting)
+			return oci.ErrUnusable.New("reading %s: indexes are nested more than %d deep",
+				ch.Reference, maxNesting)
 		}
 		raw, err := ch.from.Blob(ctx, ch.c.Entry.Descriptor)
 		if err != nil {
@@ -47,7 +47,9 @@ func (ch *chooser) pick(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ch.learn(ch.c.Entry.Digest, func(e *oci.Entry) { e.Nested = append([]oci.Entry{}, nested.Entries...) })
+		ch.learn(ch.c.Entry.Digest, func(e *oci.Entry) {
+			e.Nested = append([]oci.Entry{}, nested.Entries...)
+		})
 	}
 }
 
@@ -94,7 +96,8 @@ func (ch *chooser) matchEntries() (match.Result, error) {
 		return ch.forced(result)
 	}
 	if result.Chosen < 0 {
-		return result, match.ErrNoMatch.New("no entry of %s fits %s: %s", ch.Reference, ch.where(), result.Why).
+		return result, match.ErrNoMatch.New("no entry of %s fits %s: %s", ch.Reference, ch.where(),
+			result.Why).
 			Hint("see what each entry asks for: hpc3 explain %s", ch.Reference.Name)
 	}
 	return result, nil
@@ -105,12 +108,12 @@ func (ch *chooser) forced(result match.Result) (match.Result, error) {
 	at := ch.find(ch.Variant)
 	if at < 0 {
 		return result, match.ErrNoMatch.New("%s has no entry %q", ch.Reference, ch.Variant).
-			Hint("--variant takes a position from 0 to %d, a digest or its beginning: hpc3 explain %s",
-				len(ch.c.Index.Entries)-1, ch.Reference.Name)
+			Hint("--variant takes a position from 0 to %d, a digest or its beginning: "+
+				"hpc3 explain %s", len(ch.c.Index.Entries)-1, ch.Reference.Name)
 	}
 	if verdict := result.Verdicts[at]; !verdict.Fits && !ch.Force {
-		return result, match.ErrNoMatch.New("entry %s of %s cannot run on %s: %s", ch.Variant, ch.Reference,
-			ch.where(), verdict.Reasons[0]).Hint("--force runs it all the same")
+		return result, match.ErrNoMatch.New("entry %s of %s cannot run on %s: %s", ch.Variant,
+			ch.Reference, ch.where(), verdict.Reasons[0]).Hint("--force runs it all the same")
 	}
 	result.Chosen, result.Why = at, "--variant "+ch.Variant
 	return result, nil
@@ -135,11 +138,12 @@ func (ch *chooser) find(variant string) int {
 	}
 	begins := func(e oci.Entry) bool { return strings.HasPrefix(e.Digest, begin) }
 	found := -1
-	for i, e := range ch.c.Index.Entries {
+	entries := ch.c.Index.Entries
+	for i, e := range entries {
 		leaf, _ := ch.c.Meaning(e)
 		switch {
 		case !begins(e) && !begins(leaf):
-		case found >= 0 && ch.c.Index.Entries[found].Digest != e.Digest && len(begin) < len(e.Digest):
+		case found >= 0 && entries[found].Digest != e.Digest && len(begin) < len(e.Digest):
 			return -1 // of two
 		case found < 0:
 			found = i

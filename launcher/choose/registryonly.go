@@ -21,7 +21,8 @@ func registryOnly(ref oci.Reference, set settings.Settings) error {
 	case !strings.Contains(host, ".") && host != "localhost" && !knownRegistry(set, host, port):
 		return nil
 	}
-	return fault.New(fault.Reference, "image reference %q: it is a registry's name, and an image's is missing", ref.Name).
+	return fault.New(fault.Reference,
+		"image reference %q: it is a registry's name, and an image's is missing", ref.Name).
 		Hint("in a line of #SBATCH a # begins a comment: write %s/NAME:TAG", ref.Name).
 		Hint("docker://%s is the image of that name on %s", ref.Name, oci.DefaultRegistry)
 }

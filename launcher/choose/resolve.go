@@ -31,7 +31,8 @@ func (ch *chooser) enlist(variants []byTag, plain bool) {
 	}
 	for _, v := range variants {
 		platform := assumed(ch.Nodes[0], v.tokens)
-		index.Entries = append(index.Entries, oci.TagEntry(len(index.Entries), v.tag, v.tokens, platform))
+		index.Entries = append(index.Entries,
+			oci.TagEntry(len(index.Entries), v.tag, v.tokens, platform))
 	}
 	ch.c.Index = index
 }
@@ -86,8 +87,9 @@ func (ch *chooser) resolve(ctx context.Context) error {
 		}
 		*e = asOne(ch.Nodes[0], *index, e.Position, v)
 	}
-	return match.ErrNoMatch.New("%d tags beside %s were looked at, and none was what its tag says", maxResolved,
-		ch.Reference).Hint("name the tag that is wanted: %s", ch.c.Index.Entries[len(ch.c.Index.Entries)-1].Tag)
+	last := ch.c.Index.Entries[len(ch.c.Index.Entries)-1]
+	return match.ErrNoMatch.New("%d tags beside %s were looked at, and none was what its tag says",
+		maxResolved, ch.Reference).Hint("name the tag that is wanted: %s", last.Tag)
 }
 
 // resolved reports whether nothing more is to be learned of an entry.
@@ -113,7 +115,8 @@ func (ch *chooser) readTag(ctx context.Context, e oci.Entry) (*oci.Index, error)
 	ref.Tag = e.Tag
 	ref.Name = ref.String()
 	index, _, err := ch.readIndex(ctx, ref)
-	asked := ch.Variant == strconv.Itoa(e.Position) // by the user, who is not given another one instead
+	// A user who asked for this one is not given another one instead.
+	asked := ch.Variant == strconv.Itoa(e.Position)
 	if namesNone(err) && !asked {
 		return nil, nil
 	}
@@ -163,7 +166,8 @@ func (ch *chooser) nameTags(err error) error {
 // first names the first of many.
 func first(tags []string) string {
 	if len(tags) > MaxNamed {
-		return fmt.Sprintf("%s and %d more", strings.Join(tags[:MaxNamed], ", "), len(tags)-MaxNamed)
+		named := strings.Join(tags[:MaxNamed], ", ")
+		return fmt.Sprintf("%s and %d more", named, len(tags)-MaxNamed)
 	}
 	return strings.Join(tags, ", ")
 }

@@ -76,7 +76,8 @@ func (ch *chooser) pickAgain(ctx context.Context, note func(*oci.Entry)) error {
 	position, was := ch.c.Taken().Position, ch.c.Entry
 	note(&was)
 	if v := ch.bestOf([]oci.Entry{was}).Verdicts[0]; !v.Fits {
-		ch.Notef("entry %d of %s is passed over: %s", position, ch.Reference, strings.Join(v.Reasons, "; "))
+		ch.Notef("entry %d of %s is passed over: %s", position, ch.Reference,
+			strings.Join(v.Reasons, "; "))
 	}
 	ch.learn(was.Digest, note)
 	if err := ch.resolve(ctx); err != nil { // the next may be a tag that was not looked at
@@ -95,7 +96,8 @@ func (ch *chooser) agrees(config oci.Config) error {
 	text := ch.c.which() + ": " + strings.Join(wrong, "; ")
 	if !ch.WarnMismatch && !ch.Force {
 		return fault.New(fault.Policy, "%s", text).
-			Hint("its author has to correct one of them; --variant takes another entry, --force this one")
+			Hint("its author has to correct one of them; " +
+				"--variant takes another entry, --force this one")
 	}
 	ch.Sayf("warning: %s", text)
 	return nil
@@ -110,6 +112,7 @@ func (ch *chooser) warn() {
 		ch.Notef("%s", note)
 	}
 	if !v.Fits {
-		ch.Sayf("warning: %s is run by --force, though, %s", ch.c.which(), strings.Join(v.Reasons, "; "))
+		ch.Sayf("warning: %s is run by --force, though, %s", ch.c.which(),
+			strings.Join(v.Reasons, "; "))
 	}
 }

@@ -16,7 +16,8 @@ import (
 // readCandidates reads the index of the reference or, if the variants are told by tags, makes one
 // of these.
 func (ch *chooser) readCandidates(ctx context.Context) error {
-	if ch.Variants == option.IndexVariants || ch.Reference.Transport != oci.Registry || ch.Reference.Digest != "" {
+	tagged := ch.Reference.Transport == oci.Registry && ch.Reference.Digest == ""
+	if ch.Variants == option.IndexVariants || !tagged {
 		return ch.readOwnIndex(ctx)
 	}
 	list, listed, err := ch.cachedTags()
@@ -72,14 +73,16 @@ func (ch *chooser) readPlain(ctx context.Context, unlisted bool) (gone, err erro
 // nobody had asked for tags.
 func (ch *chooser) withoutVariants(ctx context.Context, list []string, gone error) error {
 	switch {
-	case errors.Is(gone, errAbsent): // no known tag is for this node; there may be the plain one by now
+	case errors.Is(gone, errAbsent): // no known tag fits; there may be the plain one by now
 		return ch.readOwnIndex(ctx)
 	case gone != nil && ch.Variants == option.TagVariants:
 		err := fault.New(fault.Reference, "%w", gone)
 		if len(list) > 0 {
-			return err.Hint("these tags are no variants, since they end in no word that is known here: %s", first(list))
+			return err.Hint("these tags are no variants, "+
+				"since they end in no word that is known here: %s", first(list))
 		}
-		return err.Hint("no tag of the repository begins with %s_, as %s_zen3 would", ch.Reference.Tag, ch.Reference.Tag)
+		return err.Hint("no tag of the repository begins with %s_, as %s_zen3 would",
+			ch.Reference.Tag, ch.Reference.Tag)
 	}
 	return gone
 }

@@ -36,7 +36,8 @@ func (ch *chooser) variants(list []string) (variants []byTag, others []PassedBy)
 		case version == ch.Reference.Tag:
 			variants = append(variants, byTag{tag, match.TagTokens(tokens, labels)})
 		case len(tokens) > 0:
-			others = append(others, PassedBy{tag, fmt.Sprintf("a variant of %s, an image of its own", version)})
+			others = append(others,
+				PassedBy{tag, fmt.Sprintf("a variant of %s, an image of its own", version)})
 		default:
 			words := strings.TrimPrefix(tag, ch.Reference.Tag+"_")
 			why := fmt.Sprintf("%q ends in no word that is known here: an image of its own", words)
@@ -50,7 +51,8 @@ func (ch *chooser) variants(list []string) (variants []byTag, others []PassedBy)
 // is the version.
 func split(tag, version string, labels []string) (string, []string) {
 	base, tokens := match.SplitTag(tag, labels)
-	if name, words := match.SplitTag(version, labels); name == base && name != version && isLevel(words) {
+	name, words := match.SplitTag(version, labels)
+	if name == base && name != version && isLevel(words) {
 		if rest, ok := strings.CutPrefix(tag, version+"_"); ok {
 			if before, tokens := match.SplitTag(rest, labels); before == "" {
 				return version, tokens

@@ -22,11 +22,19 @@ import (
 
 // Finding is one thing that doctor looked at.
 type Finding struct {
-	What  string `json:"what"`
-	State string `json:"state"`          // "ok", "note" (works without), "fault" (works, and not as the site means it to), "missing"
+	What string `json:"what"`
+	// State is "ok", "note" (works without), "fault" (works, and not as the site means it to) or
+	// "missing".
+	State string `json:"state"`
 	Text  string `json:"text"`           // what was seen
 	Mend  string `json:"mend,omitempty"` // what to do; empty with "ok"
 }
+
+// What is to be done about more than one finding.
+const (
+	moreRoom  = "set HPC3_CACHEDIR to a directory with some GB of room"
+	notNeeded = "not needed: hpc3 has an engine of its own"
+)
 
 // Diagnosis is what doctor says of a node.
 type Diagnosis struct {
@@ -59,7 +67,8 @@ func (d Doctor) Examine(ctx context.Context) Diagnosis {
 func (d Doctor) examineNode(ctx context.Context) []Finding {
 	node, err := d.Probe(ctx)
 	if err != nil {
-		return []Finding{{"node", "missing", err.Error(), "report this together with /proc/cpuinfo"}}
+		mend := "report this together with /proc/cpuinfo"
+		return []Finding{{"node", "missing", err.Error(), mend}}
 	}
 	if node, err = d.Labelled(node); err != nil {
 		_, hints, _ := fault.Of(err, fault.Config)
@@ -67,7 +76,10 @@ func (d Doctor) examineNode(ctx context.Context) []Finding {
 	}
 	findings := []Finding{{What: "node", State: "ok", Text: nodes.Line([]facts.Node{node}, "")}}
 	for _, u := range node.Unknown {
-		findings = append(findings, Finding{u.What, "note", "unknown: " + u.Why, "images that ask for it are refused until it can be told"})
+		findings = append(findings, Finding{
+			u.What, "note", "unknown: " + u.Why,
+			"images that ask for it are refused until it can be told",
+		})
 	}
 	return findings
 }
@@ -87,18 +99,19 @@ func (d Doctor) examineCache() Finding {
 	dir := d.Keeper.Caches.Dir()
 	var fs unix.Statfs_t
 	if err := unix.Statfs(caches.Existing(dir), &fs); err != nil {
-		return Finding{"cache", "note", fmt.Sprintf("%s: %v", dir, err), "set HPC3_CACHEDIR to a directory with some GB of room"}
+		return Finding{"cache", "note", fmt.Sprintf("%s: %v", dir, err), moreRoom}
 	}
 	free := float64(fs.Bavail) * float64(fs.Bsize) / 1e9
 	if free < 2 {
-		return Finding{"cache", "note", fmt.Sprintf("%s, only %.1f GB free", dir, free), "set HPC3_CACHEDIR to a directory with some GB of room"}
+		return Finding{"cache", "note", fmt.Sprintf("%s, only %.1f GB free", dir, free), moreRoom}
 	}
 	return Finding{What: "cache", State: "ok", Text: fmt.Sprintf("%s, %.0f GB free", dir, free)}
 }
 
 // Sound tells whether nothing is to be mended: images run here, and caches of the site are of use.
 func (d Diagnosis) Sound() bool {
-	return d.Ready && !slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.State == "fault" })
+	return d.Ready && !slices.ContainsFunc(d.Findings,
+		func(f Finding) bool { return f.State == "fault" })
 }
 
 // examineTiers looks at the caches of the site as their users do. None is needed, but without one
@@ -135,8 +148,15 @@ func examineNamespaces() Finding {
 func namespaceHint() string {
 	settings := []struct{ file, bad, mend string }{
 		{"/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"},
-		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "an AppArmor profile that allows userns for hpc3-run, or sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
+		{
+			"/proc/sys/kernel/unprivileged_userns_clone", "0",
+			"sysctl kernel.unprivileged_userns_clone=1",
+		},
+		{
+			"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+			"an AppArmor profile that allows userns for hpc3-run, " +
+				"or sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+		},
 	}
 	for _, s := range settings {
 		if raw, err := os.ReadFile(s.file); err == nil && strings.TrimSpace(string(raw)) == s.bad {
@@ -149,34 +169,44 @@ func namespaceHint() string {
 func examineFUSE() Finding {
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
-		return Finding{"/dev/fuse", "missing", outside.Reason(err).Error(), "as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)"}
+		return Finding{
+			"/dev/fuse", "missing", outside.Reason(err).Error(),
+			"as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)",
+		}
 	}
 	_ = f.Close() // opened to see whether it can be
 	return Finding{What: "/dev/fuse", State: "ok", Text: "can be opened"}
 }
+
 func (d Doctor) examineApptainer(ctx context.Context) Finding {
 	path, whyNot := run.FindApptainer(ctx, d.Host.Getenv, d.Host.UID)
 	if path == "" {
-		return Finding{"Apptainer", "note", whyNot, "not needed: hpc3 has an engine of its own"}
+		return Finding{"Apptainer", "note", whyNot, notNeeded}
 	}
 	if whyNot == "" {
 		whyNot = run.Works(path)
 	}
 	if whyNot != "" {
-		return Finding{"Apptainer", "note", path + ": " + whyNot, "not needed: hpc3 has an engine of its own"}
+		return Finding{"Apptainer", "note", path + ": " + whyNot, notNeeded}
 	}
 	conf, err := run.ReadApptainerConf(path, d.Host.Getenv)
 	if err != nil {
-		return Finding{"Apptainer", "note", path + ": " + err.Error(), "Apptainer will not start either: mend the file"}
+		return Finding{
+			"Apptainer", "note", path + ": " + err.Error(),
+			"Apptainer will not start either: mend the file",
+		}
 	}
 	var differs []string
-	for _, d := range conf.Departures(run.Wanted{Home: true, Binds: true, Writable: true, Rootless: run.Rootless(path, conf)}) {
+	all := run.Wanted{Home: true, Binds: true, Writable: true, Rootless: run.Rootless(path, conf)}
+	for _, d := range conf.Departures(all) {
 		differs = append(differs, d.String())
 	}
 	if len(differs) > 0 {
 		return Finding{
-			"Apptainer", "note", path + ", but " + conf.File + " says " + strings.Join(differs, "; "),
-			"with --engine auto hpc3's own engine stands in, where it can; --engine apptainer follows these settings",
+			"Apptainer", "note", path + ", but " + conf.File + " says " + strings.Join(differs,
+				"; "),
+			"with --engine auto hpc3's own engine stands in, where it can; " +
+				"--engine apptainer follows these settings",
 		}
 	}
 	return Finding{What: "Apptainer", State: "ok", Text: path}

@@ -18,14 +18,18 @@ func (d Doctor) examineSlurm() []Finding {
 	}
 	var findings []Finding
 	for _, file := range p.Missing {
-		f := Finding{"Slurm plugin", "fault", file + " is not there", "install hpc3 here, or correct plugstack.conf"}
+		f := Finding{
+			"Slurm plugin", "fault", file + " is not there",
+			"install hpc3 here, or correct plugstack.conf",
+		}
 		if file == p.Library {
 			f.State, f.Mend = "note", "it is needed only where jobs are submitted"
 		}
 		findings = append(findings, f)
 	}
 	if len(findings) == 0 {
-		findings = append(findings, Finding{What: "Slurm plugin", State: "ok", Text: "loaded by plugstack.conf"})
+		findings = append(findings,
+			Finding{What: "Slurm plugin", State: "ok", Text: "loaded by plugstack.conf"})
 	}
 	if !p.Interactive {
 		findings = append(findings, Finding{

@@ -40,7 +40,8 @@ func (s *Source) makeSIF(ctx context.Context, c choose.Chosen, img convert.Image
 	if err != nil {
 		return "", err
 	}
-	return own.CreateSIF(ctx, c.Entry.Digest, c.Arch(), func(f *os.File) error { return s.convert(ctx, f, c, img) })
+	return own.CreateSIF(ctx, c.Entry.Digest, c.Arch(),
+		func(f *os.File) error { return s.convert(ctx, f, c, img) })
 }
 
 // garbagePercent is for conversions, whose memory is mostly the tree of names: a collector that
@@ -48,7 +49,9 @@ func (s *Source) makeSIF(ctx context.Context, c choose.Chosen, img convert.Image
 // an image of 150,000 files below 128 MiB.
 const garbagePercent = 40
 
-func (s *Source) convert(ctx context.Context, f *os.File, c choose.Chosen, img convert.Image) error {
+func (s *Source) convert(
+	ctx context.Context, f *os.File, c choose.Chosen, img convert.Image,
+) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	defer widen(s.Host.Getenv)()
 	s.Sayf("fetching and converting %s (%s)", choose.Called(c.Reference), c.Platform())
@@ -147,7 +150,8 @@ func (s *Source) nextCache(ctx context.Context, t caches.Tier, err error) bool {
 		s.Notef("the image is private, so it is not put into %s", t.Dir)
 		return true
 	case errors.Is(err, store.ErrUnusable):
-		s.Sayf("the image is not put into %s, and is converted again for %s: %v", t.Dir, s.Caches.Dir(), err)
+		s.Sayf("the image is not put into %s, and is converted again for %s: %v", t.Dir,
+			s.Caches.Dir(), err)
 		return true
 	}
 	return false

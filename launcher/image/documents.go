@@ -52,7 +52,9 @@ func (s *Source) Remember(name choose.Name, raw []byte, mediaType string) error 
 
 // Root asks the registry or archive for the index or manifest of the reference, or of one that
 // differs by its tag.
-func (s *Source) Root(ctx context.Context, ref oci.Reference) (raw []byte, mediaType string, err error) {
+func (s *Source) Root(
+	ctx context.Context, ref oci.Reference,
+) (raw []byte, mediaType string, err error) {
 	if s.Option.Pull == option.Never {
 		return nil, "", s.never(ref)
 	}
@@ -66,15 +68,20 @@ func (s *Source) Root(ctx context.Context, ref oci.Reference) (raw []byte, media
 	return src.Root(ctx)
 }
 
+// forbidden is why something is not asked for.
+const forbidden = "--pull never forbids to"
+
 func (s *Source) never(ref oci.Reference) error {
-	return choose.ErrNotCached.New("the image %s is not in the cache, and --pull never forbids to fetch it", ref).
+	return choose.ErrNotCached.New("the image %s is not in the cache, and "+forbidden+" fetch it",
+		ref).
 		Hint("run it once with --pull missing, or: hpc3 pull %s", ref.Name)
 }
 
 // Tags asks the registry for all tags of the repository.
 func (s *Source) Tags(ctx context.Context) ([]string, error) {
 	if s.Option.Pull == option.Never {
-		return nil, choose.ErrNotCached.New("the tags beside %s are not in the cache, and --pull never forbids to ask for them", s.ref).
+		return nil, choose.ErrNotCached.New("the tags beside %s are not in the cache, and "+
+			forbidden+" ask for them", s.ref).
 			Hint("run it once with --pull missing, or: hpc3 pull %s", s.ref.Name)
 	}
 	src, err := s.open(ctx)
@@ -92,7 +99,8 @@ func (s *Source) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 		return raw, err
 	}
 	if s.Option.Pull == option.Never {
-		return nil, choose.ErrNotCached.New("%s of %s is not in the cache, and --pull never forbids to fetch it", d.Digest, s.ref).
+		return nil, choose.ErrNotCached.New("%s of %s is not in the cache, and "+forbidden+
+			" fetch it", d.Digest, s.ref).
 			Hint("run it once with --pull missing")
 	}
 	src, err := s.open(ctx)
@@ -112,9 +120,10 @@ func (s *Source) open(ctx context.Context) (fetch.Source, error) {
 	}
 	mirrors, fallback := s.mirrors()
 	src, err := fetch.Open(ctx, s.ref, fetch.Options{
-		AuthFile: s.Option.AuthFile, Env: s.Host.Getenv, HomeDir: s.Host.Getenv("HOME"), PlainHTTP: s.plainHTTP,
-		TokenServers: s.Site.TokenServers, UserAgent: "hpc3/" + s.Version, Mirrors: mirrors, NoFallback: !fallback,
-		Note: func(text string) { s.Notef("%s", text) }, Detail: s.Detail, Scratch: s.scratch,
+		AuthFile: s.Option.AuthFile, Env: s.Host.Getenv, HomeDir: s.Host.Getenv("HOME"),
+		PlainHTTP: s.plainHTTP, TokenServers: s.Site.TokenServers, UserAgent: "hpc3/" + s.Version,
+		Mirrors: mirrors, NoFallback: !fallback, Detail: s.Detail, Scratch: s.scratch,
+		Note: func(text string) { s.Notef("%s", text) },
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +142,9 @@ func (s *Source) mirrors() (list []fetch.Mirror, fallback bool) {
 	return list, fallback
 }
 
-func (s *Source) plainHTTP(registry string) bool { return slices.Contains(s.Site.PlainHTTP, registry) }
+func (s *Source) plainHTTP(registry string) bool {
+	return slices.Contains(s.Site.PlainHTTP, registry)
+}
 
 // scratch is for an archive that is compressed as a whole. It can be as large as an image, for
 // which the cache has room.

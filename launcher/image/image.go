@@ -21,7 +21,7 @@ import (
 type Image struct {
 	Path     string // absolute, of the SIF
 	Contents convert.Contents
-	Held     *os.File // keeps the SIF of a cache from being cleared, until it is closed; nil for nothing
+	Held     *os.File // keeps the SIF of a cache from being cleared; nil for nothing
 }
 
 // Close lets the SIF be cleared.
@@ -37,7 +37,7 @@ type Source struct {
 	Options
 	ref    oci.Reference
 	src    fetch.Source      // nil until it is asked
-	keys   map[string]string // of references in the caches: what a local file was when it was looked for
+	keys   map[string]string // of references in the caches, see key
 	made   Image             // the SIF that Config found last; its Path is "" for none
 	of     choice            // that it is of
 	layers layers
@@ -89,11 +89,14 @@ func (s *Source) Obtain(ctx context.Context, c choose.Chosen) (Image, error) {
 			return img, err
 		}
 	}
-	return Image{}, store.ErrUnusable.New("the SIF of %s is removed from the cache as soon as it is made", c.Reference)
+	return Image{}, store.ErrUnusable.New(
+		"the SIF of %s is removed from the cache as soon as it is made", c.Reference)
 }
 
 // obtainOnce tells with gone that the SIF was removed as soon as it was found or made.
-func (s *Source) obtainOnce(ctx context.Context, c choose.Chosen) (img Image, gone bool, err error) {
+func (s *Source) obtainOnce(
+	ctx context.Context, c choose.Chosen,
+) (img Image, gone bool, err error) {
 	img, err = s.take(c.Entry.Digest, c.Arch())
 	if err != nil {
 		return Image{}, false, err

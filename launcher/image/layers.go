@@ -30,7 +30,9 @@ type layers struct {
 // opener returns how a layer is read: from a cache, if an image that shares it left it there, else
 // from its source. What comes from a registry is copied into the user's cache on its way; an
 // interrupted fetch goes on from such a copy.
-func (s *Source) opener(src fetch.Source, d oci.Descriptor) func(context.Context) (io.ReadCloser, error) {
+func (s *Source) opener(
+	src fetch.Source, d oci.Descriptor,
+) func(context.Context) (io.ReadCloser, error) {
 	if s.ref.Transport != oci.Registry || s.layers.limit == 0 {
 		return func(ctx context.Context) (io.ReadCloser, error) { return src.Layer(ctx, d) }
 	}
@@ -68,7 +70,8 @@ func (s *Source) fetchLayer(
 	if from > 0 {
 		s.Notef("going on with layer %s at %d of %d bytes", d.Digest, from, d.Size)
 	} else if size > 0 {
-		s.Notef("the registry gives no part of layer %s: it is fetched from its beginning", d.Digest)
+		s.Notef("the registry gives no part of layer %s: it is fetched from its beginning",
+			d.Digest)
 	}
 	return part.Copy(blob, from), nil
 }
@@ -129,7 +132,7 @@ func (s *Source) worthAgain(ctx context.Context, err error) bool {
 		s.Notef("%v; fetching it again", damaged)
 		s.layers.distrust()
 		return true
-	case errors.Is(err, oci.ErrUnusable): // damage may look like anything before the digest is known
+	case errors.Is(err, oci.ErrUnusable): // damage may look like anything at first
 		return s.checkCopies(ctx)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return s.makeRoom()
@@ -156,10 +159,11 @@ func (s *Source) checkCopies(ctx context.Context) (broken bool) {
 	}
 	whole := map[string]bool{}
 	for i, cache := range stores {
-		err := cache.Verify(ctx, func(d string) bool { return used[d] }, i == 0, func(c store.Checked) {
-			before, seen := whole[c.Digest]
-			whole[c.Digest] = (before || !seen) && c.Broken == "" && c.Unknown == nil
-		})
+		err := cache.Verify(ctx, func(d string) bool { return used[d] }, i == 0,
+			func(c store.Checked) {
+				before, seen := whole[c.Digest]
+				whole[c.Digest] = (before || !seen) && c.Broken == "" && c.Unknown == nil
+			})
 		if err != nil {
 			return false
 		}
@@ -182,7 +186,8 @@ func (s *Source) makeRoom() bool {
 	s.layers.sparing = true
 	freed := own.Evict(0) + own.DropPartials()
 	if freed > 0 {
-		s.Sayf("there was no room for the image in %s: %s of layers were removed from there, and it is converted again",
+		s.Sayf("there was no room for the image in %s: %s of layers were removed from there, "+
+			"and it is converted again",
 			own.Dir(), notes.Amount(freed))
 	}
 	return freed > 0

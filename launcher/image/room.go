@@ -31,8 +31,8 @@ func (s *Source) warnOfRoom(target string, layers []oci.Descriptor) {
 	if room.Quota {
 		left = "of your quota are left"
 	}
-	s.Sayf("warning: %s are to go to %s, and %s %s; see: hpc3 cache rm --help", notes.Amount(need), target,
-		notes.Amount(room.Bytes), left)
+	s.Sayf("warning: %s are to go to %s, and %s %s; see: hpc3 cache rm --help",
+		notes.Amount(need), target, notes.Amount(room.Bytes), left)
 }
 
 // sizeOf is how many bytes layers have together.
@@ -50,7 +50,8 @@ func (s *Source) tooTight(own *store.Store, layers []oci.Descriptor) bool {
 	if !ok || room.Bytes/2 >= sizeOf(layers) {
 		return false
 	}
-	s.Notef("%s are left for %s, too little to keep layers beside the image: an interrupted fetch begins anew",
+	s.Notef("%s are left for %s, too little to keep layers beside the image: "+
+		"an interrupted fetch begins anew",
 		notes.Amount(room.Bytes), own.Dir())
 	return true
 }

@@ -23,7 +23,8 @@ func (s *Source) Save(ctx context.Context, c choose.Chosen, file string) (err er
 		return err
 	}
 	img.Origin = convert.Provenance{
-		Reference: c.Reference.String(), IndexDigest: c.Index.Digest, Variant: c.Platform(), Why: c.Why,
+		Reference: c.Reference.String(), IndexDigest: c.Index.Digest, Variant: c.Platform(),
+		Why: c.Why,
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hpc3-*.sif")
 	if err != nil {
@@ -60,5 +61,6 @@ func publish(f *os.File, file string) error {
 }
 
 func cannotWrite(file string, err error) error {
-	return fault.New(fault.Convert, "writing %s: %w", file, outside.Reason(err)).Hint("name another file with -o")
+	return fault.New(fault.Convert, "writing %s: %w", file, outside.Reason(err)).
+		Hint("name another file with -o")
 }

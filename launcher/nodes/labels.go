@@ -31,8 +31,10 @@ func (f Finder) Labelled(n facts.Node) (facts.Node, error) {
 	n.Labels = append(n.Labels, f.Site.SlurmLabels(features)...)
 	for _, words := range f.Stated() {
 		if n, err = match.Describe(n, words); err != nil {
-			return facts.Node{}, fault.New(fault.Config, "%s: platform-features for %s: %w", f.Site.File, f.Host.Name, err).
-				Hint("words for some nodes only belong into a [[host]] table; what the probe finds without them: HPC3_CONFIG=/dev/null hpc3 probe")
+			return facts.Node{}, fault.New(fault.Config, "%s: platform-features for %s: %w",
+				f.Site.File, f.Host.Name, err).
+				Hint("words for some nodes only belong into a [[host]] table; " +
+					"what the probe finds without them: HPC3_CONFIG=/dev/null hpc3 probe")
 		}
 	}
 	n.Labels = append(n.Labels, own...)
@@ -73,7 +75,9 @@ func (f Finder) userLabels() ([]string, error) {
 		}
 		label, ok := oci.Token(word)
 		if !ok {
-			return nil, fault.New(fault.Usage, "environment variable HPC3_LABELS: %.80q is no word of letters, digits, dots, hyphens and underscores", word).
+			return nil, fault.New(fault.Usage,
+				"environment variable HPC3_LABELS: %.80q is no word "+
+					"of letters, digits, dots, hyphens and underscores", word).
 				Hint("it is a comma list of words that entries ask for: HPC3_LABELS=rack_b,efa")
 		}
 		labels = append(labels, label)

@@ -38,7 +38,8 @@ func (f Finder) One(ctx context.Context) (facts.Node, error) {
 	node, err := f.Probe(ctx)
 	if err != nil {
 		if f.Root != "" {
-			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", f.Root, outside.Reason(err)).
+			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", f.Root,
+				outside.Reason(err)).
 				Hint("it is a directory with proc/cpuinfo, sys … of that node")
 		}
 		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).
@@ -56,7 +57,8 @@ func (f Finder) One(ctx context.Context) (facts.Node, error) {
 func (f Finder) All(ctx context.Context) ([]facts.Node, error) {
 	if f.Option.NodesFile == "" || f.Option.Platform != "" || f.Given != nil {
 		if n := f.Host.Getenv("SLURM_STEP_NUM_NODES"); n != "" && n != "1" && !f.Host.NoStart {
-			f.Notef("each of the %s nodes of this step chooses for itself; --nodes-file makes one choice for all", n)
+			f.Notef("each of the %s nodes of this step chooses for itself; "+
+				"--nodes-file makes one choice for all", n)
 		}
 		node, err := f.One(ctx)
 		return []facts.Node{node}, err

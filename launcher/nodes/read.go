@@ -146,7 +146,8 @@ func checkNode(name string, n *facts.Node) error {
 	case ok:
 		n.CPU.Target = target.Name
 	case facts.FamilyOf(oci.Architecture(n.Arch)) != "":
-		return badNode(name, "names the microarchitecture %q in cpu.target, which is not known", n.CPU.Target)
+		return badNode(name, "names the microarchitecture %q in cpu.target, which is not known",
+			n.CPU.Target)
 	}
 	return nil
 }

@@ -43,7 +43,8 @@ func (c *Clock) Done(name, what string) {
 // unit is the millisecond. The lines fit a terminal of so many columns; 0 is for a file.
 func (c *Clock) Print(w io.Writer, prefix string, width int) {
 	for _, s := range c.steps {
-		fmt.Fprint(w, Fold(fmt.Sprintf("%s: time: %-8s %9.1f ms  ", prefix, s.name, milliseconds(s.cost)), s.what, width))
+		head := fmt.Sprintf("%s: time: %-8s %9.1f ms  ", prefix, s.name, milliseconds(s.cost))
+		fmt.Fprint(w, Fold(head, s.what, width))
 	}
 	fmt.Fprintf(w, "%s: time: %-8s %9.1f ms\n", prefix, "total", milliseconds(c.last.Sub(c.first)))
 }

@@ -40,7 +40,8 @@ func readEnvFile(ctx context.Context, file string, pipes bool) ([]option.EnvVar,
 	var at option.LineError
 	if errors.As(err, &at) {
 		return nil, fault.New(fault.Usage, "%s:%d: %w", file, at.Line, at.Err).
-			Hint("a line is NAME=VALUE or NAME, as docker's --env-file has it: no export, and quotes are part of the value")
+			Hint("a line is NAME=VALUE or NAME, as docker's --env-file has it: " +
+				"no export, and quotes are part of the value")
 	}
 	return vars, err
 }

@@ -28,7 +28,8 @@ func Load(h Host, line option.Settings) (Settings, error) {
 	}
 	run, err := decided.Resolve(user, env, line)
 	if err == nil && run.Workdir != "" && !filepath.IsAbs(run.Workdir) {
-		err = fault.New(fault.Usage, "the working directory %q is not an absolute path", run.Workdir).
+		err = fault.New(fault.Usage, "the working directory %q is not an absolute path",
+			run.Workdir).
 			Hint("it is one of the container: -w /data/run").
 			Hint("Apptainer's -w, --writable, is --container-writable here")
 	}

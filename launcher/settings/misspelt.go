@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,8 +11,8 @@ import (
 
 // variables are those that belong to no option, written as options are.
 var variables = []string{ //nolint:gochecknoglobals // a constant list
-	"apptainer-bind", "auth-file", "cachedir", "config", "image-digest", "image-ref", "index-digest",
-	"labels",
+	"apptainer-bind", "auth-file", "cachedir", "config", "image-digest", "image-ref",
+	"index-digest", "labels",
 }
 
 // Misspelt returns a warning for each HPC3_ variable that does nothing and is nearly one that does.
@@ -26,8 +27,8 @@ func (h Host) Misspelt() (warnings []string) {
 			continue
 		}
 		if near := habit.Misspelt(word, known); near != "" {
-			warnings = append(warnings,
-				"warning: the variable "+name+" does nothing; the nearest is "+option.Variable(near))
+			warnings = append(warnings, fmt.Sprintf("warning: the variable %s does nothing; "+
+				"the nearest is %s", name, option.Variable(near)))
 		}
 	}
 	return warnings

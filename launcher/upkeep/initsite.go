@@ -3,12 +3,13 @@ package upkeep
 import (
 	"cmp"
 	"fmt"
-	"github.com/hpc3-project/hpc3/launcher/caches"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
@@ -45,7 +46,8 @@ func (k Keeper) InitSite(dir string, opt SiteCacheOptions) (SiteCache, error) {
 		File: cmp.Or(k.Site.File, site.DefaultFile),
 	}
 	if !filepath.IsAbs(dir) || s.Dir == "/" {
-		return s, fault.New(fault.Usage, "the directory of a cache of the site is an absolute path, and %q was given", dir).
+		return s, fault.New(fault.Usage,
+			"the directory of a cache of the site is an absolute path, and %q was given", dir).
 			Hint("as in: hpc3 cache init --site /sw/hpc3")
 	}
 	uid, gid, err := opt.ids()

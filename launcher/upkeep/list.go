@@ -2,11 +2,12 @@ package upkeep
 
 import (
 	"cmp"
-	"github.com/hpc3-project/hpc3/launcher/caches"
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
+	"github.com/hpc3-project/hpc3/launcher/fault"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -31,8 +32,8 @@ type CacheDir struct {
 type CachedImage struct {
 	Digest     string    `json:"digest"` // of the manifest
 	Arch       string    `json:"arch"`
-	Variant    string    `json:"variant,omitempty"`    // by its entry of an index that a cache knows, else by its config
-	References []string  `json:"references,omitempty"` // what leads to it in the caches, else what it was made for
+	Variant    string    `json:"variant,omitempty"`    // by its index, else by its config
+	References []string  `json:"references,omitempty"` // in the caches, else what it was made for
 	Size       int64     `json:"size"`
 	Made       time.Time `json:"made"`
 	Used       time.Time `json:"used"` // last start
@@ -49,7 +50,7 @@ type CacheList struct {
 	Caches        []CacheDir    `json:"caches"`
 	Images        []CachedImage `json:"images"`        // used last first
 	Bytes         int64         `json:"bytes"`         // of the images
-	PartialLayers int           `json:"partialLayers"` // of which a part has come, for the next fetch
+	PartialLayers int           `json:"partialLayers"` // of which a part has come
 	PartialBytes  int64         `json:"partialBytes"`
 }
 
@@ -87,15 +88,17 @@ func (k Keeper) List() (CacheList, error) {
 	return l, nil
 }
 
-func (l *CacheList) add(s *store.Store, leads map[string][]string, variants map[string]string) error {
+func (l *CacheList) add(
+	s *store.Store, leads map[string][]string, variants map[string]string,
+) error {
 	count, bytes := s.Partials()
 	l.PartialLayers, l.PartialBytes = l.PartialLayers+count, l.PartialBytes+bytes
 	images, err := s.Images()
 	for _, i := range images {
 		c := CachedImage{
-			Digest: i.Digest, Arch: i.Arch, Variant: variants[i.Digest], References: leads[i.Digest], Size: i.Size,
-			Made: i.Made, Used: i.Used, Format: i.Version, Cache: s.Dir(), Path: i.Path, Trusted: i.Why == "",
-			Why: i.Why,
+			Digest: i.Digest, Arch: i.Arch, Variant: variants[i.Digest],
+			References: leads[i.Digest], Size: i.Size, Made: i.Made, Used: i.Used,
+			Format: i.Version, Cache: s.Dir(), Path: i.Path, Trusted: i.Why == "", Why: i.Why,
 		}
 		if c.Trusted {
 			c.describe()
@@ -132,7 +135,7 @@ func (k Keeper) references() map[string][]string {
 	for _, s := range stores {
 		pins, err := s.Pins()
 		if err != nil {
-			continue // the caches of the site are not worth an error, and the user's own gave one before
+			continue // not worth an error of the site's; the user's own gave one before
 		}
 		for _, p := range pins {
 			if p.MediaType == oci.MediaTypeTags {
@@ -188,7 +191,9 @@ func (k Keeper) follow(digest string, visit func(digest string)) {
 }
 
 // follow is for blobs that are read in some other way. It marks what it has seen.
-func follow(digest string, seen map[string]bool, visit func(digest string), read func(digest string) []byte) {
+func follow(
+	digest string, seen map[string]bool, visit func(digest string), read func(digest string) []byte,
+) {
 	if seen[digest] {
 		return
 	}

@@ -34,7 +34,8 @@ func become(gid int) bool {
 	if _, _, failed := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); failed != 0 {
 		return false
 	}
-	if _, _, failed := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)); failed != 0 {
+	id := uintptr(gid)
+	if _, _, failed := unix.RawSyscall(unix.SYS_SETRESGID, id, id, id); failed != 0 {
 		return false
 	}
 	_, _, failed := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody)

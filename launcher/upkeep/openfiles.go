@@ -37,14 +37,16 @@ func ofCache(file string) bool {
 // the names are compared below it; another cache has a file of the same name, which a descriptor
 // leads to. A loop device tells the name only.
 func (o opened) has(path string) bool {
-	name := path[max(strings.LastIndex(path, "/sif/"), strings.LastIndex(path, "/blobs/layers/"), 0):]
+	sif, layer := strings.LastIndex(path, "/sif/"), strings.LastIndex(path, "/blobs/layers/")
+	name := path[max(sif, layer, 0):]
 	ours, err := os.Stat(path)
 	for at, file := range o {
 		if !strings.HasSuffix(file, name) {
 			continue
 		}
 		theirs, errTheirs := os.Stat(at)
-		if strings.HasPrefix(at, "/sys/") || err != nil || errTheirs == nil && os.SameFile(ours, theirs) {
+		same := errTheirs == nil && err == nil && os.SameFile(ours, theirs)
+		if strings.HasPrefix(at, "/sys/") || err != nil || same {
 			return true
 		}
 	}

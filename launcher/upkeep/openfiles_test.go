@@ -1,10 +1,11 @@
 package upkeep
 
 import (
-	"github.com/hpc3-project/hpc3/launcher/caches"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )

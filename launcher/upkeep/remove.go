@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/hpc3-project/hpc3/launcher/caches"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/oci"
@@ -19,7 +20,7 @@ type RemovedCache struct {
 	SchemaVersion int           `json:"schemaVersion"`
 	DryRun        bool          `json:"dryRun"`
 	Removed       []RemovedFile `json:"removed"`
-	Kept          []RemovedFile `json:"kept"`  // images that were named and are in use; Why says how
+	Kept          []RemovedFile `json:"kept"`  // named and in use; Why says how
 	Freed         int64         `json:"freed"` // bytes
 }
 
@@ -27,7 +28,9 @@ type RemovedCache struct {
 // them, and what their references name. An image is named by its reference, its digest or the first
 // digits of that, or the path of its SIF. No names stand for all that the cache holds. What is in
 // use is kept.
-func (k Keeper) Remove(ctx context.Context, dir string, which []string, dryRun bool) (RemovedCache, error) {
+func (k Keeper) Remove(
+	ctx context.Context, dir string, which []string, dryRun bool,
+) (RemovedCache, error) {
 	s, err := k.Caches.At(dir)
 	if err != nil {
 		return RemovedCache{}, err
@@ -47,7 +50,8 @@ func (k Keeper) Remove(ctx context.Context, dir string, which []string, dryRun b
 		err = k.unknown(s, strings.Join(which, ", "))
 	}
 	return RemovedCache{
-		SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Kept: files(got.Spared), Freed: got.Freed,
+		SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Kept: files(got.Spared),
+		Freed: got.Freed,
 	}, err
 }
 
@@ -56,13 +60,15 @@ var ErrUnknown = errors.New("the cache does not know")
 
 // unknown says that a cache has nothing by a name, and which cache of the site has.
 func (k Keeper) unknown(s *store.Store, word string) error {
-	err := fault.New(fault.Cache, "%w %s", ErrUnknown, word).Hint("see what it knows: hpc3 cache list")
+	err := fault.New(fault.Cache, "%w %s", ErrUnknown, word).
+		Hint("see what it knows: hpc3 cache list")
 	for _, t := range k.Caches.Tiers() {
 		if t.Store == nil || t.Store.Dir() == s.Dir() {
 			continue
 		}
 		if digests, bad := named(t.Store, word); bad == nil && len(digests) > 0 {
-			err.Hints = []string{fmt.Sprintf("it is in the cache %s: as its owner, --dir %s", t.Dir, t.Dir)}
+			hint := fmt.Sprintf("it is in the cache %s: as its owner, --dir %s", t.Dir, t.Dir)
+			err.Hints = []string{hint}
 		}
 	}
 	return err
@@ -145,7 +151,8 @@ func sifAt(ref oci.Reference, images []store.Image) ([]string, error) {
 			return []string{i.Digest}, nil
 		}
 	}
-	return nil, fault.New(fault.Usage, "%s is a file, and not in the cache", ref).Hint("name an image or a digest; see hpc3 cache list")
+	return nil, fault.New(fault.Usage, "%s is a file, and not in the cache", ref).
+		Hint("name an image or a digest; see hpc3 cache list")
 }
 
 // pinnedAs returns what a reference and the tags beside it, its variants, were last seen to name.
@@ -158,7 +165,8 @@ func pinnedAs(ref oci.Reference, pins []store.Pin) (digests []string) {
 	hasList := slices.ContainsFunc(pins, func(p store.Pin) bool { return p.Reference == list })
 	for _, p := range pins {
 		name, _, _ := strings.Cut(p.Reference, caches.FileSuffix)
-		if name == ref.String() || name == list || hasList && strings.HasPrefix(name, ref.String()+"_") {
+		variant := hasList && strings.HasPrefix(name, ref.String()+"_")
+		if name == ref.String() || name == list || variant {
 			digests = append(digests, p.Digest)
 		}
 	}

@@ -3,12 +3,13 @@ package upkeep
 import (
 	"errors"
 	"fmt"
-	"github.com/hpc3-project/hpc3/launcher/caches"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
@@ -31,6 +32,9 @@ func (s Sight) Left() string {
 	return s.Mend
 }
 
+// initAsRoot mends most that is wrong with a cache of the site.
+const initAsRoot = "as root: hpc3 cache init --site "
+
 // see looks at a cache of the site as this thread's user finds it: each directory above, its owner,
 // its directories, its images.
 func (k Keeper) see(c site.Cache) (s Sight) {
@@ -40,28 +44,31 @@ func (k Keeper) see(c site.Cache) (s Sight) {
 		case errors.Is(err, fs.ErrPermission):
 			return Sight{
 				Why: "others than its owner cannot enter " + above + modeOf(above), blocked: above,
-				Mend: fmt.Sprintf("as root: hpc3 cache init --site %s, or: chmod o+x %s", c.Dir, above),
+				Mend: fmt.Sprintf("as root: hpc3 cache init --site %s, or: chmod o+x %s", c.Dir,
+					above),
 			}
 		case errors.Is(err, fs.ErrNotExist):
 			return Sight{
 				Why:  at + " is not there",
-				Mend: "mount it on this node; or, to make it, as root: hpc3 cache init --site " + c.Dir,
+				Mend: "mount it on this node; or, to make it, " + initAsRoot + c.Dir,
 			}
 		case err != nil:
-			return Sight{Why: at + ": " + outside.Reason(err).Error(), Mend: "see whether its file system works"}
+			why := at + ": " + outside.Reason(err).Error()
+			return Sight{Why: why, Mend: "see whether its file system works"}
 		}
 	}
 	opened, err := k.Caches.OpenShared(c)
 	if err != nil {
 		_, hints, _ := fault.Of(err, fault.Cache)
 		if errors.Is(err, fs.ErrPermission) {
-			hints = []string{"as root: hpc3 cache init --site " + c.Dir}
+			hints = []string{initAsRoot + c.Dir}
 		}
-		return Sight{Why: fault.Reason(err).Error() + modeOf(c.Dir), Mend: strings.Join(hints, "; ")}
+		why := fault.Reason(err).Error() + modeOf(c.Dir)
+		return Sight{Why: why, Mend: strings.Join(hints, "; ")}
 	}
 	images, err := opened.Images()
 	if err != nil {
-		return Sight{Why: fault.Reason(err).Error(), Mend: "as root: hpc3 cache init --site " + c.Dir}
+		return Sight{Why: fault.Reason(err).Error(), Mend: initAsRoot + c.Dir}
 	}
 	for _, i := range images {
 		if i.Why == "" {
@@ -118,8 +125,8 @@ func (k Keeper) WarnPrivate(sif string) {
 		info, err := os.Stat(sif)
 		within := strings.HasPrefix(sif, filepath.Clean(c.Dir)+"/")
 		if err == nil && within && info.Mode().Perm()&0o044 == 0 {
-			k.Sayf("warning: others cannot read this image in %s: it, or a layer that it shares, came with credentials",
-				c.Dir)
+			k.Sayf("warning: others cannot read this image in %s: "+
+				"it, or a layer that it shares, came with credentials", c.Dir)
 		}
 	}
 }
@@ -153,10 +160,12 @@ func (k Keeper) MendShared() {
 			k.Notef("%v", err)
 		}
 		if len(mended) > 0 {
-			k.Sayf("others can read %s now: modes of %d files or directories were wrong", c.Dir, len(mended))
+			k.Sayf("others can read %s now: modes of %d files or directories were wrong", c.Dir,
+				len(mended))
 		}
 		if seen := k.AsOthers(c); seen.Why != "" {
-			k.Sayf("warning: site cache %s is of no use to others: %s; %s", c.Dir, seen.Why, seen.Left())
+			k.Sayf("warning: site cache %s is of no use to others: %s; %s", c.Dir, seen.Why,
+				seen.Left())
 		}
 	}
 }

@@ -4,8 +4,9 @@ package upkeep
 
 import (
 	"context"
-	"github.com/hpc3-project/hpc3/launcher/caches"
 	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/notes"
@@ -72,7 +73,9 @@ type CollectedCache struct {
 
 // Verify reads every SIF and blob of a cache, the user's own if dir is empty, or only those that
 // belong to the named images or digests. With repair, what is broken is removed.
-func (k Keeper) Verify(ctx context.Context, dir string, which []string, repair bool) (VerifiedCache, error) {
+func (k Keeper) Verify(
+	ctx context.Context, dir string, which []string, repair bool,
+) (VerifiedCache, error) {
 	v := VerifiedCache{SchemaVersion: 1, Broken: []CacheFile{}, Unknown: []CacheFile{}}
 	s, err := k.Caches.At(dir)
 	if err != nil {
@@ -84,7 +87,8 @@ func (k Keeper) Verify(ctx context.Context, dir string, which []string, repair b
 	}
 	err = s.Verify(ctx, func(d string) bool { return len(which) == 0 || wanted[d] }, repair, v.add)
 	if err == nil && v.Checked == 0 && len(which) > 0 {
-		err = fault.New(fault.Cache, "nothing of %s is in the cache %s", strings.Join(which, ", "), s.Dir()).
+		err = fault.New(fault.Cache, "nothing of %s is in the cache %s", strings.Join(which, ", "),
+			s.Dir()).
 			Hint("see what is: hpc3 cache list")
 	}
 	return v, err
@@ -99,11 +103,12 @@ func (k Keeper) Collect(ctx context.Context, dir string, dryRun bool) (Collected
 	}
 	got, err := s.Collect(ctx, store.Collection{
 		MaxAge: k.Option.CacheMaxAge.Duration(), MaxSize: k.Option.CacheMaxSize.Bytes,
-		MaxLayers: k.Caches.LayerLimit(s), DryRun: dryRun, InUse: openFiles().has, Links: links, Stale: stale,
+		MaxLayers: k.Caches.LayerLimit(s), DryRun: dryRun, InUse: openFiles().has, Links: links,
+		Stale: stale,
 	})
 	return CollectedCache{
-		SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Freed: got.Freed, Kept: got.Kept,
-		InUse: got.InUse, Spared: files(got.Spared),
+		SchemaVersion: 1, DryRun: dryRun, Removed: files(got.Removed), Freed: got.Freed,
+		Kept: got.Kept, InUse: got.InUse, Spared: files(got.Spared),
 	}, err
 }
 
