@@ -258,7 +258,8 @@ func (t *tool) cacheRemove(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	got, err := road.Upkeep().Remove(c.Context, c.String("dir"), c.Args().Slice(), c.Bool("dry-run"))
+	got, err := road.Upkeep().Remove(c.Context, c.String("dir"),
+		c.Args().Slice(), c.Bool("dry-run"))
 	if e := new(fault.Error); errors.Is(err, upkeep.ErrUnknown) && errors.As(err, &e) {
 		return e.Exit(statusNo)
 	}

@@ -74,7 +74,8 @@ func (o Option) Words() []string {
 	if field.Kind() != reflect.Pointer {
 		return nil
 	}
-	if choice, ok := reflect.Zero(field.Type().Elem()).Interface().(interface{ Words() []string }); ok {
+	zero := reflect.Zero(field.Type().Elem()).Interface()
+	if choice, ok := zero.(interface{ Words() []string }); ok {
 		return choice.Words()
 	}
 	return nil

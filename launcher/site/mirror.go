@@ -84,11 +84,11 @@ func (s Site) checkMirrors() error {
 				Hint(`an example: registry = "docker.io", ` +
 					`mirrors = ["http://cache.cluster:5000", "mirror.example.org/proxy/docker"]`)
 		}
-		lower := m.Registry == strings.ToLower(m.Registry)
+		named := isHost(m.Registry) && m.Registry == strings.ToLower(m.Registry)
 		switch {
 		case m.Registry == "index.docker.io" || m.Registry == "registry-1.docker.io":
 			return wrong(`the registry %q is called "docker.io" here`, m.Registry)
-		case m.Registry != "*" && !(isHost(m.Registry) && lower):
+		case m.Registry != "*" && !named:
 			return wrong(`%q is no registry: a HOST[:PORT], or "*" for all`, m.Registry)
 		case len(m.Mirrors) == 0:
 			return wrong("none is named for %s", m.Registry)

@@ -243,7 +243,7 @@ func (s Site) LabelsOf(hostname string) []string {
 // key another value than the site is refused: a user's wish must not be dropped silently.
 func (s Site) Resolve(user ...option.Settings) (option.Run, error) {
 	for _, key := range s.locked() {
-		ours := s.Settings.Field(key)
+		ours := s.Field(key)
 		for _, u := range user {
 			if theirs := u.Field(key); !theirs.IsNil() && !same(ours, theirs) {
 				file := cmp.Or(s.lockedIn[key], s.File)
