@@ -38,7 +38,7 @@ const usageTail = `      --version             print the version
 Every option is also a variable, as HPC3_ENGINE, and a key of hpc3.toml.
 Exit status: the command's own; 125 hpc3-run failed, 126 the command cannot be
 executed, 127 it is not in the image, 128+N signal N ended it.
-More: man hpc3-run; man hpc3-habits, for who knows docker, Apptainer or pyxis.
+More: man hpc3-run; man hpc3-habits, for users of docker, Apptainer or pyxis.
 `
 
 // usage is what --help prints.
