@@ -46,10 +46,11 @@ plugin:
 	@sh tests/tools/build-plugin $(go) $(BIN) '$(VERSION)' '$(SLURM_INCLUDE)' $(PLUGIN_CFLAGS)
 
 # Everything that can be tested on one machine; installs what it needs (Debian, as root).
-# Three tests at a time, on two processors as well: those that may run together wait more than they work.
+# Three tests of a package at a time, on two processors as well: those that may run together wait more than they work. Those of Slurm take
+# the longest, so they begin.
 test:
 	bash tests/lab/need --for-test
-	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs,slurm} $(go) test -count=1 -timeout 40m -parallel 3 ./...
+	HPC3_REQUIRE=$${HPC3_REQUIRE-native,apptainer,registry,qemu,squashfs,slurm} $(go) test -count=1 -timeout 40m -parallel 3 ./tests/slurm ./...
 
 # Format, vet, linters, unit tests.
 check: lint

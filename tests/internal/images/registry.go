@@ -32,10 +32,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Registry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/" with blobs that
-// differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of tags, below "private/" to alice only; requests below "counted/" are counted, and for a
-// script of its own below "counted-NAME/".
-// The images of all are those of "good/".
+// Registry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/"
+// with blobs that differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of
+// tags, below "private/" to alice only; requests below "counted/" are counted, and for a script of its own below
+// "counted-NAME/". The images of all are those of "good/".
 type Registry struct {
 	Host  string
 	Inner http.Handler // what it serves, without faults
