@@ -11,24 +11,26 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // Engine is what runs an image.
 type Engine struct {
 	Name option.Engine
-	Path string            // of Apptainer
-	Conf run.ApptainerConf // the site's settings of it
+	Path string         // of Apptainer
+	Conf apptainer.Conf // the site's settings of it
 }
 
 // AccountHome returns the home directory of the caller's account, for what is started without HOME;
 // "" if the node knows none.
-func AccountHome(ctx context.Context) string { return run.AccountHome(ctx) }
+func AccountHome(ctx context.Context) string { return inside.AccountHome(ctx) }
 
 // serveAhead starts what takes its time to start, and is needed once the image is found; nil for
 // nothing. An error comes again where it is told.
 func (r *Road) serveAhead(ctx context.Context) *run.Server {
 	engine, err := r.Engine(ctx)
-	joins := r.Option.Share && run.MayJoin(r.Host.Getenv)
+	joins := r.Option.Share && inside.MayJoin(r.Host.Getenv)
 	if err != nil || engine.Name != option.Native || joins || r.Host.NoStart {
 		return nil
 	}
@@ -55,18 +57,18 @@ func (r *Road) chooseEngine(ctx context.Context) (Engine, error) {
 	if r.Option.Engine == option.Native {
 		return Engine{Name: option.Native}, nil
 	}
-	apptainer := Engine{Name: option.Apptainer}
-	path, whyNot := run.FindApptainer(ctx, r.Host.Getenv, r.Host.UID)
-	apptainer.Path = path
+	through := Engine{Name: option.Apptainer}
+	path, whyNot := apptainer.Find(ctx, r.Host.Getenv, r.Host.UID)
+	through.Path = path
 	if whyNot == "" {
 		whyNot = r.works(path)
 	}
 	if whyNot == "" {
-		apptainer.Conf, whyNot = r.heedConf(path)
+		through.Conf, whyNot = r.heedConf(path)
 	}
 	switch {
 	case whyNot == "":
-		return apptainer, nil
+		return through, nil
 	case r.Option.Engine == option.Apptainer:
 		return Engine{}, fault.New(fault.Engine, "using Apptainer: %s", whyNot).
 			Hint("leave --engine or HPC3_ENGINE out, or say native")
@@ -78,14 +80,14 @@ func (r *Road) chooseEngine(ctx context.Context) (Engine, error) {
 
 // heedConf reads the site's settings of Apptainer, and returns why it is not used, or "". Other
 // departures from the manual are told, unless hpc3's own engine can stand in.
-func (r *Road) heedConf(path string) (run.ApptainerConf, string) {
-	conf, err := run.ReadApptainerConf(path, r.Host.Getenv)
+func (r *Road) heedConf(path string) (apptainer.Conf, string) {
+	conf, err := apptainer.ReadConf(path, r.Host.Getenv)
 	if err != nil {
 		r.Notef("%v", err)
 	}
-	differs := conf.Departures(run.Wanted{
+	differs := conf.Departures(apptainer.Wanted{
 		Home: r.Option.MountHome, Binds: len(r.Option.Mounts) > 0, Writable: r.Option.Writable,
-		Rootless: run.Rootless(path, conf),
+		Rootless: apptainer.Rootless(path, conf),
 	})
 	standIn := len(differs) > 0 && r.Option.Engine != option.Apptainer && run.WhyNotNative() == nil
 	for _, d := range differs {
@@ -107,7 +109,7 @@ func (r *Road) works(path string) string {
 	if name != "" && r.caches().Proven(name) {
 		return ""
 	}
-	whyNot := run.Works(path)
+	whyNot := apptainer.Works(path)
 	if whyNot == "" && name != "" {
 		r.caches().Prove(name)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // compareRanks refuses a variant that was asked for by name if another rank of the MPI job runs
@@ -13,10 +13,10 @@ import (
 // noted. The ranks leave notes for one another in the user's cache: all of them if their nodes
 // share it, else those of a node.
 func (r *Road) compareRanks(chosen choose.Chosen) error {
-	job := run.MPIJob(r.Host.Getenv)
+	job := inside.MPIJob(r.Host.Getenv)
 	forced := r.Option.Variant != "" || r.Option.Platform != ""
 	// One rank of a node speaks for those that were not told.
-	speaks := forced || run.FirstOfNode(r.Host.Getenv)
+	speaks := forced || inside.FirstOfNode(r.Host.Getenv)
 	if job == "" || !chosen.Found() || r.Option.Force || !speaks {
 		return nil
 	}

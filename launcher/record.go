@@ -15,7 +15,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 )
 
@@ -37,7 +37,7 @@ type record struct {
 // a command from starting.
 func (r *Road) tellSite(ctx context.Context, p convert.Provenance, engine option.Engine) {
 	getenv := r.Host.Getenv
-	if r.Site.Usage == site.Syslog && run.FirstOfNode(getenv) {
+	if r.Site.Usage == site.Syslog && inside.FirstOfNode(getenv) {
 		raw, err := json.Marshal(record{
 			SchemaVersion: 1, Image: p.Reference, Index: p.IndexDigest, Manifest: p.ManifestDigest,
 			Variant: p.Variant, Engine: string(engine), Node: r.Host.Name, UID: r.Host.UID,

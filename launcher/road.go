@@ -26,6 +26,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/slurm"
@@ -82,7 +84,7 @@ func (r *Road) Ready(ctx context.Context, name string, command []string) (*Start
 
 // walk is the road itself.
 func (r *Road) walk(ctx context.Context, s *Start, name string, command []string) error {
-	if err := r.asked(command).Possible(); err != nil {
+	if err := r.possible(command); err != nil {
 		return err
 	}
 	request, err := r.request(ctx, name)
@@ -111,7 +113,7 @@ func (r *Road) walk(ctx context.Context, s *Start, name string, command []string
 	r.Clock.Done("engine", string(engine.Name))
 	s.Plan, err = r.plan(ctx, chosen, img, engine, command)
 	if err == nil && chosen.Found() {
-		s.Plan.Cached, s.Plan.Aside = true, s.source.Aside(img.Path)
+		s.Plan.Image.Cached, s.Plan.Image.Aside = true, s.source.Aside(img.Path)
 	}
 	return err
 }
@@ -208,12 +210,10 @@ func (r *Road) obtain(
 	return image.File(chosen.Reference, path)
 }
 
-// asked is what can be refused before anything is known of the image.
-func (r *Road) asked(command []string) *run.Plan {
-	return &run.Plan{
-		Mounts: r.Option.Mounts, Cwd: r.Host.Cwd, KeepPrivs: r.Option.KeepPrivs,
-		Entrypoint: r.Option.Entrypoint, Command: command,
-	}
+// possible refuses what can be refused before anything is known of the image.
+func (r *Road) possible(command []string) error {
+	asked := inside.Command{Args: command, Entrypoint: r.Option.Entrypoint, KeepPrivs: r.Option.KeepPrivs}
+	return run.Possible(asked, inside.Place{Mounts: r.Option.Mounts, Cwd: r.Host.Cwd})
 }
 
 // plan says how the command starts.
@@ -224,26 +224,48 @@ func (r *Road) plan(
 	if err != nil {
 		return run.Plan{}, err
 	}
-	client, clientUser := r.slurmClient()
 	origin := provenance(chosen, img.Contents)
 	p := run.Plan{
-		SIF: img.Path, PartitionOffset: img.Contents.Offset, Overlay: img.Contents.Overlay,
-		Sums: run.Checksums(img.Contents.Sums), Config: config, HasConfig: has,
-		Engine: engine.Name, Apptainer: engine.Path, Conf: engine.Conf,
-		Auto: r.Option.Engine != option.Apptainer, Entrypoint: r.Option.Entrypoint,
-		Command: command, Dotfiles: r.Option.Dotfiles, Mounts: r.Option.Mounts, Workdir: r.Option.Workdir,
-		SetEnv: r.environment(origin), HostEnv: r.Host.Environ, CleanEnv: r.Option.CleanEnv,
-		Writable: r.Option.Writable, KeepPrivs: r.Option.KeepPrivs, Alone: !r.Option.Share,
-		ShareNS: r.Option.ShareAsked, Parent: r.Parent, MountHome: r.Option.MountHome,
-		Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Places: r.places(), Client: client,
-		ClientUser: clientUser, Prompt: prompt(r.Option.Prompt, chosen.Reference.Name),
-		SquashFS: r.Option.SquashFS, Keep: r.caches().KeepFile, Proven: r.caches().Proven,
-		Prove: r.caches().Prove, Note: r.Note, Detail: r.Detail, ErrorPrefix: "hpc3-run",
-		Warn:    func(text string) { r.Sayf("warning: %s", text) },
-		Settled: func(name option.Engine) { r.tellSite(ctx, origin, name) },
+		Image: inside.Image{
+			SIF: img.Path, Offset: img.Contents.Offset, Overlay: img.Contents.Overlay,
+			Sums: inside.Checksums(img.Contents.Sums), Config: config, HasConfig: has,
+		},
+		Command: inside.Command{
+			Args: command, Entrypoint: r.Option.Entrypoint, Dotfiles: r.Option.Dotfiles,
+			Prompt: prompt(r.Option.Prompt, chosen.Reference.Name), Workdir: r.Option.Workdir,
+			SetEnv: r.environment(origin), CleanEnv: r.Option.CleanEnv, KeepPrivs: r.Option.KeepPrivs,
+			Parent: r.Parent, ErrorPrefix: "hpc3-run",
+		},
+		Place:  r.place(),
+		Engine: engine.Name, SquashFS: r.Option.SquashFS, Auto: r.Option.Engine != option.Apptainer,
+		Apptainer: apptainer.Program{Path: engine.Path, Conf: engine.Conf},
+		To:        inside.Listener{Note: r.Note, Detail: r.Detail, Warn: func(text string) { r.Sayf("warning: %s", text) }},
+		Settled:   func(name option.Engine) { r.tellSite(ctx, origin, name) },
+		Memory:    apptainer.Memory{Keep: r.caches().KeepFile, Proven: r.caches().Proven, Prove: r.caches().Prove},
 	}
 	p.Hold(img.Held)
 	return p, nil
+}
+
+// place is where the command starts.
+func (r *Road) place() inside.Place {
+	client, clientUser := r.slurmClient()
+	return inside.Place{
+		HostEnv: r.Host.Environ, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Mounts: r.Option.Mounts,
+		MountHome: r.Option.MountHome, Extra: r.places(), Writable: r.Option.Writable, Client: client,
+		ClientUser: clientUser, Share: r.share(),
+	}
+}
+
+// share says whether the tasks of a step are to share a container.
+func (r *Road) share() inside.Share {
+	switch {
+	case !r.Option.Share:
+		return inside.ShareNever
+	case r.Option.ShareAsked:
+		return inside.ShareAsked
+	}
+	return inside.ShareByEngine
 }
 
 // configOf returns the image's config, and whether it has one.

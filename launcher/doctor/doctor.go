@@ -15,7 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/nodes"
 	"github.com/hpc3-project/hpc3/launcher/notes"
 	"github.com/hpc3-project/hpc3/launcher/outside"
-	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
 	"github.com/hpc3-project/hpc3/launcher/upkeep"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -139,7 +139,7 @@ func (d Doctor) examineTiers() []Finding {
 }
 
 func examineNamespaces() Finding {
-	if err := run.CanMakeNamespaces(); err != nil {
+	if err := apptainer.CanMakeNamespaces(); err != nil {
 		return Finding{"user namespaces", "missing", outside.Reason(err).Error(), namespaceHint()}
 	}
 	return Finding{What: "user namespaces", State: "ok", Text: "can be made"}
@@ -179,17 +179,17 @@ func examineFUSE() Finding {
 }
 
 func (d Doctor) examineApptainer(ctx context.Context) Finding {
-	path, whyNot := run.FindApptainer(ctx, d.Host.Getenv, d.Host.UID)
+	path, whyNot := apptainer.Find(ctx, d.Host.Getenv, d.Host.UID)
 	if path == "" {
 		return Finding{"Apptainer", "note", whyNot, notNeeded}
 	}
 	if whyNot == "" {
-		whyNot = run.Works(path)
+		whyNot = apptainer.Works(path)
 	}
 	if whyNot != "" {
 		return Finding{"Apptainer", "note", path + ": " + whyNot, notNeeded}
 	}
-	conf, err := run.ReadApptainerConf(path, d.Host.Getenv)
+	conf, err := apptainer.ReadConf(path, d.Host.Getenv)
 	if err != nil {
 		return Finding{
 			"Apptainer", "note", path + ": " + err.Error(),
@@ -197,7 +197,9 @@ func (d Doctor) examineApptainer(ctx context.Context) Finding {
 		}
 	}
 	var differs []string
-	all := run.Wanted{Home: true, Binds: true, Writable: true, Rootless: run.Rootless(path, conf)}
+	all := apptainer.Wanted{
+		Home: true, Binds: true, Writable: true, Rootless: apptainer.Rootless(path, conf),
+	}
 	for _, d := range conf.Departures(all) {
 		differs = append(differs, d.String())
 	}

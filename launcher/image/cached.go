@@ -10,7 +10,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/outside"
-	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/store"
 )
 
@@ -111,8 +111,8 @@ func (s *Source) putAside(path string, why error) bool {
 }
 
 // Aside says what becomes of the SIF of a cache if it turns out to be damaged.
-func (s *Source) Aside(path string) run.Aside {
-	a := run.Aside{Name: store.Aside(path)}
+func (s *Source) Aside(path string) inside.Aside {
+	a := inside.Aside{Name: store.Aside(path)}
 	own, err := s.Caches.Own()
 	if err == nil && !strings.HasPrefix(path, own.Dir()+string(filepath.Separator)) {
 		a.Mark = own.DamageMark(path)

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // Whatever the node's user database says, or does, the command has a name.
@@ -51,13 +50,13 @@ func TestNamesOfTheNode(t *testing.T) {
 		{"300 groups, some known", getent("[ $1 = passwd ] || { echo seven:x:70001:; exit 2; }") + groups, made + noGroup + strings.Replace(many, "group70001:", "seven:", 1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"grep", "-hE", `54321|:x:70[0-3]..:`, "/etc/passwd", "/etc/group"}, before: tt.before})
+			got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"grep", "-hE", `54321|:x:70[0-3]..:`, "/etc/passwd", "/etc/group"}, before: tt.before})
 			if diff := cmp.Diff(tt.want, got.stdout); diff != "" || got.status != 0 {
 				t.Errorf("status %d, differs (-want +got):\n%s\nstderr: %s", got.status, diff, got.stderr)
 			}
 		})
 	}
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"sh", "-c", `printf '%s\n' "$USER" "$LOGNAME"; whoami`}, before: getent(`echo 'DOM\jane@site:*:54321:54321::/h:/bin/zsh'`)})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"sh", "-c", `printf '%s\n' "$USER" "$LOGNAME"; whoami`}, before: getent(`echo 'DOM\jane@site:*:54321:54321::/h:/bin/zsh'`)})
 	if want := strings.Repeat(`DOM\jane@site`+"\n", 3); got.stdout != want {
 		t.Errorf("the names are %q, want %q; stderr %s", got.stdout, want, got.stderr)
 	}
@@ -76,7 +75,7 @@ read -r line </proc/$$/stat; set -- ${line##*) }; echo group $3 session $4 termi
 		// A shell forgets blocked signals, so that grep is asked too, without one.
 		for _, command := range [][]string{{"sh", "-c", look}, {"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"}} {
 			t.Run(who.name+"/"+command[0], func(t *testing.T) {
-				s := start{who: who, plan: config(run.Plan{Entrypoint: option.None}), command: command, limits: setup}
+				s := start{who: who, plan: config(flatPlan{Entrypoint: option.None}), command: command, limits: setup}
 				outside := l.cmd(t, s)
 				at := slices.Index(outside.Args, l.program)
 				outside.Args = slices.Replace(outside.Args, at, at+2, "env") // in the place of hpc3-run and its plan
@@ -109,13 +108,13 @@ func TestStrangeNodes(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, before, limits string
-		plan                 run.Plan
+		plan                 flatPlan
 		env                  []string
 		command, want        string
 	}{
-		{name: "HOME with blanks, quotes and a line break", plan: run.Plan{MountHome: true}, env: []string{"HOME=" + strange}, command: `ls "$HOME"; cd; ls; grep -c ^user54321: /etc/passwd`, want: "mine\nmine\n1\n"},
-		{name: "HOME read-only", plan: run.Plan{MountHome: true}, env: []string{"HOME=" + home}, before: "mount --bind -o ro " + home + " " + home, command: `cat "$HOME/file"; touch "$HOME/no" 2>/dev/null || echo refused`, want: "data\nrefused\n"},
-		{name: "HOME of another", plan: run.Plan{MountHome: true}, env: []string{"HOME=/root"}, before: "chmod 700 /root", command: "echo $HOME", want: "/root\n"},
+		{name: "HOME with blanks, quotes and a line break", plan: flatPlan{MountHome: true}, env: []string{"HOME=" + strange}, command: `ls "$HOME"; cd; ls; grep -c ^user54321: /etc/passwd`, want: "mine\nmine\n1\n"},
+		{name: "HOME read-only", plan: flatPlan{MountHome: true}, env: []string{"HOME=" + home}, before: "mount --bind -o ro " + home + " " + home, command: `cat "$HOME/file"; touch "$HOME/no" 2>/dev/null || echo refused`, want: "data\nrefused\n"},
+		{name: "HOME of another", plan: flatPlan{MountHome: true}, env: []string{"HOME=/root"}, before: "chmod 700 /root", command: "echo $HOME", want: "/root\n"},
 		{name: "working directory not readable", limits: "cd " + home + "; mkdir -p dark; cd dark; chmod 300 .", command: "readlink /proc/self/cwd; echo >new && echo made", want: home + "/dark\nmade\n"},
 		{name: "working directory not to be entered", limits: "cd " + home + "; mkdir -p shut; cd shut; chmod 0 .", command: "readlink /proc/self/cwd", want: "/\n"},
 		{name: "working directory below one not to be entered", limits: "cd " + home + "; mkdir -p top/sub; cd top/sub; chmod 0 ..", command: "readlink /proc/self/cwd", want: home + "/top/sub\n"},
@@ -161,7 +160,7 @@ func TestPoorImages(t *testing.T) {
 				if err := l.image(&sif, filepath.Base(shared(t))+".sqfs", image); err != nil {
 					t.Fatal(err)
 				}
-				plan := config(run.Plan{SIF: sif})
+				plan := config(flatPlan{SIF: sif})
 				got := l.run(t, start{who: who, plan: plan, command: []string{"/show", "/etc/passwd", "/etc/group", "/etc/hosts", "/tmp", "/dev/null", "/proc/self/exe"}})
 				if got.status != 0 || !strings.Contains(got.stdout, "arg 1 ") {
 					t.Errorf("status %d, stdout %s, stderr %s", got.status, got.stdout, got.stderr)
@@ -194,7 +193,7 @@ wait $!`
 		{"small files", "", "ulimit -f 0", []string{"file too large", "hint: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"true"}, before: tt.before, limits: tt.limits})
+			got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"true"}, before: tt.before, limits: tt.limits})
 			if got.status != 125 || got.stdout != "" {
 				t.Errorf("status %d, want 125; stdout %s", got.status, got.stdout)
 			}
@@ -219,7 +218,7 @@ func TestImageCutShortWhileItRuns(t *testing.T) {
 	if err := os.WriteFile(sif, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x := l.shell(t, start{who: unknown, plan: config(run.Plan{SIF: sif})})
+	x := l.shell(t, start{who: unknown, plan: config(flatPlan{SIF: sif})})
 	if err := os.Truncate(sif, 4096); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package run
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -14,11 +13,12 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // source is a bind whose source is held open, since the node's paths are elsewhere once the scaffold is the root.
 type source struct {
-	bindMount
+	inside.Bind
 	fd   int
 	stat unix.Stat_t
 }
@@ -28,7 +28,7 @@ func (s source) isDir() bool { return s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 func (st *stage) openSources() ([]source, error) {
 	var sources []source
 	for _, b := range st.Mounts {
-		s := source{bindMount: b}
+		s := source{Bind: b}
 		if b.Kind != device.Bind {
 			sources = append(sources, s)
 			continue
@@ -46,9 +46,6 @@ func (st *stage) openSources() ([]source, error) {
 	}
 	return sources, nil
 }
-
-// errNodes says that a mount point would have to be made in a file system of the node.
-var errNodes = errors.New("it does not exist, and where it would have to be made is a directory of this node")
 
 // container is the root that is put together.
 type container struct {
@@ -84,7 +81,7 @@ func bindAll(sources []source) error {
 			e = fault.New(fault.Mount, "mounting a %s at %s: %w", s.Kind, s.Target, err)
 		}
 		switch {
-		case errors.Is(err, errNodes):
+		case errors.Is(err, inside.ErrNodes):
 			e = e.Hint("make it first: mkdir -p %s", s.Target)
 		case errors.Is(err, unix.ENOTDIR):
 			e = e.Hint("source and target must both be directories, or both be files")
@@ -114,8 +111,8 @@ func (c *container) mountNew(s source) error {
 	switch {
 	case s.Kind == device.Devpts, s.Sealed:
 		flags |= unix.MS_NOEXEC
-	case covers(s.Source, rel):
-		return errCovers(rel)
+	case inside.Covers(s.Source, rel):
+		return inside.CoversError(rel)
 	default:
 		flags |= unix.MS_NODEV
 	}
@@ -167,7 +164,7 @@ func (c *container) mustOwn(dir int) error {
 		return err
 	}
 	if !slices.Contains(c.own, st.Dev) {
-		return errNodes
+		return inside.ErrNodes
 	}
 	return nil
 }
@@ -179,8 +176,8 @@ func (c *container) bind(s source) error {
 	if err != nil {
 		return err
 	}
-	if covers(s.Source, rel) {
-		return errCovers(rel)
+	if inside.Covers(s.Source, rel) {
+		return inside.CoversError(rel)
 	}
 	if s.Visible && s.isAt(root, rel) {
 		return nil
@@ -202,15 +199,6 @@ func (c *container) bind(s source) error {
 		return err
 	}
 	return s.restrict(root, rel)
-}
-
-// covers tells whether a bind would hide what the container cannot work without. The node's own are there anyhow.
-func covers(source, target string) bool {
-	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) && source != target
-}
-
-func errCovers(target string) error {
-	return fmt.Errorf("the target is %s, without which the container would not work", target)
 }
 
 // procFD is a path of what a descriptor stands for.
@@ -310,7 +298,7 @@ func mountsAt(target string) ([]string, error) {
 		if len(fields) < 5 {
 			continue
 		}
-		if point := unescape(fields[4]); within(point, target) {
+		if point := unescape(fields[4]); inside.Within(point, target) {
 			mounts = append(mounts, point)
 		}
 	}

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // notExecuted says why the command was not found, or why executing it failed: with err.
 func (st *stage) notExecuted(err error) error {
-	file, notFound := find(st.Words[0], lookup(st.Env, "PATH"))
+	file, notFound := find(st.Words[0], inside.Lookup(st.Env, "PATH"))
 	if notFound != nil {
 		err = notFound
 	}

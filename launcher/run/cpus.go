@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // The file server serves all tasks of a step on its node, and is started by the first that comes.
@@ -33,7 +35,7 @@ func serverCPUs(
 			return boundTo(getenv("SLURM_CPU_BIND_TYPE"), getenv("SLURM_CPU_BIND_LIST"))
 		})
 	}
-	if MPIJob(getenv) != "" {
+	if inside.MPIJob(getenv) != "" {
 		sources = append(sources, parent)
 	}
 	for _, set := range sources {
@@ -89,7 +91,7 @@ func boundTo(kind, list string) *unix.CPUSet {
 // onCPUs calls start where what it starts runs on the processors of the job, of which there are n.
 func onCPUs(getenv func(string) string, start func(n int) error) error {
 	var own unix.CPUSet
-	if getenv("SLURM_CPUS_ON_NODE") == "" && MPIJob(getenv) == "" || unix.SchedGetaffinity(0, &own) != nil {
+	if getenv("SLURM_CPUS_ON_NODE") == "" && inside.MPIJob(getenv) == "" || unix.SchedGetaffinity(0, &own) != nil {
 		return start(runtime.NumCPU())
 	}
 	done := make(chan error)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 func cpus(numbers ...int) *unix.CPUSet {
@@ -38,7 +40,7 @@ func TestServerCPUs(t *testing.T) {
 		{"Slurm's PMIx without cgroups", []string{"SLURM_CPUS_ON_NODE=2", "PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), cpus(0, 1, 2, 3), nil},
 		{"mpirun, no parent", []string{"PMIX_NAMESPACE=1"}, cpus(1), cpus(0, 1, 2, 3), nil, nil},
 	} {
-		getenv := func(name string) string { return lookup(tt.env, name) }
+		getenv := func(name string) string { return inside.Lookup(tt.env, name) }
 		got := serverCPUs(getenv, *tt.own, func() *unix.CPUSet { return tt.every }, func() *unix.CPUSet { return tt.parent })
 		if (got == nil) != (tt.want == nil) || got != nil && *got != *tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // random is text that no compressor makes smaller.
@@ -27,7 +27,7 @@ func random(seed uint64, n int) string {
 
 // checkedImage writes an image with checksums into a directory of a user's, and returns a plan to
 // read it.
-func checkedImage(t *testing.T, uid int, more ...tree) run.Plan {
+func checkedImage(t *testing.T, uid int, more ...tree) flatPlan {
 	t.Helper()
 	dir := shared(t)
 	sif := filepath.Join(dir, "image")
@@ -48,9 +48,9 @@ func checkedImage(t *testing.T, uid int, more ...tree) run.Plan {
 		t.Fatal(err)
 	}
 	end := offset + (int64(binary.LittleEndian.Uint64(raw[offset+40:]))+4095)/4096*4096 // of the file system
-	return config(run.Plan{
-		SIF: sif, Cached: true, Sums: run.Checksums{Offset: end, Size: int64(len(raw)) - end}, Aside: run.Aside{Name: sif + ".damaged", Mark: sif + "-mark/1"},
-		SquashFS: option.BuiltIn, Entrypoint: option.None, ErrorPrefix: "hpc3-run",
+	return config(flatPlan{
+		SIF: sif, Cached: true, Sums: inside.Checksums{Offset: end, Size: int64(len(raw)) - end}, Aside: inside.Aside{Name: sif + ".damaged", Mark: sif + "-mark/1"},
+		SquashFS: option.BuiltIn, Entrypoint: option.None,
 	})
 }
 
@@ -136,18 +136,18 @@ func TestDamagedImageStays(t *testing.T) {
 	l := need(t)
 	data := func(raw []byte) int { return bytes.Index(raw, []byte(random(1, 1000))) + 200_000 }
 	for name, row := range map[string]struct {
-		plan   func(*run.Plan)
+		plan   func(*flatPlan)
 		class  string
 		hint   string
 		marked bool
 	}{
-		"another's": {plan: func(*run.Plan) {}, class: "cache", hint: "your next start passes it over", marked: true},
+		"another's": {plan: func(*flatPlan) {}, class: "cache", hint: "your next start passes it over", marked: true},
 		"no cache's": {
-			plan:  func(p *run.Plan) { p.Cached, p.Aside = false, run.Aside{} },
+			plan:  func(p *flatPlan) { p.Cached, p.Aside = false, inside.Aside{} },
 			class: "engine", hint: "make or fetch it anew",
 		},
 		"a link of another's instead of the cache": {
-			plan: func(p *run.Plan) {
+			plan: func(p *flatPlan) {
 				cache := filepath.Dir(filepath.Dir(p.Aside.Mark))
 				err := os.Rename(cache, cache+"-theirs")
 				err = errors.Join(err, os.Chown(cache+"-theirs", 0, 0), os.Chmod(cache+"-theirs", 0o777), os.Symlink(cache+"-theirs", cache))
@@ -157,7 +157,7 @@ func TestDamagedImageStays(t *testing.T) {
 			},
 			class: "cache", hint: "you may not replace it; tell who keeps this cache",
 		},
-		"no mark": {plan: func(p *run.Plan) { p.Aside.Mark = "" }, class: "cache", hint: "remove it"},
+		"no mark": {plan: func(p *flatPlan) { p.Aside.Mark = "" }, class: "cache", hint: "remove it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start{who: unknown, plan: checkedImage(t, 0), command: []string{"/usr/bin/show", "tree", "/data"}}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // A container's /dev holds what programs expect, and nothing of the node's disks, memory and consoles.
@@ -16,7 +15,7 @@ func TestSmallDev(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
 		t.Run(who.name, func(t *testing.T) {
-			got := l.run(t, start{who: who, plan: config(run.Plan{}), command: []string{"bash", "-c", `ls /dev; echo --
+			got := l.run(t, start{who: who, plan: config(flatPlan{}), command: []string{"bash", "-c", `ls /dev; echo --
 echo in | cat /dev/stdin; { echo err >/dev/stderr; } 2>&1 | cat; echo out | { cat >/dev/stdout; } | cat; echo x >/dev/null && readlink /dev/fd
 dd if=/dev/zero of=/dev/shm/hpc3-$$ bs=10 count=1 2>/dev/null && rm /dev/shm/hpc3-$$ && echo shm
 touch /dev/new 2>/dev/null || echo read-only`}})
@@ -48,7 +47,7 @@ func TestBindsBelowDev(t *testing.T) {
 		{"below a directory that is not there", "/dev/null", "/dev/a/b", "echo x >/dev/a/b && stat -c %t:%T /dev/a/b", "1:3\n"},
 		{"all of it", "/dev", "/dev", "stat -c %F /dev/fuse /dev/null /dev/pts", "character special file\ncharacter special file\ndirectory\n"},
 	} {
-		got := l.run(t, start{who: unknown, plan: config(run.Plan{Mounts: []option.Mount{{Source: tt.source, Target: tt.target}}}), command: []string{"sh", "-c", tt.script}})
+		got := l.run(t, start{who: unknown, plan: config(flatPlan{Mounts: []option.Mount{{Source: tt.source, Target: tt.target}}}), command: []string{"sh", "-c", tt.script}})
 		if got.stdout != tt.want {
 			t.Errorf("%s: printed %q, want %q; stderr %s", tt.name, got.stdout, tt.want, got.stderr)
 		}
@@ -93,7 +92,7 @@ devices:
 			{"CDI, one", cdi, "1", "infiniband\nnvidia1\ndriver\n\n"},
 		} {
 			env := []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", "NVIDIA_VISIBLE_DEVICES=" + tt.visible}
-			got := l.run(t, start{who: who, plan: config(run.Plan{}, "NVIDIA_VISIBLE_DEVICES=all"), command: show, before: tt.before, env: env})
+			got := l.run(t, start{who: who, plan: config(flatPlan{}, "NVIDIA_VISIBLE_DEVICES=all"), command: show, before: tt.before, env: env})
 			if got.stdout != tt.want {
 				t.Errorf("%s, %s: printed %q, want %q; stderr %s", who.name, tt.name, got.stdout, tt.want, got.stderr)
 			}
@@ -108,7 +107,7 @@ func TestPlacesOfMPI(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
 		env := []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", "PMIX_SERVER_TMPDIR=/run/pmix", "PMIX_SECURITY_MODE=munge", "UCX_TLS=all", "FI_PROVIDER=tcp"}
-		got := l.run(t, start{who: who, plan: config(run.Plan{}), before: places, env: env, command: []string{"sh", "-c", "ls -d /run/pmix/* /run/munge; echo $UCX_TLS $FI_PROVIDER"}})
+		got := l.run(t, start{who: who, plan: config(flatPlan{}), before: places, env: env, command: []string{"sh", "-c", "ls -d /run/pmix/* /run/munge; echo $UCX_TLS $FI_PROVIDER"}})
 		if want := "/run/munge\n/run/pmix/socket\nall tcp\n"; got.stdout != want || !strings.Contains(got.stderr, "note: MPI: /run/pmix /run/munge\n") {
 			t.Errorf("%s: printed %q, want %q; stderr %s", who.name, got.stdout, want, got.stderr)
 		}
@@ -133,7 +132,7 @@ func TestDevicesUnderApptainer(t *testing.T) {
 		{"no GPU", gpus, []string{"NVIDIA_VISIBLE_DEVICES=none"}, nil, "--nv"},
 		{"MPI", places, []string{"PMIX_SERVER_TMPDIR=/run/pmix"}, []string{"--mount type=bind,source=/run/pmix,destination=/run/pmix"}, "munge"},
 	} {
-		plan := config(run.Plan{Engine: option.Apptainer, Apptainer: stand})
+		plan := config(flatPlan{Engine: option.Apptainer, Apptainer: stand})
 		got := l.run(t, start{who: unknown, plan: plan, before: tt.before, env: append([]string{"HOME=/nonexistent", "PATH=/usr/bin:/bin"}, tt.env...), command: []string{"true"}})
 		for _, want := range tt.want {
 			if !strings.Contains(got.stdout, want) {

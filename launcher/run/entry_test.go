@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hpc3-project/hpc3/launcher/run/message"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,7 +114,7 @@ func played(t *testing.T, name string, r *recording, files ...*os.File) (said st
 	if !ok {
 		t.Skip("TestEveryEntryPlaysCalls runs it")
 	}
-	list, err := writeMemory(r.file())
+	list, err := message.Memory(r.file())
 	if err != nil {
 		t.Fatal(err)
 	}

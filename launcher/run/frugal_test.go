@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // serverOf returns the number of the file server of the one container that runs.
@@ -106,7 +105,7 @@ func TestServerMemory(t *testing.T) {
 	for _, who := range callers {
 		t.Run(who.name, func(t *testing.T) {
 			pid, end := started(t, l, start{
-				who: who, plan: config(run.Plan{SIF: image, SquashFS: option.BuiltIn, Entrypoint: option.None}),
+				who: who, plan: config(flatPlan{SIF: image, SquashFS: option.BuiltIn, Entrypoint: option.None}),
 				command: []string{"/bin/sh", "-c", `for n in 1 2 3 4 5 6 7 8; do find /data/ -type f -exec cat {} + >/dev/null & done; wait; echo ready; cat`},
 			})
 			server := l.serverOf(t, pid)
@@ -140,7 +139,7 @@ func TestServerProcessors(t *testing.T) {
 	for env, want := range map[string]int{fmt.Sprint("SLURM_CPUS_ON_NODE=", all.Count()): all.Count(), "SLURM_CPUS_ON_NODE=1": 1, "A=b": 1} {
 		t.Run(env, func(t *testing.T) {
 			pid, end := started(t, l, start{
-				who: unknown, plan: config(run.Plan{SquashFS: option.BuiltIn}), command: []string{"/bin/sh", "-c", "echo ready; cat"},
+				who: unknown, plan: config(flatPlan{SquashFS: option.BuiltIn}), command: []string{"/bin/sh", "-c", "echo ready; cat"},
 				env: []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin", env}, limits: fmt.Sprintf("taskset -pc %d $$ >/dev/null; renice -n 15 -p $$ >/dev/null", first),
 			})
 			server := l.serverOf(t, pid)

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"fmt"
 	"math"
 	"path"
 	"strconv"
@@ -12,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // join becomes the command in the namespaces of a container. The plan, packed, is read if a call
@@ -22,7 +24,7 @@ func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
-	list, err := writeMemory(nil)
+	list, err := message.Memory(nil)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
@@ -37,7 +39,7 @@ func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
 		r.must(toPrepare, unix.SYS_CLOSE, uintptr(fd))
 	}
 	r.become(st, size.Max)
-	err = writeAll(list, r.file())
+	err = message.WriteAll(list, r.file())
 	for _, fd := range fds {
 		if err == nil {
 			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) // it stays open
@@ -46,8 +48,8 @@ func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
-	err = syscall.Exec(selfExe, []string{nameJoin, strconv.Itoa(list)}, stageEnv())
-	return fault.New(fault.Engine, "executing %s again: %w", selfExe, err)
+	err = syscall.Exec(process.Self, []string{nameJoin, strconv.Itoa(list)}, process.StageEnv())
+	return fault.New(fault.Engine, "executing %s again: %w", process.Self, err)
 }
 
 // become gives up what the command is not to have, and becomes it.
@@ -115,7 +117,7 @@ func (r *recording) exec(st *stage) {
 		return
 	}
 	at := unix.AT_FDCWD
-	for dir := range strings.SplitSeq(lookup(st.Env, "PATH"), ":") {
+	for dir := range strings.SplitSeq(inside.Lookup(st.Env, "PATH"), ":") {
 		file := path.Join(dir, word)
 		if dir == "" || word == "" || len(file)+2 >= unix.PathMax {
 			continue
@@ -156,11 +158,7 @@ func (st *stage) refused(p purpose, err error) error {
 	case toFind, toExecute:
 		return st.notExecuted(err)
 	case toEndWithParent:
-		err = parentEnded(st.Parent)
+		err = process.EndedError(st.Parent)
 	}
 	return fault.New(fault.Engine, "restoring signals and limits: %w", err)
-}
-
-func parentEnded(parent int) error {
-	return fmt.Errorf("process %d, which started this, has ended", parent)
 }

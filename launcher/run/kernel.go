@@ -14,18 +14,18 @@ import (
 // mountByKernel returns the descriptor of a mount of the SIF by the kernel's driver, which is not in any directory yet; -1 where FUSE is to
 // serve it. Until it is put somewhere it ends with the descriptor, and the loop device with it. The device holds the SIF as
 // it was opened here, with its lock.
-func (p *Plan) mountByKernel(r reader, sif *os.File) (int, error) {
+func (n *native) mountByKernel(r reader, sif *os.File) (int, error) {
 	if !r.kernel {
 		return -1, nil
 	}
-	mount, err := mountSquashFS(sif, p.PartitionOffset)
+	mount, err := mountSquashFS(sif, n.Offset)
 	if err == nil {
 		return mount, nil
 	}
-	if p.SquashFS == option.KernelsDriver {
+	if n.SquashFS == option.KernelsDriver {
 		return -1, noKernel(err.Error())
 	}
-	p.note("the image is served over FUSE, since the kernel's driver cannot be had: " + err.Error())
+	n.Note("the image is served over FUSE, since the kernel's driver cannot be had: " + err.Error())
 	return -1, nil
 }
 
@@ -101,15 +101,4 @@ func watchMount(mount int) (int, error) {
 		return -1, errors.Join(err, unix.Close(watch))
 	}
 	return watch, nil
-}
-
-// waitUnmounted waits at such a descriptor.
-func waitUnmounted(watch int) error {
-	var event [unix.SizeofInotifyEvent + unix.NAME_MAX + 1]byte
-	for {
-		_, err := unix.Read(watch, event[:])
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run"
+	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -289,10 +291,52 @@ func need(t *testing.T) *lab {
 	return nil
 }
 
+// flatPlan holds those fields of a plan that tests set.
+type flatPlan struct {
+	SIF                           string
+	Cached, HasConfig             bool
+	Sums                          inside.Checksums
+	Aside                         inside.Aside
+	Config                        oci.Config
+	Engine                        option.Engine
+	SquashFS                      option.SquashFS
+	Apptainer                     string
+	Entrypoint                    option.Entrypoint
+	Dotfiles, CleanEnv, KeepPrivs bool
+	Workdir                       string
+	SetEnv                        []string
+	Mounts                        []option.Mount
+	MountHome, Writable, Alone    bool
+	Places                        []string
+	Parent                        int
+}
+
+// parts are those of a run.Plan that planrun reads.
+func (p flatPlan) parts() any {
+	share := inside.ShareByEngine
+	if p.Alone {
+		share = inside.ShareNever
+	}
+	return struct {
+		Image     inside.Image
+		Command   inside.Command
+		Place     inside.Place
+		Engine    option.Engine
+		SquashFS  option.SquashFS
+		Apptainer apptainer.Program
+	}{
+		inside.Image{SIF: p.SIF, Cached: p.Cached, Offset: offset, Sums: p.Sums, Aside: p.Aside, Config: p.Config, HasConfig: p.HasConfig},
+		inside.Command{Entrypoint: p.Entrypoint, Dotfiles: p.Dotfiles, CleanEnv: p.CleanEnv, KeepPrivs: p.KeepPrivs, Workdir: p.Workdir, SetEnv: p.SetEnv, Parent: p.Parent},
+		inside.Place{Mounts: p.Mounts, MountHome: p.MountHome, Writable: p.Writable, Extra: p.Places, Share: share},
+		p.Engine, p.SquashFS,
+		apptainer.Program{Path: p.Apptainer},
+	}
+}
+
 // start is how a test starts a command.
 type start struct {
 	who
-	plan    run.Plan
+	plan    flatPlan
 	command []string
 	env     []string // HOME and PATH if empty
 	dir     string   // "/" if empty
@@ -307,7 +351,6 @@ func (l *lab) cmd(t *testing.T, s start) *exec.Cmd {
 	if s.plan.SIF == "" {
 		s.plan.SIF = l.bash
 	}
-	s.plan.PartitionOffset = offset
 	if s.plan.Engine == "" {
 		s.plan.Engine = option.Native
 	}
@@ -315,7 +358,7 @@ func (l *lab) cmd(t *testing.T, s start) *exec.Cmd {
 		s.plan.Entrypoint = option.Login
 	}
 	var raw bytes.Buffer
-	if err := gob.NewEncoder(&raw).Encode(s.plan); err != nil {
+	if err := gob.NewEncoder(&raw).Encode(s.plan.parts()); err != nil {
 		t.Fatal(err)
 	}
 	plan := filepath.Join(shared(t), "plan")
@@ -385,7 +428,7 @@ func statusOf(p *os.ProcessState) int {
 }
 
 // config is of an image that hpc3 made.
-func config(p run.Plan, env ...string) run.Plan {
+func config(p flatPlan, env ...string) flatPlan {
 	p.HasConfig, p.Config = true, oci.Config{Env: env}
 	return p
 }

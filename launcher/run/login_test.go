@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // shells are the lab's images with a shell.
@@ -25,7 +24,7 @@ func (l *lab) shells(t *testing.T) map[string]string {
 }
 
 // profiled gives a plan's image other profiles: files by their path in /etc.
-func profiled(t *testing.T, p run.Plan, files map[string]string) run.Plan {
+func profiled(t *testing.T, p flatPlan, files map[string]string) flatPlan {
 	t.Helper()
 	dir := shared(t)
 	p.Mounts = slices.Clone(p.Mounts)
@@ -70,7 +69,7 @@ func TestLoginReadsTheImagesFilesAlone(t *testing.T) {
 	for name, image := range l.shells(t) {
 		own := map[bool]string{true: ".bash_profile", false: ".profile"}[name == "bash"]
 		for _, dotfiles := range []bool{false, true} {
-			plan := config(run.Plan{SIF: image, MountHome: true, Dotfiles: dotfiles}, "PATH=/opt/app/bin:/usr/bin:/bin", "ENV=$HOME/.shrc")
+			plan := config(flatPlan{SIF: image, MountHome: true, Dotfiles: dotfiles}, "PATH=/opt/app/bin:/usr/bin:/bin", "ENV=$HOME/.shrc")
 			want, first := "=yes=\n", "/opt/app/bin"
 			if dotfiles {
 				want, first = own+"=yes=\n", home+"/miniconda3/bin"
@@ -114,7 +113,7 @@ func TestProfileIsReadInTheShellItself(t *testing.T) {
 			rest = "read -r line; echo \"[$line]\"\ndata for read\n"
 			want += "v 4\n5 8\n"
 		}
-		plan := profiled(t, config(run.Plan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": debian, "profile.d/site.sh": profile})
+		plan := profiled(t, config(flatPlan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": debian, "profile.d/site.sh": profile})
 		t.Run(name+"/standard input", func(t *testing.T) {
 			got := l.run(t, start{who: unknown, plan: plan, stdin: look + rest + "exit 3\n", env: []string{"HOME=/", "SHLVL=7", "PATH=/usr/bin"}})
 			if rest != "" { // dash and ash read ahead
@@ -159,7 +158,7 @@ func TestProfileThatEndsTheShell(t *testing.T) {
 			if name != "bash" && what == "exec, set apart" {
 				tt.site = "f() { exec true; }; [ -z \"$PROFILE_RAN\" ] && f"
 			}
-			plan := profiled(t, config(run.Plan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": tt.profile, "profile.d/site.sh": tt.site + "\n"})
+			plan := profiled(t, config(flatPlan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": tt.profile, "profile.d/site.sh": tt.site + "\n"})
 			for how, s := range map[string]start{"command": {command: []string{"echo", "ran"}}, "standard input": {stdin: "echo ran\n"}} {
 				t.Run(name+"/"+what+"/"+how, func(t *testing.T) {
 					s.who, s.plan = unknown, plan
@@ -185,7 +184,7 @@ func TestProfileThatGoesOn(t *testing.T) {
 			"alias exec=echo trap=echo set=echo unset=echo", "return 3", "trap 'echo leaving' EXIT", "echo exec zsh >/dev/null", "cd /usr", "unset PATH", "PATH=",
 			"set -eu; false || true",
 		} {
-			plan := profiled(t, config(run.Plan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": debian, "profile.d/site.sh": site + "\n"})
+			plan := profiled(t, config(flatPlan{SIF: image}, "PATH=/opt/app/bin:/usr/bin:/bin"), map[string]string{"profile": debian, "profile.d/site.sh": site + "\n"})
 			leaving := map[bool]string{true: "leaving\n"}[strings.Contains(site, "leaving") && name != "dash"] // which shows its traps to nobody
 			t.Run(name+"/"+site, func(t *testing.T) {
 				got := l.run(t, start{who: unknown, plan: plan, command: []string{"env", "-i", "sh", "-c", `echo "$0|$@"`, "a b", "c", "*"}})
@@ -202,7 +201,7 @@ func TestProfileThatGoesOn(t *testing.T) {
 			continue // no other shell lets a function be called like a builtin
 		}
 		site := "exec() { echo no; }; trap() { echo no; }; type() { echo no; }; set() { echo no; }; unset() { echo no; }; shopt() { echo no; }"
-		plan := profiled(t, config(run.Plan{SIF: image}), map[string]string{"profile": debian, "profile.d/site.sh": site + "\n"})
+		plan := profiled(t, config(flatPlan{SIF: image}), map[string]string{"profile": debian, "profile.d/site.sh": site + "\n"})
 		got := l.run(t, start{who: unknown, plan: plan, command: []string{"whoami"}})
 		if got.stdout != "no\nuser54321\n" || got.status != 0 { // the profile calls its own unset
 			t.Errorf("with functions called like builtins: printed %q, status %d; stderr %s", got.stdout, got.status, got.stderr)
@@ -237,7 +236,7 @@ func TestPathOrder(t *testing.T) {
 		"odd names":               {env: "/opt/it's *:/usr/bin", profile: "PATH='/a b:/$x:/?':$PATH", want: "/a b:/$x:/?:/opt/it's *:/usr/bin"},
 		"-e":                      {env: "/opt/x:/usr/bin", profile: debian, set: []string{"PATH=/usr/bin:/mine"}, want: "/usr/bin:/mine"},
 	} {
-		plan := config(run.Plan{SetEnv: tt.set}, "X=y")
+		plan := config(flatPlan{SetEnv: tt.set}, "X=y")
 		if tt.env != "" {
 			plan.Config.Env = []string{"PATH=" + tt.env}
 		}
@@ -272,7 +271,7 @@ func TestSameVariablesInEveryMode(t *testing.T) {
 				}
 				var seen [2][]string
 				for i, mode := range []option.Entrypoint{option.None, option.Login} {
-					plan := profiled(t, config(run.Plan{SIF: image, Entrypoint: mode}, env...), map[string]string{"profile": ""})
+					plan := profiled(t, config(flatPlan{SIF: image, Entrypoint: mode}, env...), map[string]string{"profile": ""})
 					got := l.run(t, start{who: unknown, plan: plan, env: caller, command: []string{"env", "-0"}})
 					seen[i] = slices.DeleteFunc(strings.Split(got.stdout, "\x00"), func(e string) bool {
 						return e == "" || strings.HasPrefix(e, "PWD=") || strings.HasPrefix(e, "OLDPWD=") || strings.HasPrefix(e, "_=")

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // The maker makes the container while it is in there, so that hpc3-run itself needs no second start of Go: it enters what is ready, as the other
@@ -27,9 +29,9 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespace
 	// One who waits does not see signals.
 	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(s.maker, unix.SHUT_RDWR) })
 	defer stop()
-	err := unix.Sendmsg(s.maker, []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+	err := message.Send(s.maker, &order{}, fds...)
 	if err == nil {
-		_, fds, err = receiveFDs(s.maker)
+		fds, err = message.Receive(s.maker, &reply{})
 	}
 	if ctx.Err() != nil {
 		return nil, answer{}, context.Cause(ctx)
@@ -37,16 +39,13 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespace
 	if err != nil {
 		return nil, answer{}, fmt.Errorf("the process that makes it: %w", err)
 	}
-	raw, err := readMemory(fds[0])
-	if err != nil {
-		return nil, answer{}, err
-	}
-	a, err := unpackAnswer(raw)
+	var a answer
+	err = message.FromMemory(fds[0], &a)
 	switch {
 	case err != nil:
 		return nil, a, err
-	case a.failed != nil:
-		return nil, a, a.failed
+	case a.Failed:
+		return nil, a, a.fault()
 	case len(fds) != 3:
 		return nil, a, errors.New("no namespaces came")
 	}
@@ -56,8 +55,8 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespace
 // maker is the process that makes the container. It is in its namespaces, whose descriptors are its answer.
 func maker(user bool) {
 	_ = unix.Close(serverSocket) // the server's
-	closeInherited(makerSocket)
-	_, fds, err := receiveFDs(makerSocket)
+	process.CloseInherited(makerSocket)
+	fds, err := message.Receive(makerSocket, &order{})
 	if err != nil || len(fds) < 2 {
 		return // hpc3-run has given up
 	}
@@ -71,30 +70,31 @@ func maker(user bool) {
 		ns, err = a.make(fds[0], from, user)
 	}
 	if err != nil {
-		a.failed = asFault(err)
+		a.fail(err)
 	}
-	if reply(a, ns) != nil || err != nil {
+	if a.send(ns) != nil || err != nil {
 		return
 	}
 	// hpc3-run closes its end when it executes itself, and is in the container with its next system call. The others look for it there.
-	_, _ = readWord(makerSocket)
+	message.AwaitEnd(makerSocket)
 	sayComplete(from.sock, ns.mount, from.mark)
 }
 
-func reply(a answer, ns namespaces) error {
-	raw, err := a.pack()
+// send answers hpc3-run, with descriptors of the answer and of the namespaces.
+func (a *answer) send(ns namespaces) error {
+	raw, err := message.Pack(a)
 	if err != nil {
 		return err
 	}
-	fd, err := writeMemory(raw)
+	fd, err := message.Memory(raw)
 	if err != nil {
 		return err
 	}
 	fds := []int{fd}
-	if a.failed == nil {
+	if !a.Failed {
 		fds = append(fds, ns.mount, ns.user)
 	}
-	return unix.Sendmsg(makerSocket, []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+	return message.Send(makerSocket, &reply{}, fds...)
 }
 
 func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err error) {
@@ -159,38 +159,37 @@ func mapIDs(uid, gid int) error {
 	return nil
 }
 
+// order has the maker make a container. With it come a plan, the socket to the file server and, if
+// the kernel reads the image, its mount.
+type order struct{}
+
+// Kind is the message's.
+func (*order) Kind() string { return "order" }
+
+// reply comes with an answer in memory, which may be long, and with the namespaces.
+type reply struct{}
+
+// Kind is the message's.
+func (*reply) Kind() string { return "reply" }
+
 // answer is what the maker says.
 type answer struct {
-	failed *fault.Error // nil: the container is there
-	notes  []string
+	Notes  []string
+	Failed bool // else the container is there, and what follows is empty
+	Class  string
+	Text   string
+	Hints  []string
+	Status int
 }
 
-func asFault(err error) *fault.Error {
+// Kind is the message's.
+func (*answer) Kind() string { return "answer" }
+
+func (a *answer) fail(err error) {
 	class, hints, status := fault.Of(err, fault.Engine)
-	return &fault.Error{Class: class, Err: errors.New(err.Error()), Hints: hints, Status: status}
+	a.Failed, a.Class, a.Text, a.Hints, a.Status = true, string(class), err.Error(), hints, status
 }
 
-func (a *answer) pack() ([]byte, error) {
-	var p packer
-	p.list(a.notes)
-	p.flag(a.failed != nil)
-	if a.failed != nil {
-		p.text(string(a.failed.Class))
-		p.text(a.failed.Error())
-		p.list(a.failed.Hints)
-		p.number(a.failed.Status)
-	}
-	return p.raw, p.err
-}
-
-func unpackAnswer(raw []byte) (answer, error) {
-	u := unpacker{rest: string(raw)}
-	a := answer{notes: u.list()}
-	if u.flag() {
-		a.failed = &fault.Error{Class: fault.Class(u.text()), Err: errors.New(u.text()), Hints: u.list(), Status: u.number()}
-	}
-	if u.bad || u.rest != "" {
-		return answer{}, errors.New("its answer is damaged")
-	}
-	return a, nil
+func (a *answer) fault() *fault.Error {
+	return &fault.Error{Class: fault.Class(a.Class), Err: errors.New(a.Text), Hints: a.Hints, Status: a.Status}
 }

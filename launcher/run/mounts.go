@@ -11,6 +11,9 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/outside"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
 // Directories of the scaffold, a file system in memory that is the root while the container's is put together.
@@ -18,7 +21,6 @@ const (
 	host   = "/host"   // the node's root
 	lower  = "/lower"  // the image
 	upper  = "/upper"  // what is written above it: mount points, and a writable container's files
-	work   = "/work"   // overlay's own; a mark follows
 	merged = "/merged" // the container's root
 )
 
@@ -40,7 +42,7 @@ func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 	}
 	// With attributes of its own in the user name space an overlay obeys those that the image has there. Only a container that is written
 	// to needs them.
-	if err := overlay(user && st.Writable, workdir(from.mark)); err != nil {
+	if err := overlay(user && st.Writable, serve.Workdir(from.mark)); err != nil {
 		return fault.New(fault.Engine, "laying a layer over the image: %w", err).Hint("the kernel must be 5.11 or newer for this; or use --engine apptainer")
 	}
 	// Before the binds: one of them may put a file of the node there.
@@ -126,13 +128,13 @@ func (st *stage) mountImage(from imageSource, user bool, a *answer) error {
 // itself.
 func (st *stage) squashfuseMounted(sock int, user bool, err error, a *answer) error {
 	if err == nil {
-		return sendWord(sock, mountUp)
+		return message.Send(sock, &serve.Verdict{Up: true})
 	}
-	a.notes = append(a.notes, fmt.Sprintf("hpc3 serves the image itself, since %s failed: %v", st.Squashfuse, err))
+	a.Notes = append(a.Notes, fmt.Sprintf("hpc3 serves the image itself, since %s failed: %v", st.Squashfuse, err))
 	if err := unix.Unmount(lower, unix.MNT_DETACH); err != nil {
 		return err
 	}
-	if err := sendWord(sock, mountDown); err != nil {
+	if err := message.Send(sock, &serve.Verdict{}); err != nil {
 		return err
 	}
 	return st.mountFUSE(sock, user)
@@ -144,17 +146,17 @@ func (st *stage) mountFUSE(sock int, user bool) error {
 	if err != nil {
 		return err
 	}
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=%d", fd, st.UID, st.GID, maxRead)
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=%d", fd, st.UID, st.GID, serve.MaxRead)
 	if err := unix.Mount("hpc3", lower, "fuse.hpc3", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		return err
 	}
 	// In a user namespace with one user, every other owner would show as nobody, and no file of the image could be changed
 	// in a writable container: all files are the caller's there.
-	uid, gid := -1, -1
+	owner := serve.Mount{UID: -1, GID: -1}
 	if user {
-		uid, gid = st.UID, st.GID
+		owner = serve.Mount{UID: st.UID, GID: st.GID}
 	}
-	if err := send(sock, fd, uid, gid); err != nil {
+	if err := message.Send(sock, &owner, fd); err != nil {
 		return err
 	}
 	// Held here as well, the mount would outlive its server, and the first access would wait for ever.
@@ -180,11 +182,11 @@ func overlay(userxattr bool, scratch string) error {
 
 // writeAccounts puts the caller and his groups into the user database of the container.
 func (st *stage) writeAccounts() error {
-	err := rewrite(passwdFile, func(old []byte) []byte { return withAccounts(withUser(old, st.Passwd), st.Accounts) })
+	err := rewrite(inside.PasswdFile, func(old []byte) []byte { return inside.WithAccounts(inside.WithUser(old, st.Passwd), st.Accounts) })
 	if err != nil {
 		return err
 	}
-	return rewrite(groupFile, func(old []byte) []byte { return withGroups(old, st.Groups) })
+	return rewrite(inside.GroupFile, func(old []byte) []byte { return inside.WithGroups(old, st.Groups) })
 }
 
 // maxAccounts bounds the user database of an image, which is held in memory: one of 100,000 users has some 8 MiB.

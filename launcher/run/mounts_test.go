@@ -15,7 +15,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // data makes a directory on the node that everyone may write, with a file in it.
@@ -74,7 +73,7 @@ func (l *lab) binds(t *testing.T, who who, dir string) {
 		{"node's own directories again", []option.Mount{bind("/dev", "/dev"), bind("/proc", "/proc")}, "echo ok >/dev/null && echo ok", "ok\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: who, plan: config(run.Plan{Mounts: tt.mounts}), command: []string{"bash", "-c", tt.script}, dir: dir, before: tt.before})
+			got := l.run(t, start{who: who, plan: config(flatPlan{Mounts: tt.mounts}), command: []string{"bash", "-c", tt.script}, dir: dir, before: tt.before})
 			if got.stdout != tt.want {
 				t.Errorf("printed %q, want %q; status %d, stderr %s", got.stdout, tt.want, got.status, got.stderr)
 			}
@@ -108,7 +107,7 @@ func TestBindsRefused(t *testing.T) {
 		{"unreachable source", option.Mount{Source: "/root/x", Target: "/x"}, "binding /root/x", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: unknown, plan: config(run.Plan{Mounts: []option.Mount{tt.mount}}), command: []string{"true"}, before: tt.before})
+			got := l.run(t, start{who: unknown, plan: config(flatPlan{Mounts: []option.Mount{tt.mount}}), command: []string{"true"}, before: tt.before})
 			if got.status != 125 || !strings.Contains(got.stderr, "hpc3-run: error[mount]: ") || !strings.Contains(got.stderr, tt.why) {
 				t.Errorf("status %d, want 125 and %q; stderr: %s", got.status, tt.why, got.stderr)
 			}
@@ -125,7 +124,7 @@ func TestDevicesOfTheImage(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
 		for _, writable := range []bool{false, true} {
-			got := l.run(t, start{who: who, plan: config(run.Plan{Writable: writable}), command: []string{"sh", "-c", "exec 2>&1; stat -c %F:%t:%T /srv/null; cat /srv/null || echo x >/dev/null && echo usable"}})
+			got := l.run(t, start{who: who, plan: config(flatPlan{Writable: writable}), command: []string{"sh", "-c", "exec 2>&1; stat -c %F:%t:%T /srv/null; cat /srv/null || echo x >/dev/null && echo usable"}})
 			if want := "character special file:1:3\ncat: /srv/null: Permission denied\nusable\n"; got.stdout != want {
 				t.Errorf("%s, writable %v: %q, want %q; stderr %s", who.name, writable, got.stdout, want, got.stderr)
 			}
@@ -138,7 +137,7 @@ func TestDevicesOfTheImage(t *testing.T) {
 func TestOverlayAttributesOfTheImage(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
-		got := l.run(t, start{who: who, plan: config(run.Plan{SquashFS: option.BuiltIn}), command: []string{"sh", "-c", "ls /srv/left; cat /srv/left/over && echo read"}})
+		got := l.run(t, start{who: who, plan: config(flatPlan{SquashFS: option.BuiltIn}), command: []string{"sh", "-c", "ls /srv/left; cat /srv/left/over && echo read"}})
 		if got.stdout != "over\nread\n" {
 			t.Errorf("%s: %q; stderr %s", who.name, got.stdout, got.stderr)
 		}
@@ -149,16 +148,16 @@ func TestReadOnlyAndWritable(t *testing.T) {
 	l := need(t)
 	script := "exec 2>/dev/null; echo x >/etc/new && cat /etc/new; echo y >>/etc/profile && grep y$ /etc/profile; rm -r /opt/app && ls /opt; mkdir /opt/app && ls /opt/app; mv /run/keep /run/kept && ls /run; cat /secret >/dev/null && echo read"
 	for _, who := range callers {
-		got := l.run(t, start{who: who, plan: config(run.Plan{}), command: []string{"sh", "-c", script}})
+		got := l.run(t, start{who: who, plan: config(flatPlan{}), command: []string{"sh", "-c", script}})
 		if got.stdout != "read\n" {
 			t.Errorf("%s, read-only: %q", who.name, got.stdout)
 		}
-		got = l.run(t, start{who: who, plan: config(run.Plan{Writable: true}), command: []string{"sh", "-c", script}})
+		got = l.run(t, start{who: who, plan: config(flatPlan{Writable: true}), command: []string{"sh", "-c", script}})
 		if want := "x\ny\nkept\nresolv\nsystemd\nread\n"; got.stdout != strings.ReplaceAll(want, "resolv\n", "") {
 			t.Errorf("%s, writable: %q, want %q; stderr %s", who.name, got.stdout, want, got.stderr)
 		}
 	}
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{Writable: true}), command: []string{"sh", "-c", "ls /etc/new"}})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{Writable: true}), command: []string{"sh", "-c", "ls /etc/new"}})
 	if got.status == 0 {
 		t.Error("what was written is still there")
 	}
@@ -176,22 +175,22 @@ func TestHomeAndWorkingDirectory(t *testing.T) {
 	pwd := []string{"sh", "-c", "echo $HOME; readlink /proc/self/cwd; ls"}
 	for _, tt := range []struct {
 		name string
-		plan run.Plan
+		plan flatPlan
 		env  []string
 		dir  string
 		want string
 	}{
-		{"home bound", run.Plan{MountHome: true}, []string{"HOME=" + away(home)}, away(home), away(home) + "\n" + away(home) + "\nfile\n"},
-		{"home not bound", run.Plan{Config: oci.Config{WorkingDir: "/opt/app"}}, []string{"HOME=" + away(home)}, away(home), away(home) + "\n/opt/app\nbin\n"},
-		{"working directory bound", run.Plan{MountHome: true}, []string{"HOME=" + away(home)}, away(other), away(home) + "\n" + away(other) + "\nfile\n"},
-		{"image's working directory", run.Plan{MountHome: true, Config: oci.Config{WorkingDir: "/opt/app"}}, env, "/usr/share/doc", home + "\n/opt/app\nbin\n"},
-		{"home as the last resort", run.Plan{MountHome: true}, env, "/usr/share/doc", home + "\n" + home + "\nfile\n"},
-		{"working directory of the image at the same path", run.Plan{MountHome: true}, env, "/opt", home + "\n/opt\napp\n"},
-		{"asked for", run.Plan{MountHome: true, Workdir: "/opt/app/bin"}, env, "/", home + "\n/opt/app/bin\napp\nplain\n"},
-		{"HOME unset", run.Plan{MountHome: true, Workdir: "/opt"}, []string{"PATH=/usr/bin"}, "/", "/\n/opt\napp\n"},
-		{"HOME relative", run.Plan{MountHome: true, Workdir: "/opt"}, []string{"HOME=x"}, "/", "/\n/opt\napp\n"},
-		{"HOME a system directory", run.Plan{MountHome: true, Workdir: "/opt"}, []string{"HOME=/usr"}, "/", "/usr\n/opt\napp\n"},
-		{"TMPDIR bound", run.Plan{Workdir: away(other)}, []string{"TMPDIR=" + away(other)}, "/", "/\n" + away(other) + "\nfile\n"},
+		{"home bound", flatPlan{MountHome: true}, []string{"HOME=" + away(home)}, away(home), away(home) + "\n" + away(home) + "\nfile\n"},
+		{"home not bound", flatPlan{Config: oci.Config{WorkingDir: "/opt/app"}}, []string{"HOME=" + away(home)}, away(home), away(home) + "\n/opt/app\nbin\n"},
+		{"working directory bound", flatPlan{MountHome: true}, []string{"HOME=" + away(home)}, away(other), away(home) + "\n" + away(other) + "\nfile\n"},
+		{"image's working directory", flatPlan{MountHome: true, Config: oci.Config{WorkingDir: "/opt/app"}}, env, "/usr/share/doc", home + "\n/opt/app\nbin\n"},
+		{"home as the last resort", flatPlan{MountHome: true}, env, "/usr/share/doc", home + "\n" + home + "\nfile\n"},
+		{"working directory of the image at the same path", flatPlan{MountHome: true}, env, "/opt", home + "\n/opt\napp\n"},
+		{"asked for", flatPlan{MountHome: true, Workdir: "/opt/app/bin"}, env, "/", home + "\n/opt/app/bin\napp\nplain\n"},
+		{"HOME unset", flatPlan{MountHome: true, Workdir: "/opt"}, []string{"PATH=/usr/bin"}, "/", "/\n/opt\napp\n"},
+		{"HOME relative", flatPlan{MountHome: true, Workdir: "/opt"}, []string{"HOME=x"}, "/", "/\n/opt\napp\n"},
+		{"HOME a system directory", flatPlan{MountHome: true, Workdir: "/opt"}, []string{"HOME=/usr"}, "/", "/usr\n/opt\napp\n"},
+		{"TMPDIR bound", flatPlan{Workdir: away(other)}, []string{"TMPDIR=" + away(other)}, "/", "/\n" + away(other) + "\nfile\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.plan.HasConfig = true
@@ -206,12 +205,12 @@ func TestHomeAndWorkingDirectory(t *testing.T) {
 			}
 		})
 	}
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{Workdir: "/no/such"}), command: pwd})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{Workdir: "/no/such"}), command: pwd})
 	if got.status != 125 || !strings.Contains(got.stderr, "error[mount]: changing to the working directory /no/such: no such file or directory") {
 		t.Errorf("missing working directory: status %d, stderr %s", got.status, got.stderr)
 	}
 	gone := shared(t)
-	got = l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"readlink", "/proc/self/cwd"}, dir: "/", limits: "cd " + data(t) + " && mkdir gone && cd gone && rmdir ../gone"})
+	got = l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"readlink", "/proc/self/cwd"}, dir: "/", limits: "cd " + data(t) + " && mkdir gone && cd gone && rmdir ../gone"})
 	if got.status != 0 {
 		t.Errorf("working directory deleted (%s): status %d, stderr %s", gone, got.status, got.stderr)
 	}
@@ -219,7 +218,7 @@ func TestHomeAndWorkingDirectory(t *testing.T) {
 
 func TestEnvironmentInside(t *testing.T) {
 	l := need(t)
-	plan := config(run.Plan{SetEnv: []string{"SET=a,b\nc 'd'", "OVER=set"}}, "PATH=/opt/app/bin:/usr/bin", "IMAGE=image", "OVER=image")
+	plan := config(flatPlan{SetEnv: []string{"SET=a,b\nc 'd'", "OVER=set"}}, "PATH=/opt/app/bin:/usr/bin", "IMAGE=image", "OVER=image")
 	got := l.run(t, start{who: unknown, plan: plan, command: []string{"bash", "-c", "app; printf '%s\n' \"$SET\" $OVER $IMAGE $HOST $PROFILE_RAN ${LD_PRELOAD-unset} ${_hpc3_p-unset}; type -t _hpc3_why; shopt execfail"}, limits: "export HOST=host OVER=host LD_PRELOAD=/no/such.so PATH=/host/only"})
 	want := "app here\na,b\nc 'd'\nset\nimage\nhost\nyes\nunset\nunset\nexecfail       \toff\n"
 	if diff := cmp.Diff(want, got.stdout); diff != "" {
@@ -243,16 +242,16 @@ func TestNodeThatCannot(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		plan   run.Plan
+		plan   flatPlan
 		before string
 		limits string
 		want   []string
 	}{
-		{"fuse closed", run.Plan{}, "umount /dev/fuse; mount -t tmpfs x /mnt; cp -a " + l.dir + "/fuse /mnt; chmod 600 /mnt/fuse; mount --bind /mnt/fuse /dev/fuse", "", []string{"error[engine]: opening /dev/fuse", "permission denied", "hint: as root: chmod 0666 /dev/fuse"}},
-		{"fuse missing", run.Plan{}, "umount /dev/fuse; mount -t tmpfs x /dev; cp -a " + l.dir + "/fuse /dev/other", "", []string{"error[engine]: opening /dev/fuse", "no such file", "modprobe fuse"}},
-		{"no image", run.Plan{SIF: "/no/such.sif"}, "", "", []string{"error[engine]: opening the image", "/no/such.sif: no such file"}},
-		{"image cut short", run.Plan{SIF: bad}, "", "", []string{"error[engine]"}},
-		{"not an image", run.Plan{SIF: "/etc/passwd"}, "", "", []string{"error[engine]: opening the image in /etc/passwd"}},
+		{"fuse closed", flatPlan{}, "umount /dev/fuse; mount -t tmpfs x /mnt; cp -a " + l.dir + "/fuse /mnt; chmod 600 /mnt/fuse; mount --bind /mnt/fuse /dev/fuse", "", []string{"error[engine]: opening /dev/fuse", "permission denied", "hint: as root: chmod 0666 /dev/fuse"}},
+		{"fuse missing", flatPlan{}, "umount /dev/fuse; mount -t tmpfs x /dev; cp -a " + l.dir + "/fuse /dev/other", "", []string{"error[engine]: opening /dev/fuse", "no such file", "modprobe fuse"}},
+		{"no image", flatPlan{SIF: "/no/such.sif"}, "", "", []string{"error[engine]: opening the image", "/no/such.sif: no such file"}},
+		{"image cut short", flatPlan{SIF: bad}, "", "", []string{"error[engine]"}},
+		{"not an image", flatPlan{SIF: "/etc/passwd"}, "", "", []string{"error[engine]: opening the image in /etc/passwd"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := l.run(t, start{who: unknown, plan: config(tt.plan), command: []string{"true"}, before: tt.before, limits: tt.limits})
@@ -293,7 +292,7 @@ func TestTerminal(t *testing.T) {
 	l := need(t)
 	for _, image := range []string{l.bash, l.sh} {
 		t.Run(filepath.Base(image), func(t *testing.T) {
-			x := l.shell(t, start{who: unknown, plan: config(run.Plan{SIF: image})})
+			x := l.shell(t, start{who: unknown, plan: config(flatPlan{SIF: image})})
 			x.say("echo r$((1+1))d $PROFILE_RAN", "r2d yes")
 			x.say("stty size", "33 77")
 			x.say("test /dev/console -ef /proc/self/fd/0 && echo sa''me", "same") // ttyname finds it
@@ -314,7 +313,7 @@ func TestTerminal(t *testing.T) {
 func TestTerminalPath(t *testing.T) {
 	l := need(t)
 	own := []string{"PATH=/opt/app/bin:/usr/local/bin:/usr/bin:/bin:/it's", "PROMPT_COMMAND=let seen+=1"}
-	for name, plan := range map[string]run.Plan{"ours": config(run.Plan{}, own...), "foreign": {SetEnv: own}} {
+	for name, plan := range map[string]flatPlan{"ours": config(flatPlan{}, own...), "foreign": {SetEnv: own}} {
 		t.Run(name, func(t *testing.T) {
 			x := l.shell(t, start{who: unknown, plan: plan})
 			x.say("shopt -q login_shell && echo log''in; app", "app here")
@@ -326,7 +325,7 @@ func TestTerminalPath(t *testing.T) {
 			x.exit(5)
 		})
 	}
-	x := l.shell(t, start{who: unknown, plan: config(run.Plan{}, own[0])})
+	x := l.shell(t, start{who: unknown, plan: config(flatPlan{}, own[0])})
 	x.say("echo =${PROMPT_COMMAND-unset}=", "=unset=\r")
 	x.exit(0)
 }

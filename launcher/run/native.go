@@ -13,44 +13,60 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/outside"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
-// selfExe is how the program executes itself: the file may have been replaced since it was started.
-const selfExe = "/proc/self/exe"
+// native is a start by hpc3's own engine.
+type native struct {
+	*inside.View
+	SquashFS option.SquashFS // what is to read the image
+	settled  func(option.Engine)
+}
 
-func (p *Plan) execNative(ctx context.Context, img image, words []string, server *Server) error {
+func (n *native) exec(ctx context.Context, img inside.Files, server *Server) error {
+	n.Sharing = n.ShareNative(!canMount())
+	words, err := n.Words(img)
+	if damaged := n.CheckImage(img); damaged != nil {
+		return damaged
+	}
+	if err != nil {
+		return err
+	}
+	n.settled(option.Native)
 	if entryResult == entryNotRun {
 		return noEntry()
 	}
 	if err := checkNamespaces(); err != nil {
 		return err
 	}
-	reader, err := p.reader()
+	reader, err := n.reader()
 	if err != nil {
 		return err
 	}
-	st := p.stage(ctx, img, words)
-	if err := p.checkImage(img); err != nil {
+	st := n.stage(ctx, img, words)
+	if err := n.CheckImage(img); err != nil {
 		return err
 	}
 	if st.FileSize, err = withoutFileLimit(); err != nil {
 		return fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
 	}
-	st.Squashfuse, st.Fallback = reader.squashfuse, p.SquashFS != option.SquashfuseLL
+	st.Squashfuse, st.Fallback = reader.squashfuse, n.SquashFS != option.SquashfuseLL
 	raw, err := st.pack()
 	if err != nil {
 		return fault.New(fault.Exec, "handing over the plan: %w", err).Hint("look at the image's configuration: hpc3 explain; and at the command")
 	}
-	sif, err := outside.Open(p.SIF)
+	sif, err := outside.Open(n.SIF)
 	if err != nil {
 		return fault.New(fault.Engine, "opening the image: %w", err)
 	}
-	p.note("engine: native, hpc3's own")
-	listener, err := p.share(&st, sif, raw)
+	n.Note("engine: native, hpc3's own")
+	listener, err := n.share(&st, sif, raw)
 	if err != nil {
 		return err
 	}
-	mount, err := p.mountByKernel(reader, sif)
+	mount, err := n.mountByKernel(reader, sif)
 	if err != nil {
 		return err
 	}
@@ -59,19 +75,19 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 			return err
 		}
 	}
-	plan, err := writeMemory(raw)
+	plan, err := message.Memory(raw)
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err).Hint("if the job limits the size of files, start without: ulimit -f unlimited")
 	}
-	if server, err = p.serve(server, sif, listener, reader, mount); err != nil {
+	if server, err = n.serve(server, sif, listener, reader, mount); err != nil {
 		return fault.New(fault.Engine, "starting the file server: %w", err)
 	}
 	ns, a, err := server.makeContainer(ctx, plan, mount)
-	for _, text := range a.notes {
-		p.note(text)
+	for _, text := range a.Notes {
+		n.Note(text)
 	}
 	if err == nil {
-		p.tellContainer("new, read by "+reader.name(mount >= 0), len(st.Mounts))
+		n.TellContainer("new, read by "+reader.name(mount >= 0), len(st.Mounts))
 		err = st.join(ns, raw, !canMount())
 	}
 	if errors.As(err, new(*fault.Error)) {
@@ -80,16 +96,12 @@ func (p *Plan) execNative(ctx context.Context, img image, words []string, server
 	return fault.New(fault.Engine, "making the container: %w", err).Hint("where a process of it ended, a limit may be too low, of this shell or of its cgroup: see ulimit -a")
 }
 
-// stageEnv is the environment of this program's later stages: one processor is enough to make some fifty system calls, and fewer threads
-// start faster.
-func stageEnv() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
-
 // share enters the container that another task of the step has made, or returns the socket at which this one lets the others in; -1 for
 // a container of its own.
-func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err error) {
+func (n *native) share(st *stage, sif *os.File, raw []byte) (listener int, err error) {
 	name := ""
-	if !p.Alone {
-		name = st.shareName(group(p.getenv), sif)
+	if n.Sharing.With == inside.Meet {
+		name = st.shareName(n.Sharing.Group, sif)
 	}
 	if name == "" {
 		return -1, nil
@@ -97,16 +109,16 @@ func (p *Plan) share(st *stage, sif *os.File, raw []byte) (listener int, err err
 	user := !canMount()
 	listener, ns, err := meet(name)
 	if err == nil && ns != nil {
-		p.tellContainer("joining the container of this step", len(st.Mounts))
+		n.TellContainer("joining the container of this step", len(st.Mounts))
 		err = st.join(ns, raw, user)
-		closeAll([]int{ns.user, ns.mount})
+		message.CloseAll([]int{ns.user, ns.mount})
 	}
 	var stop *fault.Error
 	if errors.As(err, &stop) {
 		return -1, err
 	}
 	if err != nil {
-		p.note("a container of its own for this task: " + err.Error())
+		n.Note("a container of its own for this task: " + err.Error())
 		return -1, nil
 	}
 	return listener, nil
@@ -142,78 +154,67 @@ func canMount() bool {
 }
 
 // stage settles what the maker, or a joining task, does.
-func (p *Plan) stage(ctx context.Context, img image, words []string) stage {
+func (n *native) stage(ctx context.Context, img inside.Files, words []string) stage {
 	uid, gid := os.Getuid(), os.Getgid()
-	home := homeIn(p.Home)
-	ctx, cancel := context.WithTimeout(ctx, getentLimit) // for all that is asked
+	home := inside.HomeIn(n.Home)
+	ctx, cancel := context.WithTimeout(ctx, inside.GetentLimit) // for all that is asked
 	defer cancel()
-	who, ok := findAccount(ctx, uid)
+	who, ok := inside.FindAccount(ctx, uid)
 	if !ok {
-		who = synthetic(uid, gid)
-		p.note("this node does not know user " + strconv.Itoa(uid) + "; in the container the name is " + who.name)
+		who = inside.Synthetic(uid, gid)
+		n.Note("this node does not know user " + strconv.Itoa(uid) + "; in the container the name is " + who.Name)
 	}
 	groups, err := os.Getgroups()
 	if err != nil {
 		groups = nil // names are a convenience
 	}
-	callers := p.callers(img)
-	env := p.environment(callers, who.name, home, img)
-	p.tellEnvironment(callers, env)
-	found := p.devices(img)
+	callers := n.Callers(img)
+	env := n.Environment(callers, who.Name, home, img)
+	n.TellEnvironment(callers, env)
+	found := n.Devices(img)
 	for _, e := range found.Env {
-		env.complete(e)
+		env.Complete(e)
 	}
 	st := stage{
-		Words: words, Env: env.list(), Mounts: p.binds(img, found),
-		Passwd: who.line(home, img.shell()), Accounts: p.accounts(ctx), Groups: groupLines(ctx, append(groups, gid)),
-		Writable: p.Writable, KeepPrivs: p.KeepPrivs, Parent: p.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: p.ErrorPrefix, SIF: p.SIF,
+		Words: words, Env: env.List(), Mounts: n.Binds(img, found),
+		Passwd: who.Line(home, img.Shell()), Accounts: n.Accounts(ctx), Groups: inside.GroupLines(ctx, append(groups, gid)),
+		Writable: n.Writable, KeepPrivs: n.KeepPrivs, Parent: n.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: n.ErrorPrefix, SIF: n.SIF,
 	}
-	p.tellMounts(st.Mounts)
-	if p.Workdir != "" {
-		st.Workdirs, st.Strict = []string{p.Workdir}, true
+	n.TellMounts(st.Mounts)
+	if n.Workdir != "" {
+		st.Workdirs, st.Strict = []string{n.Workdir}, true
 		return st
 	}
-	st.Workdirs = p.workdirs()
+	st.Workdirs = n.Workdirs()
 	return st
 }
 
-// accounts are the lines of those whom programs of the node know by name, and the image need not.
-func (p *Plan) accounts(ctx context.Context) []string {
-	if p.Client == nil || p.ClientUser == "" {
-		return nil
-	}
-	if line := findName(ctx, p.ClientUser); line != "" {
-		return []string{line}
-	}
-	return nil
-}
-
 // serve has the file server serve the SIF, and let other tasks in at the listening socket, if there is one. It returns the server. Where the kernel reads the image, the server only does the latter, and says that the SIF is in use, until the mount is gone.
-func (p *Plan) serve(server *Server, sif *os.File, listener int, r reader, mount int) (*Server, error) {
+func (n *native) serve(server *Server, sif *os.File, listener int, r reader, mount int) (*Server, error) {
 	if server == nil {
 		var err error
-		if server, err = StartServer(p.getenv); err != nil {
+		if server, err = StartServer(n.Getenv); err != nil {
 			return nil, err
 		}
 	}
 	defer sif.Close()
-	if p.Cached {
+	if n.Cached {
 		// The lock is of the open file, which the server gets. Where there are no locks, the server's word must do.
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
-	what := service{
-		file: p.SIF, offset: p.PartitionOffset, sums: p.Sums, aside: p.Aside, prefix: p.ErrorPrefix, stderr: idOf("/proc/self/fd/2"), cached: p.Cached, kernel: mount >= 0,
+	what := serve.Service{
+		File: n.SIF, Offset: n.Offset, Sums: n.Sums, Aside: n.Aside, Prefix: n.ErrorPrefix, Stderr: serve.IDOf("/proc/self/fd/2"), Cached: n.Cached, Kernel: mount >= 0,
 	}
-	if !what.kernel {
-		what.squashfuse = r.squashfuse
+	if !what.Kernel {
+		what.Squashfuse = r.squashfuse
 	}
-	if err := server.tell(what, sif, listener); err != nil {
+	if err := server.tell(&what, sif, listener); err != nil {
 		return nil, err
 	}
 	if listener >= 0 {
 		_ = unix.Close(listener) // it is open
 	}
-	if what.kernel {
+	if what.Kernel {
 		return server, sendWatch(server.sock, mount)
 	}
 	return server, nil
@@ -224,5 +225,5 @@ func sendWatch(sock, mount int) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(send(sock, watch, -1, -1), unix.Close(watch))
+	return errors.Join(message.Send(sock, &serve.Mount{UID: -1, GID: -1}, watch), unix.Close(watch))
 }

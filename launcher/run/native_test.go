@@ -16,7 +16,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // The table of what a login shell does to arguments: nothing.
@@ -56,7 +55,7 @@ func TestArgumentsArriveExactly(t *testing.T) {
 						command = append([]string{"sh", "-c", p + ` "$@"`, "sh"}, command[1:]...)
 					}
 				}
-				got := l.run(t, start{who: unknown, plan: config(run.Plan{SIF: image}), command: command})
+				got := l.run(t, start{who: unknown, plan: config(flatPlan{SIF: image}), command: command})
 				want := tt.stdout
 				if tt.name == "like an option" {
 					want = "--|-c|-l|"
@@ -76,12 +75,12 @@ func TestWordsReachTheCommand(t *testing.T) {
 	entry := oci.Config{Entrypoint: []string{"/usr/bin/show"}, Cmd: []string{"default"}}
 	deck := oci.Config{Entrypoint: []string{"/bin/bash", "--rcfile", "/etc/profile", "-l", "-c", "$*", "--"}, Cmd: []string{"/bin/bash"}}
 	for _, who := range callers {
-		for name, plan := range map[string]run.Plan{
-			"login, bash":    config(run.Plan{SIF: l.bash}),
-			"login, sh":      config(run.Plan{SIF: l.sh}),
-			"login, none":    config(run.Plan{SIF: l.bare}),
+		for name, plan := range map[string]flatPlan{
+			"login, bash":    config(flatPlan{SIF: l.bash}),
+			"login, sh":      config(flatPlan{SIF: l.sh}),
+			"login, none":    config(flatPlan{SIF: l.bare}),
 			"login, foreign": {SIF: l.bash},
-			"none":           config(run.Plan{Entrypoint: option.None}),
+			"none":           config(flatPlan{Entrypoint: option.None}),
 			"none, foreign":  {Entrypoint: option.None},
 			"image, deck":    {Entrypoint: option.Image, HasConfig: true, Config: deck},
 			"image":          {Entrypoint: option.Image, HasConfig: true, Config: entry},
@@ -123,11 +122,11 @@ func lines(shown, prefix string) []string {
 func TestImageDefaults(t *testing.T) {
 	l := need(t)
 	entry := oci.Config{Entrypoint: []string{"/usr/bin/show"}, Cmd: []string{"default", "$HOME"}}
-	got := l.run(t, start{who: unknown, plan: run.Plan{Entrypoint: option.Image, HasConfig: true, Config: entry}})
+	got := l.run(t, start{who: unknown, plan: flatPlan{Entrypoint: option.Image, HasConfig: true, Config: entry}})
 	if diff := cmp.Diff(quoted([]string{"/usr/bin/show", "default", "$HOME"}), args(got.stdout)); diff != "" {
 		t.Errorf("ENTRYPOINT and CMD differ (-want +got):\n%s\nstderr: %s", diff, got.stderr)
 	}
-	got = l.run(t, start{who: unknown, plan: run.Plan{Entrypoint: option.None, HasConfig: true}})
+	got = l.run(t, start{who: unknown, plan: flatPlan{Entrypoint: option.None, HasConfig: true}})
 	if got.status != 125 || !strings.Contains(got.stderr, "error[usage]") {
 		t.Errorf("no command in mode none: status %d, stderr %s", got.status, got.stderr)
 	}
@@ -136,9 +135,9 @@ func TestImageDefaults(t *testing.T) {
 // Status 126 and 127, with our message as the last lines of stderr, whatever looks for the command.
 func TestCommandsThatCannotRun(t *testing.T) {
 	l := need(t)
-	foreign := run.Plan{SIF: l.bash}
-	direct := config(run.Plan{Entrypoint: option.None})
-	for name, plan := range map[string]run.Plan{"bash": config(run.Plan{SIF: l.bash}), "sh": config(run.Plan{SIF: l.sh}), "bare": config(run.Plan{SIF: l.bare}), "foreign": foreign, "direct": direct} {
+	foreign := flatPlan{SIF: l.bash}
+	direct := config(flatPlan{Entrypoint: option.None})
+	for name, plan := range map[string]flatPlan{"bash": config(flatPlan{SIF: l.bash}), "sh": config(flatPlan{SIF: l.sh}), "bare": config(flatPlan{SIF: l.bare}), "foreign": foreign, "direct": direct} {
 		for _, tt := range []struct {
 			command string
 			status  int
@@ -181,13 +180,13 @@ func TestLoginShellWithoutCommand(t *testing.T) {
 		{"own PATH, sh", l.sh, "app; exit 3", "app here\n", []string{"PATH=/opt/app/bin:/usr/bin:/bin"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: unknown, plan: config(run.Plan{SIF: tt.image}, tt.env...), stdin: tt.stdin})
+			got := l.run(t, start{who: unknown, plan: config(flatPlan{SIF: tt.image}, tt.env...), stdin: tt.stdin})
 			if got.stdout != tt.want || got.status != 3 {
 				t.Errorf("printed %q, status %d, want %q, 3; stderr %s", got.stdout, got.status, tt.want, got.stderr)
 			}
 		})
 	}
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{SIF: l.bare})})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{SIF: l.bare})})
 	if got.status != 127 || !strings.Contains(got.stderr, "the image has no shell") {
 		t.Errorf("image without a shell: status %d, stderr %s", got.status, got.stderr)
 	}
@@ -205,7 +204,7 @@ func TestCallers(t *testing.T) {
 		{root, "root\nuid=0(root) gid=0(root) groups=0(root)\nroot:x:0:0:root:/root:/bin/bash\nroot root /nonexistent\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.run(t, start{who: tt.who, plan: config(run.Plan{}), command: []string{"sh", "-c", `whoami; id; grep -m1 ":x:$(id -u):" /etc/passwd; echo $USER $LOGNAME $HOME`}})
+			got := l.run(t, start{who: tt.who, plan: config(flatPlan{}), command: []string{"sh", "-c", `whoami; id; grep -m1 ":x:$(id -u):" /etc/passwd; echo $USER $LOGNAME $HOME`}})
 			if diff := cmp.Diff(tt.want, got.stdout); diff != "" {
 				t.Errorf("differs (-want +got):\n%s\nstderr: %s", diff, got.stderr)
 			}
@@ -219,7 +218,7 @@ func TestProcessState(t *testing.T) {
 	for _, who := range callers {
 		t.Run(who.name, func(t *testing.T) {
 			got := l.run(t, start{
-				who: who, plan: config(run.Plan{}), command: []string{"show"},
+				who: who, plan: config(flatPlan{}), command: []string{"show"},
 				limits: "exec 7</etc/hostname; umask 027; ulimit -n 300; ulimit -c 0; trap '' USR1 QUIT PIPE HUP; cd /usr/lib",
 			})
 			for _, want := range []string{"NoNewPrivs: 1", "CapEff: 0000000000000000", "CapPrm: 0000000000000000", "CapInh: 0000000000000000", "CapAmb: 0000000000000000", "CapBnd: 0000000000000000", "Umask: 0027", "fd 7 /etc/hostname", "dir /usr/lib <nil>"} {
@@ -235,7 +234,7 @@ func TestProcessState(t *testing.T) {
 				t.Errorf("descriptors differ from those outside (-want +got):\n%s", diff)
 			}
 			const limits, look = "ulimit -Sn 300; ulimit -Hn 4000; trap '' USR1 QUIT PIPE HUP", "ulimit -n; ulimit -Hn; grep -E '^Sig(Ign|Blk)' /proc/self/status"
-			got = l.run(t, start{who: who, plan: config(run.Plan{}), command: []string{"sh", "-c", look}, limits: limits})
+			got = l.run(t, start{who: who, plan: config(flatPlan{}), command: []string{"sh", "-c", look}, limits: limits})
 			// Outside, since whoever started this test may have it ignore other signals as well.
 			want, err := exec.Command("/bin/bash", "-c", limits+"; exec sh -c \""+look+"\"").Output()
 			if err != nil || !strings.HasPrefix(string(want), "300\n4000\n") {
@@ -265,7 +264,7 @@ func TestSignals(t *testing.T) {
 				if signal.Ignored(sig) {
 					t.Skip("it is ignored here, as under nohup, and so it is by the command")
 				}
-				cmd := l.cmd(t, start{who: who, plan: config(run.Plan{}), command: []string{"show", "wait"}})
+				cmd := l.cmd(t, start{who: who, plan: config(flatPlan{}), command: []string{"show", "wait"}})
 				out, err := cmd.StdoutPipe()
 				if err != nil {
 					t.Fatal(err)
@@ -297,7 +296,7 @@ func TestNothingIsLeft(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
 		t.Run(who.name, func(t *testing.T) {
-			got := l.run(t, start{who: who, plan: config(run.Plan{}), command: []string{"sh", "-c", "(exec </dev/null >/dev/null 2>&1; sleep 0.3; cat /etc/group; sleep 0.3) & kill -9 $$"}})
+			got := l.run(t, start{who: who, plan: config(flatPlan{}), command: []string{"sh", "-c", "(exec </dev/null >/dev/null 2>&1; sleep 0.3; cat /etc/group; sleep 0.3) & kill -9 $$"}})
 			if got.status != 137 {
 				t.Errorf("status %d, want 137; stderr %s", got.status, got.stderr)
 			}
@@ -316,7 +315,7 @@ func TestKilledDuringStart(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	for i := range 40 {
-		cmd := l.cmd(t, start{who: callers[i%2], plan: config(run.Plan{}), command: []string{"sleep", "60"}})
+		cmd := l.cmd(t, start{who: callers[i%2], plan: config(flatPlan{}), command: []string{"sleep", "60"}})
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +335,7 @@ func TestKilledDuringStart(t *testing.T) {
 // The server holds none of the caller's pipes: a reader sees the end with the command's.
 func TestPipesEnd(t *testing.T) {
 	l := need(t)
-	cmd := l.cmd(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"sh", "-c", "(exec >/dev/null 2>&1 9>&-; sleep 30) & echo out; echo $! >&2"}})
+	cmd := l.cmd(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"sh", "-c", "(exec >/dev/null 2>&1 9>&-; sleep 30) & echo out; echo $! >&2"}})
 	extra, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +373,7 @@ func TestPipesEnd(t *testing.T) {
 // The command has no child but its own.
 func TestNoUnexpectedChild(t *testing.T) {
 	l := need(t)
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"sh", "-c", "cat /proc/$$/task/$$/children; echo; wait; echo $?"}})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"sh", "-c", "cat /proc/$$/task/$$/children; echo; wait; echo $?"}})
 	if !strings.HasSuffix(got.stdout, "\n0\n") || len(strings.Fields(got.stdout)) != 2 { // cat itself, and the status
 		t.Errorf("children: %q", got.stdout)
 	}
@@ -383,7 +382,7 @@ func TestNoUnexpectedChild(t *testing.T) {
 func TestStdin(t *testing.T) {
 	l := need(t)
 	in := strings.Repeat("line\n", 50000)
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"cat"}, stdin: in})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"cat"}, stdin: in})
 	if got.stdout != in || got.status != 0 {
 		t.Errorf("cat returned %d bytes of %d, status %d", len(got.stdout), len(in), got.status)
 	}
@@ -392,7 +391,7 @@ func TestStdin(t *testing.T) {
 // Closed standard descriptors are no obstacle.
 func TestClosedDescriptors(t *testing.T) {
 	l := need(t)
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{}), command: []string{"show"}, limits: "exec <&- 2>&-"})
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{}), command: []string{"show"}, limits: "exec <&- 2>&-"})
 	if got.status != 0 || !strings.Contains(got.stdout, "arg 0") {
 		t.Errorf("status %d, stdout %s", got.status, got.stdout)
 	}
@@ -410,7 +409,7 @@ func TestServedImageIsLocked(t *testing.T) {
 		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 	}
 	for _, cached := range []bool{true, false} {
-		cmd := l.cmd(t, start{who: unknown, plan: config(run.Plan{SIF: l.sh, Cached: cached}), command: []string{"cat"}})
+		cmd := l.cmd(t, start{who: unknown, plan: config(flatPlan{SIF: l.sh, Cached: cached}), command: []string{"cat"}})
 		cmd.Stdin = nil
 		stdin, err := cmd.StdinPipe()
 		if err != nil {

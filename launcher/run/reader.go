@@ -1,14 +1,13 @@
 package run
 
 import (
-	"os/exec"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // reader is what reads the SquashFS of the SIF: the kernel, where that is to be tried, else squashfuse_ll, else we.
@@ -17,33 +16,26 @@ type reader struct {
 	squashfuse string // path of the program; "": we
 }
 
-const squashfuseLL = "squashfuse_ll"
-
-// squashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked. Apptainer brings one with it.
-var squashfusePlaces = []string{ //nolint:gochecknoglobals // a constant list
-	"/usr/bin", "/usr/local/bin", "/usr/libexec/apptainer/bin", "/usr/local/libexec/apptainer/bin",
-}
-
 // reader settles who reads the image, as far as that can be known before it is tried. What was asked for by name and cannot be had is an
 // error.
-func (p *Plan) reader() (reader, error) {
-	switch p.SquashFS {
+func (n *native) reader() (reader, error) {
+	switch n.SquashFS {
 	case option.BuiltIn:
 		return reader{}, nil
 	case option.SquashfuseLL:
-		program := findSquashfuse(squashfuseLL)
+		program := process.FindSquashfuse(process.SquashfuseLL)
 		if program == "" {
-			return reader{}, fault.New(fault.Engine, "using squashfuse_ll: it is neither in %v nor in PATH", squashfusePlaces).
+			return reader{}, fault.New(fault.Engine, "using squashfuse_ll: it is neither in %v nor in PATH", process.SquashfusePlaces).
 				Hint("install squashfuse, or leave --squashfs out: hpc3 reads images itself")
 		}
 		return reader{squashfuse: program}, nil
 	case option.KernelsDriver:
-		if why := p.kernelWhyNot(); why != "" {
+		if why := n.kernelWhyNot(); why != "" {
 			return reader{}, noKernel(why)
 		}
 		return reader{kernel: true}, nil
 	}
-	return reader{kernel: p.kernelWhyNot() == "", squashfuse: findSquashfuse(squashfuseLL)}, nil
+	return reader{kernel: n.kernelWhyNot() == "", squashfuse: process.FindSquashfuse(process.SquashfuseLL)}, nil
 }
 
 // name is what reads the image, for a message.
@@ -62,31 +54,16 @@ func noKernel(why string) error {
 		Hint("leave --squashfs out: hpc3 reads images itself, over FUSE")
 }
 
-// findSquashfuse returns the path of a program of squashfuse's; "" for none.
-func findSquashfuse(name string, morePlaces ...string) string {
-	for _, dir := range slices.Concat(squashfusePlaces, morePlaces) {
-		program := filepath.Join(dir, name)
-		if unix.Access(program, unix.X_OK) == nil {
-			return program
-		}
-	}
-	program, err := exec.LookPath(name)
-	if err != nil || !filepath.IsAbs(program) {
-		return ""
-	}
-	return program
-}
-
 // kernelWhyNot says why the kernel is not to read the image: its driver is no guard against an image made to harm it, so that only root may
 // have it, on what hpc3 itself has converted into a place where nobody but root writes.
-func (p *Plan) kernelWhyNot() string {
+func (n *native) kernelWhyNot() string {
 	switch {
 	case !canMount():
 		return "only root may, and this is not root with its capabilities"
-	case !p.Cached:
+	case !n.Cached:
 		return "only SIFs that hpc3 itself has put into a cache are trusted"
 	}
-	if path := writableByOthers(p.SIF); path != "" {
+	if path := writableByOthers(n.SIF); path != "" {
 		return "others than root may write " + path
 	}
 	return ""

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // readers runs a test with each of those who read images, where they can be had, for an ordinary user and root. The SIF lies where nobody but root
@@ -24,7 +23,7 @@ func readers(t *testing.T, test func(t *testing.T, l *lab, s start)) {
 	for _, who := range callers {
 		for _, reader := range []option.SquashFS{option.BuiltIn, option.SquashfuseLL, option.KernelsDriver} {
 			t.Run(who.name+"/"+string(reader), func(t *testing.T) {
-				s := start{who: who, plan: config(run.Plan{SIF: trusted(t), Cached: true, SquashFS: reader, Entrypoint: option.None})}
+				s := start{who: who, plan: config(flatPlan{SIF: trusted(t), Cached: true, SquashFS: reader, Entrypoint: option.None})}
 				switch reader {
 				case option.SquashfuseLL:
 					s = s.with(squashfuse(t))
@@ -279,7 +278,7 @@ func TestSquashfuseThatFails(t *testing.T) {
 				if name != "ends" && (testing.Short() || who.uid == 0) {
 					t.Skip("takes seconds")
 				}
-				s := start{who: who, plan: config(run.Plan{SquashFS: option.AnySquashFS}), command: []string{"sh", "-c", "echo ran"}}.with(script(t, text))
+				s := start{who: who, plan: config(flatPlan{SquashFS: option.AnySquashFS}), command: []string{"sh", "-c", "echo ran"}}.with(script(t, text))
 				if got := l.run(t, s); got.stdout != "ran\n" || !strings.Contains(got.stderr, "note: hpc3 serves the image itself, since ") {
 					t.Errorf("auto: stdout %q, stderr %s", got.stdout, got.stderr)
 				}
@@ -297,7 +296,7 @@ func TestSquashfuseThatFails(t *testing.T) {
 func TestReadersThatCannotBeHad(t *testing.T) {
 	l := need(t)
 	if _, err := exec.LookPath("squashfuse_ll"); err != nil {
-		got := l.run(t, start{who: unknown, plan: config(run.Plan{SquashFS: option.SquashfuseLL}), command: []string{"show"}})
+		got := l.run(t, start{who: unknown, plan: config(flatPlan{SquashFS: option.SquashfuseLL}), command: []string{"show"}})
 		if got.status != 125 || !strings.Contains(got.stderr, "error[engine]: using squashfuse_ll: ") || !strings.Contains(got.stderr, "hint: install squashfuse") {
 			t.Errorf("no squashfuse_ll: status %d, stderr %s", got.status, got.stderr)
 		}
@@ -316,13 +315,13 @@ func TestReadersThatCannotBeHad(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, why string
-		plan      run.Plan
+		plan      flatPlan
 		before    string
 	}{
-		{"not of a cache", "only SIFs that hpc3 itself", run.Plan{SIF: sif}, ""},
-		{"below /tmp", "others than root may write /tmp", run.Plan{SIF: l.bash, Cached: true}, ""},
-		{"of a group", "others than root may write " + writable, run.Plan{SIF: writable, Cached: true}, ""},
-		{"no loop devices", "a loop device", run.Plan{SIF: sif, Cached: true}, "mount --bind /dev/null /dev/loop-control"},
+		{"not of a cache", "only SIFs that hpc3 itself", flatPlan{SIF: sif}, ""},
+		{"below /tmp", "others than root may write /tmp", flatPlan{SIF: l.bash, Cached: true}, ""},
+		{"of a group", "others than root may write " + writable, flatPlan{SIF: writable, Cached: true}, ""},
+		{"no loop devices", "a loop device", flatPlan{SIF: sif, Cached: true}, "mount --bind /dev/null /dev/loop-control"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start{who: root, plan: config(tt.plan), before: tt.before, command: []string{"/usr/bin/show"}}

@@ -6,6 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
+	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
 // The names of the stages whose calls the entry plays. Their first argument is the descriptor of
@@ -21,8 +23,8 @@ func Reenter(args []string) (status int, handled bool) {
 	switch {
 	case len(args) == 0:
 		return 0, false
-	case args[0] == nameWatch:
-		watch()
+	case args[0] == apptainer.WatchName:
+		apptainer.Watch()
 		return 0, true
 	case args[0] != nameJoin && args[0] != nameServe:
 		return 0, false
@@ -33,7 +35,7 @@ func Reenter(args []string) (status int, handled bool) {
 	case toMake:
 		maker(entryAt.args[0]&unix.CLONE_NEWUSER != 0)
 	case toServe:
-		if serve() != nil {
+		if serve.Run(serverSocket) != nil {
 			// Its standard error is /dev/null; the command sees that its files are gone.
 			return fault.StatusFailed, true
 		}

@@ -14,6 +14,11 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
+	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
 // resident is a process of the caller's in a container. All that is known of it was read through the descriptor of its directory in /proc, in which
@@ -37,7 +42,7 @@ var (
 )
 
 // ownMark finds the mark of a container of the native engine in the list of its mounts.
-var ownMark = regexp.MustCompile(`,workdir=` + work + `-[0-9a-f]{16}`)
+var ownMark = regexp.MustCompile(`,workdir=` + serve.WorkPrefix + `[0-9a-f]{16}`)
 
 // maxOfProcess bounds what is read of a process: the kernel's list of mounts and an environment have no bound of their own.
 const maxOfProcess = 16 << 20
@@ -80,13 +85,13 @@ func (r *resident) look(own uint64) error {
 	}
 	r.env = strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
 	if !ownMark.Match(mounts) {
-		if r.apptainer = lookup(r.env, "HPC3_IMAGE_REF") != ""; !r.apptainer {
+		if r.apptainer = inside.Lookup(r.env, "HPC3_IMAGE_REF") != ""; !r.apptainer {
 			return errUncontained
 		}
 	}
 	cgroups, _ := r.read("cgroup") // a kernel without them
 	r.step, r.inStep = stepOf(string(cgroups)+"\n"+r.slurmstepd(), r.env)
-	if r.local, err = strconv.Atoi(lookup(r.env, "SLURM_LOCALID")); err != nil {
+	if r.local, err = strconv.Atoi(inside.Lookup(r.env, "SLURM_LOCALID")); err != nil {
 		r.local = math.MaxInt
 	}
 	stat, err := r.read("stat")
@@ -120,7 +125,7 @@ func (r *resident) read(name string) ([]byte, error) {
 // residents returns those processes of the caller's in a container that are wanted, the first in order first. They are to be closed.
 func residents(own uint64, wanted func(*resident) bool) []*resident {
 	var found []*resident
-	for _, pid := range processIDs() {
+	for _, pid := range process.IDs() {
 		r, err := lookAt(pid, own)
 		if err != nil {
 			continue // another's, or on the node, or it has ended
@@ -149,7 +154,7 @@ func first(found []*resident) *resident {
 // ancestors are the processes above this one, the nearest first.
 func (r *resident) ancestors() (above []int) {
 	for at := r.pid; at > 1; {
-		_, fields := processStat(at)
+		_, fields := process.Stat(at)
 		if len(fields) < 2 {
 			break
 		}
@@ -194,7 +199,7 @@ func (r *resident) namespaces() (ns namespaces, user bool, err error) {
 		return ns, false, errors.Join(err, unix.Close(ns.user))
 	}
 	if user, err = ns.check(r.space); err != nil {
-		closeAll([]int{ns.user, ns.mount})
+		message.CloseAll([]int{ns.user, ns.mount})
 	}
 	return ns, user, err
 }

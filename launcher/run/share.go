@@ -7,14 +7,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
-	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
 // The tasks that a step has on a node share one container, or those that a launcher of MPI has started: ranks read one another's memory
@@ -33,105 +33,6 @@ const listenWait = time.Second
 // shareBacklog is how many tasks may ask at once.
 const shareBacklog = 4096
 
-// group names the tasks that share a container with this one; "" where it has one of its own.
-func group(getenv func(string) string) string {
-	if job, step := getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"); job != "" && step != "" && getenv("SLURM_STEP_NUM_TASKS") != "1" {
-		return strings.Join([]string{"slurm", job, step, getenv("SLURMD_NODENAME"), getenv("SLURM_NODEID")}, " ")
-	}
-	if name := getenv("PMIX_NAMESPACE"); name != "" {
-		return "pmix " + name
-	}
-	if getenv("PMI_RANK") != "" && getenv("PMI_SIZE") != "1" { // Hydra's proxy is the parent of a node's ranks
-		return "pmi " + processName(os.Getppid())
-	}
-	return ""
-}
-
-// MayJoin tells whether a task may be about to enter the container of another.
-func MayJoin(getenv func(string) string) bool { return group(getenv) != "" }
-
-// MPIJob names the MPI job that this process is a rank of, alike for all of its ranks; "" for none, or one rank alone.
-func MPIJob(getenv func(string) string) string {
-	step := make([]string, 0, 4)
-	for _, name := range []string{"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_SRUN_COMM_PORT"} {
-		step = append(step, getenv(name))
-	}
-	switch {
-	case getenv("PMIX_NAMESPACE") != "":
-		return strings.Join(append(step, "pmix", getenv("PMIX_NAMESPACE")), " ")
-	case getenv("PMI_RANK") == "" || getenv("PMI_SIZE") == "1":
-		return ""
-	case getenv("PMI_FD") != "" && getenv("SLURM_STEP_ID") != "" && getenv("SLURM_LOCALID") != "":
-		return strings.Join(append(step, "pmi"), " ")
-	}
-	return "pmi " + processName(os.Getppid())
-}
-
-// apartEnv has ranks that have a container each do without reading one another's memory, and without the descriptors of one another's processes:
-// UCX, by which MPICH goes, finds out too late that it may not, and ends; Open MPI 4 warns and may hang. Instead of memory, UCX would take TCP for
-// large messages between neighbours, and MPICH 4.0 hangs in MPI_Finalize over TCP now and then: it is left out where no rank needs it.
-func apartEnv(getenv func(string) string) []string {
-	transports := "^posix,cma"
-	if onOneNode(getenv) {
-		transports += ",tcp"
-	}
-	return []string{"UCX_TLS=" + transports, "OMPI_MCA_btl_vader_single_copy_mechanism=none"}
-}
-
-// onOneNode tells whether all ranks of an MPI job are known to be on one node. The steps in which a launcher of MPI runs, or an interactive shell,
-// have a task for each node.
-func onOneNode(getenv func(string) string) bool {
-	for _, launcher := range [][2]string{{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"}, {"PMI_SIZE", "MPI_LOCALNRANKS"}} {
-		if all, here := getenv(launcher[0]), getenv(launcher[1]); all != "" && here != "" {
-			return all == here
-		}
-	}
-	tasks := getenv("SLURM_STEP_NUM_TASKS")
-	return getenv("SLURM_STEP_NUM_NODES") == "1" && tasks != "" && tasks != "1"
-}
-
-// apart tells whether this is a rank of MPI that will be in a user namespace of its own.
-func (p *Plan) apart() bool {
-	if MPIJob(p.getenv) == "" {
-		return false
-	}
-	if p.Engine == option.Native {
-		return p.Alone && !canMount()
-	}
-	return p.rootless() && !p.sharesNS()
-}
-
-func (p *Plan) getenv(name string) string { return lookup(p.HostEnv, name) }
-
-// FirstOfNode tells whether a rank is the first one of its node, as far as its environment says.
-func FirstOfNode(getenv func(string) string) bool {
-	for _, name := range []string{"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"} {
-		if local := getenv(name); local != "" {
-			return local == "0"
-		}
-	}
-	return true
-}
-
-// processName is a process's number and the time of its start, which no later process has again.
-func processName(pid int) string {
-	if _, f := processStat(pid); len(f) > 19 {
-		return strconv.Itoa(pid) + " " + f[19]
-	}
-	return strconv.Itoa(pid)
-}
-
-// processStat is what the kernel says of a process: the name of its program, and all from its state on; nothing where it has ended.
-func processStat(pid int) (program string, fields []string) {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return "", nil
-	}
-	front, rest, _ := strings.Cut(string(raw), ") ") // the name may hold blanks
-	_, program, _ = strings.Cut(front, "(")
-	return program, strings.Fields(rest)
-}
-
 // shareName is the name of the socket at which those meet who share this container; "" for a container of its own.
 func (st *stage) shareName(group string, sif *os.File) string {
 	if group == "" {
@@ -141,7 +42,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
 	same.KeepPrivs, same.Prefix, same.Parent = false, "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
-	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m bindMount) bool { return m.Target == device.Console }) // one task of a step may have it
+	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m inside.Bind) bool { return m.Target == device.Console }) // one task of a step may have it
 	raw, err := same.pack()
 	if err != nil {
 		return ""
@@ -232,16 +133,17 @@ func ask(name string) (*namespaces, error) {
 	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil || int(peer.Uid) != os.Getuid() {
 		return nil, aloneError{"another user sits at the place where the tasks of this step meet"}
 	}
-	answer, fds, err := receiveFDs(fd)
+	var answer serve.Container
+	fds, err := message.Receive(fd, &answer)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return nil, aloneError{"another task of this step did not make its container in time"}
 	case err != nil:
 		return nil, err
-	case answer == answerClosed:
+	case answer.State == serve.Closed:
 		return nil, aloneError{"the namespaces of the step's container cannot be read"}
-	case answer != answerHere || len(fds) != 2:
-		closeAll(fds)
+	case answer.State != serve.Here || len(fds) != 2:
+		message.CloseAll(fds)
 		return nil, errors.New("the container has ended")
 	}
 	return &namespaces{mount: fds[0], user: fds[1]}, nil

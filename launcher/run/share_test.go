@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 )
 
 // step is the environment that Slurm gives a task.
@@ -31,17 +30,17 @@ func open(t *testing.T) string {
 // Ranks of one step on a node read one another's memory; those of different steps do not, which shows that the kernel would mind.
 func TestRanksReadOneAnothersMemory(t *testing.T) {
 	l := need(t)
-	none := config(run.Plan{Entrypoint: option.None})
+	none := config(flatPlan{Entrypoint: option.None})
 	alone := none
 	alone.Alone = true
 	for _, tt := range []struct {
 		name, second string // second is what the shell sets for the second rank
 		env          []string
-		plan         run.Plan
+		plan         flatPlan
 		shared       bool
 	}{
 		{"one step", "", step("1"), none, true},
-		{"one step, writable", "", step("1"), config(run.Plan{Entrypoint: option.None, Writable: true}), true},
+		{"one step, writable", "", step("1"), config(flatPlan{Entrypoint: option.None, Writable: true}), true},
 		{"two steps", "SLURM_STEP_ID=2", step("1"), none, false},
 		{"two nodes on one host", "SLURMD_NODENAME=n2", step("1"), none, false},
 		{"told not to", "", step("1"), alone, false},
@@ -75,7 +74,7 @@ func TestManyTasksOneContainer(t *testing.T) {
 	const tasks = 64
 	dir := open(t)
 	for _, who := range callers {
-		got := l.run(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+		got := l.run(t, start{who: who, plan: config(flatPlan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
 cd ` + dir + `; rm -f go up; mkfifo go; exec 9<>go
 for i in $(seq ` + fmt.Sprint(tasks) + `); do
 	SLURM_PROCID=$i "$@" 'echo "$SLURM_PROCID $1 $(readlink /proc/self/ns/mnt) $(pwd)"; echo >>up; read x <go' sh "word $i" 9>&- 2>/dev/null &
@@ -108,12 +107,12 @@ func firstKey(m map[string]int) string {
 // Tasks whose containers would differ do not share one: of another bind, another image, or a writable one.
 func TestOnlyTheSameIsShared(t *testing.T) {
 	l := need(t)
-	base := start{who: unknown, env: step("1"), plan: config(run.Plan{Entrypoint: option.None})}
+	base := start{who: unknown, env: step("1"), plan: config(flatPlan{Entrypoint: option.None})}
 	bound, written, other := base.plan, base.plan, base.plan
 	bound.Mounts = []option.Mount{{Source: "/usr", Target: "/mnt"}}
 	written.Writable = true
 	other.SIF = l.sh
-	for name, plan := range map[string]run.Plan{"bind": bound, "writable": written, "image": other} {
+	for name, plan := range map[string]flatPlan{"bind": bound, "writable": written, "image": other} {
 		first, second := base, base
 		second.plan = plan
 		a, b := l.cmd(t, first), l.cmd(t, second)
@@ -133,7 +132,7 @@ cd ` + dir + `; mkfifo in; ` + program + ` ` + planA + ` /bin/sh -c 'readlink /p
 func TestSharedContainerOutlivesItsTasks(t *testing.T) {
 	l := need(t)
 	dir := open(t)
-	got := l.run(t, start{who: unknown, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+	got := l.run(t, start{who: unknown, plan: config(flatPlan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
 cd ` + dir + `; mkfifo in
 "$@" 'echo leader $(readlink /proc/self/ns/mnt); echo >up1; exec /usr/bin/sleep 1000' & leader=$!
 while [ ! -e up1 ]; do sleep 0.01; done
@@ -189,7 +188,7 @@ func (l *lab) meetingPlace(t *testing.T) string {
 // A stranger who sits at the place where tasks meet neither lets them in nor keeps them from starting.
 func TestStrangerAtTheMeetingPlace(t *testing.T) {
 	l := need(t)
-	s := start{who: unknown, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c", "echo ran"}}
+	s := start{who: unknown, plan: config(flatPlan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c", "echo ran"}}
 	dir := open(t)
 	// The name is learnt from a container that is up; root, another user than the task's, takes it when that has ended.
 	cmd := l.cmd(t, start{who: unknown, plan: s.plan, env: s.env, command: []string{"/bin/sh", "-c"}, limits: `
@@ -233,7 +232,7 @@ func TestSharedContainerLosesItsServer(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
 		dir := open(t)
-		got := l.run(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
+		got := l.run(t, start{who: who, plan: config(flatPlan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c"}, limits: `
 cd ` + dir + `; mkfifo in; exec 9<>in
 "$@" 'echo leader $(readlink /proc/self/ns/mnt); echo >up1; read x' <in 9>&- & leader=$!
 while [ ! -e up1 ]; do sleep 0.01; done
@@ -270,7 +269,7 @@ func TestJoinedIsTheSame(t *testing.T) {
 	for _, who := range callers {
 		for name, tt := range map[string]struct {
 			words  string
-			plan   run.Plan
+			plan   flatPlan
 			status int
 		}{
 			"state":                  {words: `show a 'b  c' ''`},
@@ -283,15 +282,15 @@ func TestJoinedIsTheSame(t *testing.T) {
 			"no interpreter":         {words: `badscript`, status: 126},
 			"another architecture":   {words: `wrongarch`, status: 126},
 			"a directory":            {words: `/opt/app`, status: 126},
-			"no working directory":   {words: `show`, plan: run.Plan{Workdir: "/no/such"}, status: 125},
-			"a working directory":    {words: `show`, plan: run.Plan{Workdir: "/opt/app"}},
-			"ends with what is gone": {words: `show`, plan: run.Plan{Parent: 1}, status: 125},
+			"no working directory":   {words: `show`, plan: flatPlan{Workdir: "/no/such"}, status: 125},
+			"a working directory":    {words: `show`, plan: flatPlan{Workdir: "/opt/app"}},
+			"ends with what is gone": {words: `show`, plan: flatPlan{Parent: 1}, status: 125},
 		} {
 			t.Run(who.name+"/"+name, func(t *testing.T) {
 				tt.plan.Entrypoint = option.None
 				plan := config(tt.plan, path)
 				// The fourth of a start's words is its plan; the container is made by one that differs in nothing that is of the container.
-				holder := l.cmd(t, start{who: who, plan: config(run.Plan{Entrypoint: option.None}, path), command: []string{"x"}})
+				holder := l.cmd(t, start{who: who, plan: config(flatPlan{Entrypoint: option.None}, path), command: []string{"x"}})
 				dir := open(t)
 				got := l.run(t, start{who: who, plan: plan, env: step("1"), command: []string{}, limits: `
 cd ` + dir + `; mkfifo in

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
 // Target names a container that runs on this node: by a step of Slurm, or by a process.
@@ -65,7 +66,7 @@ var knownSteps = []*regexp.Regexp{ //nolint:gochecknoglobals // a constant list
 
 // stepOf tells a process's step by what Slurm says of it or, where it says nothing, by the environment, in which a component's job is that of the first.
 func stepOf(known string, env []string) (s step, is bool) {
-	job, name := lookup(env, "SLURM_JOB_ID"), cmp.Or(lookup(env, "SLURM_STEP_ID"), "batch")
+	job, name := inside.Lookup(env, "SLURM_JOB_ID"), cmp.Or(inside.Lookup(env, "SLURM_STEP_ID"), "batch")
 	for _, pattern := range knownSteps {
 		if m := pattern.FindStringSubmatch(known); m != nil {
 			job, name = m[1], m[2]
@@ -76,14 +77,14 @@ func stepOf(known string, env []string) (s step, is bool) {
 		return step{}, false
 	}
 	s = step{jobs: []string{job}, name: cmp.Or(namedSteps[name], name)}
-	if of, number := lookup(env, "SLURM_ARRAY_JOB_ID"), lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
+	if of, number := inside.Lookup(env, "SLURM_ARRAY_JOB_ID"), inside.Lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
 		s.jobs = append(s.jobs, of+"_"+number, of)
 	}
 	for _, group := range []string{"SLURM_JOB_ID_HET_GROUP_", "SLURM_JOB_ID_PACK_GROUP_"} { // srun knows the old name alone
 		for _, e := range env {
 			number, isOne := strings.CutPrefix(e, group)
 			if number, id, _ := strings.Cut(number, "="); isOne && id == job {
-				leader := lookup(env, group+"0")
+				leader := inside.Lookup(env, group+"0")
 				s.jobs = append(s.jobs, leader+"+"+number, leader)
 			}
 		}

@@ -194,7 +194,7 @@ func start(t *testing.T, r *launcher.Road, image, why string) outcome {
 		return failed(err, why)
 	}
 	defer s.Close()
-	for _, v := range s.Plan.SetEnv {
+	for _, v := range s.Plan.Command.SetEnv {
 		if digest, ok := strings.CutPrefix(v, "HPC3_IMAGE_DIGEST="); ok {
 			return outcome{digest: digest}
 		}

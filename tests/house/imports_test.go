@@ -34,9 +34,22 @@ var plan = map[string][]string{
 	"launcher/convert":  {"launcher/oci", "launcher/gunzip", "launcher/squashfs", "launcher/fault", "launcher/outside"},
 	"launcher/store":    {"launcher/fault"},
 	"launcher/device":   {"probe", "launcher/outside"},
-	"launcher/run":      {"launcher/option", "launcher/oci", "launcher/squashfs", "launcher/fault", "launcher/outside", "launcher/device", "probe"},
-	"launcher/notes":    {"launcher/fault"},
-	"launcher/settings": {"launcher/fault", "launcher/habit", "launcher/option", "launcher/outside", "launcher/site"},
+	"launcher/run": {
+		"launcher/device", "launcher/fault", "launcher/option", "launcher/outside", "launcher/squashfs",
+		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/message", "launcher/run/process", "launcher/run/serve",
+	},
+	"launcher/run/inside": {
+		"launcher/device", "launcher/fault", "launcher/oci", "launcher/option", "launcher/outside", "launcher/squashfs", "probe", "launcher/run/process",
+	},
+	"launcher/run/apptainer": {"launcher/device", "launcher/fault", "launcher/option", "launcher/outside", "launcher/run/inside", "launcher/run/process"},
+	"launcher/run/serve": {
+		"launcher/fault", "launcher/squashfs", "launcher/run/inside", "launcher/run/message", "launcher/run/process",
+	},
+	"launcher/run/message":             {},
+	"launcher/run/message/messagetest": {"launcher/run/message"},
+	"launcher/run/process":             {},
+	"launcher/notes":                   {"launcher/fault"},
+	"launcher/settings":                {"launcher/fault", "launcher/habit", "launcher/option", "launcher/outside", "launcher/site"},
 	"launcher/caches": {
 		"launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site", "launcher/store",
 	},
@@ -48,20 +61,20 @@ var plan = map[string][]string{
 	},
 	"launcher/image": {
 		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/option",
-		"launcher/outside", "launcher/run", "launcher/settings", "launcher/store",
+		"launcher/outside", "launcher/run", "launcher/run/inside", "launcher/settings", "launcher/store",
 	},
 	"launcher/upkeep": {
 		"launcher/caches", "launcher/convert", "launcher/fault", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site",
 		"launcher/store",
 	},
 	"launcher/doctor": {
-		"probe/facts", "launcher/caches", "launcher/fault", "launcher/nodes", "launcher/notes", "launcher/outside", "launcher/run", "launcher/slurm",
+		"probe/facts", "launcher/caches", "launcher/fault", "launcher/nodes", "launcher/notes", "launcher/outside", "launcher/run/apptainer", "launcher/slurm",
 		"launcher/upkeep",
 	},
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
 		"launcher/image", "launcher/match", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run",
-		"launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
+		"launcher/run/apptainer", "launcher/run/inside", "launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
 	},
 	"spank/submit": {
 		"launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/settings", "launcher/task",
@@ -85,7 +98,7 @@ var foreign = map[string][]string{
 	"github.com/sylabs/sif":                  {"launcher/convert"},
 	"github.com/klauspost/cpuid":             {"probe"},
 	"github.com/NVIDIA/go-nvml":              {"cmd/hpc3-gpu"},
-	"github.com/hanwen/go-fuse":              {"launcher/run"},
+	"github.com/hanwen/go-fuse":              {"launcher/run/serve"},
 	"github.com/pelletier/go-toml":           {"launcher/site"},
 	"tags.cncf.io":                           {"launcher/device"},
 	"go.yaml.in/yaml":                        {"launcher/device"},

@@ -1,0 +1,86 @@
+package inside
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/device"
+)
+
+// Asked returns a variable that says which devices are wanted. The caller's word counts more than the image's, which asks for all GPUs as
+// a rule.
+func (v *View) Asked(name string) (value string, set bool) {
+	for _, e := range slices.Concat(v.SetEnv, v.HostEnv, v.Config.Env) {
+		if value, set = strings.CutPrefix(e, name+"="); set {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// terminal is the name of the caller's terminal; "" where he has none, or not by a name of this node.
+func terminal() string {
+	for fd := range 3 {
+		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		if err != nil || !Within(name, "/dev") {
+			continue
+		}
+		var open, named unix.Stat_t
+		_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err == nil && unix.Fstat(fd, &open) == nil && unix.Stat(name, &named) == nil && open.Dev == named.Dev && open.Ino == named.Ino {
+			return name
+		}
+	}
+	return ""
+}
+
+// Devices finds what of the node's devices the container gets.
+func (v *View) Devices(img Files) device.Found {
+	found := device.Find(device.Ask{
+		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra, Libc: img.libc, Client: v.Client, ImageHas: img.Has,
+	})
+	for _, text := range found.Notes {
+		v.Note(text)
+	}
+	for _, text := range found.Warnings {
+		v.Warn(text)
+	}
+	return found
+}
+
+// deviceBinds are the mounts for them. A user who binds the node's whole /dev has what is in there.
+func (v *View) deviceBinds(found device.Found) []Bind {
+	whole := false
+	for _, m := range v.Mounts {
+		whole = whole || m.Source == "/dev" && m.Target == "/dev"
+	}
+	var binds []Bind
+	for _, m := range slices.Concat(found.Mounts, found.Client) {
+		if whole && Within(m.Target, "/dev") {
+			continue
+		}
+		b := Bind{Kind: m.Kind, Source: m.Source, Target: m.Target, Optional: m.Kind != device.Tmpfs, Sealed: m.Sealed}
+		if m.ReadOnly {
+			b.Options = []string{"ro"}
+		}
+		binds = append(binds, b)
+	}
+	return binds
+}
+
+// Accounts are the lines of those whom programs of the node know by name, and the image need not.
+func (v *View) Accounts(ctx context.Context) []string {
+	if v.Client == nil || v.ClientUser == "" {
+		return nil
+	}
+	if line := findName(ctx, v.ClientUser); line != "" {
+		return []string{line}
+	}
+	return nil
+}

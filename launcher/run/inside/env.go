@@ -1,0 +1,191 @@
+package inside
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
+)
+
+// dropped are variables of the node that would mislead programs of the image: loader and interpreter settings that name files
+// of the node, shell start-up files, module functions. A name that ends in "*" is a prefix.
+var dropped = []string{ //nolint:gochecknoglobals // a constant list
+	"LD_*", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT", "RUBYLIB", "R_LIBS*", "R_HOME",
+	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "CDPATH", "PROMPT_COMMAND",
+	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*", "MODULESHOME", "MODULES_*", "__MODULES_*",
+	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
+	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "TERMINFO*",
+	// Where another Open MPI lies: of a module, or set by the mpirun of a node.
+	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path", "PMIX_MCA_mca_base_component_path",
+}
+
+// credentials are variables that log in to a registry or open an encrypted image, for the programs
+// that pull. The command gets none of them.
+var credentials = []string{ //nolint:gochecknoglobals // a constant list
+	"DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "CH_IMAGE_USERNAME", "CH_IMAGE_PASSWORD",
+	"APPTAINER_DOCKER_*", "APPTAINER_LOGIN_*", "APPTAINER_ENCRYPTION_*", "SINGULARITY_DOCKER_*", "SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
+}
+
+// ofLogin are the variables that --container-clean-env leaves of the caller's: those of a login, as su -l and ssh have it, and of the network, which
+// Apptainer's --cleanenv passes as well.
+var ofLogin = []string{ //nolint:gochecknoglobals // a constant list
+	"HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*",
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+}
+
+// ofJob are those it leaves since a program would not be a task of its job without them, or would take what is another's: of batch systems, of
+// what starts ranks of MPI, and of the share in a node's devices and disks.
+var ofJob = []string{ //nolint:gochecknoglobals // a constant list
+	"SLURM*", "SRUN_*", "PBS_*", "LSB_*", "FLUX_*", "PMI*", "OMPI_*", "PRTE_*", "PALS_*", "MPI_LOCAL*", "TMPDIR",
+	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_*", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+	"ZE_AFFINITY_MASK",
+}
+
+// ofApptainer are settings of Apptainer's, for its own process.
+var ofApptainer = []string{"APPTAINER*", "SINGULARITY*"} //nolint:gochecknoglobals // a constant list
+
+// passes tells whether a variable of the caller's may be one of the command's.
+func (v *View) passes(name string) bool {
+	return !v.CleanEnv || Matches(ofLogin, name) || Matches(ofJob, name) || v.Engine == option.Apptainer && Matches(ofApptainer, name)
+}
+
+// bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
+var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
+
+// DefaultPath is what a command gets where the image says nothing, as docker has it.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Callers returns the variables of the node less those dropped. Each drop is told, once for all.
+func (v *View) Callers(img Files) *Environ {
+	env := newEnviron()
+	var gone []string
+	for _, e := range v.HostEnv {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || name == "" || slices.Contains(bookkeeping, name) {
+			continue
+		}
+		if v.Named.drops(name) {
+			continue
+		}
+		if !v.passes(name) || Matches(dropped, name) || Matches(credentials, name) || isLocale(name) && slices.Contains(img.lacks, value) {
+			gone = append(gone, name)
+			continue
+		}
+		env.Set(name, value)
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		v.Note("variables of the node that are not passed on: " + strings.Join(slices.Compact(gone), " "))
+	}
+	return env
+}
+
+// Environment returns what the command gets: the caller's variables, over them the image's, over
+// them what was set.
+func (v *View) Environment(caller *Environ, userName, home string, img Files) *Environ {
+	env := caller.clone()
+	env.Set("PATH", DefaultPath)
+	for _, e := range v.Config.Env {
+		name, value, _ := strings.Cut(e, "=")
+		env.Set(name, value)
+	}
+	env.Set("HOME", home)
+	env.setDefault("USER", userName)
+	env.setDefault("LOGNAME", userName)
+	env.Set("SHELL", img.Shell())
+	for _, e := range v.SetEnv {
+		name, value, _ := strings.Cut(e, "=")
+		env.Set(name, value)
+	}
+	if v.Sharing.With == Apart {
+		instead := apartEnv(v.Getenv)
+		v.Note("ranks of MPI with a container each cannot read one another's memory; set for them, unless they are: " + strings.Join(instead, " "))
+		for _, e := range instead {
+			env.Complete(e)
+		}
+	}
+	if v.ownMPI(img, env.Values["PATH"]) {
+		v.Note("an mpirun of the image starts its ranks in this step; set for it, unless they are: " + strings.Join(inOneStep, " "))
+		for _, e := range inOneStep {
+			env.Complete(e)
+		}
+	}
+	return env
+}
+
+// Matches tells whether a list has a name, or a prefix of it that ends in "*".
+func Matches(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return name == pattern || isPrefix && strings.HasPrefix(name, prefix)
+	})
+}
+
+// Environ is an ordered set of variables.
+type Environ struct {
+	Names  []string
+	Values map[string]string
+}
+
+func newEnviron() *Environ { return &Environ{Values: map[string]string{}} }
+
+func (e *Environ) clone() *Environ {
+	return &Environ{Names: slices.Clone(e.Names), Values: maps.Clone(e.Values)}
+}
+
+// Set sets a variable.
+func (e *Environ) Set(name, value string) {
+	if _, ok := e.Values[name]; !ok {
+		e.Names = append(e.Names, name)
+	}
+	e.Values[name] = value
+}
+
+func (e *Environ) setDefault(name, value string) {
+	if e.Values[name] == "" && value != "" {
+		e.Set(name, value)
+	}
+}
+
+// Complete sets a variable, NAME=VALUE, that is not set.
+func (e *Environ) Complete(variable string) {
+	name, value, _ := strings.Cut(variable, "=")
+	if _, set := e.Values[name]; !set {
+		e.Set(name, value)
+	}
+}
+
+// Unset takes a variable away.
+func (e *Environ) Unset(name string) {
+	delete(e.Values, name)
+	e.Names = slices.DeleteFunc(e.Names, func(n string) bool { return n == name })
+}
+
+// List returns the variables as NAME=VALUE, in their order.
+func (e *Environ) List() []string {
+	list := make([]string, len(e.Names))
+	for i, n := range e.Names {
+		list[i] = n + "=" + e.Values[n]
+	}
+	return list
+}
+
+// Lookup returns a variable of a list.
+func Lookup(env []string, name string) string {
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// HomeIn returns the HOME of the command: the user's where it is a path, else the root.
+func HomeIn(home string) string {
+	if path.IsAbs(home) {
+		return home
+	}
+	return "/"
+}

@@ -1,0 +1,32 @@
+package process
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// SquashfuseLL is the name of squashfuse's program for FUSE's low-level interface.
+const SquashfuseLL = "squashfuse_ll"
+
+// SquashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked. Apptainer brings one with it.
+var SquashfusePlaces = []string{ //nolint:gochecknoglobals // a constant list
+	"/usr/bin", "/usr/local/bin", "/usr/libexec/apptainer/bin", "/usr/local/libexec/apptainer/bin",
+}
+
+// FindSquashfuse returns the path of a program of squashfuse's; "" for none.
+func FindSquashfuse(name string, morePlaces ...string) string {
+	for _, dir := range slices.Concat(SquashfusePlaces, morePlaces) {
+		program := filepath.Join(dir, name)
+		if unix.Access(program, unix.X_OK) == nil {
+			return program
+		}
+	}
+	program, err := exec.LookPath(name)
+	if err != nil || !filepath.IsAbs(program) {
+		return ""
+	}
+	return program
+}
