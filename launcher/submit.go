@@ -76,7 +76,7 @@ func (r *Road) submitFile(ref oci.Reference, written string) (Submitted, error) 
 	asked, _ := oci.ParseReference(written)                // one that is none names no path
 	home := strings.TrimSuffix(r.Host.Getenv("HOME"), "/") // "/" is nobody's
 	here := !filepath.IsAbs(asked.Path) || home != "" && strings.HasPrefix(ref.Path, home+"/")
-	switch err = outside.Reason(err); {
+	switch err = fault.Reason(err); {
 	case missing == nil:
 		return Submitted{}, fault.New(fault.Reference, "opening %s: %w", file, err)
 	case here:

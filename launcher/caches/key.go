@@ -10,7 +10,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/oci"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // FileSuffix begins what a key says of a local file, behind its reference.
@@ -45,7 +44,7 @@ func Key(ref oci.Reference) (string, error) {
 }
 
 func noSuchFile(ref oci.Reference, err error) error {
-	err = outside.Reason(err)
+	err = fault.Reason(err)
 	return fault.New(fault.Reference, "opening %s: %w", ref, err).
 		Hint("a name without a transport in front is looked for in a registry; " +
 			"a path is relative to the working directory")

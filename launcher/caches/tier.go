@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/store"
 )
@@ -56,7 +55,7 @@ func (c *Caches) passBy(text string) {
 // OpenShared opens a cache of the site.
 func (c *Caches) OpenShared(s site.Cache) (*store.Store, error) {
 	if _, err := os.Stat(s.Dir); err != nil {
-		return nil, outside.Reason(err)
+		return nil, fault.Reason(err)
 	}
 	return store.OpenWith(s.Dir, store.Options{Owners: s.UIDs(), Shared: true, Public: c.Anonymous})
 }

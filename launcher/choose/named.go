@@ -35,10 +35,10 @@ func named(image string, looks bool) (oci.Reference, error) {
 		return ref, err
 	}
 	name := image
-	found := fetch.Look(name)
+	found := fetch.Identify(name)
 	if found.What == "" && strings.Contains(path.Base(image), ":") {
 		name = image[:strings.LastIndexByte(image, ':')]
-		if found = fetch.Look(name); found.Dir {
+		if found = fetch.Identify(name); found.Dir {
 			return ref, err // an image with a tag, and a directory with the image's name
 		}
 	}
@@ -93,7 +93,7 @@ func HintFiles(written string, ref oci.Reference, err error) error {
 	case written == "":
 		return err
 	}
-	found := fetch.Look(written)
+	found := fetch.Identify(written)
 	if found.What == "" {
 		return err
 	}
@@ -108,7 +108,7 @@ func HintFiles(written string, ref oci.Reference, err error) error {
 // misfit adds what a file or directory is, if that is an image of another kind than its transport
 // says.
 func misfit(ref oci.Reference, err error) error {
-	found := fetch.Look(ref.Path)
+	found := fetch.Identify(ref.Path)
 	switch {
 	case !found.Image || found.As == ref.Transport:
 		return err

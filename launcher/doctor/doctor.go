@@ -14,7 +14,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/nodes"
 	"github.com/hpc3-project/hpc3/launcher/notes"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
 	"github.com/hpc3-project/hpc3/launcher/upkeep"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -140,7 +139,7 @@ func (d Doctor) examineTiers() []Finding {
 
 func examineNamespaces() Finding {
 	if err := apptainer.CanMakeNamespaces(); err != nil {
-		return Finding{"user namespaces", "missing", outside.Reason(err).Error(), namespaceHint()}
+		return Finding{"user namespaces", "missing", fault.Reason(err).Error(), namespaceHint()}
 	}
 	return Finding{What: "user namespaces", State: "ok", Text: "can be made"}
 }
@@ -170,7 +169,7 @@ func examineFUSE() Finding {
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
 		return Finding{
-			"/dev/fuse", "missing", outside.Reason(err).Error(),
+			"/dev/fuse", "missing", fault.Reason(err).Error(),
 			"as root: modprobe fuse; chmod 0666 /dev/fuse (the package fuse3 does both at boot)",
 		}
 	}

@@ -42,7 +42,7 @@ func zipped(t *testing.T, text string) string {
 	return b.String()
 }
 
-func TestLook(t *testing.T) {
+func TestIdentify(t *testing.T) {
 	layout, saved := tarred(t, "./oci-layout", "./blobs/sha256/a"), tarred(t, "manifest.json", "a.json")
 	for _, tt := range []struct {
 		name, text string
@@ -69,7 +69,7 @@ func TestLook(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := fetch.Look(file); got.What == "" || got.Dir || got.Image != tt.image || got.As != tt.as {
+		if got := fetch.Identify(file); got.What == "" || got.Dir || got.Image != tt.image || got.As != tt.as {
 			t.Errorf("Look of %s = %+v, want image %v, %q", tt.name, got, tt.image, tt.as)
 		}
 	}
@@ -77,10 +77,10 @@ func TestLook(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := fetch.Look(pipe); got.What == "" || got.Image {
+	if got := fetch.Identify(pipe); got.What == "" || got.Image {
 		t.Errorf("Look of a pipe = %+v", got)
 	}
-	if got := fetch.Look(pipe + "/none"); got.What != "" {
+	if got := fetch.Identify(pipe + "/none"); got.What != "" {
 		t.Errorf("Look of nothing = %+v", got)
 	}
 }
@@ -94,8 +94,8 @@ func FuzzLook(f *testing.F) {
 		if err := os.WriteFile(file, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := fetch.Look(file); got.What == "" {
-			t.Errorf("Look(%q) says nothing", raw)
+		if got := fetch.Identify(file); got.What == "" {
+			t.Errorf("Identify(%q) says nothing", raw)
 		}
 	})
 }

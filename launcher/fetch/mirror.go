@@ -37,10 +37,10 @@ const (
 	mirrorDocument = 100 * time.Second
 )
 
-// Elsewhere is for a conversion that found the layers unusable: it drops the mirrors that sent
+// Reroute is for a conversion that found the layers unusable: it drops the mirrors that sent
 // wrong bytes, or bytes of a layer that was not read to its end, where the digest is checked. It
 // reports whether it dropped one and another place is left, so it is true at most once a mirror.
-func Elsewhere(src Source) bool {
+func Reroute(src Source) bool {
 	d, ok := src.(interface{ dropUnsure() bool })
 	return ok && d.dropUnsure()
 }

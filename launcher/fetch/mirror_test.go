@@ -206,10 +206,10 @@ func TestWrongLayerOfAMirror(t *testing.T) {
 	src := own.open(t, "app:1", fetch.Options{Mirrors: mirrorsOf(first, second)})
 	_, err := readLayer(t, src, descriptor(layer, oci.MediaTypeLayer))
 	wantFault(t, err, fault.Registry, "from the mirror "+first.URL+" of "+own.name()+": its digest is")
-	if !fetch.Elsewhere(src) {
+	if !fetch.Reroute(src) {
 		t.Error("there is no other place")
 	}
-	if fetch.Elsewhere(src) {
+	if fetch.Reroute(src) {
 		t.Error("another mirror is to blame")
 	}
 	raw, err := readLayer(t, src, descriptor(layer, oci.MediaTypeLayer))
@@ -227,7 +227,7 @@ func TestWrongLayerOfTheOnlyPlace(t *testing.T) {
 	src := own.open(t, "app:1", fetch.Options{Mirrors: mirrorsOf(first), NoFallback: true})
 	_, err := readLayer(t, src, descriptor(layer, oci.MediaTypeLayer))
 	wantFault(t, err, fault.Registry, "its digest is")
-	if fetch.Elsewhere(src) {
+	if fetch.Reroute(src) {
 		t.Error("there is another place")
 	}
 	asked := len(first.requests())
@@ -242,7 +242,7 @@ func TestWrongLayerOfTheOnlyPlace(t *testing.T) {
 func TestLayerThatWasNotReadToItsEnd(t *testing.T) {
 	first, own := serve(t), serve(t)
 	src := own.open(t, "app:1", fetch.Options{Mirrors: mirrorsOf(first)})
-	if err := readImage(t, src); err != nil || fetch.Elsewhere(src) {
+	if err := readImage(t, src); err != nil || fetch.Reroute(src) {
 		t.Fatalf("a good mirror is in doubt, or %v", err)
 	}
 	r, err := src.Layer(t.Context(), descriptor(layer, oci.MediaTypeLayer))
@@ -253,7 +253,7 @@ func TestLayerThatWasNotReadToItsEnd(t *testing.T) {
 	if _, err := r.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}
-	if !fetch.Elsewhere(src) {
+	if !fetch.Reroute(src) {
 		t.Error("the mirror is not in doubt")
 	}
 	if err := readImage(t, src); err != nil || len(own.requests()) == 0 {

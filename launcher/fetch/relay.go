@@ -23,7 +23,7 @@ type relay struct {
 	kept bool // the first bytes are the caller's own
 }
 
-// Layer is checked at its end, after its bytes were handed out: see Elsewhere for wrong ones.
+// Layer is checked at its end, after its bytes were handed out: see Reroute for wrong ones.
 func (m *mirrored) Layer(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error) {
 	blob, _, err := m.resume(ctx, d, nil, 0)
 	return blob, err

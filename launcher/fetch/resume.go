@@ -8,10 +8,10 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
-// GoOn is Layer for a caller that has kept the first size bytes: the reader begins with those. If
+// Resume is Layer for a caller that has kept the first size bytes: the reader begins with those. If
 // the source sends no part of a layer, all of it comes from there; from is the number of kept bytes
 // that are used. The digest covers them too.
-func GoOn(ctx context.Context, src Source, d oci.Descriptor, kept io.Reader, size int64) (
+func Resume(ctx context.Context, src Source, d oci.Descriptor, kept io.Reader, size int64) (
 	blob io.ReadCloser, from int64, err error,
 ) {
 	if s, ok := src.(interface {

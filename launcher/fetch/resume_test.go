@@ -14,7 +14,7 @@ import (
 
 // Whoever has the first bytes of a layer gets the others, from the registry or the first mirror
 // that has them; all are checked.
-func TestGoOn(t *testing.T) {
+func TestResume(t *testing.T) {
 	const size = 100_000
 	whole := func(w http.ResponseWriter, r *http.Request) bool {
 		r.Header.Del("Range")
@@ -66,7 +66,7 @@ func TestGoOn(t *testing.T) {
 			last := len(hosts) - 1
 			var noted notes
 			src := hosts[last].open(t, "app:1", fetch.Options{Mirrors: mirrorsOf(hosts[:last]...), Note: noted.note})
-			blob, from, err := fetch.GoOn(t.Context(), src, descriptor(layer, oci.MediaTypeLayer), bytes.NewReader(tt.kept), int64(len(tt.kept)))
+			blob, from, err := fetch.Resume(t.Context(), src, descriptor(layer, oci.MediaTypeLayer), bytes.NewReader(tt.kept), int64(len(tt.kept)))
 			if err == nil {
 				defer blob.Close()
 				var got []byte

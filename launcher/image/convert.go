@@ -72,7 +72,7 @@ func (s *Source) convert(
 // another place to read them from: an archive that fell apart before its end does not say that its
 // digest was wrong.
 func (s *Source) mirrorInDoubt(ctx context.Context, err error) bool {
-	return errors.Is(err, oci.ErrUnusable) && ctx.Err() == nil && fetch.Elsewhere(s.src)
+	return errors.Is(err, oci.ErrUnusable) && ctx.Err() == nil && fetch.Reroute(s.src)
 }
 
 // rewind empties a file that is to be written again.

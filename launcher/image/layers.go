@@ -62,7 +62,7 @@ func (s *Source) fetchLayer(
 	s.layers.coming = append(s.layers.coming, part)
 	s.layers.mu.Unlock()
 	kept, size := part.Kept()
-	blob, from, err := fetch.GoOn(ctx, src, d, kept, size)
+	blob, from, err := fetch.Resume(ctx, src, d, kept, size)
 	if err != nil {
 		part.Fail()
 		return nil, err

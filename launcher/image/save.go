@@ -10,7 +10,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/notes"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // Save writes the SIF of a choice to a file, whole or not at all.
@@ -61,6 +60,6 @@ func publish(f *os.File, file string) error {
 }
 
 func cannotWrite(file string, err error) error {
-	return fault.New(fault.Convert, "writing %s: %w", file, outside.Reason(err)).
+	return fault.New(fault.Convert, "writing %s: %w", file, fault.Reason(err)).
 		Hint("name another file with -o")
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/notes"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/probe"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -39,7 +38,7 @@ func (f Finder) One(ctx context.Context) (facts.Node, error) {
 	if err != nil {
 		if f.Root != "" {
 			return facts.Node{}, fault.New(fault.Usage, "reading the recorded node %s: %w", f.Root,
-				outside.Reason(err)).
+				fault.Reason(err)).
 				Hint("it is a directory with proc/cpuinfo, sys … of that node")
 		}
 		return facts.Node{}, fault.New(fault.Engine, "probing this node: %w", err).

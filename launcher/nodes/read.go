@@ -40,7 +40,7 @@ func Read(name string, r io.Reader) (facts.Node, error) {
 func ReadAll(ctx context.Context, path string) ([]facts.Node, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, badNode(path, "cannot be read: %w", outside.Reason(err))
+		return nil, badNode(path, "cannot be read: %w", fault.Reason(err))
 	}
 	files := []string{path}
 	if info.IsDir() {
@@ -52,7 +52,7 @@ func ReadAll(ctx context.Context, path string) ([]facts.Node, error) {
 	for _, file := range files {
 		f, err := outside.Stream(ctx, file)
 		if err != nil {
-			return nil, badNode(file, "cannot be read: %w", outside.Reason(err))
+			return nil, badNode(file, "cannot be read: %w", fault.Reason(err))
 		}
 		more, err := readNodes(file, f, maxNodes*maxNodeFile)
 		if err := errors.Join(err, f.Close()); err != nil {
@@ -81,7 +81,7 @@ func badNode(name, format string, args ...any) error {
 func readNodes(name string, r io.Reader, limit int64) ([]facts.Node, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, badNode(name, "cannot be read: %w", outside.Reason(err))
+		return nil, badNode(name, "cannot be read: %w", fault.Reason(err))
 	}
 	if int64(len(raw)) > limit {
 		return nil, badNode(name, "is larger than %d bytes", limit)

@@ -20,20 +20,6 @@ type KindError struct{ Kind string } // "a directory", "a named pipe"
 
 func (e KindError) Error() string { return "it is " + e.Kind + ", and a regular file is wanted" }
 
-// Reason returns the reason of a file's error without its path, which the sentence around it names
-// already.
-func Reason(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
-}
-
 // Open opens a regular file for reading. The null device counts as an empty file. Open does not
 // block, unless the file system hangs. Errors are *fs.PathError.
 func Open(name string) (*os.File, error) {

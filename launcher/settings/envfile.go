@@ -30,7 +30,7 @@ func (s *Settings) ReadEnvFiles(ctx context.Context) error {
 func readEnvFile(ctx context.Context, file string, pipes bool) ([]option.EnvVar, error) {
 	raw, err := rawEnvFile(ctx, file, pipes)
 	if err != nil {
-		failed := fault.New(fault.Usage, "reading variables from %s: %w", file, outside.Reason(err))
+		failed := fault.New(fault.Usage, "reading variables from %s: %w", file, fault.Reason(err))
 		if !pipes && errors.As(err, new(outside.KindError)) {
 			failed = failed.Hint("the nodes of a job read it, so it has to be a file that they see")
 		}

@@ -57,7 +57,7 @@ func (k Keeper) InitSite(dir string, opt SiteCacheOptions) (SiteCache, error) {
 	made, changed, err := store.MakeShared(s.Dir, uid, gid)
 	s.Made, s.Mended = append(s.Made, made...), append(s.Mended, changed...)
 	if err != nil {
-		return s, fault.New(fault.Cache, "making the cache %s: %w", s.Dir, outside.Reason(err)).
+		return s, fault.New(fault.Cache, "making the cache %s: %w", s.Dir, fault.Reason(err)).
 			Hint("run this as root, or as who owns what is above it")
 	}
 	c := site.Cache{Dir: s.Dir, Owners: []site.Owner{{UID: uint32(uid)}}, Write: opt.Write}

@@ -12,7 +12,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/caches"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/site"
 )
 
@@ -53,7 +52,7 @@ func (k Keeper) see(c site.Cache) (s Sight) {
 				Mend: "mount it on this node; or, to make it, " + initAsRoot + c.Dir,
 			}
 		case err != nil:
-			why := at + ": " + outside.Reason(err).Error()
+			why := at + ": " + fault.Reason(err).Error()
 			return Sight{Why: why, Mend: "see whether its file system works"}
 		}
 	}
