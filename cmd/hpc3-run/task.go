@@ -73,8 +73,8 @@ func (w *walker) startTask(ctx context.Context, t task.Task) error {
 		road.Detail = w.onceInStep(ofNode(), w.teller.Note)
 	}
 	err = w.start(ctx, road, image, t.Command)
-	if class, _, _ := fault.Of(err, fault.Engine); class == fault.Network {
-		return fault.New(class, "%w", err).Hint(`where nodes have no way to a registry, ` +
+	if fault.ClassOf(err) == fault.Network {
+		return fault.WithHint(err, `where nodes have no way to a registry, ` +
 			`pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
 	}
 	return err
