@@ -155,8 +155,8 @@ func (d *download) checkRange(b *body) error {
 func (d *download) wrong(format string, args ...any) error {
 	return oci.ErrUnusable.New("reading %s from %s: %s", d.desc.Digest, d.r.ref.Registry,
 		fmt.Sprintf(format, args...)).
-		Hint("the registry, or something on the way to it, is broken: try later, or ask who runs " +
-			"it")
+		Hint("the registry, or something on the way to it, is broken: try later, or ask " +
+			"whoever runs it")
 }
 
 func (d *download) Read(p []byte) (int, error) {

@@ -89,7 +89,7 @@ func (p *proxy) maybe(e *fault.Error) error {
 	if p == nil {
 		return e
 	}
-	return e.Hint("it is asked by %s: the answer may be the proxy's", p)
+	return e.Hint("it is asked through %s: the answer may be the proxy's", p)
 }
 
 func (r *registry) notFound(doing string, answer *transport.Error, said string) error {
@@ -187,7 +187,8 @@ func (r *registry) explainNetwork(doing string, err error) error {
 		return via.explain(doing)
 	}
 	return r.explainConnection(doing, err).
-		Hint("it is asked by %s: NO_PROXY=%s asks it without", via.proxy, hostname(via.host))
+		Hint("it is asked through %s: NO_PROXY=%s asks it without a proxy", via.proxy,
+			hostname(via.host))
 }
 
 func (r *registry) explainConnection(doing string, err error) *fault.Error {
@@ -219,7 +220,7 @@ func (r *registry) explainConnection(doing string, err error) *fault.Error {
 		return network(
 			"no encrypted connection to "+host+" could be made: "+short(bare(err).Error()),
 			"the registry, or something on the way to it, and this node agree on no way to "+
-				"encrypt: ask who runs it")
+				"encrypt: ask whoever runs it")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return network(connection(err, host)+": connection refused",
 			"see whether the registry runs, and whether its port is right")
@@ -230,7 +231,7 @@ func (r *registry) explainConnection(doing string, err error) *fault.Error {
 				"(HTTPS_PROXY) or a mirror")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), ended(err):
 		return network(connection(err, host)+" closed the connection",
-			"try again; if it stays so, ask who runs the registry")
+			"try again; if it stays so, ask whoever runs the registry")
 	// net/http says it in two ways
 	case strings.Contains(err.Error(), "response headers exceeded"),
 		strings.Contains(err.Error(), "header list"):
@@ -241,7 +242,8 @@ func (r *registry) explainConnection(doing string, err error) *fault.Error {
 				"each answer", host)
 	case errors.As(err, &refused):
 		return oci.ErrUnusable.New("%s: %w", doing, refused).
-			Hint("the registry points at a place that hpc3 does not follow it to: ask who runs it")
+			Hint("the registry points at a place that hpc3 does not follow it to: ask whoever " +
+				"runs it")
 	}
 	if why, hint := unreachable(err, host); why != "" {
 		return network(why, hint)

@@ -199,7 +199,7 @@ func (p *places) explain(doing string, err error) error {
 	}
 	none := oci.ErrUnusable.New("%s: no mirror has it (%s)", doing, said).Like(err).
 		Hint("the site allows its mirrors only, fallback = false in hpc3.toml: see whether the " +
-			"name is right, else ask who runs them")
+			"name is right, else ask whoever runs them")
 	var unlistable *UnlistableError
 	if errors.As(err, &unlistable) {
 		return &UnlistableError{none}

@@ -76,7 +76,7 @@ func parseProxy(value string) (*url.URL, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" {
-		return nil, errors.New("it is not the URL of one")
+		return nil, errors.New("it is not the URL of a proxy")
 	}
 	// otherwise the host would be part of the name or password
 	if strings.Contains(u.Path+"?"+u.RawQuery+"#"+u.Fragment, "@") {
@@ -84,7 +84,7 @@ func parseProxy(value string) (*url.URL, error) {
 	}
 	if port := u.Port(); port != "" {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return nil, errors.New("its port is none")
+			return nil, errors.New("its port is not valid")
 		}
 	}
 	if u.Scheme == "socks" { // as desktops set it
@@ -241,22 +241,22 @@ func (e *proxyError) explain(doing string) error {
 		}
 		return fault.New(fault.Auth, "%s: %s %s (status 407)", doing, e.proxy, wants).
 			Hint("they go into %s: http://NAME:PASSWORD@HOST:PORT, with special characters as "+
-				"%%40 for @; other ways to log in hpc3 does not know", e.variable)
+				"%%40 for @; hpc3 knows no other way to log in", e.variable)
 	}
 	why, hint := "", "see whether it runs, and whether this node reaches it"
 	var dns *net.DNSError
 	var timeout net.Error
 	switch {
 	case e.status == http.StatusForbidden:
-		why, hint = "does not let through to "+e.host+" (status 403)",
-			"ask who runs the proxy to let it through"
+		why, hint = "refuses access to "+e.host+" (status 403)",
+			"ask whoever runs the proxy to allow it"
 	case e.status != 0:
 		why, hint = fmt.Sprintf("does not reach %s (status %d)", e.host, e.status),
-			"see whether the name of the registry is right; else ask who runs the proxy"
+			"see whether the name of the registry is right; else ask whoever runs the proxy"
 	case errors.As(e.err, &dns) && dns.IsNotFound:
-		why, hint = "has a name that no host has", "see whether it is written right"
+		why, hint = "is not found: no host has this name", "see whether it is written right"
 	case errors.As(e.err, &dns):
-		why, hint = "has a name that could not be looked up: "+nameService(dns),
+		why, hint = "could not be looked up: "+nameService(dns),
 			"see whether this node reaches its name server"
 	case errors.As(e.err, &timeout) && timeout.Timeout(),
 		errors.Is(e.err, context.DeadlineExceeded), errors.Is(e.err, errStalled):

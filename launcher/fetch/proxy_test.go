@@ -101,20 +101,20 @@ func TestProxy(t *testing.T) {
 		text                  string // of the message
 	}{
 		{"refuses the connection", "HTTPS_PROXY", with(dead.Addr().String()), fault.Network, "cannot be used: connect: connection refused"},
-		{"has no such name", "https_proxy", with("proxy.invalid:3128"), fault.Network, "proxy.invalid:3128 (https_proxy) has a name that"},
+		{"has no such name", "https_proxy", with("proxy.invalid:3128"), fault.Network, "proxy.invalid:3128 (https_proxy) is not found: no host has this name"},
 		{"says nothing", "HTTPS_PROXY", with(silent(t, "")), fault.Network, "does not answer in time"},
 		{"says nothing to SOCKS", "ALL_PROXY", "socks5://me:s3cret@" + silent(t, ""), fault.Network, "does not answer in time"},
 		{"refuses by SOCKS", "all_proxy", "socks5h://me:s3cret@" + silent(t, "\x05\xff"), fault.Network, "(all_proxy) cannot be used: no acceptable authentication methods"},
 		{"is no proxy", "HTTPS_PROXY", with(silent(t, "SSH-2.0-x\r\n\r\n")), fault.Network, "(HTTPS_PROXY) "},
 		{"speaks no TLS", "HTTPS_PROXY", "https://me:s3cret@" + at(502), fault.Network, "(HTTPS_PROXY) cannot be used: "},
-		{"403", "HTTPS_PROXY", with(at(403)), fault.Network, "does not let through to registry.invalid"},
+		{"403", "HTTPS_PROXY", with(at(403)), fault.Network, "refuses access to registry.invalid"},
 		{"407", "HTTPS_PROXY", with(at(407)), fault.Auth, "does not take the name and password that stand there (status 407)"},
 		{"407 without a password", "HTTPS_PROXY", at(407), fault.Auth, "wants a name and a password (status 407)"},
 		{"502", "HTTPS_PROXY", with(at(502)), fault.Network, "does not reach registry.invalid (status 502)"},
 		{"malformed", "HTTPS_PROXY", "http://me:s3cret", fault.Network, "HTTPS_PROXY names no proxy that can be used: it is not the URL"},
 		{"a slash in the password", "HTTPS_PROXY", "http://me:1/s3cret@x:3128", fault.Network, "a /, ? or # of its password"},
 		{"another protocol", "ALL_PROXY", "socks4://me:s3cret@x:1080", fault.Network, `no "socks4"`},
-		{"a port that is none", "HTTPS_PROXY", "http://me:s3cret@x:99999", fault.Network, "its port is none"},
+		{"a port that is none", "HTTPS_PROXY", "http://me:s3cret@x:99999", fault.Network, "its port is not valid"},
 		{"without encryption, refuses the connection", "HTTP_PROXY", with(dead.Addr().String()), fault.Network, "connection refused"},
 		{"without encryption, 407", "http_proxy", with(at(407)), fault.Auth, "(http_proxy) does not take the name"},
 		{"without encryption, says nothing", "HTTP_PROXY", with(silent(t, "")), fault.Network, "(HTTP_PROXY) does not answer in time"},
@@ -161,7 +161,7 @@ func TestThroughProxy(t *testing.T) {
 	opt.PlainHTTP = nil // the tunnel leads to a server without TLS
 	_, _, err = open(t, remote(t, "registry.invalid/app:1"), opt).Root(t.Context())
 	wantFault(t, err, fault.Network, "registry.invalid speaks no TLS")
-	if _, hints, _ := fault.Of(err, ""); !strings.Contains(fmt.Sprint(hints), "it is asked by the proxy "+proxy.URL+" (ALL_PROXY)") {
+	if _, hints, _ := fault.Of(err, ""); !strings.Contains(fmt.Sprint(hints), "it is asked through the proxy "+proxy.URL+" (ALL_PROXY)") {
 		t.Errorf("%v: hints %q do not name the proxy", err, hints)
 	}
 }

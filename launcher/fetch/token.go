@@ -55,7 +55,7 @@ func (r *registry) allowToken(u *url.URL, host, scheme string) error {
 	plain := r.opt.PlainHTTP != nil && r.opt.PlainHTTP(u.Host)
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return r.refuseToken(u, "it is asked by neither https nor http", "ask who runs %s",
+		return r.refuseToken(u, "it is asked by neither https nor http", "ask whoever runs %s",
 			r.ref.Registry)
 	case u.Host == host && u.Scheme == scheme:
 		return nil

@@ -69,7 +69,8 @@ func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 	for _, g := range h.amd {
 		switch {
 		case !g.known:
-			refuse(kindUnknown, "built for AMD GPUs (%s), and what GPU %d is, is unknown", list,
+			refuse(kindUnknown,
+				"built for AMD GPUs (%s), and the architecture of GPU %d is unknown", list,
 				g.index)
 		case !slices.Contains(needs.amd, g.arch):
 			refuse(kindAMD, "built for AMD GPUs (%s), GPU %d is %s", list, g.index, g.arch)
@@ -109,7 +110,8 @@ func (h *host) checkCUDA(d *demand, ptx bool, refuse refuser) {
 	case !ptx && h.cuda.major(d.version[0]) && oldest != nil && h.driver != nil &&
 		h.driver.compare(oldest) >= 0:
 	case h.cuda == nil && (unknown || h.node.NVIDIA != nil):
-		refuse(kindUnknown, "needs CUDA %s; that of this node's driver is unknown%s", d.version,
+		refuse(kindUnknown, "needs CUDA %s; the version of this node's driver is unknown%s",
+			d.version,
 			because(why))
 	case h.node.NVIDIA == nil:
 		refuse(kindCUDA, "needs CUDA %s, the node has no NVIDIA driver", d.version)
@@ -127,7 +129,7 @@ func (h *host) checkGlibc(d *demand, refuse refuser) {
 	why, unknown := h.unknown("glibc")
 	switch {
 	case has == nil && (unknown || h.node.Glibc != ""):
-		refuse(kindUnknown, "needs glibc %s; that of this node is unknown%s", d.version,
+		refuse(kindUnknown, "needs glibc %s; the version on this node is unknown%s", d.version,
 			because(why))
 	case has == nil:
 		refuse(kindGlibc, "needs glibc %s or newer, the node has none", d.version)
@@ -152,7 +154,7 @@ func (h *host) checkMPI(d *demand, refuse refuser) {
 	case unread:
 		refuse(kindUnknown, "needs %s; the version of this node's is unknown", wanted)
 	case unknown:
-		refuse(kindUnknown, "needs %s; that of this node is unknown%s", wanted, because(why))
+		refuse(kindUnknown, "needs %s; the MPI of this node is unknown%s", wanted, because(why))
 	default:
 		refuse(kindMPI, "needs %s, the node has %s", wanted, cmp.Or(mpiList(h.node.MPI), "none"))
 	}

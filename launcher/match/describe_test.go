@@ -96,7 +96,7 @@ func TestDescribeUnprobed(t *testing.T) {
 
 func TestDescribeFaults(t *testing.T) {
 	for words, why := range map[string]string{
-		"grace":             "grace (neoverse_v2) is no amd64 CPU",
+		"grace":             "grace (neoverse_v2) is not a CPU of amd64",
 		"haswell zen3":      "no CPU is both haswell and zen3",
 		"nv-compute-9":      `"nv-compute-9" is almost a word of the vocabulary`,
 		"amd-gfx":           "almost",

@@ -210,12 +210,12 @@ func (h *host) checkCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 		refuse(kindCPU, "needs %s, a CPU that hpc3 does not know", d.token)
 		return false
 	case h.root == nil || d.target.root != h.root.Name:
-		refuse(kindCPU, "needs %s, which is no %s CPU", named(d), h.arch)
+		refuse(kindCPU, "needs %s, which is not a CPU of %s", named(d), h.arch)
 		return false
 	case d.target.Name == h.root.Name || h.target != nil && h.target.is(d.target):
 		return false
 	case h.target == nil && !h.recorded:
-		refuse(kindUnknown, "needs %s, and what CPU this node has is unknown", named(d))
+		refuse(kindUnknown, "needs %s, and the CPU of this node is unknown", named(d))
 		return false
 	}
 	missing := h.missing(d.target)
@@ -247,7 +247,7 @@ func (h *host) withoutNiche(features []string) []string {
 // whyNot says why an image for a known target of this family does not run here.
 func (h *host) whyNot(d *demand, missing []string) string {
 	if h.target == nil {
-		return fmt.Sprintf("needs %s, and what CPU this node has is unknown", named(d))
+		return fmt.Sprintf("needs %s, and the CPU of this node is unknown", named(d))
 	}
 	if !d.target.generic && !h.target.generic && d.target.Vendor != h.target.Vendor {
 		return h.whyNotForeign(d, missing)

@@ -56,7 +56,7 @@ func (c *chooser) oneCPU(arch string, e *oci.Entry, demands []*demand) (*target,
 		case d.target == nil:
 			return nil, fmt.Errorf("%q is no level or CPU of %s", d.token, arch)
 		case d.target.root != facts.FamilyOf(arch):
-			return nil, fmt.Errorf("%s is no %s CPU", named(d), arch)
+			return nil, fmt.Errorf("%s is not a CPU of %s", named(d), arch)
 		case !cpu.is(d.target):
 			return nil, fmt.Errorf("no CPU is both %s and %s", cpu.Name, named(d))
 		}

@@ -157,9 +157,9 @@ func TestNodeFor(t *testing.T) {
 	for in, why := range map[string]string{
 		"linux":                    "want an operating system",
 		"linux/amd64/v9":           `"v9" is no level or CPU of amd64`,
-		"linux/amd64:grace":        "grace (neoverse_v2) is no amd64 CPU",
+		"linux/amd64:grace":        "grace (neoverse_v2) is not a CPU of amd64",
 		"linux/amd64:haswell:zen3": "no CPU is both haswell and zen3",
-		"linux/s390x:zen3":         "zen3 is no s390x CPU",
+		"linux/s390x:zen3":         "zen3 is not a CPU of s390x",
 	} {
 		_, err := NodeFor(in)
 		if class, hints, _ := fault.Of(err, fault.Engine); err == nil || !strings.Contains(err.Error(), why) || class != fault.Usage || len(hints) == 0 {

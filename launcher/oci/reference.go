@@ -138,7 +138,7 @@ func parseTransport(s string) (Reference, error) {
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") ||
 		strings.HasPrefix(s, "~") || s == "." || s == ".." {
 		return Reference{}, fault.New(fault.Reference,
-			"image reference %q: is a path, and does not say of what", s).
+			"image reference %q: is a path, and lacks a transport", s).
 			Hint("write oci:%s for an OCI layout, oci-archive:%s or docker-archive:%s for a tar "+
 				"file, sif:%s for a SIF file", s, s, s, s)
 	}
@@ -207,7 +207,7 @@ func parseRegistry(s, rest string) (Reference, error) {
 			return Reference{}, fault.New(fault.Reference, "image reference %q: %q is no tag", s,
 				ref.Tag).
 				Hint("a tag has up to 128 letters, digits, dots, hyphens and underscores and " +
-					"starts with none of the first two signs")
+					"begins with neither a dot nor a hyphen")
 		}
 	}
 	if ref.Tag == "" && ref.Digest == "" {
@@ -268,7 +268,7 @@ func repository(s, registry, name string) (string, error) {
 		return "", err.Hint("repository names are lower case: %s", folded)
 	}
 	return "", err.Hint(
-		"a repository name has lower-case letters and digits, parted by single dots, hyphens, " +
+		"a repository name has lower-case letters and digits, separated by single dots, hyphens, " +
 			"underscores and slashes")
 }
 

@@ -14,7 +14,7 @@ var foreign = []struct { //nolint:gochecknoglobals // a constant table
 }{
 	{
 		[]string{"docker-daemon", "dockerd", "docker-image"},
-		"hpc3 asks no docker daemon",
+		"hpc3 does not use the docker daemon",
 		"docker save %s -o FILE.tar, then docker-archive:FILE.tar",
 	},
 	{
@@ -49,7 +49,7 @@ var foreign = []struct { //nolint:gochecknoglobals // a constant table
 	},
 	{
 		[]string{"file", "path", "local"},
-		"a path is written behind what it is of",
+		"a path needs a transport in front",
 		"write oci:%s, oci-archive:%s, docker-archive:%s or sif:%s",
 	},
 }
@@ -67,7 +67,7 @@ func refuseForeign(s, prefix, rest string) error {
 	case scheme && slices.Contains([]Transport{Layout, LayoutArchive, DockerArchive, SIF},
 		Transport(prefix)):
 		return unknown(s, prefix+"://").
-			Hint("write %s:%s for what is here, without slashes: oci:DIR, oci-archive:FILE, "+
+			Hint("write %s:%s for a local image, without slashes: oci:DIR, oci-archive:FILE, "+
 				"docker-archive:FILE, sif:FILE", prefix, path).
 			Hint("write docker://%s for an image of a registry", path)
 	case scheme && (prefix == "http" || prefix == "https"):

@@ -18,7 +18,7 @@ import (
 // KindError is in the chain if a name leads to something other than a regular file.
 type KindError struct{ Kind string } // "a directory", "a named pipe"
 
-func (e KindError) Error() string { return "it is " + e.Kind + ", and a regular file is wanted" }
+func (e KindError) Error() string { return "it is " + e.Kind + ", not a regular file" }
 
 // Open opens a regular file for reading. The null device counts as an empty file. Open does not
 // block, unless the file system hangs. Errors are *fs.PathError.

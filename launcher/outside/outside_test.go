@@ -61,7 +61,7 @@ func TestRead(t *testing.T) {
 		{"file", "text", ""},
 		{"link", "text", ""},
 		{"null", "", ""},
-		{"fifo", "", "it is a named pipe, and a regular file is wanted"},
+		{"fifo", "", "it is a named pipe, not a regular file"},
 		{"to-fifo", "", "it is a named pipe"},
 		{"dir", "", "it is a directory"},
 		{"socket", "", "it is a socket"},

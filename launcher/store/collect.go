@@ -215,7 +215,7 @@ func (c *collector) limit(ctx context.Context) {
 		switch age := c.now.Sub(k.used); {
 		case ctx.Err() != nil:
 		case k.kind == KindPartial && age > partialAge:
-			why = "nobody went on with it for " + days(age)
+			why = "nobody resumed it for " + days(age)
 		case c.opt.MaxAge >= 0 && age > c.opt.MaxAge:
 			why = "it was not used for " + days(age)
 		case c.opt.MaxSize >= 0 && sum > c.opt.MaxSize:

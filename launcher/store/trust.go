@@ -70,7 +70,7 @@ func (s *Store) checkDir(dir fs.FileInfo, what string) error {
 	case !dir.IsDir():
 		return s.refuse("%s is no directory", what).Hint("move it away")
 	case !s.trusts(uid) && len(s.opt.Owners) > 0:
-		return s.refuse("%s belongs to uid %d, who is none of its owners", what, uid).
+		return s.refuse("%s belongs to uid %d, which is not one of its owners", what, uid).
 			Hint("the site file names its owners; or change the owner of the directory")
 	case !s.trusts(uid):
 		return s.refuse("%s belongs to uid %d, and you are uid %d", what, uid, os.Geteuid()).

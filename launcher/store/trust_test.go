@@ -28,7 +28,7 @@ func TestTrust(t *testing.T) {
 		{"a link to a file of the owner", func(dir, sif string) error {
 			return errors.Join(os.Rename(sif, dir+"/x"), os.Symlink("../../x", sif))
 		}, "", false},
-		{"a room of a stranger", func(dir, sif string) error { return os.Chown(dir+"/sif", strangerUID, 0) }, "its sif belongs to uid 54321, who is none of its owners", false},
+		{"a room of a stranger", func(dir, sif string) error { return os.Chown(dir+"/sif", strangerUID, 0) }, "its sif belongs to uid 54321, which is not one of its owners", false},
 		{"pins that others can write", func(dir, sif string) error { return os.Chmod(dir+"/refs", 0o775) }, "others may write to its refs", false},
 		{"a directory of a stranger", func(dir, sif string) error { return os.Chown(dir, strangerUID, 0) }, "it belongs to uid 54321", false},
 		{"a directory that others can write", func(dir, sif string) error { return os.Chmod(dir, 0o775) }, "others may write to it (mode 0775)", false},
