@@ -400,7 +400,7 @@ func TestPartialsInTheCache(t *testing.T) {
 	if err := os.Chtimes(p.partials(t)[0], old, old); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := p.run(t, "cache", "gc"); !strings.Contains(out, "nobody went on with it for 8 days") || len(p.partials(t)) != 0 {
+	if out, _ := p.run(t, "cache", "gc"); !strings.Contains(out, "nobody resumed it for 8 days") || len(p.partials(t)) != 0 {
 		t.Errorf("hpc3 cache gc = %s", out)
 	}
 }
