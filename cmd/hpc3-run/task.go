@@ -74,7 +74,7 @@ func (w *walker) startTask(ctx context.Context, t task.Task) error {
 	}
 	err = w.start(ctx, road, image, t.Command)
 	if fault.ClassOf(err) == fault.Network {
-		return fault.WithHint(err, `where nodes have no way to a registry, ` +
+		return fault.WithHint(err, `where nodes have no way to a registry, `+
 			`pull_at = "submit" in hpc3.toml fetches images when jobs are submitted`)
 	}
 	return err
@@ -140,7 +140,7 @@ var stepwide = []fault.Class{ //nolint:gochecknoglobals // a constant list
 
 // toldByAnother tells whether another task of the step prints the same error.
 func (w *walker) toldByAnother(err error) bool {
-	if class, _, _ := fault.Of(err, fault.Engine); !slices.Contains(stepwide, class) {
+	if !slices.Contains(stepwide, fault.ClassOf(err)) {
 		return false
 	}
 	return w.saidByAnother(task.Step(os.Getenv), err.Error())
