@@ -212,7 +212,9 @@ func (r *Road) obtain(
 
 // possible refuses what can be refused before anything is known of the image.
 func (r *Road) possible(command []string) error {
-	asked := inside.Command{Args: command, Entrypoint: r.Option.Entrypoint, KeepPrivs: r.Option.KeepPrivs}
+	asked := inside.Command{
+		Args: command, Entrypoint: r.Option.Entrypoint, KeepPrivs: r.Option.KeepPrivs,
+	}
 	return run.Possible(asked, inside.Place{Mounts: r.Option.Mounts, Cwd: r.Host.Cwd})
 }
 
@@ -233,15 +235,20 @@ func (r *Road) plan(
 		Command: inside.Command{
 			Args: command, Entrypoint: r.Option.Entrypoint, Dotfiles: r.Option.Dotfiles,
 			Prompt: prompt(r.Option.Prompt, chosen.Reference.Name), Workdir: r.Option.Workdir,
-			SetEnv: r.environment(origin), CleanEnv: r.Option.CleanEnv, KeepPrivs: r.Option.KeepPrivs,
-			Parent: r.Parent, ErrorPrefix: "hpc3-run",
+			SetEnv: r.environment(origin), CleanEnv: r.Option.CleanEnv,
+			KeepPrivs: r.Option.KeepPrivs, Parent: r.Parent, ErrorPrefix: "hpc3-run",
 		},
 		Place:  r.place(),
 		Engine: engine.Name, SquashFS: r.Option.SquashFS, Auto: r.Option.Engine != option.Apptainer,
 		Apptainer: apptainer.Program{Path: engine.Path, Conf: engine.Conf},
-		To:        inside.Listener{Note: r.Note, Detail: r.Detail, Warn: func(text string) { r.Sayf("warning: %s", text) }},
-		Settled:   func(name option.Engine) { r.tellSite(ctx, origin, name) },
-		Memory:    apptainer.Memory{Keep: r.caches().KeepFile, Proven: r.caches().Proven, Prove: r.caches().Prove},
+		To: inside.Listener{
+			Note: r.Note, Detail: r.Detail,
+			Warn: func(text string) { r.Sayf("warning: %s", text) },
+		},
+		Settled: func(name option.Engine) { r.tellSite(ctx, origin, name) },
+		Memory: apptainer.Memory{
+			Keep: r.caches().KeepFile, Proven: r.caches().Proven, Prove: r.caches().Prove,
+		},
 	}
 	p.Hold(img.Held)
 	return p, nil
@@ -251,9 +258,9 @@ func (r *Road) plan(
 func (r *Road) place() inside.Place {
 	client, clientUser := r.slurmClient()
 	return inside.Place{
-		HostEnv: r.Host.Environ, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd, Mounts: r.Option.Mounts,
-		MountHome: r.Option.MountHome, Extra: r.places(), Writable: r.Option.Writable, Client: client,
-		ClientUser: clientUser, Share: r.share(),
+		HostEnv: r.Host.Environ, Home: r.Host.Getenv("HOME"), Cwd: r.Host.Cwd,
+		Mounts: r.Option.Mounts, MountHome: r.Option.MountHome, Extra: r.places(),
+		Writable: r.Option.Writable, Client: client, ClientUser: clientUser, Share: r.share(),
 	}
 }
 

@@ -138,7 +138,8 @@ func (n *needed) add(files ...string) {
 		for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
 			paths, _ := f.DynString(tag)
 			for _, p := range paths {
-				origin := strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file))
+				origin := strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}",
+					path.Dir(file))
 				places = append(places, filepath.SplitList(origin.Replace(p))...)
 			}
 		}

@@ -38,7 +38,8 @@ const (
 	toRun = "name the image before it: hpc3-run IMAGE %s"
 )
 
-// Identify identifies what a name in the file system leads to. It reads little, and only regular files.
+// Identify identifies what a name in the file system leads to. It reads little, and only regular
+// files.
 func Identify(name string) Found {
 	info, err := os.Stat(name)
 	if err != nil {

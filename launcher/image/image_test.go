@@ -336,7 +336,8 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-// A mirror without the layers is passed over, and one that sends others has the conversion begin again.
+// A mirror without the layers is passed over, and one that sends others has the conversion begin
+// again.
 func TestMirror(t *testing.T) {
 	img := pictureOf(t)
 	r, mirror := serve(t, img), serve(t, img)

@@ -8,8 +8,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
-// Each kind of demand is read, held against nodes, described, and has a remedy: a kind that is added in
-// one of these places only fails here.
+// Each kind of demand is read, held against nodes, described, and has a remedy: a kind that is
+// added in one of these places only fails here.
 func TestEveryKindOfDemandIsComplete(t *testing.T) {
 	samples := map[kind]string{
 		kindCPU: "zen3", kindNVIDIA: "nv-compute-9-0", kindAMD: "amd-gfx90a", kindDriver: "nvidia-535-104-12",

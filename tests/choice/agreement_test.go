@@ -48,8 +48,8 @@ type question struct {
 	policy  site.Site
 }
 
-// TestAgreement asks explain, --dry-run, pull and a start about every index and node that there is as data: they choose the same image or, where
-// nothing fits, give the same reason.
+// TestAgreement asks explain, --dry-run, pull and a start about every index and node that there is
+// as data: they choose the same image or, where nothing fits, give the same reason.
 func TestAgreement(t *testing.T) {
 	var asked, chosen atomic.Int32
 	questions := goldenQuestions(t)
@@ -122,7 +122,8 @@ func (q question) test(t *testing.T, say said) bool {
 	return want.digest != ""
 }
 
-// inMemory returns a directory that ends with the test, in memory where there is such a place: thousands of small files are made sure of here.
+// inMemory returns a directory that ends with the test, in memory where there is such a place:
+// thousands of small files are made sure of here.
 func inMemory(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "hpc3-test-")
@@ -202,7 +203,8 @@ func start(t *testing.T, r *launcher.Road, image, why string) outcome {
 	return outcome{why: "the command is not told its image's digest"}
 }
 
-// writeSaying writes a layout that holds the index of a question, with an image for each entry, and returns the index.
+// writeSaying writes a layout that holds the index of a question, with an image for each entry, and
+// returns the index.
 func writeSaying(t *testing.T, dir string, q question, say said, best string) []byte {
 	t.Helper()
 	blobs := filepath.Join(dir, "blobs", "sha256")
@@ -313,7 +315,8 @@ func nodeQuestions(t *testing.T) (all []question) {
 	return all
 }
 
-// dumpQuestions are about archspec's collection of /proc/cpuinfo, each probed as the node of its own.
+// dumpQuestions are about archspec's collection of /proc/cpuinfo, each probed as the node of its
+// own.
 func dumpQuestions(t *testing.T) (all []question) {
 	t.Helper()
 	files, err := filepath.Glob("../../../shared/data/archspec/tests/targets/linux-*")
@@ -423,8 +426,8 @@ func caseQuestions(t *testing.T) (all []question) {
 	return all
 }
 
-// TestProgramsAgree asks the programs themselves, of the golden indexes and of one that requires of the driver what no node has. The
-// start is a real one: the command says which image it runs in.
+// TestProgramsAgree asks the programs themselves, of the golden indexes and of one that requires of
+// the driver what no node has. The start is a real one: the command says which image it runs in.
 func TestProgramsAgree(t *testing.T) {
 	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	lab.Needs(t, "native", err == nil, fmt.Sprint(err))

@@ -24,7 +24,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// emulatedVariants are the entries of the index, each with the -march of its program; first the levels, in order.
+// emulatedVariants are the entries of the index, each with the -march of its program; first the
+// levels, in order.
 var emulatedVariants = []struct{ platform, march string }{
 	{"linux/amd64", "x86-64"},
 	{"linux/amd64/v2", "x86-64-v2"},
@@ -36,8 +37,9 @@ var emulatedVariants = []struct{ platform, march string }{
 	{"linux/amd64:zen2", "znver2"},
 }
 
-// TestRefusedVariantsFail runs hpc3 and the programs of an index on the same emulated CPUs: what hpc3 says fits runs, and what it refuses for
-// want of a feature ends by SIGILL. qemu refuses every instruction whose CPUID bit is off; it emulates no AVX-512, so levels end at v3.
+// TestRefusedVariantsFail runs hpc3 and the programs of an index on the same emulated CPUs: what
+// hpc3 says fits runs, and what it refuses for want of a feature ends by SIGILL. qemu refuses every
+// instruction whose CPUID bit is off; it emulates no AVX-512, so levels end at v3.
 func TestRefusedVariantsFail(t *testing.T) {
 	lab.Needs(t, "qemu", !testing.Short(), "it runs 200 programs")
 	t.Parallel()
@@ -181,8 +183,9 @@ func (e *emulation) test(t *testing.T, cpu string, level int, chosen string) {
 	}
 }
 
-// lackPattern finds the features in a sentence such as "needs avx2, bmi2 and 3 more of v3 (x86_64_v3), which this CPU, nehalem, lacks" and "built for
-// AMD's zen; this CPU, haswell, lacks sse4a".
+// lackPattern finds the features in a sentence such as "needs avx2, bmi2 and 3 more of v3
+// (x86_64_v3), which this CPU, nehalem, lacks" and "built for AMD's zen; this CPU, haswell, lacks
+// sse4a".
 var lackPattern = regexp.MustCompile(`^needs (.*?)(?: and \d+ more)? of .*, lacks$|lacks (.*?)(?: and \d+ more)?$`)
 
 // lacks returns the features that are named as missing, without those that no compiler emits.

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// explainIndex returns what hpc3 explain --index says of a file and a host; nothing may be left unexplained.
+// explainIndex returns what hpc3 explain --index says of a file and a host; nothing may be left
+// unexplained.
 func explainIndex(t *testing.T, args ...string) launcher.Explanation {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(lab.Programs(), "hpc3"), append([]string{"explain", "--json", "--index"}, args...)...)
@@ -41,8 +42,9 @@ func explainIndex(t *testing.T, args ...string) launcher.Explanation {
 	return told
 }
 
-// The golden indexes are small ones on which other choosers take what crashes, or nothing, by the order of entries. I7 has an entry without a platform,
-// I8 one for 386; I6 names CPUs in platform.features.
+// The golden indexes are small ones on which other choosers take what crashes, or nothing, by the
+// order of entries. I7 has an entry without a platform, I8 one for 386; I6 names CPUs in
+// platform.features.
 func TestGoldenIndexes(t *testing.T) {
 	const refuse = -1
 	for _, tt := range []struct {

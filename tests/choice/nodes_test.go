@@ -15,7 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// nodeChoice is the entry of nodes/index.json that a recorded node gets, and a reason that must be given for another one.
+// nodeChoice is the entry of nodes/index.json that a recorded node gets, and a reason that must be
+// given for another one.
 type nodeChoice struct {
 	chosen string
 	why    string // of the choice, for the reader of the test

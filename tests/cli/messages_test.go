@@ -33,8 +33,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew, to be read before it is committed")
 
-// TestMessages runs the transcripts in testdata/messages, one for each class of errors, and holds what a terminal of 80 columns
-// shows against what stands there. A transcript begins in a directory of its own. Its lines are
+// TestMessages runs the transcripts in testdata/messages, one for each class of errors, and holds
+// what a terminal of 80 columns shows against what stands there. A transcript begins in a directory
+// of its own. Its lines are
 //
 //	$ COMMAND       what a user types; what it prints follows, and its status in brackets
 //	+ COMMAND       what is prepared, without a word
@@ -70,7 +71,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// What is printed as a table fits a terminal of 80 columns, and none of it is lost there: the words are those that a file gets, and a file gets a line a row.
+// What is printed as a table fits a terminal of 80 columns, and none of it is lost there: the words
+// are those that a file gets, and a file gets a line a row.
 func TestTablesFitTheTerminal(t *testing.T) {
 	registry := images.StartRegistry(t)
 	m := newMessages(t, map[string]string{"REGISTRY": registry.Host})
@@ -228,7 +230,8 @@ var varying = []struct {
 	{regexp.MustCompile(`starting needs \d+`), "starting needs 100"},
 }
 
-// writeOdd writes "shell", a layout with a shell and a program that cannot be executed, and "chart", one that holds no image.
+// writeOdd writes "shell", a layout with a shell and a program that cannot be executed, and
+// "chart", one that holds no image.
 func writeOdd(dir string) error {
 	busybox, err := os.ReadFile("/usr/bin/busybox")
 	if err != nil {
@@ -263,7 +266,8 @@ func writeOdd(dir string) error {
 	return nil
 }
 
-// Each class has a transcript in which it is met several times and nothing is left without advice, and stands in README and manual, and in the page that says what to do.
+// Each class has a transcript in which it is met several times and nothing is left without advice,
+// and stands in README and manual, and in the page that says what to do.
 func TestEveryClassHasItsMessages(t *testing.T) {
 	classes := regexp.MustCompile(`Class = "([a-z]+)"`).FindAllStringSubmatch(lab.Read(t, "../../launcher/fault/fault.go"), -1)
 	if len(classes) < 13 {

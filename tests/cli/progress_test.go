@@ -46,7 +46,8 @@ func slowly(t *testing.T, r http.Handler) (host string, release chan struct{}) {
 	return strings.TrimPrefix(server.URL, "http://"), release
 }
 
-// The line that is rewritten in place is drawn while a layer comes, and nothing of it is left when the command starts or the tool is done.
+// The line that is rewritten in place is drawn while a layer comes, and nothing of it is left when
+// the command starts or the tool is done.
 func TestProgressOnATerminal(t *testing.T) {
 	registry := images.StartRegistry(t)
 	tests := []struct {
@@ -87,8 +88,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
-// onTerminal runs a command with standard error on a terminal, and returns what it wrote. Release is closed when
-// the progress line was seen, or at once where none is expected.
+// onTerminal runs a command with standard error on a terminal, and returns what it wrote. Release
+// is closed when the progress line was seen, or at once where none is expected.
 func onTerminal(t *testing.T, cmd *exec.Cmd, expect bool, release chan struct{}) string {
 	t.Helper()
 	line := regexp.MustCompile(`app:1: \d+ of \d+ B`)

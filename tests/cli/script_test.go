@@ -17,7 +17,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestScripts runs every script of tests/cli/script against a registry that serves good and broken images.
+// TestScripts runs every script of tests/cli/script against a registry that serves good and broken
+// images.
 func TestScripts(t *testing.T) {
 	registry := images.StartRegistry(t)
 	testscript.Run(t, testscript.Params{
@@ -74,8 +75,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// nothingRuns checks that neither a file server nor a mount of the native engine is left of this script's SIFs. A server that was just
-// started sees within moments that nobody wants it.
+// nothingRuns checks that neither a file server nor a mount of the native engine is left of this
+// script's SIFs. A server that was just started sees within moments that nobody wants it.
 func nothingRuns(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: nothing-runs")

@@ -13,7 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// Under -v the road is told in six lines, whether or not the cache has the image, and under -d what it went by: no value of a variable, no password.
+// Under -v the road is told in six lines, whether or not the cache has the image, and under -d what
+// it went by: no value of a variable, no password.
 func TestTheRoadIsTold(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

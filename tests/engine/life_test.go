@@ -169,10 +169,12 @@ func kill(t *testing.T, l *lab.Lab, p lab.Person, victim string) {
 	}
 }
 
-// ownSeconds is a time for sleep(1) by which the processes of this run of the tests are told from others.
+// ownSeconds is a time for sleep(1) by which the processes of this run of the tests are told from
+// others.
 func ownSeconds(whole int) string { return fmt.Sprintf("%d.%d", whole, os.Getpid()) }
 
-// TestKilledApptainerLeavesNothing kills what hpc3-run has become through Apptainer, which has a file server for the image.
+// TestKilledApptainerLeavesNothing kills what hpc3-run has become through Apptainer, which has a
+// file server for the image.
 func TestKilledApptainerLeavesNothing(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
@@ -227,7 +229,8 @@ func isFileServer(pid string) bool {
 	return err == nil && string(name) == "squashfuse_ll\n"
 }
 
-// servers returns the file servers of a person, told by the SIF that they hold: other tests may run some at the same time.
+// servers returns the file servers of a person, told by the SIF that they hold: other tests may run
+// some at the same time.
 func servers(l *lab.Lab, p lab.Person) []int {
 	return slices.DeleteFunc(lab.Processes("hpc3:serve"), func(pid int) bool {
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // the pattern is fine
@@ -241,7 +244,8 @@ func servers(l *lab.Lab, p lab.Person) []int {
 	})
 }
 
-// TestGCSparesWhatRuns clears a cache to nothing while a command runs out of it. What has just ended goes at once.
+// TestGCSparesWhatRuns clears a cache to nothing while a command runs out of it. What has just
+// ended goes at once.
 func TestGCSparesWhatRuns(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")
@@ -266,7 +270,8 @@ func TestGCSparesWhatRuns(t *testing.T) {
 			if len(sifs) != 1 {
 				t.Fatalf("the cache holds %q", sifs)
 			}
-			// gc asks the processes of its own node, so it enters the lab's root beside the command, whose processes it can see there.
+			// gc asks the processes of its own node, so it enters the lab's root beside the
+			// command, whose processes it can see there.
 			gc := func(words ...string) string {
 				t.Helper()
 				said, _ := l.Command(p, engine, append([]string{"hpc3", "cache"}, words...)...).CombinedOutput() // rm says no where it keeps something

@@ -2,7 +2,8 @@ package engine
 
 import "strings"
 
-// vars has the caller write a file of variables before it calls hpc3-run. Both engines do at once: the file is whole when it is there.
+// vars has the caller write a file of variables before it calls hpc3-run. Both engines do at once:
+// the file is whole when it is there.
 func vars(name, text string) string {
 	return `cd; cat >` + name + `.$$ <<\END` + "\n" + text + "END\nmv " + name + `.$$ ` + name + `; exec "$@"`
 }

@@ -13,7 +13,8 @@ exec "$@"`
 	return row
 }
 
-// withProfile gives a row's image an /etc/profile of Debian's kind, and another script in profile.d.
+// withProfile gives a row's image an /etc/profile of Debian's kind, and another script in
+// profile.d.
 func withProfile(row parity, script string) parity {
 	row.call = fmt.Sprintf(`cd "$HOME" || exit; d=$(mktemp -d profile-XXXXXX) && cat >$d/site.sh <<'END'
 %s

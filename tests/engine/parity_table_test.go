@@ -230,7 +230,8 @@ func parityPlaces() []parity {
 	}
 }
 
-// parityLinks are about directories that have two names on the node, where /scratch is a link to /gpfs/scratch, and about links of an image.
+// parityLinks are about directories that have two names on the node, where /scratch is a link to
+// /gpfs/scratch, and about links of an image.
 func parityLinks() []parity {
 	work := `mkdir -p /scratch/u; cd /scratch/u; exec "$@"`
 	tmp := `echo tmp >/tmp/which; echo var >/var/tmp/which; mkdir -p /tmp/$$ /var/tmp/$$; `
@@ -405,8 +406,9 @@ func parityStreams() []parity {
 		{name: "a prompt", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "a prompt, sh", image: "sh", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "Ctrl-C", typed: []exchange{{`[$#] $`, "sh -c 'echo st\"\"arted; exec sleep 100'\n", 0}, {"started", "\x03", 0}, {`[$#] $`, "echo st''atus $?; exit 4\n", 0}}, want: answer{like: "status 130", status: 4}},
-		// What is stopped starts no programs: a shell that waits for a child's exec (vfork) does not stop when the child does. Nor does it trap what it waits
-		// for: a signal between its look at what is trapped and its read(2) is heard after the next line only.
+		// What is stopped starts no programs: a shell that waits for a child's exec (vfork) does
+		// not stop when the child does. Nor does it trap what it waits for: a signal between its
+		// look at what is trapped and its read(2) is heard after the next line only.
 		{
 			name: "Ctrl-Z, jobs, fg",
 			typed: []exchange{

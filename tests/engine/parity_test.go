@@ -56,7 +56,8 @@ var callers = map[string]lab.Person{
 	"nobody": {Name: "nobody", UID: 65534, Engines: lab.Persons()[0].Engines},
 }
 
-// TestParity holds both engines against docker's documented behaviour, in the lab's root: same answer, or a difference that the manual names.
+// TestParity holds both engines against docker's documented behaviour, in the lab's root: same
+// answer, or a difference that the manual names.
 func TestParity(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

@@ -13,7 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestRoad walks the road from a real registry to a process, with both engines and for several users.
+// TestRoad walks the road from a real registry to a process, with both engines and for several
+// users.
 func TestRoad(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

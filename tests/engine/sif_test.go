@@ -10,8 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestSIFIsApptainersOwn holds our SIF against the one that Apptainer builds of the same image: plain apptainer does the same with both. Where
-// they differ the table says what ours does.
+// TestSIFIsApptainersOwn holds our SIF against the one that Apptainer builds of the same image:
+// plain apptainer does the same with both. Where they differ the table says what ours does.
 func TestSIFIsApptainersOwn(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

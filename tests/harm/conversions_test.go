@@ -57,7 +57,8 @@ func (c cache) whole(t *testing.T, want []byte) {
 		t.Errorf("the SIF has %d bytes, %v, and not the %d of an undisturbed conversion", len(got), err, len(want))
 	}
 	left, err := os.ReadDir(filepath.Join(c.dir, "tmp"))
-	// Small files are written without a lock, so that nobody can tell at once whether their writer was killed: they go after a day.
+	// Small files are written without a lock, so that nobody can tell at once whether their writer
+	// was killed: they go after a day.
 	left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), "small.") })
 	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)
@@ -91,7 +92,8 @@ func harmed(t *testing.T) string {
 	return "oci:" + lab.Script(t, "login-image")
 }
 
-// Killed at any moment, a conversion leaves nothing that counts, and the next one is as if nothing had happened.
+// Killed at any moment, a conversion leaves nothing that counts, and the next one is as if nothing
+// had happened.
 func TestKilledConversions(t *testing.T) {
 	c := cache{filepath.Join(t.TempDir(), "cache"), harmed(t)}
 	want, took := undisturbed(t, c.image)

@@ -13,8 +13,9 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestKillsLeaveNothing starts 500 commands and kills a process of each start at a random moment. Nothing is left of them: no process, and so no
-// namespace and no mount in one, no mount of the node, no file, no loop device.
+// TestKillsLeaveNothing starts 500 commands and kills a process of each start at a random moment.
+// Nothing is left of them: no process, and so no namespace and no mount in one, no mount of the
+// node, no file, no loop device.
 func TestKillsLeaveNothing(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "native", !testing.Short(), "500 starts take a minute")

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// limited runs a command line with a limit of the shell's, and returns what it prints on standard error, and its status.
+// limited runs a command line with a limit of the shell's, and returns what it prints on standard
+// error, and its status.
 func limited(t *testing.T, uid int, limit string, words ...string) (stderr string, status int) {
 	t.Helper()
 	cmd := exec.Command("bash", append([]string{"-c", limit + ` && exec "$@"`, "sh"}, words...)...)
@@ -32,7 +33,8 @@ func limited(t *testing.T, uid int, limit string, words ...string) (stderr strin
 	return errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// Below what Go needs there is one line, and no dump of its runtime; from there on up the programs start.
+// Below what Go needs there is one line, and no dump of its runtime; from there on up the programs
+// start.
 func TestLowLimits(t *testing.T) {
 	const plenty = 1 << 22
 	for _, program := range []struct {

@@ -13,7 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// memoryGroup makes a cgroup whose processes have at most so much memory together, and returns its directory.
+// memoryGroup makes a cgroup whose processes have at most so much memory together, and returns its
+// directory.
 func memoryGroup(t *testing.T, limit int) string {
 	t.Helper()
 	parent, limits := "/sys/fs/cgroup/memory", []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
@@ -78,7 +79,8 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestSmallStep: a step that may have little memory reads the whole image through hpc3's own file server, and nothing of it is killed.
+// TestSmallStep: a step that may have little memory reads the whole image through hpc3's own file
+// server, and nothing of it is killed.
 func TestSmallStep(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

@@ -15,8 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// Every class of errors has its meaning in the code, stands in both lists of classes, and has a section in the
-// page that says what to do; and no page names a class that does not exist.
+// Every class of errors has its meaning in the code, stands in both lists of classes, and has a
+// section in the page that says what to do; and no page names a class that does not exist.
 func TestClassesAreDocumented(t *testing.T) {
 	classes := declaredClasses(t)
 	if len(classes) < 13 {
@@ -77,7 +77,8 @@ func declaredClasses(t *testing.T) (classes []string) {
 	return classes
 }
 
-// explainedClasses returns the classes that have a section in hpc3-troubleshooting(7), in its order.
+// explainedClasses returns the classes that have a section in hpc3-troubleshooting(7), in its
+// order.
 func explainedClasses(t *testing.T) (classes []string) {
 	t.Helper()
 	sections := regexp.MustCompile(`(?m)^\.B error\[([a-z]+)\]\n`).Split(lab.Read(t, "../../etc/man/hpc3-troubleshooting.7"), -1)

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// Every option of hpc3-run is in its manual and in its --help, and every key in the site file that is shipped.
+// Every option of hpc3-run is in its manual and in its --help, and every key in the site file that
+// is shipped.
 func TestOptionsAreDocumented(t *testing.T) {
 	manual := strings.ReplaceAll(lab.Read(t, "../../etc/man/hpc3-run.1"), `\-`, "-")
 	help := help(t, "hpc3-run")

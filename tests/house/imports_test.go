@@ -92,7 +92,8 @@ var plan = map[string][]string{
 	"cmd/hpc3-gpu": {"probe/facts"},
 }
 
-// foreign holds the packages of others that only one room may import, so that each is known in one place.
+// foreign holds the packages of others that only one room may import, so that each is known in one
+// place.
 var foreign = map[string][]string{
 	"github.com/google/go-containerregistry": {"launcher/fetch"},
 	"github.com/sylabs/sif":                  {"launcher/convert"},
@@ -105,12 +106,14 @@ var foreign = map[string][]string{
 	"github.com/urfave/cli":                  {"cmd/hpc3"},
 }
 
-// rooms are those that names from outside come to; others are handed what was opened, or read what the kernel makes.
+// rooms are those that names from outside come to; others are handed what was opened, or read what
+// the kernel makes.
 var rooms = []string{
 	"launcher", "launcher/caches", "launcher/choose", "launcher/doctor", "launcher/image", "launcher/nodes", "launcher/settings", "launcher/upkeep", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run",
 }
 
-// ownNames are files of these that open something by a name which nobody but the kernel and hpc3 itself give.
+// ownNames are files of these that open something by a name which nobody but the kernel and hpc3
+// itself give.
 var ownNames = []string{"launcher/upkeep/openfiles.go", "launcher/doctor/doctor.go", "launcher/device/nvidia.go"}
 
 // Names from outside are opened by launcher/outside: opened otherwise, a FIFO holds a start up.
@@ -153,7 +156,8 @@ func opensByName(call *ast.CallExpr) bool {
 	return !literal
 }
 
-// The files are parsed rather than asked from the go command: a test that calls it is cached as passed after a violation.
+// The files are parsed rather than asked from the go command: a test that calls it is cached as
+// passed after a violation.
 func TestImportsFollowThePlan(t *testing.T) {
 	err := filepath.WalkDir("../..", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -37,7 +37,8 @@ func newTree(t *testing.T) *tree {
 	return tr
 }
 
-// make calls make for a prefix below dest, and returns what it said on standard error. It must succeed, or fail where fails is a pattern of that.
+// make calls make for a prefix below dest, and returns what it said on standard error. It must
+// succeed, or fail where fails is a pattern of that.
 func (tr *tree) make(t *testing.T, fails string, args ...string) string {
 	t.Helper()
 	return tr.sh(t, fails, `exec make -s "DESTDIR=$DEST" PREFIX=/opt/h SYSCONFDIR=/etc "$@"`, args...)
@@ -104,7 +105,8 @@ var always = []string{
 	"/opt/h/share/doc/hpc3/spank/README.md", "/opt/h/share/hpc3/modulefiles/hpc3",
 }
 
-// TestInstall installs a tree as an admin does: anew, over an older one, with and without a plugin; and takes it away again.
+// TestInstall installs a tree as an admin does: anew, over an older one, with and without a plugin;
+// and takes it away again.
 func TestInstall(t *testing.T) {
 	lab.Needs(t, "native", !testing.Short(), "it builds")
 	t.Parallel()
@@ -151,7 +153,8 @@ func (tr *tree) examples(t *testing.T) {
 	}
 }
 
-// withoutGo: who has no Go installs what another has built, and is told what to do where that is old.
+// withoutGo: who has no Go installs what another has built, and is told what to do where that is
+// old.
 func (tr *tree) withoutGo(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "hiding Go needs root")
 	const hidden = `exec unshare -m sh -c 'mount -t tmpfs none /usr/local; export PATH=/usr/bin:/bin HOME=/nonexistent; ! command -v go >/dev/null || exit 77; exec make -s "DESTDIR=$DEST" PREFIX=/opt/h SYSCONFDIR=/etc install'`

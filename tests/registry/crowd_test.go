@@ -20,7 +20,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestCrowd lets 64 processes ask for the same image at once: it is fetched and converted once, and all have it.
+// TestCrowd lets 64 processes ask for the same image at once: it is fetched and converted once, and
+// all have it.
 func TestCrowd(t *testing.T) {
 	const processes = 64
 	registry := images.StartRegistry(t)

@@ -21,7 +21,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// netns is a network of its own. Sockets that are made and programs that are started by do are in it.
+// netns is a network of its own. Sockets that are made and programs that are started by do are in
+// it.
 type netns struct{ calls chan func() }
 
 // newNetns makes one, with commands of ip(8).
@@ -78,7 +79,8 @@ func (n netns) answers(t *testing.T, addr string, answer func(net.Conn)) {
 	})
 }
 
-// names answers questions for names with a code of RFC 1035, section 4.1.1, and no addresses; with -1 it answers nothing.
+// names answers questions for names with a code of RFC 1035, section 4.1.1, and no addresses; with
+// -1 it answers nothing.
 func (n netns) names(t *testing.T, addr string, code int) {
 	t.Helper()
 	n.do(func() {
@@ -127,7 +129,8 @@ func (n netns) run(t *testing.T, resolv string, env []string, command ...string)
 	return said.String(), cmd.ProcessState.ExitCode()
 }
 
-// What keeps a node from its registry is named as what it is, by each program, and is of class network; it is one line, and there is a hint.
+// What keeps a node from its registry is named as what it is, by each program, and is of class
+// network; it is one line, and there is a hint.
 func TestNetworkFaults(t *testing.T) {
 	lab.Needs(t, "netns", os.Geteuid() == 0, "networks of their own need root")
 	up := []string{"link set lo up", "addr add 10.9.8.1/24 dev lo"}

@@ -232,7 +232,8 @@ func (p pulls) interrupted(t *testing.T, h *halting, end syscall.Signal) {
 	}
 }
 
-// An interrupted pull goes on where it was, however it ended and whatever the registry makes of that; the image is the same, byte for byte.
+// An interrupted pull goes on where it was, however it ended and whatever the registry makes of
+// that; the image is the same, byte for byte.
 func TestPullGoesOn(t *testing.T) {
 	h := newHalting(t)
 	h.now("")
@@ -377,7 +378,8 @@ func TestTwoFetchOneLayer(t *testing.T) {
 	p.run(t, "cache", "verify")
 }
 
-// Partial layers are no damage; they are listed, and go by age, by size, and when the cache needs the room.
+// Partial layers are no damage; they are listed, and go by age, by size, and when the cache needs
+// the room.
 func TestPartialsInTheCache(t *testing.T) {
 	h := newHalting(t)
 	p := pulls{t.TempDir()}
@@ -405,7 +407,8 @@ func TestPartialsInTheCache(t *testing.T) {
 	}
 }
 
-// In a full cache nothing of a layer stands in the way of the image, and what was interrupted before goes on when there is room again.
+// In a full cache nothing of a layer stands in the way of the image, and what was interrupted
+// before goes on when there is room again.
 func TestPartialOnFullFileSystem(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "mounting needs root")
 	h := newHalting(t)
@@ -442,7 +445,8 @@ func TestPartialOnFullFileSystem(t *testing.T) {
 	p.run(t, "pull", h.image)
 }
 
-// A cache of the site without room is told of once, and what came for it is not fetched again for the user's.
+// A cache of the site without room is told of once, and what came for it is not fetched again for
+// the user's.
 func TestSiteCacheWithoutRoom(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "mounting needs root")
 	h := newHalting(t)

@@ -49,7 +49,8 @@ func (c *counting) asked() []string {
 	return log
 }
 
-// A registry counts requests, and a job has many nodes: one to see how to log in, one token, and one for each thing that is needed.
+// A registry counts requests, and a job has many nodes: one to see how to log in, one token, and
+// one for each thing that is needed.
 func TestRequestsOfAPull(t *testing.T) {
 	c := &counting{inner: images.StartRegistry(t).Inner}
 	server := httptest.NewServer(c)

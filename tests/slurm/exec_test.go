@@ -1,7 +1,7 @@
 package slurm
 
-// entering is for rows that enter the containers of running steps: a task says by a file that it runs, ready waits for some of them and learns the job, end
-// ends it.
+// entering is for rows that enter the containers of running steps: a task says by a file that it
+// runs, ready waits for some of them and learns the job, end ends it.
 const entering = `rm -f up.*; task='touch up.$SLURM_JOB_ID.$SLURM_STEP_ID.$SLURM_PROCID; exec sleep 300'
 enter() { /lab/bin/hpc3 exec "$@"; }
 ready() { for i in $(seq 600); do [ "$(ls up.* 2>/dev/null | wc -l)" != "$1" ] || break; sleep 0.1; done; rm -f up.*; job=$(squeue -h -t R -o %A | sort -n | head -n 1); }

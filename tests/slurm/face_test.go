@@ -36,7 +36,8 @@ func compileFace(t *testing.T, args ...string) string {
 	return program
 }
 
-// TestFaceRoot: the functions that run as root in slurmd and slurmstepd are those that the plugin's README names.
+// TestFaceRoot: the functions that run as root in slurmd and slurmstepd are those that the plugin's
+// README names.
 func TestFaceRoot(t *testing.T) {
 	sources, err := filepath.Glob("../../spank/*.c")
 	if err != nil {
@@ -155,7 +156,8 @@ func TestFacePaths(t *testing.T) {
 	}
 }
 
-// TestFaceMultiProg: hpc3-run is put before each command of a file of --multi-prog, as Slurm reads it.
+// TestFaceMultiProg: hpc3-run is put before each command of a file of --multi-prog, as Slurm reads
+// it.
 func TestFaceMultiProg(t *testing.T) {
 	face := buildFace(t)
 	for _, tt := range []struct{ name, launcher, text, want string }{

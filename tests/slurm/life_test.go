@@ -15,7 +15,8 @@ func (c *cluster) root(text string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// nothingLeft waits until no process of tester is left on the cluster, no mount, no lock on an image, and every node is idle.
+// nothingLeft waits until no process of tester is left on the cluster, no mount, no lock on an
+// image, and every node is idle.
 func (c *cluster) nothingLeft(t *testing.T) {
 	t.Helper()
 	c.idle(t)
@@ -104,7 +105,8 @@ func (c *cluster) lives(t *testing.T) {
 	}
 }
 
-// crowds starts many steps one after another, and many tasks at once; most on one suite, for the time that it takes.
+// crowds starts many steps one after another, and many tasks at once; most on one suite, for the
+// time that it takes.
 func (c *cluster) crowds(t *testing.T) {
 	rounds := 1
 	if c.suite == "trixie" {

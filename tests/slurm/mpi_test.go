@@ -11,10 +11,11 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// The nodes of a cluster are one machine in truth, with one name. MPI takes ranks on two of them for neighbours, whose memory and shared files
-// it can get at, and ends or crashes since their containers are two. So it is told not to. MPICH goes by shared memory of another kind, for
-// which it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a connection down and the other waits for PMI, as
-// it does without containers.
+// The nodes of a cluster are one machine in truth, with one name. MPI takes ranks on two of them
+// for neighbours, whose memory and shared files it can get at, and ends or crashes since their
+// containers are two. So it is told not to. MPICH goes by shared memory of another kind, for which
+// it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a
+// connection down and the other waits for PMI, as it does without containers.
 const (
 	openMPIApart = `export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp; `
 	mpichApart   = `export UCX_TLS=sysv,self; `
@@ -46,10 +47,12 @@ var mpiRows = []mpiRow{
 	{name: "Open MPI by PMIx", plugin: "pmix", nodes: 2, text: openMPIApart + ranksOn(2, "srun --mpi=pmix") + inContainer + `ranks-openmpi`},
 	{name: "MPICH by PMI2 on a node", plugin: "pmi2", nodes: 1, text: ranksOn(1, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
 	{name: "MPICH by PMI2", plugin: "pmi2", nodes: 2, text: mpichApart + ranksOn(2, "srun --mpi=pmi2") + inContainer + `ranks-mpich`},
-	// The node's mpirun is of the suite, 4.1, 5.0 or 6.0; it has srun start its daemon on each node.
+	// The node's mpirun is of the suite, 4.1, 5.0 or 6.0; it has srun start its daemon on each
+	// node.
 	{name: "the node's mpirun", program: "mpirun", nodes: 2, text: openMPIApart + `PATH=$PATH:/lab/bin ` + ranksOn(2, "salloc -Q") +
 		`mpirun hpc3-run -q --container-entrypoint none oci:/lab/mpi ranks-openmpi`},
-	// On two nodes it has srun start its daemon on each, and that is the image's: so the ranks are in the job's image.
+	// On two nodes it has srun start its daemon on each, and that is the image's: so the ranks are
+	// in the job's image.
 	{name: "the node's mpirun in a job with an image", program: "orted", nodes: 2, text: openMPIApart + ranksOn(2, "salloc -Q --container=oci:/lab/mpi") +
 		`mpirun ranks-openmpi`},
 	{name: "the image's own mpirun in one step", nodes: 1, text: `srun -N1 -n1 -w n1 ` + inContainer + `mpirun -n 2 ranks-openmpi`},
@@ -88,7 +91,8 @@ func (c *cluster) ranks(t *testing.T) {
 	c.ranksOf(t, mpiRows)
 }
 
-// borrowApptainer puts sid's Apptainer into a cluster, without squashfuse: no suite has both it and a Slurm with PMIx.
+// borrowApptainer puts sid's Apptainer into a cluster, without squashfuse: no suite has both it and
+// a Slurm with PMIx.
 func (c *cluster) borrowApptainer(t *testing.T) {
 	t.Helper()
 	const files = "usr/bin/apptainer usr/lib/*/apptainer etc/apptainer var/lib/apptainer usr/bin/unsquashfs usr/lib/*/liblzo2.so.*"
@@ -98,8 +102,9 @@ func (c *cluster) borrowApptainer(t *testing.T) {
 	}
 }
 
-// ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options beside --container. They are on one node: where
-// a step has a container, two slurmds of one machine take their own PMIx for that of the other.
+// ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options beside
+// --container. They are on one node: where a step has a container, two slurmds of one machine take
+// their own PMIx for that of the other.
 func (c *cluster) ranksWithoutPlugin(t *testing.T) {
 	c.ranksOf(t, []mpiRow{
 		{name: "Open MPI by PMIx", plugin: "pmix", nodes: 1, text: openMPIByMemory + ranksOn(1, "srun --mpi=pmix") +
@@ -124,7 +129,8 @@ func (c *cluster) ranksOf(t *testing.T, rows []mpiRow) {
 	}
 }
 
-// world runs a program of MPI with two ranks on each of some nodes, and looks at what each of them found.
+// world runs a program of MPI with two ranks on each of some nodes, and looks at what each of them
+// found.
 func (c *cluster) world(t *testing.T, row mpiRow) {
 	t.Helper()
 	nodes := row.nodes

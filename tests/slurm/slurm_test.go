@@ -41,8 +41,8 @@ var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 
 const oldMajor = 20 // of the Slurm of lab.OldSuite
 
-// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin in plugstack.conf, "none" for no plugin; files are
-// more of its configuration, by name.
+// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin
+// in plugstack.conf, "none" for no plugin; files are more of its configuration, by name.
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{engine: "native", suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
@@ -98,7 +98,8 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 	return c
 }
 
-// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root where the root's C library is older.
+// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root
+// where the root's C library is older.
 func (c *cluster) buildPlugin(t *testing.T, bin string) {
 	t.Helper()
 	var build *exec.Cmd
@@ -119,7 +120,8 @@ var givenPorts = struct {
 	next int
 }{next: 21000 + os.Getpid()%1000*10}
 
-// freePorts returns the first of some ports of loopback in a row that nobody uses now, and that it has given to nobody.
+// freePorts returns the first of some ports of loopback in a row that nobody uses now, and that it
+// has given to nobody.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	givenPorts.Lock()
@@ -187,7 +189,8 @@ func (c *cluster) idle(t *testing.T) {
 	t.Errorf("the cluster is not idle:\n%s", state)
 }
 
-// slurmRow is something typed on a login node and what comes of it. Patterns are of the whole text, as lines come in any order from several tasks: they are sorted.
+// slurmRow is something typed on a login node and what comes of it. Patterns are of the whole text,
+// as lines come in any order from several tasks: they are sorted.
 type slurmRow struct {
 	name   string
 	text   string
@@ -285,8 +288,8 @@ var slurmRows = []slurmRow{
 	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
 }
 
-// refusal is a pattern for all that a program of Slurm says of what the plugin refuses: nothing comes before it, and no word of Slurm's that the plugin failed
-// comes after it.
+// refusal is a pattern for all that a program of Slurm says of what the plugin refuses: nothing
+// comes before it, and no word of Slurm's that the plugin failed comes after it.
 func refusal(program string, lines ...string) string {
 	var b strings.Builder
 	for _, line := range lines {
@@ -386,7 +389,8 @@ func TestSlurmWithoutPlugin(t *testing.T) {
 	}
 }
 
-// settingsRows are for a plugin with batch=container and prefix=hpc3, and a site file that says more of submission.
+// settingsRows are for a plugin with batch=container and prefix=hpc3, and a site file that says
+// more of submission.
 var settingsRows = []slurmRow{
 	{name: "batch=container", text: job + `printf '#!/bin/bash\nhello\n' | job --container=$IMAGE`, stdout: "(?s)hello from /opt/app\n.*state JobState=COMPLETED ExitCode=0:0 "},
 	{name: "batch=container on two nodes, its options and status", text: job + `printf '#!/bin/bash\nhello; exit $A\n' | job --container=$IMAGE -N2 -w n1,n2 --hpc3-env=A=3`, stdout: "hello from /opt/app\nstate JobState=FAILED ExitCode=3:0 "},
@@ -479,7 +483,8 @@ func TestSlurmInside(t *testing.T) {
 	})
 }
 
-// nodeImage pushes an image that is as new as the nodes, being made of programs of theirs, and knows nobody by the name of slurm.
+// nodeImage pushes an image that is as new as the nodes, being made of programs of theirs, and
+// knows nobody by the name of slurm.
 func (c *cluster) nodeImage(t *testing.T) string {
 	t.Helper()
 	const pack = `set -e; mkdir -p "$1/etc"; for f in passwd group; do grep -v ^slurm: "$0/etc/$f" >"$1/etc/$f"; done; cd "$0"; lib=usr/lib/$(uname -m)-linux-gnu

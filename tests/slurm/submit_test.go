@@ -61,7 +61,8 @@ var submitRows = []slurmRow{
 	{name: "a # in quotes, and in comments", text: cut + job + `cut --container=$IMAGE '--container-env="A=#1" # one' | job --container=$IMAGE --container-env=B=#2; cut --container=$IMAGE# | job`, stdout: "\n#1 #2\n(hpc3-run: fetching .*\n)?state JobState=COMPLETED ExitCode=0:0 \nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "a # on the command line", text: `image=${IMAGE#*/}; srun --container="${IMAGE%%/*}#$image" hello; SLURM_CONTAINER="${IMAGE%%/*}#$image" srun hello`, stdout: "hello from /opt/app\nhello from /opt/app"},
 
-	// An image that is a file is looked for where the job is submitted, unless only the nodes may have it.
+	// An image that is a file is looked for where the job is submitted, unless only the nodes may
+	// have it.
 	{name: "a file that is not there", text: `srun --container ./missing.sif hello`, status: 1, stderr: refusal("srun", "opening sif:/home/tester/missing.sif: no such file or directory", "hint: what only the nodes have is named by its absolute path, outside of the home")},
 	{name: "a layout that is not there", text: `sbatch --container=oci:missing --wrap=hello; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", "opening oci:/home/tester/missing: no such file or directory", "hint: .*")},
 	{name: "an archive that is not there", text: `salloc --container=oci-archive:$HOME/missing.tar true`, status: 1, stderr: refusal("salloc", "opening oci-archive:/home/tester/missing.tar: no such file or directory", "hint: .*")},
@@ -131,7 +132,8 @@ printf 'cmd=finalize\n' >&$PMI_FD; read -r -t 5 -u $PMI_FD _
 END
 `
 
-// replaceSource is a plugin of srun that replaces the command after ours has seen it, as Slurm itself does for --bcast.
+// replaceSource is a plugin of srun that replaces the command after ours has seen it, as Slurm
+// itself does for --bcast.
 const replaceSource = `#include <slurm/slurm.h>
 #include <slurm/spank.h>
 SPANK_PLUGIN(replace, 1)
@@ -149,7 +151,8 @@ int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
 }
 `
 
-// replaced has srun's command replaced after hpc3-run was put into its place: a node runs what stands there in the container all the same.
+// replaced has srun's command replaced after hpc3-run was put into its place: a node runs what
+// stands there in the container all the same.
 func (c *cluster) replaced(t *testing.T) {
 	source := filepath.Join(c.work, "replace.c")
 	if err := os.WriteFile(source, []byte(replaceSource), 0o644); err != nil {
@@ -188,7 +191,8 @@ int slurm_spank_init(spank_t spank, int ac, char **av)
 }
 `
 
-// besidePyxis loads a plugin with pyxis' names before ours and behind it: under another prefix ours takes none of them.
+// besidePyxis loads a plugin with pyxis' names before ours and behind it: under another prefix ours
+// takes none of them.
 func (c *cluster) besidePyxis(t *testing.T) {
 	source := filepath.Join(c.work, "pyxis.c")
 	if err := os.WriteFile(source, []byte(pyxisSource), 0o644); err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// display is the port of an X server for one program: it answers who shows its cookie, as the protocol has it.
+// display is the port of an X server for one program: it answers who shows its cookie, as the
+// protocol has it.
 func display(t *testing.T, cookie string) (number int) {
 	t.Helper()
 	const first = 6000 // of the ports of displays

@@ -16,7 +16,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// making are the system calls that make a file, or change which one a name stands for. A "?" is for those that only some architectures have.
+// making are the system calls that make a file, or change which one a name stands for. A "?" is for
+// those that only some architectures have.
 const making = "?creat,?open,openat,openat2,?mkdir,mkdirat,?symlink,symlinkat,?link,linkat,?rename,?renameat,renameat2,?mknod,mknodat,truncate,?chmod,fchmodat,?chown,?lchown,fchownat,?unlink,unlinkat,?rmdir"
 
 var (
@@ -71,7 +72,8 @@ func asUser(cmd *exec.Cmd, uid uint32, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// traced runs a command, or tries to run one that the image lacks, and returns what it and its children made outside of mount namespaces of their own, a line each.
+// traced runs a command, or tries to run one that the image lacks, and returns what it and its
+// children made outside of mount namespaces of their own, a line each.
 func traced(t *testing.T, cmd *exec.Cmd) []string {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -138,8 +140,8 @@ func makes(call string) bool {
 	return true
 }
 
-// loose returns the calls that name a file by more than a name in a directory below dir that is open, but for those that make dir itself,
-// and those on a path that is allowed.
+// loose returns the calls that name a file by more than a name in a directory below dir that is
+// open, but for those that make dir itself, and those on a path that is allowed.
 func loose(calls []string, dir string, allowed func(path string) bool) (found []string) {
 	for _, call := range calls {
 		for _, m := range tracedPath.FindAllStringSubmatch(call, -1) {
@@ -156,8 +158,9 @@ func loose(calls []string, dir string, allowed func(path string) bool) (found []
 	return found
 }
 
-// TestCreations walks all that is made while images are fetched, converted, looked at and run: everything goes through directories that are
-// open, whose owner was checked, so that nobody can lead a write elsewhere by a link.
+// TestCreations walks all that is made while images are fetched, converted, looked at and run:
+// everything goes through directories that are open, whose owner was checked, so that nobody can
+// lead a write elsewhere by a link.
 func TestCreations(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "tracing another user needs root")
 	work := openDir(t)
@@ -204,7 +207,8 @@ func TestCreations(t *testing.T) {
 	}
 }
 
-// TestNothingIsWrittenThroughLinks has a TMPDIR that belongs to another user, who put links where hpc3 writes.
+// TestNothingIsWrittenThroughLinks has a TMPDIR that belongs to another user, who put links where
+// hpc3 writes.
 func TestNothingIsWrittenThroughLinks(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "two users need root")
 	work := openDir(t)

@@ -38,7 +38,8 @@ func (f settingsFile) write(t *testing.T, path string) {
 	}
 }
 
-// TestSiteFile says whose settings count: a site's are root's, and what they lock stays locked under HPC3_CONFIG.
+// TestSiteFile says whose settings count: a site's are root's, and what they lock stays locked
+// under HPC3_CONFIG.
 func TestSiteFile(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "files of several users need root")
 	const (

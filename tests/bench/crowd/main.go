@@ -1,6 +1,7 @@
-// Command crowd runs a command in N processes at once, and prints when the first and the last of them ended and the most memory that one took.
-// Usage: crowd [-late F] [-peak MIB] N NAME COMMAND; the command is run by sh -c "exec …". -late is a limit: the last may take so many times as long as
-// the first. -peak is another, for the memory of each.
+// Command crowd runs a command in N processes at once, and prints when the first and the last of
+// them ended and the most memory that one took. Usage: crowd [-late F] [-peak MIB] N NAME COMMAND;
+// the command is run by sh -c "exec …". -late is a limit: the last may take so many times as long
+// as the first. -peak is another, for the memory of each.
 package main
 
 import (
@@ -19,7 +20,10 @@ import (
 func main() {
 	late := flag.Float64("late", 0, "")
 	peak := flag.Float64("peak", 0, "")
-	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: crowd [-late F] [-peak MIB] N NAME COMMAND") }
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr,
+			"usage: crowd [-late F] [-peak MIB] N NAME COMMAND")
+	}
 	flag.Parse()
 	n, err := strconv.Atoi(flag.Arg(0))
 	if err != nil || n < 1 || flag.NArg() != 3 {
@@ -34,14 +38,17 @@ func main() {
 	first, last := slices.Min(times), slices.Max(times)
 	fmt.Printf("%-40s %8.1f ms %6.0f MiB\n", flag.Arg(1), last, most)
 	if *late > 0 {
-		fmt.Printf("%-40s the last at most %v times as long as the first, measured %.2f%s\n", "limit", *late, last/first, verdict(last/first <= *late))
+		fmt.Printf("%-40s the last at most %v times as long as the first, measured %.2f%s\n",
+			"limit", *late, last/first, verdict(last/first <= *late))
 	}
 	if *peak > 0 {
-		fmt.Printf("%-40s at most %v MiB, measured %.0f%s\n", "limit", *peak, most, verdict(most <= *peak))
+		fmt.Printf("%-40s at most %v MiB, measured %.0f%s\n", "limit", *peak, most,
+			verdict(most <= *peak))
 	}
 }
 
-// crowd returns how many milliseconds after the common start each process ended, and the most memory of one in MiB.
+// crowd returns how many milliseconds after the common start each process ended, and the most
+// memory of one in MiB.
 func crowd(n int, command string) (times []float64, most float64, err error) {
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -1,7 +1,10 @@
-// Command floor does what no conversion can leave out, and nothing else: floor LAYOUT OUT reads the layers of the one image in an OCI layout, checks
-// the digests of the blobs, inflates them, takes the digests of the content, compresses it in blocks of 128 KiB as launcher/squashfs does, and
-// writes the blocks to OUT and to the disk. Each step has goroutines of its own, so that all processors are busy. What a conversion takes longer
-// than this is the price of reading the archive and writing a file system. With -klauspost the library's gzip inflates instead of launcher/gunzip.
+// Command floor does what no conversion can leave out, and nothing else: floor LAYOUT OUT reads the
+// layers of the one image in an OCI layout, checks the digests of the blobs, inflates them, takes
+// the digests of the content, compresses it in blocks of 128 KiB as launcher/squashfs does, and
+// writes the blocks to OUT and to the disk. Each step has goroutines of its own, so that all
+// processors are busy. What a conversion takes longer than this is the price of reading the archive
+// and writing a file system. With -klauspost the library's gzip inflates instead of
+// launcher/gunzip.
 package main
 
 import (
@@ -125,8 +128,10 @@ func newCompressors(w io.Writer) (*compressors, error) {
 	}
 	for range runtime.GOMAXPROCS(0) {
 		// The options of launcher/squashfs.
-		z, err := zstd.NewWriter(nil, zstd.WithWindowSize(blockSize), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true),
-			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+		z, err := zstd.NewWriter(nil, zstd.WithWindowSize(blockSize),
+			zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true),
+			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+			zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +156,8 @@ func (c *compressors) close() error {
 	return c.err
 }
 
-// layer reads a blob in one goroutine, inflates it in another and takes the digest of its content in a third.
+// layer reads a blob in one goroutine, inflates it in another and takes the digest of its content
+// in a third.
 func layer(file, digest, diffID string, library bool, c *compressors) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -161,7 +167,8 @@ func layer(file, digest, diffID string, library bool, c *compressors) error {
 	in, feed := io.Pipe()
 	packed := sha256.New()
 	go func() {
-		_, err := io.CopyBuffer(struct{ io.Writer }{feed}, struct{ io.Reader }{io.TeeReader(f, packed)}, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(struct{ io.Writer }{feed},
+			struct{ io.Reader }{io.TeeReader(f, packed)}, make([]byte, 256<<10))
 		feed.CloseWithError(err)
 	}()
 	inflated, failed := make(chan []byte, ahead), make(chan error, 1)
@@ -195,7 +202,8 @@ func inflate(r io.Reader, library bool, to chan<- []byte, free <-chan []byte) er
 		}
 		n, err := io.ReadFull(z, b[:blockSize])
 		to <- b[:n]
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // which the digest tells apart from a blob that is cut short
+		// which the digest tells apart from a blob that is cut short
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			_, err = io.Copy(io.Discard, r)
 			return err
 		}

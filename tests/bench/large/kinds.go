@@ -31,7 +31,8 @@ func largeFiles(l *layer) error {
 	text, noisy := make([]byte, 0, piece), make([]byte, piece)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for len(text) < piece-64 {
-		text = fmt.Appendf(text, "%08x step %d energy %d\n", rnd.Uint32(), len(text), rnd.IntN(1000))
+		text = fmt.Appendf(text, "%08x step %d energy %d\n", rnd.Uint32(), len(text),
+			rnd.IntN(1000))
 	}
 	text = text[:piece]
 	for i := range piece / 8 {
@@ -42,7 +43,11 @@ func largeFiles(l *layer) error {
 		bytes []byte
 		times int
 	}{{"zeros", make([]byte, piece), 128}, {"text", text, 68}, {"noisy", noisy, 40}} {
-		if err := tar.NewWriter(l).WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.bytes)) * int64(f.times), Typeflag: tar.TypeReg}); err != nil {
+		if err := tar.NewWriter(l).
+			WriteHeader(&tar.Header{
+				Name: f.name, Mode: 0o644,
+				Size: int64(len(f.bytes)) * int64(f.times), Typeflag: tar.TypeReg,
+			}); err != nil {
 			return err
 		}
 		if err := l.repeat(f.bytes, f.times); err != nil { // a multiple of 512: no padding
@@ -56,7 +61,10 @@ func manyFiles(l *layer) error {
 	t := tar.NewWriter(l)
 	for i := range smallFiles {
 		b := bytes.Repeat(fmt.Appendf(nil, "small file %d\n", i), smallSize/16)[:smallSize*2/3]
-		h := tar.Header{Name: fmt.Sprintf("small/%03d/%d", i%1000, i), Mode: 0o644, Size: int64(len(b)), Typeflag: tar.TypeReg}
+		h := tar.Header{
+			Name: fmt.Sprintf("small/%03d/%d", i%1000, i), Mode: 0o644,
+			Size: int64(len(b)), Typeflag: tar.TypeReg,
+		}
 		if err := t.WriteHeader(&h); err != nil {
 			return err
 		}
@@ -92,19 +100,29 @@ func emptyFiles(add func(tar.Header, string)) {
 	}
 }
 
-// linked has hard links into a directory that the layer above takes away, as package managers' caches are, hard links to files that the layer
-// above replaces, and symlinks through which it writes directories.
+// linked has hard links into a directory that the layer above takes away, as package managers'
+// caches are, hard links to files that the layer above replaces, and symlinks through which it
+// writes directories.
 func linked(add func(tar.Header, string)) {
 	for _, name := range []string{"cache", "env", "old", "kept", "real", "way"} {
 		add(tar.Header{Name: name, Typeflag: tar.TypeDir}, "")
 	}
 	for i := range links {
 		add(tar.Header{Name: fmt.Sprint("cache/", i)}, fmt.Sprintf("package %d\n", i))
-		add(tar.Header{Name: fmt.Sprint("env/", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprint("cache/", i)}, "")
+		add(tar.Header{
+			Name: fmt.Sprint("env/", i), Typeflag: tar.TypeLink,
+			Linkname: fmt.Sprint("cache/", i),
+		}, "")
 		add(tar.Header{Name: fmt.Sprint("old/", i)}, fmt.Sprintf("old %d\n", i))
-		add(tar.Header{Name: fmt.Sprint("kept/", i), Typeflag: tar.TypeLink, Linkname: fmt.Sprint("old/", i)}, "")
+		add(tar.Header{
+			Name: fmt.Sprint("kept/", i), Typeflag: tar.TypeLink,
+			Linkname: fmt.Sprint("old/", i),
+		}, "")
 		add(tar.Header{Name: fmt.Sprint("real/", i), Typeflag: tar.TypeDir}, "")
-		add(tar.Header{Name: fmt.Sprint("way/", i), Typeflag: tar.TypeSymlink, Linkname: fmt.Sprint("/real/", i)}, "")
+		add(tar.Header{
+			Name: fmt.Sprint("way/", i), Typeflag: tar.TypeSymlink,
+			Linkname: fmt.Sprint("/real/", i),
+		}, "")
 	}
 }
 
@@ -125,6 +143,9 @@ func attributes(add func(tar.Header, string)) {
 		for j := range value {
 			value[j] = byte(rnd.Uint32())
 		}
-		add(tar.Header{Name: fmt.Sprint(i), PAXRecords: map[string]string{"SCHILY.xattr.user.a": string(value)}}, "")
+		add(tar.Header{
+			Name:       fmt.Sprint(i),
+			PAXRecords: map[string]string{"SCHILY.xattr.user.a": string(value)},
+		}, "")
 	}
 }

@@ -1,6 +1,7 @@
-// Command large writes an OCI layout of one image that is large in some way, for measuring what a conversion takes: large DIR [KIND]. A layer costs some
-// seconds at most: large files are made of a piece that is compressed once, since a gzip stream may be put together of members. The kinds are in
-// kinds.go.
+// Command large writes an OCI layout of one image that is large in some way, for measuring what a
+// conversion takes: large DIR [KIND]. A layer costs some seconds at most: large files are made of a
+// piece that is compressed once, since a gzip stream may be put together of members. The kinds are
+// in kinds.go.
 package main
 
 import (
@@ -27,7 +28,8 @@ func main() {
 	}
 	layers := kinds()[kind]
 	if len(os.Args) < 2 || len(os.Args) > 3 || layers == nil {
-		fmt.Fprintf(os.Stderr, "usage: large DIR [%s]\n", strings.Join(slices.Sorted(maps.Keys(kinds())), "|"))
+		fmt.Fprintf(os.Stderr, "usage: large DIR [%s]\n",
+			strings.Join(slices.Sorted(maps.Keys(kinds())), "|"))
 		os.Exit(2)
 	}
 	if err := run(os.Args[1], layers); err != nil {
@@ -51,23 +53,33 @@ func run(dir string, fills []func(*layer) error) error {
 		layers, diffIDs = append(layers, d), append(diffIDs, diffID)
 	}
 	config, err := document(blobs, "application/vnd.oci.image.config.v1+json", map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{}, "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
+		"architecture": "amd64", "os": "linux", "config": map[string]any{},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
 	})
 	if err != nil {
 		return err
 	}
 	const mediaType = "application/vnd.oci.image.manifest.v1+json"
-	manifest, err := document(blobs, mediaType, map[string]any{"schemaVersion": 2, "mediaType": mediaType, "config": config, "layers": layers})
+	manifest, err := document(blobs, mediaType,
+		map[string]any{
+			"schemaVersion": 2, "mediaType": mediaType, "config": config,
+			"layers": layers,
+		})
 	if err != nil {
 		return err
 	}
 	manifest.Annotations = map[string]string{"org.opencontainers.image.ref.name": "t"}
-	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []descriptor{manifest}})
+	index, err := json.Marshal(
+		map[string]any{
+			"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+			"manifests": []descriptor{manifest},
+		})
 	if err != nil {
 		return err
 	}
 	return errors.Join(os.WriteFile(filepath.Join(dir, "index.json"), index, 0o644),
-		os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644))
+		os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`),
+			0o644))
 }
 
 type descriptor struct {
@@ -83,7 +95,10 @@ func document(blobs, mediaType string, v any) (descriptor, error) {
 		return descriptor{}, err
 	}
 	sum := sha256.Sum256(raw)
-	d := descriptor{MediaType: mediaType, Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(raw))}
+	d := descriptor{
+		MediaType: mediaType, Digest: "sha256:" + hex.EncodeToString(sum[:]),
+		Size: int64(len(raw)),
+	}
 	return d, os.WriteFile(filepath.Join(blobs, hex.EncodeToString(sum[:])), raw, 0o644)
 }
 
@@ -110,8 +125,12 @@ func write(blobs string, fill func(*layer) error) (descriptor, string, error) {
 		return descriptor{}, "", err
 	}
 	sum := hex.EncodeToString(l.packed.Sum(nil))
-	d := descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Digest: "sha256:" + sum, Size: l.size}
-	return d, "sha256:" + hex.EncodeToString(l.content.Sum(nil)), os.Rename(f.Name(), filepath.Join(blobs, sum))
+	d := descriptor{
+		MediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+		Digest:    "sha256:" + sum, Size: l.size,
+	}
+	return d, "sha256:" + hex.EncodeToString(l.content.Sum(nil)),
+		os.Rename(f.Name(), filepath.Join(blobs, sum))
 }
 
 type writer func([]byte) (int, error)

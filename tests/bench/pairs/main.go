@@ -1,14 +1,14 @@
-// Command pairs measures two commands side by side: it runs them in turn, the order changing with each pair, and
-// prints the median of each and of their ratio, and the most memory that each took.
+// Command pairs measures two commands side by side: it runs them in turn, the order changing with
+// each pair, and prints the median of each and of their ratio, and the most memory that each took.
 //
-// Usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS]
-// N NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first pair that is not counted
-// warms caches, but for -cold, for commands that take long. -row prints one line, which begins with TEXT. The
-// others are limits that A must keep: -faster, to be so many times faster than B; -within, to take at most so
-// many times as long; -most, to take at most so many milliseconds; -more, to take at most so many milliseconds
-// more; -process, to take at most so many milliseconds of process time, the user's and the system's. With the
-// last the commands are words and run without the shell, whose own start would count; what a command leaves
-// running does not.
+// Usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N
+// NAME-A COMMAND-A NAME-B COMMAND-B. The commands are run by sh -c "exec …". A first pair that is
+// not counted warms caches, but for -cold, for commands that take long. -row prints one line, which
+// begins with TEXT. The others are limits that A must keep: -faster, to be so many times faster
+// than B; -within, to take at most so many times as long; -most, to take at most so many
+// milliseconds; -more, to take at most so many milliseconds more; -process, to take at most so many
+// milliseconds of process time, the user's and the system's. With the last the commands are words
+// and run without the shell, whose own start would count; what a command leaves running does not.
 package main
 
 import (
@@ -33,7 +33,8 @@ func main() {
 	cold := flag.Bool("cold", false, "")
 	row := flag.String("row", "", "")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
+		fmt.Fprintln(os.Stderr,
+			"usage: pairs [-cold] [-row TEXT] [-faster F | -within F] [-most MS] [-more MS] [-process MS] N NAME-A COMMAND-A NAME-B COMMAND-B")
 	}
 	flag.Parse()
 	if flag.NArg() != 5 {
@@ -49,7 +50,8 @@ func main() {
 	if *process > 0 {
 		start = direct
 	}
-	a, b := &side{name: flag.Arg(1), command: flag.Arg(2), start: start}, &side{name: flag.Arg(3), command: flag.Arg(4), start: start}
+	a, b := &side{name: flag.Arg(1), command: flag.Arg(2), start: start},
+		&side{name: flag.Arg(3), command: flag.Arg(4), start: start}
 	if !*cold {
 		err = measure(1, a, b)
 		a.forget()
@@ -69,7 +71,8 @@ func main() {
 	report(a, b, *faster, *within)
 	if *most > 0 {
 		took := median(a.ms)
-		fmt.Printf("%-40s at most %v ms, measured %.1f%s\n", "limit", *most, took, verdict(took <= *most))
+		fmt.Printf("%-40s at most %v ms, measured %.1f%s\n", "limit", *most, took,
+			verdict(took <= *most))
 	}
 	if *more > 0 {
 		reportMore(a, b, *more)
@@ -121,7 +124,8 @@ func (s *side) run() error {
 		return fmt.Errorf("%s: %w\n%s", s.command, err, stderr.Bytes())
 	}
 	s.ms = append(s.ms, milliseconds(time.Since(start)))
-	s.process = append(s.process, milliseconds(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()))
+	s.process = append(s.process,
+		milliseconds(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()))
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		s.peak = max(s.peak, usage.Maxrss)
 	}
@@ -139,16 +143,19 @@ func report(a, b *side, faster, within float64) {
 	ratio := showRatio(all)
 	switch {
 	case faster > 0:
-		fmt.Printf("%-40s at least %v times faster, measured %.2f%s\n", "limit", faster, ratio, verdict(ratio >= faster))
+		fmt.Printf("%-40s at least %v times faster, measured %.2f%s\n", "limit", faster, ratio,
+			verdict(ratio >= faster))
 	case within > 0:
-		fmt.Printf("%-40s at most %v times as long, measured %.2f%s\n", "limit", within, ratio, verdict(ratio <= within))
+		fmt.Printf("%-40s at most %v times as long, measured %.2f%s\n", "limit", within, ratio,
+			verdict(ratio <= within))
 	}
 }
 
 // reportRow prints both medians and that of the ratio in a line.
 func reportRow(text string, a, b *side) {
 	all := ratios(a.ms, b.ms)
-	fmt.Printf("%-36s %8.1f / %8.1f ms  %6.3f   (%d pairs; %.2f to %.2f)\n", text, median(a.ms), median(b.ms),
+	fmt.Printf("%-36s %8.1f / %8.1f ms  %6.3f   (%d pairs; %.2f to %.2f)\n", text, median(a.ms),
+		median(b.ms),
 		median(all), len(all), slices.Min(all), slices.Max(all))
 }
 
@@ -158,7 +165,8 @@ func reportMore(a, b *side, limit float64) {
 		all[i] = a.ms[i] - b.ms[i]
 	}
 	took := median(all)
-	fmt.Printf("%-40s at most %v ms more, measured %.1f%s\n", "limit", limit, took, verdict(took <= limit))
+	fmt.Printf("%-40s at most %v ms more, measured %.1f%s\n", "limit", limit, took,
+		verdict(took <= limit))
 }
 
 func reportProcess(a, b *side, limit float64) {
@@ -167,12 +175,14 @@ func reportProcess(a, b *side, limit float64) {
 	}
 	showRatio(ratios(a.process, b.process))
 	took := median(a.process)
-	fmt.Printf("%-40s at most %v ms of process time, measured %.2f%s\n", "limit", limit, took, verdict(took <= limit))
+	fmt.Printf("%-40s at most %v ms of process time, measured %.2f%s\n", "limit", limit, took,
+		verdict(took <= limit))
 }
 
 func showRatio(all []float64) float64 {
 	ratio := median(all)
-	fmt.Printf("%-40s %8.2f   (median of %d pairs; %.2f to %.2f)\n", "ratio", ratio, len(all), slices.Min(all), slices.Max(all))
+	fmt.Printf("%-40s %8.2f   (median of %d pairs; %.2f to %.2f)\n", "ratio", ratio, len(all),
+		slices.Min(all), slices.Max(all))
 	return ratio
 }
 

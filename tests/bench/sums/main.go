@@ -57,8 +57,10 @@ func measure(n int, path string) error {
 	best := [4]time.Duration{1 << 62, 1 << 62, 1 << 62, 1 << 62}
 	for range n {
 		for i, do := range []func() error{
-			func() error { return readAll(image, nil) }, func() error { return readAll(image, sums) },
-			func() error { return writeAll(image) }, func() error { return checksum(io.NewSectionReader(f, c.Offset, c.Size)) },
+			func() error { return readAll(image, nil) },
+			func() error { return readAll(image, sums) },
+			func() error { return writeAll(image) },
+			func() error { return checksum(io.NewSectionReader(f, c.Offset, c.Size)) },
 		} {
 			t, err := took(do)
 			if err != nil {

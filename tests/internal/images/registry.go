@@ -32,10 +32,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Registry serves what is pushed to it. A repository below "status-N/" answers with that status, below "flip/"
-// with blobs that differ in one byte, below "cut/" with blobs that end early, below "nolist/" without a list of
-// tags, below "private/" to alice only; requests below "counted/" are counted, and for a script of its own below
-// "counted-NAME/". The images of all are those of "good/".
+// Registry serves what is pushed to it. A repository below "status-N/" answers with that status,
+// below "flip/" with blobs that differ in one byte, below "cut/" with blobs that end early, below
+// "nolist/" without a list of tags, below "private/" to alice only; requests below "counted/" are
+// counted, and for a script of its own below "counted-NAME/". The images of all are those of
+// "good/".
 type Registry struct {
 	Host  string
 	Inner http.Handler // what it serves, without faults
@@ -49,7 +50,10 @@ var faulty = regexp.MustCompile(`^/v2/(status-(\d+)|flip|cut|nolist|counted[a-z-
 // StartRegistry starts one that has images of several kinds.
 func StartRegistry(t *testing.T) *Registry {
 	t.Helper()
-	r := &Registry{log: map[string][]string{}, Inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+	r := &Registry{
+		log:   map[string][]string{},
+		Inner: registry.New(registry.Logger(log.New(io.Discard, "", 0))),
+	}
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	r.Host = strings.TrimPrefix(server.URL, "http://")
@@ -70,14 +74,21 @@ func StartRegistry(t *testing.T) *Registry {
 	return r
 }
 
-// pushTags pushes images that are variants of one another by their tags. 2021.5 itself is not there, 2021.6 is a single image, 2021.7 an
-// index; that of 2021.5_mpi-mpich is for arm64 only, which its tag does not say, and 2021.9_rack_b is an index.
+// pushTags pushes images that are variants of one another by their tags. 2021.5 itself is not
+// there, 2021.6 is a single image, 2021.7 an index; that of 2021.5_mpi-mpich is for arm64 only,
+// which its tag does not say, and 2021.9_rack_b is an index.
 func pushTags(host string) error {
 	for tag, arch := range map[string]string{
-		"2021.5_graviton2": "arm64", "2021.5_skylake": "amd64", "2021.5_zen3": "amd64", "2021.5_cluster_1": "amd64",
-		"2021.5_cluster_2": "amd64", "2021.5_mpi-mpich": "arm64", "2021.5_debug": "amd64", "2021.50_zen3": "amd64",
-		"2021.6": "amd64", "2021.6_zen3": "amd64", "2021.6_debug": "amd64", "2021.7_zen4": "amd64", "2021.8": "amd64",
-		"1.0": "amd64", "1.0_amd64_v2": "amd64", "1.0_arm64_v8.2": "arm64", "1.0_v2_zen4": "amd64", "1.0_v3": "amd64", "1.0_v4": "amd64", "1.0_v7": "amd64",
+		"2021.5_graviton2": "arm64", "2021.5_skylake": "amd64", "2021.5_zen3": "amd64",
+		"2021.5_cluster_1": "amd64",
+		"2021.5_cluster_2": "amd64", "2021.5_mpi-mpich": "arm64", "2021.5_debug": "amd64",
+		"2021.50_zen3": "amd64",
+		"2021.6":       "amd64", "2021.6_zen3": "amd64", "2021.6_debug": "amd64",
+		"2021.7_zen4": "amd64",
+		"2021.8":      "amd64",
+		"1.0":         "amd64", "1.0_amd64_v2": "amd64", "1.0_arm64_v8.2": "arm64",
+		"1.0_v2_zen4": "amd64",
+		"1.0_v3":      "amd64", "1.0_v4": "amd64", "1.0_v7": "amd64",
 		"1.0_v3-rc1": "amd64",
 	} {
 		img, err := Small(v1.Platform{OS: "linux", Architecture: arch}, tag+"\n")
@@ -165,8 +176,9 @@ func (r *Registry) Asked(place string) []string {
 	return slices.Clone(r.log[place])
 }
 
-// Requests checks how many requests below counted/, or below another place, were answered since the last call: "requests 0 counted-tags".
-// "-" only begins anew. Scripts run at the same time, so each counts at a place of its own.
+// Requests checks how many requests below counted/, or below another place, were answered since the
+// last call: "requests 0 counted-tags". "-" only begins anew. Scripts run at the same time, so each
+// counts at a place of its own.
 func (r *Registry) Requests(ts *testscript.TestScript, neg bool, args []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +197,8 @@ func (r *Registry) Requests(ts *testscript.TestScript, neg bool, args []string) 
 	r.log[place] = nil
 }
 
-// variantsIndex is an index with a generic entry, one for each level, one for a vendor's target and one for arm64.
+// variantsIndex is an index with a generic entry, one for each level, one for a vendor's target and
+// one for arm64.
 func variantsIndex() (v1.ImageIndex, error) {
 	var index v1.ImageIndex = empty.Index
 	platforms := []v1.Platform{
@@ -201,7 +214,8 @@ func variantsIndex() (v1.ImageIndex, error) {
 		if err != nil {
 			return nil, err
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &p}})
+		index = mutate.AppendManifests(index,
+			mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &p}})
 	}
 	return index, nil
 }
@@ -216,7 +230,10 @@ func Small(p v1.Platform, text string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, Created: v1.Time{Time: time.Unix(1700000000, 0)}}
+	config := v1.ConfigFile{
+		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant,
+		Created: v1.Time{Time: time.Unix(1700000000, 0)},
+	}
 	config.Config.Env = []string{"PATH=/usr/bin:/bin"}
 	old, err := img.ConfigFile()
 	if err != nil {
@@ -236,7 +253,11 @@ func TarLayer(files map[string]string) (v1.Layer, error) {
 		if strings.HasPrefix(path, "bin/") {
 			mode = 0o755
 		}
-		if err := tw.WriteHeader(&tar.Header{Name: path, Mode: mode, Size: int64(len(text)), ModTime: time.Unix(1700000000, 0)}); err != nil {
+		if err := tw.WriteHeader(
+			&tar.Header{
+				Name: path, Mode: mode, Size: int64(len(text)),
+				ModTime: time.Unix(1700000000, 0),
+			}); err != nil {
 			return nil, err
 		}
 		if _, err := io.WriteString(tw, text); err != nil {
@@ -250,11 +271,13 @@ func TarLayer(files map[string]string) (v1.Layer, error) {
 		return nil, err
 	}
 	raw := b.Bytes()
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
+	return tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
 }
 
-// WriteLayouts writes local images beside a script: the layout "layout", the archives "image.tar" (docker's) and "cut.tar" (half
-// of it), "arm", a layout that holds nothing for amd64, and "garbled", one whose image has a config that is no JSON.
+// WriteLayouts writes local images beside a script: the layout "layout", the archives "image.tar"
+// (docker's) and "cut.tar" (half of it), "arm", a layout that holds nothing for amd64, and
+// "garbled", one whose image has a config that is no JSON.
 func WriteLayouts(dir string) error {
 	index, err := variantsIndex()
 	if err != nil {
@@ -267,11 +290,16 @@ func WriteLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	arm := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
+	arm := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{
+			Add:        img,
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}},
+		})
 	if _, err := layout.Write(filepath.Join(dir, "arm"), arm); err != nil {
 		return err
 	}
-	if img, err = Small(v1.Platform{OS: "linux", Architecture: "amd64"}, strings.Repeat("text\n", 1000)); err != nil {
+	if img, err = Small(v1.Platform{OS: "linux", Architecture: "amd64"},
+		strings.Repeat("text\n", 1000)); err != nil {
 		return err
 	}
 	tag, err := name.NewTag("app:1")
@@ -286,12 +314,15 @@ func WriteLayouts(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644), writeGarbled(filepath.Join(dir, "garbled")), writeEscaping(filepath.Join(dir, "escapes")), writeDescribed(dir))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644),
+		writeGarbled(filepath.Join(dir, "garbled")), writeEscaping(filepath.Join(dir, "escapes")),
+		writeDescribed(dir))
 }
 
 // writeEscaping writes an image whose second layer has a path that leads out of the root.
 func writeEscaping(dir string) error {
-	img, err := Small(v1.Platform{OS: "linux", Architecture: "amd64"}, strings.Repeat("text\n", 100_000))
+	img, err := Small(v1.Platform{OS: "linux", Architecture: "amd64"},
+		strings.Repeat("text\n", 100_000))
 	if err != nil {
 		return err
 	}
@@ -302,7 +333,15 @@ func writeEscaping(dir string) error {
 	if img, err = mutate.AppendLayers(img, layer); err != nil {
 		return err
 	}
-	_, err = layout.Write(dir, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}}))
+	_, err = layout.Write(dir,
+		mutate.AppendManifests(empty.Index,
+			mutate.IndexAddendum{
+				Add: img,
+				Descriptor: v1.Descriptor{Platform: &v1.Platform{
+					OS:           "linux",
+					Architecture: "amd64",
+				}},
+			}))
 	return err
 }
 
@@ -335,8 +374,12 @@ func writeGarbled(dir string) error {
 		return err
 	}
 	return errors.Join(
-		out.WriteBlob(digest, io.NopCloser(bytes.NewReader(config))), out.WriteBlob(whole, io.NopCloser(bytes.NewReader(raw))),
-		out.AppendDescriptor(v1.Descriptor{MediaType: manifest.MediaType, Digest: whole, Size: wholeSize, Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}),
+		out.WriteBlob(digest, io.NopCloser(bytes.NewReader(config))),
+		out.WriteBlob(whole, io.NopCloser(bytes.NewReader(raw))),
+		out.AppendDescriptor(v1.Descriptor{
+			MediaType: manifest.MediaType, Digest: whole,
+			Size: wholeSize, Platform: &v1.Platform{OS: "linux", Architecture: "amd64"},
+		}),
 	)
 }
 

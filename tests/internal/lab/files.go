@@ -30,8 +30,8 @@ func CopyTo(t *testing.T, from, to string) {
 	}
 }
 
-// SlurmHeaders makes a directory in dir with the headers of a suite's Slurm, without those of the root's C
-// library, and returns it.
+// SlurmHeaders makes a directory in dir with the headers of a suite's Slurm, without those of the
+// root's C library, and returns it.
 func SlurmHeaders(t *testing.T, dir, suite string) string {
 	t.Helper()
 	dir = filepath.Join(dir, "include-"+suite)

@@ -1,5 +1,5 @@
-// Package lab has what the tests of several folders share: the programs as make builds them, the real parts
-// that the scripts of tests/lab make, and a lab in which an image is run.
+// Package lab has what the tests of several folders share: the programs as make builds them, the
+// real parts that the scripts of tests/lab make, and a lab in which an image is run.
 package lab
 
 import (
@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// Lab is where the road is walked for real: a Debian root that holds Apptainer, entered by a private mount
-// namespace, the image of tests/lab/login-image in Debian's registry, and a user whom that image does not know.
+// Lab is where the road is walked for real: a Debian root that holds Apptainer, entered by a
+// private mount namespace, the image of tests/lab/login-image in Debian's registry, and a user whom
+// that image does not know.
 type Lab struct {
 	Root  string // the Debian root
 	Image string // in a registry
@@ -57,8 +58,8 @@ func In(t *testing.T, root, image string) *Lab {
 	return l
 }
 
-// Needs skips a test, with a reason, where a part of the lab is missing; where HPC3_REQUIRE names the part it
-// fails.
+// Needs skips a test, with a reason, where a part of the lab is missing; where HPC3_REQUIRE names
+// the part it fails.
 func Needs(t *testing.T, part string, have bool, why string) {
 	t.Helper()
 	if have {
@@ -84,12 +85,15 @@ func Script(t *testing.T, name string, args ...string) string {
 	return lines[len(lines)-1]
 }
 
-// Command is a command in the lab, as a person with a home and a cache of their own. Its status tells a signal.
+// Command is a command in the lab, as a person with a home and a cache of their own. Its status
+// tells a signal.
 func (l *Lab) Command(p Person, engine string, args ...string) *exec.Cmd {
 	home := "/lab/" + l.Home(p)
 	enter := []string{
-		l.Root, "--user", fmt.Sprint(p.UID), "--bind", Programs() + ":/opt/hpc3/bin", "--bind", l.Work + ":/lab", "--",
-		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "TERM=xterm",
+		l.Root, "--user", fmt.Sprint(p.UID), "--bind", Programs() + ":/opt/hpc3/bin", "--bind",
+		l.Work + ":/lab", "--",
+		"env", "-i", "PATH=/opt/hpc3/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home,
+		"TERM=xterm",
 		"LANG=C.UTF-8", "HPC3_ENGINE=" + engine,
 		"sh", "-c", `cd "$HOME" && "$@"; exit $?`, "sh",
 	} // a shell in between turns a signal into a status
@@ -128,8 +132,8 @@ func (l *Lab) SIFs(p Person) []string {
 	return found
 }
 
-// Stages are the beginnings of what -v tells of a start in which nothing is out of the ordinary: the road, in
-// six lines.
+// Stages are the beginnings of what -v tells of a start in which nothing is out of the ordinary:
+// the road, in six lines.
 func Stages() []string {
 	return []string{"node: ", "index: ", "choice: ", "image: ", "engine: ", "container: "}
 }

@@ -13,7 +13,8 @@ import (
 // WaitFor polls until a condition holds, for as long as a loaded machine may take.
 func WaitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().
+		Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if holds() {
 			return
 		}
@@ -21,8 +22,8 @@ func WaitFor(t *testing.T, what string, holds func() bool) {
 	t.Fatalf("waiting for %s took more than 30 seconds", what)
 }
 
-// Processes returns those whose command line begins with a text; words are separated by NUL. Those of other
-// tests are among them.
+// Processes returns those whose command line begins with a text; words are separated by NUL. Those
+// of other tests are among them.
 func Processes(prefix string) []int {
 	var pids []int
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is fine

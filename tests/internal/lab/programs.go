@@ -17,9 +17,9 @@ import (
 
 const top = "../.." // of the sources, from a folder of tests
 
-// Programs returns the directory of hpc3-run, hpc3 and hpc3-gpu, of version "test", as make builds them: the
-// tests run what users run. They are built once for what the sources hold, for all tests, and every user may
-// run them.
+// Programs returns the directory of hpc3-run, hpc3 and hpc3-gpu, of version "test", as make builds
+// them: the tests run what users run. They are built once for what the sources hold, for all tests,
+// and every user may run them.
 func Programs() string {
 	dir, err := built()
 	if err != nil {
@@ -75,7 +75,8 @@ func ownDir(dir string) error {
 func sweep(shelf string) {
 	entries, _ := os.ReadDir(shelf) // what is not seen stays
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && e.IsDir() && time.Since(info.ModTime()) > 24*time.Hour {
+		if info, err := e.Info(); err == nil && e.IsDir() &&
+			time.Since(info.ModTime()) > 24*time.Hour {
 			_ = os.RemoveAll(filepath.Join(shelf, e.Name())) // it may stay
 		}
 	}
@@ -96,21 +97,26 @@ func build(dir string) error {
 	return os.Rename(made, dir)
 }
 
-// sourcesKey is a hash of all that the programs are made from. That this process reads it has go test run a
-// test again when it changes.
+// sourcesKey is a hash of all that the programs are made from. That this process reads it has go
+// test run a test again when it changes.
 func sourcesKey() (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH)
-	for _, part := range []string{"Makefile", "go.mod", "go.sum", "cmd", "launcher", "probe", "tests/tools"} {
-		err := filepath.WalkDir(filepath.Join(top, part), func(file string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() || strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/testdata/") {
+	for _, part := range []string{
+		"Makefile", "go.mod", "go.sum", "cmd", "launcher", "probe",
+		"tests/tools",
+	} {
+		err := filepath.WalkDir(filepath.Join(top, part),
+			func(file string, e fs.DirEntry, err error) error {
+				if err != nil || e.IsDir() || strings.HasSuffix(file, "_test.go") ||
+					strings.Contains(file, "/testdata/") {
+					return err
+				}
+				raw, err := os.ReadFile(file)
+				fmt.Fprintln(sum, file, len(raw))
+				_, _ = sum.Write(raw) // it never fails
 				return err
-			}
-			raw, err := os.ReadFile(file)
-			fmt.Fprintln(sum, file, len(raw))
-			_, _ = sum.Write(raw) // it never fails
-			return err
-		})
+			})
 		if err != nil {
 			return "", err
 		}

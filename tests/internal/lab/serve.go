@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Serve starts Debian's registry on loopback, with its storage in dir, pushes an image layout to it and returns the image's name.
+// Serve starts Debian's registry on loopback, with its storage in dir, pushes an image layout to it
+// and returns the image's name.
 func Serve(t *testing.T, layoutDir, dir string) string {
 	t.Helper()
 	port := FreePort(t)

@@ -27,7 +27,8 @@ func SyslogAt(t *testing.T, path string) *net.UnixConn {
 // SyslogRecords returns what was logged until now; what a process sent before it ended is there.
 func SyslogRecords(t *testing.T, conn *net.UnixConn) (found []map[string]any) {
 	t.Helper()
-	line := regexp.MustCompile(`^<14>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d hpc3-run\[\d+\]: (.*)\n$`)
+	line := regexp.MustCompile(
+		`^<14>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d hpc3-run\[\d+\]: (.*)\n$`)
 	datagram := make([]byte, 64<<10)
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
