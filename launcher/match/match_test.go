@@ -252,7 +252,7 @@ func TestOddEntries(t *testing.T) {
 	artifact := with(func(e *oci.Entry) { e.ArtifactType = "application/x\x1b" })
 	other := with(func(e *oci.Entry) { e.MediaType = "text/plain" })
 	bare := with(func(e *oci.Entry) {})
-	bareLabelled := with(func(e *oci.Entry) { e.Tokens = []string{"zen9"} })
+	bareLabelled := with(func(e *oci.Entry) { e.Tokens = []string{"zen99"} })
 	broken := with(func(e *oci.Entry) { e.Platform = amd64; e.Faults = []string{"has no digest"} })
 	plain := with(func(e *oci.Entry) { e.Platform = amd64 })
 	nested := with(func(e *oci.Entry) { e.MediaType = oci.MediaTypeIndex; e.Platform = amd64 })
@@ -269,7 +269,7 @@ func TestOddEntries(t *testing.T) {
 		{"broken", []oci.Entry{broken, plain}, 1, "cannot be used: has no digest"},
 		{"no platform beside others", []oci.Entry{bare, plain}, 1, "states no platform, and is not the only image"},
 		{"no platform beside an attestation", []oci.Entry{bare, attestation}, 0, "the only image of the index; it states no platform"},
-		{"no platform, but a demand", []oci.Entry{bareLabelled}, -1, `needs "zen9"`},
+		{"no platform, but a demand", []oci.Entry{bareLabelled}, -1, `needs "zen99"`},
 		{"two without a platform", []oci.Entry{bare, bare}, -1, "states no platform"},
 		{"an index inside", []oci.Entry{nested}, 0, "the only one"},
 		{"the same image twice", []oci.Entry{plain, plain}, 0, "the first of 2 alike"},

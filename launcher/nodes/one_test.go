@@ -26,8 +26,8 @@ func TestRead(t *testing.T) {
 		`[{` + good + `},{` + good + `}]`:  "holds 2 nodes, and one is wanted",
 		`{"os":"linux","cpu":{}}`:          "lacks os, arch or cpu.target",
 		`{"schemaVersion":2,` + good + `}`: "has schema version 2, and this hpc3 knows up to 1",
-		`{"os":"linux","arch":"amd64","cpu":{"target":"zen9"}}`: `names the microarchitecture "zen9" in cpu.target, which is not known`,
-		"{" + good + strings.Repeat(" ", maxNodeFile) + "}":     "is larger than 1048576 bytes",
+		`{"os":"linux","arch":"amd64","cpu":{"target":"zen99"}}`: `names the microarchitecture "zen99" in cpu.target, which is not known`,
+		"{" + good + strings.Repeat(" ", maxNodeFile) + "}":      "is larger than 1048576 bytes",
 	} {
 		_, err := Read("n", strings.NewReader(in))
 		if class, hints, _ := fault.Of(err, fault.Engine); err == nil || !strings.Contains(err.Error(), why) || class != fault.Usage || len(hints) == 0 {
