@@ -49,7 +49,7 @@ type question struct {
 }
 
 // TestAgreement asks explain, --dry-run, pull and a start about every index and node that there is
-// as data: they choose the same image or, where nothing fits, give the same reason.
+// as data: they choose the same image or, if nothing fits, give the same reason.
 func TestAgreement(t *testing.T) {
 	var asked, chosen atomic.Int32
 	questions := goldenQuestions(t)
@@ -122,7 +122,7 @@ func (q question) test(t *testing.T, say said) bool {
 	return want.digest != ""
 }
 
-// inMemory returns a directory that ends with the test, in memory where there is such a place:
+// inMemory returns a directory that ends with the test, in memory if there is such a place:
 // thousands of small files are made sure of here.
 func inMemory(t *testing.T) string {
 	t.Helper()
@@ -161,7 +161,7 @@ func (q question) road(t *testing.T) *launcher.Road {
 	return r
 }
 
-// failed turns an error into an outcome. Its reason is why, where it ends so.
+// failed turns an error into an outcome. Its reason is why, if it ends so.
 func failed(err error, why string) outcome {
 	class, _, _ := fault.Of(err, "")
 	if why != "" && strings.HasSuffix(err.Error(), ": "+why) {

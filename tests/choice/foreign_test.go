@@ -18,9 +18,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// TestForeignPlatform runs an image for arm64 where the kernel knows an emulator for it. Since
-// Linux 6.7 each user namespace may have a binfmt_misc of its own, so none of this machine's is
-// touched.
+// TestForeignPlatform runs an image for arm64 if the kernel knows an emulator for it. Since Linux
+// 6.7 each user namespace may have a binfmt_misc of its own, so none of this machine's is touched.
 func TestForeignPlatform(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("arm64 is to be foreign here")

@@ -22,8 +22,8 @@ import (
 // habitsFile holds command lines and their whole answers.
 const habitsFile = "testdata/habits"
 
-// TestHabits types what people type who know other programs. Nothing of it asks a registry: the
-// address of none is reachable here.
+// TestHabits types what users of other programs type. Nothing of it asks a registry: the address of
+// none is reachable here.
 func TestHabits(t *testing.T) {
 	dir := writeHabits(t)
 	var got strings.Builder

@@ -43,7 +43,7 @@ var update = flag.Bool("update", false, "write testdata anew, to be read before 
 //	? native, root  what follows needs /dev/fuse, or root, or that
 //	                other architectures are not emulated (plain)
 //
-// With -update the answers are written anew: go test ./tests/cli -run TestMessages -update
+// With -update the answers are written again: go test ./tests/cli -run TestMessages -update
 func TestMessages(t *testing.T) {
 	registry := images.StartRegistry(t)
 	secure := httptest.NewUnstartedServer(registry.Inner)
@@ -218,7 +218,7 @@ func (m *messages) run(t *testing.T, command string) (shows string, status int) 
 	return text, cmd.ProcessState.ExitCode()
 }
 
-// varying is what differs between runs and machines, beside names.
+// varying is what differs between runs and machines, besides names.
 var varying = []struct {
 	what   *regexp.Regexp
 	stable string

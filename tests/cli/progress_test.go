@@ -19,7 +19,7 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// slowly serves what r does, but of a layer only half until release is closed.
+// slowly serves what r does, but only half of a layer until release is closed.
 func slowly(t *testing.T, r http.Handler) (host string, release chan struct{}) {
 	t.Helper()
 	release = make(chan struct{})
@@ -89,7 +89,7 @@ func TestProgressOnATerminal(t *testing.T) {
 }
 
 // onTerminal runs a command with standard error on a terminal, and returns what it wrote. Release
-// is closed when the progress line was seen, or at once where none is expected.
+// is closed when the progress line was seen, or at once if none is expected.
 func onTerminal(t *testing.T, cmd *exec.Cmd, expect bool, release chan struct{}) string {
 	t.Helper()
 	line := regexp.MustCompile(`app:1: \d+ of \d+ B`)

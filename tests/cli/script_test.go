@@ -75,8 +75,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// nothingRuns checks that neither a file server nor a mount of the native engine is left of this
-// script's SIFs. A server that was just started sees within moments that nobody wants it.
+// nothingRuns checks that no file server and no mount of the native engine is left of this script's
+// SIFs. A server that was just started sees within moments that it has no users.
 func nothingRuns(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: nothing-runs")

@@ -68,8 +68,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecOfOthers tries what is another user's: the process, or the user namespace that a process
-// of one's own is in.
+// TestExecOfOthers tries to enter what belongs to another user: the process, or the user namespace
+// that a process of one's own is in.
 func TestExecOfOthers(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "native", !testing.Short(), "the lab is not built by a short run")

@@ -270,7 +270,7 @@ func TestGCSparesWhatRuns(t *testing.T) {
 			if len(sifs) != 1 {
 				t.Fatalf("the cache holds %q", sifs)
 			}
-			// gc asks the processes of its own node, so it enters the lab's root beside the
+			// gc asks the processes of its own node, so it enters the lab's root next to the
 			// command, whose processes it can see there.
 			gc := func(words ...string) string {
 				t.Helper()

@@ -10,8 +10,8 @@ import (
 )
 
 // Two ranks that Open MPI's mpirun starts are in one container, where they read one another's
-// memory (CMA). Open MPI is told to use nothing else, and ends where that cannot work: in
-// containers of their own.
+// memory (CMA). Open MPI is told to use nothing else, and ends if that cannot work: in containers
+// of their own.
 func TestMPI(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "native", !testing.Short(), "the lab is not built by a short run")

@@ -30,7 +30,8 @@ func parityEnvFiles() []parity {
 	}
 }
 
-// parityCleanEnv holds what is left to the command against a list: nothing more and nothing less.
+// parityCleanEnv compares the variables that the command keeps with a list: nothing more and
+// nothing less.
 func parityCleanEnv() []parity {
 	clean := func(more ...string) []string { return append([]string{"--container-clean-env"}, more...) }
 	callers := []string{"MINE=1", "OMP_NUM_THREADS=4", "UCX_TLS=rc", "PYTHONPATH=/host", "HPC3_LABELS=x", "SHLVL=3", "x.y=1", "XDG_RUNTIME_DIR=/run/user/4242", "TZ=UTC"}

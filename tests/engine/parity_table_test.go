@@ -327,7 +327,7 @@ func parityPeople() []parity {
 	}
 }
 
-// notMade is what is said of a target that would have to be made on the node.
+// notMade is the message for a target that would have to be made on the node.
 const notMade = `error\[mount\]: binding /usr/sbin to .*: it does not exist, and where it would have to be made is a directory of this node\nhpc3-run: hint: make it first`
 
 // untouched is a call after which it is told whether a path of the node is still not there.
@@ -406,9 +406,9 @@ func parityStreams() []parity {
 		{name: "a prompt", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "a prompt, sh", image: "sh", typed: []exchange{{`[$#] $`, "echo pro''filed $PROFILE_RAN; exit 3\n", 0}}, want: answer{like: "profiled yes", status: 3}, differ: "entrypoint"},
 		{name: "Ctrl-C", typed: []exchange{{`[$#] $`, "sh -c 'echo st\"\"arted; exec sleep 100'\n", 0}, {"started", "\x03", 0}, {`[$#] $`, "echo st''atus $?; exit 4\n", 0}}, want: answer{like: "status 130", status: 4}},
-		// What is stopped starts no programs: a shell that waits for a child's exec (vfork) does
-		// not stop when the child does. Nor does it trap what it waits for: a signal between its
-		// look at what is trapped and its read(2) is heard after the next line only.
+		// The program to be stopped starts none itself: a shell that waits for a child's exec
+		// (vfork) does not stop when the child does. It traps no signal that it waits for: a signal
+		// between its look at the trapped ones and its read(2) is heard only after the next line.
 		{
 			name: "Ctrl-Z, jobs, fg",
 			typed: []exchange{

@@ -20,7 +20,7 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// parity is a row of the table: how hpc3-run is called, and what comes of it.
+// parity is a row of the table: how hpc3-run is called, and the result.
 type parity struct {
 	name   string
 	image  string            // tag of tests/lab/parity-images; "" = bash
@@ -140,7 +140,7 @@ chown 4242:4242 /run/user/4242; chmod 0700 /run/user/4242
 echo '<topology/>' >/var/spool/topology.xml; cp /var/spool/topology.xml /var/spool/closed.xml; chmod 0600 /var/spool/closed.xml
 `
 
-// holdOpen enters the lab once for all rows, and returns the process that stays in there.
+// holdOpen enters the lab once for all rows, and returns the process that stays in it.
 func holdOpen(t *testing.T, l *lab.Lab) int {
 	t.Helper()
 	cmd := exec.Command("../lab/enter", l.Root, "--bind", lab.Programs()+":/opt/hpc3/bin", "--bind", l.Image+":/images", "--bind", l.Work+":/lab", "--", "sh", "-ec", places+"echo inside; exec sleep 3600")
@@ -184,7 +184,7 @@ func (p parity) command(t *testing.T, l *lab.Lab, inside int, engine string) *ex
 	return exec.CommandContext(t.Context(), "nsenter", words...)
 }
 
-// run calls hpc3-run and returns what came of it.
+// run calls hpc3-run and returns the result.
 func (p parity) run(t *testing.T, cmd *exec.Cmd) answer {
 	t.Helper()
 	if len(p.typed) > 0 {

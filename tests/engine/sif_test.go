@@ -11,7 +11,7 @@ import (
 )
 
 // TestSIFIsApptainersOwn holds our SIF against the one that Apptainer builds of the same image:
-// plain apptainer does the same with both. Where they differ the table says what ours does.
+// plain apptainer does the same with both. If they differ, the table says what ours does.
 func TestSIFIsApptainersOwn(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

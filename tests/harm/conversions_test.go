@@ -30,7 +30,7 @@ func (c cache) pull() *exec.Cmd {
 	return cmd
 }
 
-// sifs returns the finished SIFs, and fails where something else stands among them.
+// sifs returns the finished SIFs, and fails if something else is among them.
 func (c cache) sifs(t *testing.T) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(c.dir, "sif/*/*"))
@@ -57,7 +57,7 @@ func (c cache) whole(t *testing.T, want []byte) {
 		t.Errorf("the SIF has %d bytes, %v, and not the %d of an undisturbed conversion", len(got), err, len(want))
 	}
 	left, err := os.ReadDir(filepath.Join(c.dir, "tmp"))
-	// Small files are written without a lock, so that nobody can tell at once whether their writer
+	// Small files are written without a lock, so no process can tell at once whether their writer
 	// was killed: they go after a day.
 	left = slices.DeleteFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), "small.") })
 	if err != nil || len(left) > 0 {

@@ -22,7 +22,7 @@ func onlySIF(t *testing.T, l *lab.Lab, p lab.Person) string {
 	return found[0]
 }
 
-// damageData changes a byte in every 50 kB of what files hold.
+// damageData changes a byte in every 50 kB of the content of files.
 func damageData(t *testing.T, sif string) {
 	t.Helper()
 	c, err := convert.Inspect(sif)
@@ -50,7 +50,7 @@ func damageData(t *testing.T, sif string) {
 }
 
 // TestDamagedCache: with hpc3's own file server the command is told of a damaged SIF, and the next
-// start makes it anew; with the others hpc3 cache verify finds it.
+// start makes it again; with the others hpc3 cache verify finds it.
 func TestDamagedCache(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

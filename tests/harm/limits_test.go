@@ -14,7 +14,7 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// limited runs a command line with a limit of the shell's, and returns what it prints on standard
+// limited runs a command line with a limit of the shell, and returns what it prints on standard
 // error, and its status.
 func limited(t *testing.T, uid int, limit string, words ...string) (stderr string, status int) {
 	t.Helper()

@@ -13,8 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// memoryGroup makes a cgroup whose processes have at most so much memory together, and returns its
-// directory.
+// memoryGroup makes a cgroup whose processes have at most that much memory together, and returns
+// its directory.
 func memoryGroup(t *testing.T, limit int) string {
 	t.Helper()
 	parent, limits := "/sys/fs/cgroup/memory", []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
@@ -38,7 +38,7 @@ func memoryGroup(t *testing.T, limit int) string {
 	return dir
 }
 
-// TestMemoryLimit has the kernel kill what takes more memory than its job may have.
+// TestMemoryLimit has the kernel kill a process that takes more memory than its job may have.
 func TestMemoryLimit(t *testing.T) {
 	lab.Needs(t, "apptainer", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "apptainer", !testing.Short(), "the lab is not built by a short run")

@@ -106,14 +106,14 @@ var foreign = map[string][]string{
 	"github.com/urfave/cli":                  {"cmd/hpc3"},
 }
 
-// rooms are those that names from outside come to; others are handed what was opened, or read what
-// the kernel makes.
+// rooms are those that get names from outside; others are handed what was opened, or read what the
+// kernel makes.
 var rooms = []string{
 	"launcher", "launcher/caches", "launcher/choose", "launcher/doctor", "launcher/image", "launcher/nodes", "launcher/settings", "launcher/upkeep", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run",
 }
 
-// ownNames are files of these that open something by a name which nobody but the kernel and hpc3
-// itself give.
+// ownNames are files of these that open something by a name which only the kernel and hpc3 itself
+// give.
 var ownNames = []string{"launcher/upkeep/openfiles.go", "launcher/doctor/doctor.go", "launcher/device/nvidia.go"}
 
 // Names from outside are opened by launcher/outside: opened otherwise, a FIFO holds a start up.

@@ -38,7 +38,7 @@ func newTree(t *testing.T) *tree {
 }
 
 // make calls make for a prefix below dest, and returns what it said on standard error. It must
-// succeed, or fail where fails is a pattern of that.
+// succeed, or fail if fails is a pattern of that.
 func (tr *tree) make(t *testing.T, fails string, args ...string) string {
 	t.Helper()
 	return tr.sh(t, fails, `exec make -s "DESTDIR=$DEST" PREFIX=/opt/h SYSCONFDIR=/etc "$@"`, args...)
@@ -83,7 +83,7 @@ func (tr *tree) version(t *testing.T, program string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// brings lists what make install brings, with more where more is built.
+// brings lists what make install brings, with more if more is built.
 func brings(t *testing.T, more ...string) []string {
 	t.Helper()
 	pages, err := filepath.Glob("../../etc/man/*.[1-8]")
@@ -105,8 +105,8 @@ var always = []string{
 	"/opt/h/share/doc/hpc3/spank/README.md", "/opt/h/share/hpc3/modulefiles/hpc3",
 }
 
-// TestInstall installs a tree as an admin does: anew, over an older one, with and without a plugin;
-// and takes it away again.
+// TestInstall installs a tree as an admin does: from nothing, over an older one, with and without a
+// plugin; and takes it away again.
 func TestInstall(t *testing.T) {
 	lab.Needs(t, "native", !testing.Short(), "it builds")
 	t.Parallel()
@@ -153,7 +153,7 @@ func (tr *tree) examples(t *testing.T) {
 	}
 }
 
-// withoutGo: who has no Go installs what another has built, and is told what to do where that is
+// withoutGo: a user without Go installs what another has built, and is told what to do if that is
 // old.
 func (tr *tree) withoutGo(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "hiding Go needs root")
@@ -226,7 +226,7 @@ func (tr *tree) inUse(t *testing.T) {
 	}
 }
 
-// TestInstallPlugin: no plugin comes or stays beside an hpc3-run of another version.
+// TestInstallPlugin: no plugin is installed or stays next to an hpc3-run of another version.
 func TestInstallPlugin(t *testing.T) {
 	lab.Needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")

@@ -1,4 +1,5 @@
-# Shared by the scripts of the lab: where its parts are kept, and how one is made. To be sourced, by bash.
+# Shared by the scripts of the lab: where its parts are kept, and how one is made. To be sourced, by
+# bash.
 # shellcheck shell=bash disable=SC2034 # lab_here is for who sources this
 
 lab_dir=${HPC3_LAB:-/var/cache/hpc3-lab}
@@ -12,9 +13,10 @@ mirror() {
 		{ say "apt knows no Debian mirror"; exit 1; }
 }
 
-# part NAME KEY COMMAND…: prints the path of a part, made by COMMAND with the path as its last word where it is missing. A part is
-# found again by the text KEY, so a change of that makes it anew; it is built under another name and renamed when it is whole. What
-# nobody asked for in a day is thrown away when something is made; until then another checkout may be using it.
+# part NAME KEY COMMAND…: prints the path of a part, made by COMMAND with the path as its last word,
+# if it is missing. A part is found again by the text KEY, so a new KEY makes a new part; it is
+# built under another name and renamed when it is whole. A part that no test asked for in a day is
+# removed when something is made; until then another checkout may be using it.
 part() {
 	local name=$1 key at
 	key=$(printf '%s' "$2" | sha256sum | cut -c1-12)

@@ -31,7 +31,7 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// halting serves an image of which the layer comes in two halves.
+// halting serves an image whose layer comes in two halves.
 type halting struct {
 	image string
 	inner http.Handler
@@ -301,7 +301,7 @@ func TestPullGoesOn(t *testing.T) {
 	}
 }
 
-// What has come outlives runs that get nothing more.
+// The part that has arrived outlives runs that get nothing more.
 func TestPullGoesOnLater(t *testing.T) {
 	h := newHalting(t)
 	p := pulls{t.TempDir()}
@@ -317,7 +317,7 @@ func TestPullGoesOnLater(t *testing.T) {
 	}
 }
 
-// The progress line says where it goes on.
+// The progress line says where the fetch continues.
 func TestProgressGoesOn(t *testing.T) {
 	h := newHalting(t)
 	p := pulls{t.TempDir()}
@@ -348,7 +348,8 @@ func TestProgressGoesOn(t *testing.T) {
 	}
 }
 
-// Who fetches a layer while another does has a file of his own, and what both leave is one.
+// A process that fetches a layer while another does has its own file; of what both leave, one
+// remains.
 func TestTwoFetchOneLayer(t *testing.T) {
 	h := newHalting(t)
 	p := pulls{t.TempDir()}

@@ -23,7 +23,7 @@ func buildFace(t *testing.T) string {
 		"../../spank/submit_path.c", "../../spank/multiprog.c", "../../spank/say.c")
 }
 
-// compileFace compiles files of the plugin with what plays Slurm.
+// compileFace compiles files of the plugin with a program that plays Slurm.
 func compileFace(t *testing.T, args ...string) string {
 	t.Helper()
 	cc, err := exec.LookPath("gcc")
@@ -90,7 +90,7 @@ func functionNames(t *testing.T, program string) map[string]string {
 	return names
 }
 
-// TestFacePaths: what srun, sbatch and salloc make of what names files.
+// TestFacePaths: what srun, sbatch and salloc make of options that name files.
 func TestFacePaths(t *testing.T) {
 	face := buildFace(t)
 	dir, err := filepath.EvalSymlinks(t.TempDir())

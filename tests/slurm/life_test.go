@@ -43,7 +43,7 @@ func (c *cluster) ended(t *testing.T, what, listing string) {
 	lab.WaitFor(t, what+" to end", func() bool { return c.root(listing) == "" })
 }
 
-// start starts a script of tester's, and returns what waits for its end.
+// start starts a script of tester's, and returns a function that waits for its end.
 func (c *cluster) start(t *testing.T, text string) (wait func() answer) {
 	t.Helper()
 	done := make(chan answer, 1)

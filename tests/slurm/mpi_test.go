@@ -14,8 +14,8 @@ import (
 // The nodes of a cluster are one machine in truth, with one name. MPI takes ranks on two of them
 // for neighbours, whose memory and shared files it can get at, and ends or crashes since their
 // containers are two. So it is told not to. MPICH goes by shared memory of another kind, for which
-// it does not matter: over TCP its MPI_Finalize hangs now and then, where one side takes a
-// connection down and the other waits for PMI, as it does without containers.
+// it does not matter: over TCP its MPI_Finalize sometimes hangs, if one side takes a connection
+// down and the other waits for PMI, as it does without containers.
 const (
 	openMPIApart = `export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp; `
 	mpichApart   = `export UCX_TLS=sysv,self; `
@@ -102,9 +102,9 @@ func (c *cluster) borrowApptainer(t *testing.T) {
 	}
 }
 
-// ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options beside
-// --container. They are on one node: where a step has a container, two slurmds of one machine take
-// their own PMIx for that of the other.
+// ranksWithoutPlugin are ranks that Slurm itself starts, by oci.conf, which knows no options
+// besides --container. They are on one node: if a step has a container, two slurmds of one machine
+// take their own PMIx for that of the other.
 func (c *cluster) ranksWithoutPlugin(t *testing.T) {
 	c.ranksOf(t, []mpiRow{
 		{name: "Open MPI by PMIx", plugin: "pmix", nodes: 1, text: openMPIByMemory + ranksOn(1, "srun --mpi=pmix") +

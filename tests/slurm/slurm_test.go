@@ -41,8 +41,8 @@ var suites = map[string]int{"bookworm": 22, "trixie": 24, "sid": 26}
 
 const oldMajor = 20 // of the Slurm of lab.OldSuite
 
-// newCluster starts one, with the plugin built for it. plugstack is what stands behind the plugin
-// in plugstack.conf, "none" for no plugin; files are more of its configuration, by name.
+// newCluster starts one, with the plugin built for it. plugstack is what stands after the plugin in
+// plugstack.conf, "none" for no plugin; files are more of its configuration, by name.
 func newCluster(t *testing.T, suite, plugstack string, files map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{engine: "native", suite: suite, major: suites[suite], work: t.TempDir(), port: freePorts(t, 4)}
@@ -98,8 +98,8 @@ func newCluster(t *testing.T, suite, plugstack string, files map[string]string) 
 	return c
 }
 
-// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root
-// where the root's C library is older.
+// buildPlugin builds the plugin for the cluster's Slurm: on this machine, or inside of the root if
+// the root's C library is older.
 func (c *cluster) buildPlugin(t *testing.T, bin string) {
 	t.Helper()
 	var build *exec.Cmd
@@ -120,8 +120,8 @@ var givenPorts = struct {
 	next int
 }{next: 21000 + os.Getpid()%1000*10}
 
-// freePorts returns the first of some ports of loopback in a row that nobody uses now, and that it
-// has given to nobody.
+// freePorts returns the first of some ports of loopback in a row that no process uses now, and that
+// it has not given out.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	givenPorts.Lock()
@@ -189,8 +189,8 @@ func (c *cluster) idle(t *testing.T) {
 	t.Errorf("the cluster is not idle:\n%s", state)
 }
 
-// slurmRow is something typed on a login node and what comes of it. Patterns are of the whole text,
-// as lines come in any order from several tasks: they are sorted.
+// slurmRow is something typed on a login node and the result. Patterns are of the whole text, as
+// lines come in any order from several tasks: they are sorted.
 type slurmRow struct {
 	name   string
 	text   string
@@ -436,7 +436,7 @@ var mixedRows = []slurmRow{
 	{name: "a library of another version", text: ownStack + `plugin=/lab/other/spank_hpc3.so; stack launcher=/lab/bin/hpc3-run library=/lab/bin/libhpc3spank.so; srun --container=$IMAGE hello`, status: 1, stderr: `srun: error: hpc3: the plugin, spank_hpc3.so, is of hpc3 v9, and its library, libhpc3spank.so, of hpc3 test\nsrun: error: hpc3: hint: install both anew`},
 }
 
-// TestSlurmInside calls Slurm's client from inside of a container, where the site allows it.
+// TestSlurmInside calls Slurm's client from inside of a container, if the site allows it.
 func TestSlurmInside(t *testing.T) {
 	lab.Needs(t, "slurm", os.Getuid() == 0, "the lab needs root")
 	lab.Needs(t, "slurm", !testing.Short(), "the lab is not built by a short run")
@@ -483,8 +483,8 @@ func TestSlurmInside(t *testing.T) {
 	})
 }
 
-// nodeImage pushes an image that is as new as the nodes, being made of programs of theirs, and
-// knows nobody by the name of slurm.
+// nodeImage pushes an image that is as new as the nodes, being made of programs of theirs, and has
+// no user called slurm.
 func (c *cluster) nodeImage(t *testing.T) string {
 	t.Helper()
 	const pack = `set -e; mkdir -p "$1/etc"; for f in passwd group; do grep -v ^slurm: "$0/etc/$f" >"$1/etc/$f"; done; cd "$0"; lib=usr/lib/$(uname -m)-linux-gnu

@@ -108,7 +108,7 @@ var submitRows = []slurmRow{
 	{name: "salloc without a command, the image lacks the shell", text: `printf 'hello; exit 3\n' | script -qec "env SHELL=/no/such salloc -Q -n1 --container=$IMAGE" /dev/null | tr -d '\r' | grep -o 'hello from.*'; echo ${PIPESTATUS[1]}`, stdout: "3\nhello from /opt/app"},
 }
 
-// filter is a site's script that gives an image to what names none.
+// filter is a site's script that gives an image to a job that names none.
 const filter = ownStack + `stack launcher=/lab/bin/hpc3-run; echo CliFilterPlugins=cli_filter/lua >>own.conf; cat >cli_filter.lua <<END
 function slurm_cli_setup_defaults(options, early) return slurm.SUCCESS end
 function slurm_cli_pre_submit(options, offset) if options['container'] == nil then options['container'] = '$IMAGE' end return slurm.SUCCESS end

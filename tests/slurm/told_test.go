@@ -9,7 +9,7 @@ import (
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
-// told has a step of several tasks and nodes tell its road: what is the same for all of them once.
+// told runs a step of several tasks and nodes with -v: what all of them share is said once.
 func (c *cluster) told(t *testing.T) {
 	got := c.run(t, `export HPC3_VERBOSE=1; srun -N2 -n6 --container=$IMAGE true`)
 	for _, stage := range lab.Stages() {

@@ -43,7 +43,7 @@ func display(t *testing.T, cookie string) (number int) {
 	return port - first
 }
 
-// xclient is what a program does that opens a display, with the last cookie of its file.
+// xclient does what a program does to open a display, with the last cookie of its file.
 const xclient = `d=${DISPLAY#*:}; exec 3<>/dev/tcp/localhost/$((6000 + ${d%.*})) || exit 1
 { printf 'l\0\13\0\0\0\22\0\20\0\0\0MIT-MAGIC-COOKIE-1\0\0'; tail -c 16 "$XAUTHORITY"; } >&3
 echo "open: $(head -c 1 <&3 | od -An -tx1)"`

@@ -41,7 +41,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// nobody is the uid of an ordinary user whom every node knows.
+// nobody is the uid of an ordinary user that every node knows.
 const nobody = 65534
 
 // giveTo has a user own a directory and all that is in it.
@@ -159,8 +159,8 @@ func loose(calls []string, dir string, allowed func(path string) bool) (found []
 }
 
 // TestCreations walks all that is made while images are fetched, converted, looked at and run:
-// everything goes through directories that are open, whose owner was checked, so that nobody can
-// lead a write elsewhere by a link.
+// everything goes through directories that are open, whose owner was checked, so that no other user
+// can lead a write elsewhere by a link.
 func TestCreations(t *testing.T) {
 	lab.Needs(t, "native", os.Getuid() == 0, "tracing another user needs root")
 	work := openDir(t)

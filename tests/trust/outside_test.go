@@ -115,8 +115,7 @@ func TestNamesFromOutsideDoNotBlock(t *testing.T) {
 	}
 }
 
-// ended returns what a command says and its status; it fails the test where the command does not
-// end.
+// ended returns what a command says and its status; it fails the test if the command does not end.
 func ended(t *testing.T, cmd *exec.Cmd, within time.Duration) (out string, status int) {
 	t.Helper()
 	timer := time.AfterFunc(within, func() {
@@ -132,7 +131,7 @@ func ended(t *testing.T, cmd *exec.Cmd, within time.Duration) (out string, statu
 	return string(raw), cmd.ProcessState.ExitCode()
 }
 
-// A pipe that somebody writes into is as good as a file where a stream is.
+// A pipe with a writer is as good as a file if a stream is enough.
 func TestPipesAreStreams(t *testing.T) {
 	node := `{"os":"linux","arch":"amd64","cpu":{"target":"zen3"}}`
 	cmd := exec.Command("sh", "-c", `echo '`+node+`' | hpc3 explain --json --index index.json --node /dev/stdin`)
@@ -147,7 +146,7 @@ func TestPipesAreStreams(t *testing.T) {
 	}
 }
 
-// SIGTERM ends the programs within a second, also where they wait for a pipe or for a file system
+// SIGTERM ends the programs within a second, even while they wait for a pipe or for a file system
 // that does not answer.
 func TestSIGTERMEndsWaits(t *testing.T) {
 	dir := t.TempDir()

@@ -1,4 +1,4 @@
-// Command bare does nothing: what it costs, every Go program costs.
+// Command bare does nothing: its cost is that of every Go program.
 package main
 
 func main() {}

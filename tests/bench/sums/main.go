@@ -1,7 +1,8 @@
 // Command sums measures what the checksums of a SIF cost: sums N SIF reads all files of the image N
 // times with them and N times without, in turn, through the reader of hpc3's own file server, and
 // compares the least process time of each. For converting it takes the checksums of the whole file
-// system once more, beside compressing and writing all files anew. Each is at most 2 % more.
+// system once more, compared with compressing and writing all files again. Each is at most 2 %
+// more.
 package main
 
 import (
@@ -133,7 +134,7 @@ func readAll(image io.ReaderAt, sums *squashfs.Sums) error {
 	})
 }
 
-// nowhere takes what is written.
+// nowhere discards what is written.
 type nowhere struct{ at int64 }
 
 func (n *nowhere) Write(p []byte) (int, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// described is an entry of an index, and what its image says of itself.
+// described is an entry of an index, and what its image says about itself.
 type described struct {
 	platform            v1.Platform
 	annotations, labels map[string]string

@@ -177,8 +177,8 @@ func (r *Registry) Asked(place string) []string {
 }
 
 // Requests checks how many requests below counted/, or below another place, were answered since the
-// last call: "requests 0 counted-tags". "-" only begins anew. Scripts run at the same time, so each
-// counts at a place of its own.
+// last call: "requests 0 counted-tags". "-" only starts again. Scripts run at the same time, so
+// each counts at a place of its own.
 func (r *Registry) Requests(ts *testscript.TestScript, neg bool, args []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -275,7 +275,7 @@ func TarLayer(files map[string]string) (v1.Layer, error) {
 		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
 }
 
-// WriteLayouts writes local images beside a script: the layout "layout", the archives "image.tar"
+// WriteLayouts writes local images next to a script: the layout "layout", the archives "image.tar"
 // (docker's) and "cut.tar" (half of it), "arm", a layout that holds nothing for amd64, and
 // "garbled", one whose image has a config that is no JSON.
 func WriteLayouts(dir string) error {

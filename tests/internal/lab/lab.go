@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// Lab is where the road is walked for real: a Debian root that holds Apptainer, entered by a
-// private mount namespace, the image of tests/lab/login-image in Debian's registry, and a user whom
-// that image does not know.
+// Lab is where programs really run: a Debian root that holds Apptainer, entered by a private mount
+// namespace, the image of tests/lab/login-image in Debian's registry, and a user that that image
+// does not know.
 type Lab struct {
 	Root  string // the Debian root
 	Image string // in a registry
@@ -58,8 +58,8 @@ func In(t *testing.T, root, image string) *Lab {
 	return l
 }
 
-// Needs skips a test, with a reason, where a part of the lab is missing; where HPC3_REQUIRE names
-// the part it fails.
+// Needs skips a test, with a reason, if a part of the lab is missing; if HPC3_REQUIRE names the
+// part it fails.
 func Needs(t *testing.T, part string, have bool, why string) {
 	t.Helper()
 	if have {
@@ -132,8 +132,7 @@ func (l *Lab) SIFs(p Person) []string {
 	return found
 }
 
-// Stages are the beginnings of what -v tells of a start in which nothing is out of the ordinary:
-// the road, in six lines.
+// Stages are the beginnings of what -v tells of an ordinary start: the road, in six lines.
 func Stages() []string {
 	return []string{"node: ", "index: ", "choice: ", "image: ", "engine: ", "container: "}
 }

@@ -55,7 +55,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 	return dir, build(dir)
 })
 
-// ownDir makes a directory that only this user may write in. The place is one where everybody may.
+// ownDir makes a directory that only this user may write in. Its parent is one where everybody may.
 func ownDir(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err == nil {
 		return os.Chmod(dir, 0o755) // whatever the umask
@@ -71,7 +71,7 @@ func ownDir(dir string) error {
 	return nil
 }
 
-// sweep removes what nobody asked for in a day.
+// sweep removes what no test asked for in a day.
 func sweep(shelf string) {
 	entries, _ := os.ReadDir(shelf) // what is not seen stays
 	for _, e := range entries {

@@ -37,7 +37,7 @@ func Serve(t *testing.T, layoutDir, dir string) string {
 	return image
 }
 
-// FreePort returns a port of loopback that nobody uses now.
+// FreePort returns a port of loopback that no process uses now.
 func FreePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
