@@ -28,13 +28,16 @@ func (st *stage) notExecuted(err error) error {
 		if st.Tool {
 			list = " exec ... ls /usr/bin"
 		}
-		return e.Hint("give its path, or see what is there: %s", st.Prefix+list).Exit(fault.StatusNotFound)
+		return e.Hint("give its path, or see what is there: %s", st.Prefix+list).
+			Exit(fault.StatusNotFound)
 	case errors.Is(err, unix.E2BIG):
 		return e.Hint("the kernel bounds arguments and environment together: make one of them shorter").Exit(fault.StatusNotExecutable)
 	case errors.Is(err, unix.ENOEXEC):
-		return e.Hint("it is for another architecture, or a script without a first line #!").Exit(fault.StatusNotExecutable)
+		return e.Hint("it is for another architecture, or a script without a first line #!").
+			Exit(fault.StatusNotExecutable)
 	case errors.Is(err, fs.ErrNotExist):
-		return e.Hint("the interpreter or loader that it names is not in the image").Exit(fault.StatusNotExecutable)
+		return e.Hint("the interpreter or loader that it names is not in the image").
+			Exit(fault.StatusNotExecutable)
 	}
 	return e.Hint("look at its mode").Exit(fault.StatusNotExecutable)
 }

@@ -91,14 +91,16 @@ func boundTo(kind, list string) *unix.CPUSet {
 // onCPUs calls start where what it starts runs on the processors of the job, of which there are n.
 func onCPUs(getenv func(string) string, start func(n int) error) error {
 	var own unix.CPUSet
-	if getenv("SLURM_CPUS_ON_NODE") == "" && inside.MPIJob(getenv) == "" || unix.SchedGetaffinity(0, &own) != nil {
+	if getenv("SLURM_CPUS_ON_NODE") == "" && inside.MPIJob(getenv) == "" ||
+		unix.SchedGetaffinity(0, &own) != nil {
 		return start(runtime.NumCPU())
 	}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this function
 		n := runtime.NumCPU()
-		if set := serverCPUs(getenv, own, UnboundCPUs, parentCPUs); set != nil && unix.SchedSetaffinity(0, set) == nil {
+		if set := serverCPUs(getenv, own, UnboundCPUs, parentCPUs); set != nil &&
+			unix.SchedSetaffinity(0, set) == nil {
 			n = set.Count()
 		}
 		done <- start(n)

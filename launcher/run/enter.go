@@ -13,14 +13,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// statusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not allowed. statusUnknown is that for what went wrong.
+// statusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not
+// allowed. statusUnknown is that for what went wrong.
 const (
 	statusNo      = 1
 	statusUnknown = 3
 )
 
-// shell becomes the shell of the environment, bash, or what sh is. The image's, in an environment that has been through a login already: it reads none of
-// the user's own files.
+// shell becomes the shell of the environment, bash, or what sh is. The image's, in an environment
+// that has been through a login already: it reads none of the user's own files.
 const shell = `unset ENV
 for s in "$SHELL" /bin/bash; do
 	[ -x "$s" ] || continue
@@ -33,8 +34,9 @@ for s in "$SHELL" /bin/bash; do
 done
 exec sh`
 
-// Enter makes this process the command in a container that runs on this node, with the environment and the directory of its first task. It returns only
-// with an error, whose status is hpc3's. No command is a shell.
+// Enter makes this process the command in a container that runs on this node, with the environment
+// and the directory of its first task. It returns only with an error, whose status is hpc3's. No
+// command is a shell.
 func Enter(t Target, command []string) error {
 	if entryResult == entryNotRun {
 		return noEntry()
@@ -64,7 +66,8 @@ func Enter(t Target, command []string) error {
 }
 
 func (r *resident) refused(err error) error {
-	e := fault.New(fault.Engine, "entering the container of process %d: %w", r.pid, err).Exit(statusNo)
+	e := fault.New(fault.Engine, "entering the container of process %d: %w", r.pid, err).
+		Exit(statusNo)
 	if r.apptainer {
 		return e.Hint("one that Apptainer makes can be entered where it makes it by user namespaces, not by its setuid program; use --engine native for those to be entered")
 	}
@@ -77,7 +80,8 @@ func (r *resident) stage(command []string) (stage, error) {
 		command = []string{"/bin/sh", "-c", shell}
 	}
 	st := stage{
-		Words: command, Env: slices.Clone(r.env), Workdirs: []string{"/"}, UID: os.Getuid(), GID: os.Getgid(),
+		Words: command, Env: slices.Clone(r.env), Workdirs: []string{"/"}, UID: os.Getuid(),
+		GID:     os.Getgid(),
 		Ignored: entryIgnored, Blocked: entryBlocked, Prefix: entryName, Tool: true,
 	}
 	buf := make([]byte, unix.PathMax)
@@ -107,16 +111,21 @@ func seek(t Target) (*resident, error) {
 		}
 	}
 	if t.pid == 0 {
-		return nil, elsewhere(fault.New(fault.Engine, "no step of job %s has a container of yours on this node", t), t)
+		return nil, elsewhere(
+			fault.New(fault.Engine, "no step of job %s has a container of yours on this node", t),
+			t)
 	}
 	r, err := seekProcess(t.pid, own)
 	switch {
 	case err == nil:
 		return r, nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
-		return nil, elsewhere(fault.New(fault.Engine, "%s is neither a job with a container of yours on this node nor a process", t), t)
+		return nil, elsewhere(
+			fault.New(fault.Engine,
+				"%s is neither a job with a container of yours on this node nor a process", t), t)
 	case errors.Is(err, errForeign), errors.Is(err, errUncontained):
-		return nil, elsewhere(fault.New(fault.Engine, "entering the container of process %d: %w", t.pid, err), t)
+		return nil, elsewhere(
+			fault.New(fault.Engine, "entering the container of process %d: %w", t.pid, err), t)
 	}
 	return nil, fault.New(fault.Engine, "looking at process %d: %w", t.pid, err)
 }
@@ -146,13 +155,15 @@ func seekStep(t Target, own uint64) (*resident, error) {
 	return r, nil
 }
 
-// seekProcess returns a process, or what it has started in a container: Apptainer stays before its own.
+// seekProcess returns a process, or what it has started in a container: Apptainer stays before its
+// own.
 func seekProcess(pid int, own uint64) (*resident, error) {
 	r, err := lookAt(pid, own)
 	if !errors.Is(err, errUncontained) {
 		return &r, err
 	}
-	if below := first(residents(own, func(r *resident) bool { return slices.Contains(r.ancestors(), pid) })); below != nil {
+	if below := first(residents(own,
+		func(r *resident) bool { return slices.Contains(r.ancestors(), pid) })); below != nil {
 		return below, nil
 	}
 	return nil, err
@@ -166,7 +177,8 @@ func several(t Target, firsts map[string]int) error {
 	return e
 }
 
-// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such command, or none that can be executed.
+// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such
+// command, or none that can be executed.
 func toolStatus(status int) int {
 	switch status {
 	case fault.StatusNotFound, fault.StatusNotExecutable:
@@ -178,7 +190,8 @@ func toolStatus(status int) int {
 // ownerOf returns the user who made a user namespace, as this process's sees him.
 func ownerOf(user int) (int, error) {
 	var uid uint32
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(user), unix.NS_GET_OWNER_UID, uintptr(unsafe.Pointer(&uid))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(user), unix.NS_GET_OWNER_UID,
+		uintptr(unsafe.Pointer(&uid))); errno != 0 {
 		return 0, errno
 	}
 	return int(uid), nil

@@ -13,7 +13,10 @@ type sysctl struct{ file, bad, cure string }
 var sysctls = []sysctl{ //nolint:gochecknoglobals // a constant table
 	{"user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"},
 	{"kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"},
-	{"kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hpc3-run that allows userns"},
+	{
+		"kernel/apparmor_restrict_unprivileged_userns", "1",
+		"sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for hpc3-run that allows userns",
+	},
 }
 
 // namespaceHints say what on this node stands against user namespaces, as far as settings tell.
@@ -37,7 +40,8 @@ func checkNamespaces() error {
 	if err != nil || strings.TrimSpace(string(raw)) != "0" {
 		return nil
 	}
-	return withHints(fault.New(fault.Engine, "making a user namespace: this node allows none"), namespaceHints())
+	return withHints(fault.New(fault.Engine, "making a user namespace: this node allows none"),
+		namespaceHints())
 }
 
 func withHints(e *fault.Error, hints []string) error {

@@ -1,7 +1,9 @@
-// Package run starts a command in the image that a SIF holds: the mounts, the environment, the login convention, exec.
+// Package run starts a command in the image that a SIF holds: the mounts, the environment, the
+// login convention, exec.
 //
-// There are two engines. Apptainer is executed with flags that say what the plan says. The native engine is ours: no daemon, no
-// setuid program, and no process of ours between the caller and the command, which gets the pid that hpc3-run had.
+// There are two engines. Apptainer is executed with flags that say what the plan says. The native
+// engine is ours: no daemon, no setuid program, and no process of ours between the caller and the
+// command, which gets the pid that hpc3-run had.
 //
 // The native engine goes through stages, each an execution of the same program under another name:
 //
@@ -12,7 +14,8 @@
 //
 // With Apptainer there is hpc3:watch (watch.go).
 //
-// For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no directory yet, and hpc3:serve is only a helper.
+// For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no
+// directory yet, and hpc3:serve is only a helper.
 package run
 
 import (
@@ -76,7 +79,11 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 		return err
 	}
 	if p.Engine == option.Apptainer {
-		err := apptainer.Exec(ctx, v, img, apptainer.Means{Program: p.Apptainer, Memory: p.Memory, Held: p.held, Settled: p.settled})
+		err := apptainer.Exec(ctx, v, img,
+			apptainer.Means{
+				Program: p.Apptainer, Memory: p.Memory, Held: p.held,
+				Settled: p.settled,
+			})
 		var why apptainer.UnfitError
 		if !p.Auto || !img.Known || !errors.As(err, &why) || WhyNotNative() != nil {
 			return err
@@ -88,11 +95,14 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 }
 
 func noOverlay(sif string) error {
-	return fault.New(fault.Engine, "running %s: it holds an overlay partition, which hpc3's own engine does not lay over the image", sif).
+	return fault.New(fault.Engine,
+		"running %s: it holds an overlay partition, which hpc3's own engine does not lay over the image", sif).
 		Hint("use --engine apptainer, which does; or take it out: apptainer sif list, apptainer sif del")
 }
 
-func (p *Plan) execNative(ctx context.Context, v *inside.View, img inside.Files, server *Server) error {
+func (p *Plan) execNative(ctx context.Context, v *inside.View, img inside.Files,
+	server *Server,
+) error {
 	n := native{View: v, SquashFS: p.SquashFS, settled: p.settled}
 	return n.exec(ctx, img, server)
 }

@@ -21,8 +21,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
-// resident is a process of the caller's in a container. All that is known of it was read through the descriptor of its directory in /proc, in which
-// another process that gets its number later is not seen.
+// resident is a process of the caller's in a container. All that is known of it was read through
+// the descriptor of its directory in /proc, in which another process that gets its number later is
+// not seen.
 type resident struct {
 	pid       int
 	dir       int    // descriptor
@@ -44,12 +45,15 @@ var (
 // ownMark finds the mark of a container of the native engine in the list of its mounts.
 var ownMark = regexp.MustCompile(`,workdir=` + serve.WorkPrefix + `[0-9a-f]{16}`)
 
-// maxOfProcess bounds what is read of a process: the kernel's list of mounts and an environment have no bound of their own.
+// maxOfProcess bounds what is read of a process: the kernel's list of mounts and an environment
+// have no bound of their own.
 const maxOfProcess = 16 << 20
 
-// lookAt looks at a process. The descriptor of its directory is to be closed. An error is errForeign, errUncontained, or the kernel's.
+// lookAt looks at a process. The descriptor of its directory is to be closed. An error is
+// errForeign, errUncontained, or the kernel's.
 func lookAt(pid int, own uint64) (r resident, err error) {
-	dir, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC,
+		0)
 	if err != nil {
 		return r, err
 	}
@@ -122,7 +126,8 @@ func (r *resident) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxOfProcess))
 }
 
-// residents returns those processes of the caller's in a container that are wanted, the first in order first. They are to be closed.
+// residents returns those processes of the caller's in a container that are wanted, the first in
+// order first. They are to be closed.
 func residents(own uint64, wanted func(*resident) bool) []*resident {
 	var found []*resident
 	for _, pid := range process.IDs() {
@@ -164,7 +169,8 @@ func (r *resident) ancestors() (above []int) {
 	return above
 }
 
-// slurmstepd returns the title of the process that Slurm has above a task, with the job's own number and the step; "" where there is none.
+// slurmstepd returns the title of the process that Slurm has above a task, with the job's own
+// number and the step; "" where there is none.
 func (r *resident) slurmstepd() string {
 	for _, pid := range r.ancestors() {
 		title, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
@@ -177,9 +183,11 @@ func (r *resident) slurmstepd() string {
 
 func (r *resident) close() { _ = unix.Close(r.dir) } // it is open
 
-// before orders residents: the task with the lowest rank on the node first, and a task before what it started.
+// before orders residents: the task with the lowest rank on the node first, and a task before what
+// it started.
 func (r *resident) before(o *resident) int {
-	return cmp.Or(cmp.Compare(r.local, o.local), cmp.Compare(r.started, o.started), cmp.Compare(r.pid, o.pid))
+	return cmp.Or(cmp.Compare(r.local, o.local), cmp.Compare(r.started, o.started),
+		cmp.Compare(r.pid, o.pid))
 }
 
 // ownSpace is the number of a namespace of this process.
@@ -189,8 +197,9 @@ func ownSpace(kind string) (uint64, error) {
 	return s.Ino, err
 }
 
-// namespaces opens the namespaces of the process. It refuses those that are not the caller's: the kernel's word on the descriptors counts, on which
-// they are entered. user tells whether the container has a user namespace of its own.
+// namespaces opens the namespaces of the process. It refuses those that are not the caller's: the
+// kernel's word on the descriptors counts, on which they are entered. user tells whether the
+// container has a user namespace of its own.
 func (r *resident) namespaces() (ns namespaces, user bool, err error) {
 	if ns.user, err = unix.Openat(r.dir, "ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return ns, false, err
@@ -204,7 +213,8 @@ func (r *resident) namespaces() (ns namespaces, user bool, err error) {
 	return ns, user, err
 }
 
-// check tells whether the user namespace is not this process's, and refuses those that are not the caller's.
+// check tells whether the user namespace is not this process's, and refuses those that are not the
+// caller's.
 func (ns namespaces) check(space uint64) (user bool, err error) {
 	var mount, spaceUser, owning unix.Stat_t
 	owner, err := unix.IoctlRetInt(ns.mount, unix.NS_GET_USERNS)
@@ -215,7 +225,8 @@ func (ns namespaces) check(space uint64) (user bool, err error) {
 		return false, err
 	}
 	defer unix.Close(owner)
-	err = errors.Join(unix.Fstat(ns.mount, &mount), unix.Fstat(ns.user, &spaceUser), unix.Fstat(owner, &owning))
+	err = errors.Join(unix.Fstat(ns.mount, &mount), unix.Fstat(ns.user, &spaceUser),
+		unix.Fstat(owner, &owning))
 	if err != nil {
 		return false, err
 	}

@@ -14,17 +14,21 @@ import (
 // Target names a container that runs on this node: by a step of Slurm, or by a process.
 type Target struct {
 	text string // as it was given
-	job  string // a number, or one with "_TASK" of an array or "+COMPONENT" of a heterogeneous job; "" for a process alone
+	// a number, or one with "_TASK" of an array or "+COMPONENT" of a heterogeneous job; "" for a
+	// process alone
+	job  string
 	step string // a number, or "batch", "interactive", "extern"; "" for any
 	pid  int    // 0 for a step alone
 }
 
 var (
-	stepPattern    = regexp.MustCompile(`^([0-9]+(?:[_+][0-9]+)?)(?:\.([0-9]+|batch|interactive|extern))?$`)
+	stepPattern = regexp.MustCompile(
+		`^([0-9]+(?:[_+][0-9]+)?)(?:\.([0-9]+|batch|interactive|extern))?$`)
 	processPattern = regexp.MustCompile(`^pid:([0-9]+)$`)
 )
 
-// ParseTarget reads JOB, JOB.STEP, PID or pid:PID. A mere number is a job's where that has a container on this node, and else a process's.
+// ParseTarget reads JOB, JOB.STEP, PID or pid:PID. A mere number is a job's where that has a
+// container on this node, and else a process's.
 func ParseTarget(s string) (Target, error) {
 	t := Target{text: s}
 	if m := processPattern.FindStringSubmatch(s); m != nil {
@@ -34,7 +38,8 @@ func ParseTarget(s string) (Target, error) {
 		t.pid = processNumber(s)
 	}
 	if t.job == "" && t.pid <= 0 {
-		return Target{}, fault.New(fault.Usage, "%q is neither a job nor a process", s).Hint("give JOB, JOB.STEP, JOB_TASK of an array, JOB+COMPONENT, or a process's number")
+		return Target{}, fault.New(fault.Usage, "%q is neither a job nor a process", s).
+			Hint("give JOB, JOB.STEP, JOB_TASK of an array, JOB+COMPONENT, or a process's number")
 	}
 	return t, nil
 }
@@ -59,14 +64,18 @@ type step struct {
 	name string
 }
 
-// knownSteps find a job's own number and its step: in a process's list of cgroups, which it cannot leave, and in slurmstepd's title.
+// knownSteps find a job's own number and its step: in a process's list of cgroups, which it cannot
+// leave, and in slurmstepd's title.
 var knownSteps = []*regexp.Regexp{ //nolint:gochecknoglobals // a constant list
-	regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`), regexp.MustCompile(`slurmstepd: \[([0-9]+)\.([^\]]+)\]`),
+	regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`),
+	regexp.MustCompile(`slurmstepd: \[([0-9]+)\.([^\]]+)\]`),
 }
 
-// stepOf tells a process's step by what Slurm says of it or, where it says nothing, by the environment, in which a component's job is that of the first.
+// stepOf tells a process's step by what Slurm says of it or, where it says nothing, by the
+// environment, in which a component's job is that of the first.
 func stepOf(known string, env []string) (s step, is bool) {
-	job, name := inside.Lookup(env, "SLURM_JOB_ID"), cmp.Or(inside.Lookup(env, "SLURM_STEP_ID"), "batch")
+	job, name := inside.Lookup(env, "SLURM_JOB_ID"),
+		cmp.Or(inside.Lookup(env, "SLURM_STEP_ID"), "batch")
 	for _, pattern := range knownSteps {
 		if m := pattern.FindStringSubmatch(known); m != nil {
 			job, name = m[1], m[2]
@@ -77,10 +86,12 @@ func stepOf(known string, env []string) (s step, is bool) {
 		return step{}, false
 	}
 	s = step{jobs: []string{job}, name: cmp.Or(namedSteps[name], name)}
-	if of, number := inside.Lookup(env, "SLURM_ARRAY_JOB_ID"), inside.Lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
+	if of, number := inside.Lookup(env, "SLURM_ARRAY_JOB_ID"),
+		inside.Lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
 		s.jobs = append(s.jobs, of+"_"+number, of)
 	}
-	for _, group := range []string{"SLURM_JOB_ID_HET_GROUP_", "SLURM_JOB_ID_PACK_GROUP_"} { // srun knows the old name alone
+	// srun knows the old name alone
+	for _, group := range []string{"SLURM_JOB_ID_HET_GROUP_", "SLURM_JOB_ID_PACK_GROUP_"} {
 		for _, e := range env {
 			number, isOne := strings.CutPrefix(e, group)
 			if number, id, _ := strings.Cut(number, "="); isOne && id == job {

@@ -26,9 +26,11 @@ type Program struct {
 
 // Memory is what later starts know of this one. Each function may be nil but Keep.
 type Memory struct {
-	Keep   func(raw []byte) (file string, err error) // writes what containers of any node have bound while they run
-	Proven func(name string) bool                    // tells whether something has worked on this node
-	Prove  func(name string)                         // remembers that it has
+	// writes what containers of any node have bound while they run
+	Keep func(raw []byte) (file string, err error)
+	// tells whether something has worked on this node
+	Proven func(name string) bool
+	Prove  func(name string) // remembers that it has
 }
 
 // Means are what a start through Apptainer needs beside the view.
@@ -81,13 +83,15 @@ func (s *start) exec(ctx context.Context, img inside.Files) error {
 	s.Detail("running " + strings.Join(args, " "))
 	s.Settled(option.Apptainer)
 	if err := startWatch(s.Parent, s.Held); err != nil {
-		s.Note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " + err.Error())
+		s.Note("what Apptainer starts may outlive it or slurmstepd, should one be killed: " +
+			err.Error())
 	}
 	if err := process.StillThere(s.Parent); err != nil {
 		return fault.New(fault.Engine, "executing %s: %w", s.Program.Path, err)
 	}
 	err = syscall.Exec(s.Program.Path, append(args, s.prepared(img, late, words)...), env)
-	return fault.New(fault.Engine, "executing %s: %w", s.Program.Path, err).Hint("use --engine native")
+	return fault.New(fault.Engine, "executing %s: %w", s.Program.Path, err).
+		Hint("use --engine native")
 }
 
 // countBinds counts the binds among Apptainer's words, and names each under -d.
@@ -148,7 +152,8 @@ func (s *start) args(ctx context.Context, img inside.Files) ([]string, error) {
 func (s *start) home(ctx context.Context) []string {
 	home := inside.HomeIn(s.Home)
 	switch {
-	case !s.HomeShown || s.Program.Conf.Is("mount home", "no") || s.mayNotBind() && home != inside.AccountHome(ctx):
+	case !s.HomeShown || s.Program.Conf.Is("mount home", "no") || s.mayNotBind() &&
+		home != inside.AccountHome(ctx):
 		s.HomeShown = false
 		return []string{"--no-home"}
 	case s.mayNotBind():
@@ -179,10 +184,14 @@ func (s *start) databases(ctx context.Context, img inside.Files, accounts []stri
 	}
 	old := img.Read(inside.PasswdFile, inside.MaxDatabase)
 	if !img.Regular(inside.PasswdFile) || len(inside.WithAccounts(old, accounts)) != len(old) {
-		keep(inside.PasswdFile, inside.WithAccounts(inside.WithUser(old, who.Line(inside.HomeIn(s.Home), img.Shell())), accounts))
+		keep(inside.PasswdFile,
+			inside.WithAccounts(inside.WithUser(old, who.Line(inside.HomeIn(s.Home), img.Shell())),
+				accounts))
 	}
 	if groups, err := os.Getgroups(); err == nil && !img.Regular(inside.GroupFile) {
-		keep(inside.GroupFile, inside.WithGroups(img.Read(inside.GroupFile, inside.MaxDatabase), inside.GroupLines(ctx, append(groups, os.Getgid()))))
+		keep(inside.GroupFile,
+			inside.WithGroups(img.Read(inside.GroupFile, inside.MaxDatabase),
+				inside.GroupLines(ctx, append(groups, os.Getgid()))))
 	}
 	return binds
 }
@@ -193,19 +202,26 @@ func (s *start) prepared(img inside.Files, late, words []string) []string {
 	if len(late) == 0 && s.Workdir == "" || img.Bare() {
 		return words
 	}
-	return slices.Concat([]string{img.AnyShell(), "-c", inside.PrepareScript, s.ErrorPrefix, s.Workdir}, late, []string{"--"}, words)
+	return slices.Concat([]string{
+		img.AnyShell(), "-c", inside.PrepareScript, s.ErrorPrefix,
+		s.Workdir,
+	}, late, []string{"--"}, words)
 }
 
-// mountFlag writes a mount as Apptainer reads it: CSV, so that a path may hold commas and quotes. Its binds and its scratch directories,
-// which are in memory, are nosuid and nodev in any case.
+// mountFlag writes a mount as Apptainer reads it: CSV, so that a path may hold commas and quotes.
+// Its binds and its scratch directories, which are in memory, are nosuid and nodev in any case.
 func mountFlag(m option.Mount) (flag, spec string, err error) {
 	if slices.Contains(m.Options, "noexec") {
-		return "", "", UnfitError{fault.New(fault.Mount, "binding %s: Apptainer knows no option noexec", m.Source).Hint("use --engine native")}
+		return "", "", UnfitError{fault.New(fault.Mount,
+			"binding %s: Apptainer knows no option noexec", m.Source).Hint("use --engine native")}
 	}
-	flag, fields := "--mount", []string{"type=bind", "source=" + filepath.Clean(m.Source), "destination=" + m.Target}
+	flag, fields := "--mount",
+		[]string{"type=bind", "source=" + filepath.Clean(m.Source), "destination=" + m.Target}
 	switch {
 	case m.Source == option.Tmpfs && m.ReadOnly():
-		return "", "", UnfitError{fault.New(fault.Mount, "mounting a tmpfs at %s: Apptainer makes none that is read-only", m.Target).Hint("use --engine native")}
+		return "", "", UnfitError{fault.New(fault.Mount,
+			"mounting a tmpfs at %s: Apptainer makes none that is read-only", m.Target).
+			Hint("use --engine native")}
 	case m.Source == option.Tmpfs:
 		flag, fields = "--scratch", []string{m.Target}
 	case m.ReadOnly():
@@ -236,7 +252,8 @@ func (s *start) env(ctx context.Context, img inside.Files) (list, late []string)
 	s.passBinds(env)
 	env.Set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
 	env.Set("HOME", inside.HomeIn(s.Home))
-	env.Set("PATH", inside.Lookup(s.HostEnv, "PATH")) // where Apptainer finds its helpers; the image sets its own
+	// where Apptainer finds its helpers; the image sets its own
+	env.Set("PATH", inside.Lookup(s.HostEnv, "PATH"))
 	return env.List(), late
 }
 
@@ -245,7 +262,8 @@ const insidePrefix = "APPTAINERENV_"
 
 // settledLate are variables that Apptainer sets in a container itself, and lets nobody set.
 var settledLate = []string{ //nolint:gochecknoglobals // a constant list
-	"HOME", "APPTAINER_NAME", "APPTAINER_CONTAINER", "APPTAINER_INSTANCE", "APPTAINER_SHELL", "APPTAINER_APPNAME", "SINGULARITY_SHELL", "SINGULARITY_APPNAME",
+	"HOME", "APPTAINER_NAME", "APPTAINER_CONTAINER", "APPTAINER_INSTANCE", "APPTAINER_SHELL",
+	"APPTAINER_APPNAME", "SINGULARITY_SHELL", "SINGULARITY_APPNAME",
 }
 
 // notPassed are variables that no shell lets anybody set, and by which Apptainer tells its own
@@ -264,7 +282,8 @@ func (s *start) passInside(env, wanted *inside.Environ) (late []string) {
 		value := wanted.Values[name]
 		caller, has := env.Values[name]
 		switch {
-		case has && caller == value && !asked[name], !option.IsName(name), inside.Matches(notPassed, name):
+		case has && caller == value &&
+			!asked[name], !option.IsName(name), inside.Matches(notPassed, name):
 		case !asked[name] && saysInside(env, name): // the caller, in Apptainer's words
 		case name == "HOME" && !asked[name]: // Apptainer's option --home says it
 		case name == "PATH" && !asked[name] && !s.HasConfig: // the image's is in its scripts
@@ -288,11 +307,13 @@ func saysInside(env *inside.Environ, name string) bool {
 	})
 }
 
-// ownBinds holds, in a container of Apptainer, the binds that its caller asked for by Apptainer's variables.
+// ownBinds holds, in a container of Apptainer, the binds that its caller asked for by Apptainer's
+// variables.
 const ownBinds = "HPC3_APPTAINER_BIND"
 
-// passBinds gives Apptainer the binds that the caller asks for by its variables. In a container these name all its binds, by where they are in
-// there: a step that Slurm's client starts from there would bind what the node has at those places.
+// passBinds gives Apptainer the binds that the caller asks for by its variables. In a container
+// these name all its binds, by where they are in there: a step that Slurm's client starts from
+// there would bind what the node has at those places.
 func (s *start) passBinds(env *inside.Environ) {
 	for _, name := range []string{"BIND", "BINDPATH"} {
 		env.Unset("APPTAINER_" + name)

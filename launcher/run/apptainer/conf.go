@@ -105,12 +105,16 @@ func (c Conf) Departures(w Wanted) []Departure {
 		}
 	}
 	add(true, "allow container sif", "no", "Apptainer runs no SIF", true)
-	add(w.Rootless, "allow user ns", "no", "Apptainer makes no user namespace, which it needs here", true)
+	add(w.Rootless, "allow user ns", "no", "Apptainer makes no user namespace, which it needs here",
+		true)
 	add(w.Binds, "user bind control", "no", "Apptainer binds nothing that a user names", true)
-	add(!w.Binds, "user bind control", "no", "the current directory and TMPDIR are not bound, nor a home other than the account's", false)
+	add(!w.Binds, "user bind control", "no",
+		"the current directory and TMPDIR are not bound, nor a home other than the account's",
+		false)
 	add(w.Writable, "enable overlay", "no", "Apptainer makes no writable layer", true)
 	if c.Is("enable underlay", "no") {
-		add(true, "enable overlay", "no", "Apptainer makes no mount point that the image lacks", false)
+		add(true, "enable overlay", "no", "Apptainer makes no mount point that the image lacks",
+			false)
 	}
 	add(w.Home, "mount home", "no", "the home directory is not bound", false)
 	add(true, "mount tmp", "no", "/tmp and /var/tmp are the image's", false)
@@ -119,10 +123,15 @@ func (c Conf) Departures(w Wanted) []Departure {
 	add(true, "mount dev", "no", "/dev is the image's", false)
 	add(true, "mount dev", "minimal", "/dev has no GPUs and no fabric", false)
 	add(true, "config passwd", "no", "the image's user database does not know the caller", false)
-	add(true, "config group", "no", "the image's user database does not know the caller's groups", false)
+	add(true, "config group", "no", "the image's user database does not know the caller's groups",
+		false)
 	add(true, "config resolv_conf", "no", "/etc/resolv.conf is the image's", false)
-	if c.said != nil && !slices.ContainsFunc(c.said["bind path"], func(b string) bool { return b == "/etc/hosts" || strings.HasPrefix(b, "/etc/hosts:") }) {
-		all = append(all, Departure{"no bind path = /etc/hosts", "/etc/hosts is the image's", false})
+	if c.said != nil && !slices.ContainsFunc(c.said["bind path"],
+		func(b string) bool { return b == "/etc/hosts" || strings.HasPrefix(b, "/etc/hosts:") }) {
+		all = append(all, Departure{
+			"no bind path = /etc/hosts", "/etc/hosts is the image's",
+			false,
+		})
 	}
 	return all
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// devices are the options by which Apptainer brings what it does not bring of itself: its /dev is the node's. The choice of GPUs is
-// left to CUDA, see env.
-func (s *start) devices(ctx context.Context, img inside.Files, found device.Found) ([]string, error) {
+// devices are the options by which Apptainer brings what it does not bring of itself: its /dev is
+// the node's. The choice of GPUs is left to CUDA, see env.
+func (s *start) devices(ctx context.Context, img inside.Files,
+	found device.Found,
+) ([]string, error) {
 	var args []string
 	if found.NVIDIA {
 		args = append(args, "--nv")
@@ -25,7 +27,8 @@ func (s *start) devices(ctx context.Context, img inside.Files, found device.Foun
 	var mounts []option.Mount
 	var accounts []string
 	for _, m := range found.Client {
-		mounts = append(mounts, option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
+		mounts = append(mounts,
+			option.Mount{Source: m.Source, Target: m.Target, Options: []string{"ro"}})
 		accounts = s.Accounts(ctx)
 	}
 	for _, m := range append(mounts, s.databases(ctx, img, accounts)...) {
@@ -43,16 +46,20 @@ func (s *start) devices(ctx context.Context, img inside.Files, found device.Foun
 func (s *start) mounts() ([]option.Mount, error) {
 	var mounts []option.Mount
 	for _, m := range s.Mounts {
-		itself := filepath.Clean(m.Source) == filepath.Clean(m.Target) && inside.Within(filepath.Clean(m.Target), "/dev")
+		itself := filepath.Clean(m.Source) == filepath.Clean(m.Target) &&
+			inside.Within(filepath.Clean(m.Target), "/dev")
 		switch {
 		case !itself && !holdsDevices(m.Source):
 			mounts = append(mounts, m)
-		case itself && len(m.Options) == 0 && s.Program.Conf.Is("mount dev", "minimal"): // it knows how
+		case itself && len(m.Options) == 0 && s.Program.Conf.Is("mount dev", "minimal"):
+			// it knows how
 			mounts = append(mounts, m)
 		case itself && !m.ReadOnly() && !s.Program.Conf.Is("mount dev", "no", "minimal"):
 			s.Note("not binding " + m.Source + ": Apptainer has all of the node's /dev there")
 		default:
-			return nil, UnfitError{fault.New(fault.Mount, "binding %s to %s: devices do not work in what Apptainer binds", m.Source, m.Target).
+			return nil, UnfitError{fault.New(fault.Mount,
+				"binding %s to %s: devices do not work in what Apptainer binds", m.Source,
+				m.Target).
 				Hint("bind it to its own path, or use --engine native")}
 		}
 	}
@@ -66,5 +73,6 @@ func holdsDevices(file string) bool {
 		return err == nil && info.Mode()&os.ModeDevice != 0
 	}
 	entries, err := os.ReadDir(file)
-	return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Type()&os.ModeDevice != 0 })
+	return err != nil || slices.ContainsFunc(entries,
+		func(e os.DirEntry) bool { return e.Type()&os.ModeDevice != 0 })
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// Find returns the path of Apptainer and, where it cannot be used by this user, why not. It asks the file system and the user database;
-// whether the program starts is for Works to find out.
+// Find returns the path of Apptainer and, where it cannot be used by this user, why not. It asks
+// the file system and the user database; whether the program starts is for Works to find out.
 func Find(ctx context.Context, getenv func(string) string, uid int) (path, whyNot string) {
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
 		file := filepath.Join(dir, "apptainer")
@@ -28,7 +28,8 @@ func Find(ctx context.Context, getenv func(string) string, uid int) (path, whyNo
 			continue
 		}
 		if _, known := inside.FindAccount(ctx, uid); !known {
-			return file, "this node does not know user " + strconv.Itoa(uid) + ", and Apptainer runs no unknown user"
+			return file, "this node does not know user " + strconv.Itoa(uid) +
+				", and Apptainer runs no unknown user"
 		}
 		return file, ""
 	}
@@ -43,13 +44,15 @@ func Rootless(apptainer string, conf Conf) bool {
 	return os.Geteuid() != 0 && (!hasSetuidStarter(apptainer) || conf.Is("allow setuid", "no"))
 }
 
-// unpacks tells whether Apptainer has nothing that reads an image to it, as far as can be seen: a script in its place knows where to look.
+// unpacks tells whether Apptainer has nothing that reads an image to it, as far as can be seen: a
+// script in its place knows where to look.
 func (s *start) unpacks() bool {
 	if !s.rootless() || isScript(s.Program.Path) {
 		return false
 	}
 	own := ownDirs(s.Program.Path)
-	return process.FindSquashfuse(process.SquashfuseLL, own...) == "" && process.FindSquashfuse("squashfuse", own...) == ""
+	return process.FindSquashfuse(process.SquashfuseLL, own...) == "" &&
+		process.FindSquashfuse("squashfuse", own...) == ""
 }
 
 func isScript(file string) bool {
@@ -74,7 +77,10 @@ func installPrefix(apptainer string) string {
 // ownDirs are where an Apptainer has the programs that are for itself alone.
 func ownDirs(apptainer string) []string {
 	prefix := installPrefix(apptainer)
-	return []string{filepath.Join(prefix, "libexec/apptainer/bin"), filepath.Join(prefix, "lib/apptainer/bin")}
+	return []string{
+		filepath.Join(prefix, "libexec/apptainer/bin"),
+		filepath.Join(prefix, "lib/apptainer/bin"),
+	}
 }
 
 // hasSetuidStarter tells whether Apptainer makes no user namespaces.
@@ -88,11 +94,13 @@ func hasSetuidStarter(apptainer string) bool {
 	return false
 }
 
-// Works starts Apptainer and a user namespace, or finds its setuid starter, and returns why it would not work, or "".
+// Works starts Apptainer and a user namespace, or finds its setuid starter, and returns why it
+// would not work, or "".
 func Works(apptainer string) string {
 	out, err := exec.Command(apptainer, "--version").CombinedOutput()
 	if err != nil {
-		return "apptainer --version: " + strings.TrimSpace(err.Error()+" "+fault.OneLine(string(out)))
+		return "apptainer --version: " +
+			strings.TrimSpace(err.Error()+" "+fault.OneLine(string(out)))
 	}
 	if hasSetuidStarter(apptainer) {
 		return ""
@@ -106,8 +114,8 @@ func Works(apptainer string) string {
 	return ""
 }
 
-// missingCapabilities says why Apptainer will not run for root: it wants every capability that the kernel knows, and in a virtual
-// machine or container root may have fewer.
+// missingCapabilities says why Apptainer will not run for root: it wants every capability that the
+// kernel knows, and in a virtual machine or container root may have fewer.
 func missingCapabilities() string {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -126,7 +134,8 @@ func missingCapabilities() string {
 	return ""
 }
 
-// CanMakeNamespaces makes a user and a mount namespace for real: no setting tells for sure (AppArmor, seccomp, a chroot).
+// CanMakeNamespaces makes a user and a mount namespace for real: no setting tells for sure
+// (AppArmor, seccomp, a chroot).
 func CanMakeNamespaces() error {
 	cmd := exec.Command(process.Self, "--version")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS}

@@ -20,35 +20,41 @@ func (s *start) places(img inside.Files, dirs []string) ([]option.Mount, error) 
 	node := []string{"/tmp", "/var/tmp", "/proc", "/sys", "/dev"}
 	if home := path.Clean(inside.HomeIn(s.Home)); s.HomeShown {
 		if img.Astray(home, node) {
-			return nil, UnfitError{fault.New(fault.Mount, "binding the home directory %s: a symlink of the image leads it into another directory of the node", home).
+			return nil, UnfitError{fault.New(fault.Mount,
+				"binding the home directory %s: a symlink of the image leads it into another directory of the node", home).
 				Hint("use --engine native")}
 		}
 		node = append(node, home)
 	}
 	var mounts []option.Mount
 	for _, b := range slices.Concat(s.Places(img, dirs), s.Named.Binds, s.Guards()) {
-		if _, err := os.Stat(b.Source); err != nil || b.Visible && slices.ContainsFunc(node, func(dir string) bool { return inside.Within(b.Target, dir) }) {
+		if _, err := os.Stat(b.Source); err != nil || b.Visible &&
+			slices.ContainsFunc(node,
+				func(dir string) bool { return inside.Within(b.Target, dir) }) {
 			continue
 		}
 		if img.Astray(b.Target, node) {
-			s.Note("not bound: " + b.Target + ", which a symlink of the image leads into another directory of the node; --engine native can")
+			s.Note("not bound: " + b.Target +
+				", which a symlink of the image leads into another directory of the node; --engine native can")
 			continue
 		}
 		if b.Visible {
 			node = append(node, b.Target)
 		}
-		mounts = append(mounts, option.Mount{Source: b.Source, Target: b.Target, Options: b.Options})
+		mounts = append(mounts,
+			option.Mount{Source: b.Source, Target: b.Target, Options: b.Options})
 	}
 	return mounts, nil
 }
 
 // shows tells whether one of some mounts has a path in it.
 func shows(mounts []option.Mount, file string) bool {
-	return slices.ContainsFunc(mounts, func(m option.Mount) bool { return inside.Within(file, m.Target) })
+	return slices.ContainsFunc(mounts,
+		func(m option.Mount) bool { return inside.Within(file, m.Target) })
 }
 
-// dir says where the command starts, unless a shell of the image is to see to it. Apptainer itself would take the current directory
-// by one name only, and bind one of the system over the image's.
+// dir says where the command starts, unless a shell of the image is to see to it. Apptainer itself
+// would take the current directory by one name only, and bind one of the system over the image's.
 func (s *start) dir(img inside.Files, mounts []option.Mount) []string {
 	args := []string{"--no-mount", "cwd"}
 	if s.Workdir != "" {
@@ -60,8 +66,10 @@ func (s *start) dir(img inside.Files, mounts []option.Mount) []string {
 	home := inside.HomeIn(s.Home)
 	for _, dir := range s.Workdirs() {
 		kind, there := img.Mode(dir)
-		temporary := !s.Program.Conf.Is("mount tmp", "no") && (inside.Within(dir, "/tmp") || inside.Within(dir, "/var/tmp") && !img.Tangled())
-		bound := shows(mounts, dir) || inside.InKernel(dir) || temporary || s.HomeShown && inside.Within(dir, home)
+		temporary := !s.Program.Conf.Is("mount tmp", "no") &&
+			(inside.Within(dir, "/tmp") || inside.Within(dir, "/var/tmp") && !img.Tangled())
+		bound := shows(mounts, dir) || inside.InKernel(dir) || temporary || s.HomeShown &&
+			inside.Within(dir, home)
 		if there && kind == unix.S_IFDIR || bound {
 			return append(args, "--pwd", dir)
 		}

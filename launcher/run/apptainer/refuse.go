@@ -18,11 +18,13 @@ import (
 // refuse refuses what Apptainer would fail at, or would do otherwise than the manual says.
 func (s *start) refuse(img inside.Files, words []string) error {
 	if s.Writable && os.Geteuid() != 0 {
-		return UnfitError{fault.New(fault.Engine, "making a writable layer: Apptainer's has 64 MiB, and no directory of the image can be removed or moved in it").
+		return UnfitError{fault.New(fault.Engine,
+			"making a writable layer: Apptainer's has 64 MiB, and no directory of the image can be removed or moved in it").
 			Hint("use --engine native; or bind a directory of your own with -B")}
 	}
 	if name := s.unheld(img); name != "" {
-		return UnfitError{fault.New(fault.Engine, "setting %q: no shell can hold this name, and Apptainer passes it only to an image with a shell and env", name).
+		return UnfitError{fault.New(fault.Engine,
+			"setting %q: no shell can hold this name, and Apptainer passes it only to an image with a shell and env", name).
 			Hint("use --engine native")}
 	}
 	if err := s.refuseTargets(img); err != nil {
@@ -31,7 +33,8 @@ func (s *start) refuse(img inside.Files, words []string) error {
 	for _, m := range s.Mounts {
 		target, there := img.Mode(m.Target)
 		info, err := os.Stat(m.Source)
-		if err == nil && there && info.IsDir() != (target == unix.S_IFDIR) && !s.overlaid(m.Target) {
+		if err == nil && there && info.IsDir() != (target == unix.S_IFDIR) &&
+			!s.overlaid(m.Target) {
 			return fault.New(fault.Mount, "binding %s to %s: %w", m.Source, m.Target, unix.ENOTDIR).
 				Hint("source and target must both be directories, or both be files")
 		}
@@ -40,12 +43,14 @@ func (s *start) refuse(img inside.Files, words []string) error {
 		return nil // its shell tells
 	}
 	if _, there := img.Mode(s.Workdir); s.Workdir != "" && !there && !s.overlaid(s.Workdir) {
-		return fault.New(fault.Mount, "changing to the working directory %s: %w", s.Workdir, unix.ENOENT).Hint("it must exist in the image or be bound with -B")
+		return fault.New(fault.Mount, "changing to the working directory %s: %w", s.Workdir,
+			unix.ENOENT).Hint("it must exist in the image or be bound with -B")
 	}
 	return s.refuseCommand(img, words[0])
 }
 
-// unheld returns the name of a variable that is asked for and that Apptainer's shell would lose, where the image has nothing to put it back; "" for none.
+// unheld returns the name of a variable that is asked for and that Apptainer's shell would lose,
+// where the image has nothing to put it back; "" for none.
 func (s *start) unheld(img inside.Files) string {
 	if !img.Known || !img.Bare() && (img.Has("/usr/bin/env") || img.Has("/bin/env")) {
 		return ""
@@ -67,9 +72,11 @@ func (s *start) refuseTargets(img inside.Files) error {
 		if dir != "" && target != dir {
 			_, err := os.Stat(over[dir] + strings.TrimPrefix(target, dir))
 			if errors.Is(err, fs.ErrNotExist) && over[dir] != option.Tmpfs {
-				e := fault.New(fault.Mount, "binding %s to %s: %w", m.Source, m.Target, inside.ErrNodes)
+				e := fault.New(fault.Mount, "binding %s to %s: %w", m.Source, m.Target,
+					inside.ErrNodes)
 				if m.Source == option.Tmpfs {
-					e = fault.New(fault.Mount, "mounting a tmpfs at %s: %w", m.Target, inside.ErrNodes)
+					e = fault.New(fault.Mount, "mounting a tmpfs at %s: %w", m.Target,
+						inside.ErrNodes)
 				}
 				return e.Hint("make it first: mkdir -p %s", m.Target)
 			}
@@ -120,7 +127,9 @@ func (s *start) refuseCommand(img inside.Files, word string) error {
 	files := []string{word}
 	if !strings.Contains(word, "/") {
 		files = nil
-		for dir := range strings.SplitSeq(inside.Lookup(slices.Concat(s.SetEnv, s.Config.Env, []string{"PATH=" + inside.DefaultPath}), "PATH"), ":") {
+		for dir := range strings.SplitSeq(
+			inside.Lookup(slices.Concat(s.SetEnv, s.Config.Env,
+				[]string{"PATH=" + inside.DefaultPath}), "PATH"), ":") {
 			files = append(files, path.Join(dir, word))
 		}
 	}
@@ -134,12 +143,15 @@ func (s *start) refuseCommand(img inside.Files, word string) error {
 	}
 	if denied {
 		return fault.New(fault.Exec, "running %q: it is there, but cannot be executed", word).
-			Hint("look at its mode, its first line and its architecture").Exit(fault.StatusNotExecutable)
+			Hint("look at its mode, its first line and its architecture").
+			Exit(fault.StatusNotExecutable)
 	}
-	return fault.New(fault.Exec, "running %q: no such command in the image", word).Hint("give its path").Exit(fault.StatusNotFound)
+	return fault.New(fault.Exec, "running %q: no such command in the image", word).
+		Hint("give its path").Exit(fault.StatusNotFound)
 }
 
-// overlaid tells whether a path may be one of the node's in the container, where the image says nothing of it.
+// overlaid tells whether a path may be one of the node's in the container, where the image says
+// nothing of it.
 func (s *start) overlaid(file string) bool {
 	if !path.IsAbs(file) {
 		return true
@@ -156,5 +168,6 @@ func (s *start) overlaid(file string) bool {
 			dirs = append(dirs, m.Target)
 		}
 	}
-	return slices.ContainsFunc(dirs, func(dir string) bool { return dir != "" && dir != "/" && inside.Within(file, dir) })
+	return slices.ContainsFunc(dirs,
+		func(dir string) bool { return dir != "" && dir != "/" && inside.Within(file, dir) })
 }

@@ -59,9 +59,11 @@ func (s *start) tryOut(ctx context.Context, img inside.Files, args, env []string
 	case why == "":
 		return nil // the image's shell ended so, not Apptainer
 	case inside.Lookup(env, "APPTAINER_BIND") != "": // which hpc3's own engine would pass by
-		return fault.New(fault.Engine, "starting a container through Apptainer: %s", why).Hint("look at APPTAINER_BIND; or use --engine native, without it")
+		return fault.New(fault.Engine, "starting a container through Apptainer: %s", why).
+			Hint("look at APPTAINER_BIND; or use --engine native, without it")
 	}
-	return UnfitError{fault.New(fault.Engine, "starting a container through Apptainer: %s", why).Hint("use --engine native")}
+	return UnfitError{fault.New(fault.Engine, "starting a container through Apptainer: %s", why).
+		Hint("use --engine native")}
 }
 
 // tryOutGrace is for what Apptainer leaves when it is told to end.
@@ -139,11 +141,15 @@ func (s *start) tryOutName(args, env []string) string {
 		}
 	}
 	for _, e := range env {
-		if strings.HasPrefix(e, "APPTAINER_") || strings.HasPrefix(e, "SINGULARITY_") || strings.HasPrefix(e, "PATH=") {
+		if strings.HasPrefix(e, "APPTAINER_") || strings.HasPrefix(e, "SINGULARITY_") ||
+			strings.HasPrefix(e, "PATH=") {
 			fmt.Fprintf(h, " %q", e)
 		}
 	}
-	for _, which := range []int{unix.RLIMIT_AS, unix.RLIMIT_NOFILE, unix.RLIMIT_NPROC, unix.RLIMIT_STACK, unix.RLIMIT_FSIZE, unix.RLIMIT_DATA} {
+	for _, which := range []int{
+		unix.RLIMIT_AS, unix.RLIMIT_NOFILE, unix.RLIMIT_NPROC,
+		unix.RLIMIT_STACK, unix.RLIMIT_FSIZE, unix.RLIMIT_DATA,
+	} {
 		var limit unix.Rlimit
 		if unix.Getrlimit(which, &limit) == nil {
 			fmt.Fprintf(h, " %d", limit.Cur)

@@ -13,9 +13,10 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// WatchName is the stage that watches over what hpc3-run becomes through Apptainer. The end of slurmstepd would reach that by PR_SET_PDEATHSIG, as it
-// does with the native engine, but Apptainer executes programs of its own, from any thread, and each of these forgets it. And where Apptainer is killed,
-// what serves the image's files to it goes on for ever.
+// WatchName is the stage that watches over what hpc3-run becomes through Apptainer. The end of
+// slurmstepd would reach that by PR_SET_PDEATHSIG, as it does with the native engine, but Apptainer
+// executes programs of its own, from any thread, and each of these forgets it. And where Apptainer
+// is killed, what serves the image's files to it goes on for ever.
 const WatchName = "hpc3:watch"
 
 // The descriptors that it is started with.
@@ -25,15 +26,17 @@ const (
 	heldImage // the SIF, locked against being cleared from the cache
 )
 
-// apptainersImage is the end of the last argument of a squashfuse_ll that serves the image's files to Apptainer.
+// apptainersImage is the end of the last argument of a squashfuse_ll that serves the image's files
+// to Apptainer.
 const apptainersImage = "/mnt/session/rootfs\x00"
 
 // execTime is within what a process that Apptainer has forked has executed its program.
 const execTime = 200 * time.Millisecond
 
-// startWatch starts a process that kills this one, whatever it has become, when parent ends before it; 0 for none. Apptainer's own processes end with it,
-// and what is left of them the watch ends. Whether the parent is there still when this returns is for stillThere to say.
-// It has held open as long as that.
+// startWatch starts a process that kills this one, whatever it has become, when parent ends before
+// it; 0 for none. Apptainer's own processes end with it, and what is left of them the watch ends.
+// Whether the parent is there still when this returns is for stillThere to say. It has held open as
+// long as that.
 func startWatch(parent int, held *os.File) error {
 	own, err := openProcess(os.Getpid())
 	if err != nil {
@@ -65,7 +68,8 @@ func openProcess(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "process"), nil
 }
 
-// Watch waits until one of the two has ended. If that is the task, there is nothing left to kill but what it left.
+// Watch waits until one of the two has ended. If that is the task, there is nothing left to kill
+// but what it left.
 func Watch() {
 	process.LeaveSignals()
 	process.CloseInherited(heldImage)
@@ -90,7 +94,8 @@ func awaitOne(processes ...int32) {
 	}
 }
 
-// endOrphans kills the file servers that have lost their Apptainer: their parent is now the one that this process has, which was Apptainer's child too.
+// endOrphans kills the file servers that have lost their Apptainer: their parent is now the one
+// that this process has, which was Apptainer's child too.
 func endOrphans() {
 	own, reaper := os.Getuid(), strconv.Itoa(os.Getppid())
 	for _, pid := range process.IDs() {

@@ -22,11 +22,13 @@ type account struct {
 	home     string
 }
 
-// Line returns the account's line for the container, where the home is HOME and the shell one that the image has.
+// Line returns the account's line for the container, where the home is HOME and the shell one that
+// the image has.
 func (a account) Line(home, shell string) string {
 	fields := []string{a.Name, "x", a.uid, a.gid, a.gecos, home, shell}
 	for i, f := range fields {
-		fields[i] = strings.Join(strings.FieldsFunc(f, func(r rune) bool { return r == ':' || r == '\n' }), "")
+		fields[i] = strings.Join(
+			strings.FieldsFunc(f, func(r rune) bool { return r == ':' || r == '\n' }), "")
 	}
 	return strings.Join(fields, ":")
 }
@@ -40,10 +42,12 @@ const (
 // MaxDatabase bounds a passwd or group file: that of a site with 100,000 users is below 16 MiB.
 const MaxDatabase = 32 << 20
 
-// GetentLimit bounds the question to the node's name service: a directory server that hangs must not stop a start.
+// GetentLimit bounds the question to the node's name service: a directory server that hangs must
+// not stop a start.
 const GetentLimit = 2 * time.Second
 
-// FindAccount asks the node for the caller's line: its passwd file first, then its name service (LDAP, SSSD).
+// FindAccount asks the node for the caller's line: its passwd file first, then its name service
+// (LDAP, SSSD).
 func FindAccount(ctx context.Context, uid int) (account, bool) {
 	id := strconv.Itoa(uid)
 	if f, err := os.Open(PasswdFile); err == nil {
@@ -98,7 +102,8 @@ func parseAccount(line string) account {
 	return account{Name: f[0], uid: f[2], gid: f[3], gecos: f[4], home: f[5]}
 }
 
-// findLines returns, by their third field, the first lines whose third field, the number of a user or group, is one of those wanted.
+// findLines returns, by their third field, the first lines whose third field, the number of a user
+// or group, is one of those wanted.
 func findLines(r io.Reader, wanted ...string) map[string]string {
 	found, left := make(map[string]string, len(wanted)), make(map[string]bool, len(wanted))
 	for _, id := range wanted {
@@ -122,7 +127,8 @@ func Synthetic(uid, gid int) account {
 	return account{Name: "user" + id, uid: id, gid: strconv.Itoa(gid)}
 }
 
-// GroupLines returns a line for each of the caller's groups, by the node's group file, its name service, or made up, without members.
+// GroupLines returns a line for each of the caller's groups, by the node's group file, its name
+// service, or made up, without members.
 func GroupLines(ctx context.Context, gids []int) []string {
 	slices.Sort(gids)
 	var ids []string
@@ -130,11 +136,13 @@ func GroupLines(ctx context.Context, gids []int) []string {
 		ids = append(ids, strconv.Itoa(gid))
 	}
 	known := map[string]string{}
-	if f, err := os.Open("/etc/group"); err == nil { // else there are no names, which are a convenience
+	// else there are no names, which are a convenience
+	if f, err := os.Open("/etc/group"); err == nil {
 		defer f.Close()
 		known = findLines(f, ids...)
 	}
-	if missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return known[id] != "" }); len(missing) > 0 {
+	if missing := slices.DeleteFunc(slices.Clone(ids),
+		func(id string) bool { return known[id] != "" }); len(missing) > 0 {
 		maps.Copy(known, getent(ctx, "group", missing...))
 	}
 	var lines []string
@@ -148,8 +156,9 @@ func GroupLines(ctx context.Context, gids []int) []string {
 	return lines
 }
 
-// WithUser returns a passwd file with the caller's line, before all others, so that it answers for his number and his name
-// even where the image has someone else of that number. Root is the image's own, where the image knows root.
+// WithUser returns a passwd file with the caller's line, before all others, so that it answers for
+// his number and his name even where the image has someone else of that number. Root is the image's
+// own, where the image knows root.
 func WithUser(passwd []byte, line string) []byte {
 	id := strings.Split(line, ":")[2]
 	if id == "0" && len(findLines(bytes.NewReader(passwd), id)) > 0 {
@@ -162,7 +171,8 @@ func WithUser(passwd []byte, line string) []byte {
 func WithAccounts(passwd []byte, lines []string) []byte {
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, ":")
-		if bytes.HasPrefix(passwd, []byte(name+":")) || bytes.Contains(passwd, []byte("\n"+name+":")) {
+		if bytes.HasPrefix(passwd, []byte(name+":")) ||
+			bytes.Contains(passwd, []byte("\n"+name+":")) {
 			continue
 		}
 		if len(passwd) > 0 && passwd[len(passwd)-1] != '\n' {

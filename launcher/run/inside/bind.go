@@ -16,16 +16,19 @@ type Bind struct {
 	Options  []string
 	Optional bool // nothing is said where the source is not there
 	Visible  bool // only where the target is not the same directory already
-	Exact    bool // at this very path, though a symlink of the image leads it into a directory of the node
-	Sealed   bool // of the system: read-only once all is in it
+	// at this very path, though a symlink of the image leads it into a directory of the node
+	Exact  bool
+	Sealed bool // of the system: read-only once all is in it
 }
 
 // ErrNodes says that a mount point would have to be made in a file system of the node.
 var ErrNodes = errors.New("it does not exist, and where it would have to be made is a directory of this node")
 
-// Covers tells whether a bind would hide what the container cannot work without. The node's own are there anyhow.
+// Covers tells whether a bind would hide what the container cannot work without. The node's own are
+// there anyhow.
 func Covers(source, target string) bool {
-	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) && source != target
+	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) &&
+		source != target
 }
 
 // CoversError is the error about such a bind.

@@ -13,8 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 )
 
-// Asked returns a variable that says which devices are wanted. The caller's word counts more than the image's, which asks for all GPUs as
-// a rule.
+// Asked returns a variable that says which devices are wanted. The caller's word counts more than
+// the image's, which asks for all GPUs as a rule.
 func (v *View) Asked(name string) (value string, set bool) {
 	for _, e := range slices.Concat(v.SetEnv, v.HostEnv, v.Config.Env) {
 		if value, set = strings.CutPrefix(e, name+"="); set {
@@ -24,7 +24,8 @@ func (v *View) Asked(name string) (value string, set bool) {
 	return "", false
 }
 
-// terminal is the name of the caller's terminal; "" where he has none, or not by a name of this node.
+// terminal is the name of the caller's terminal; "" where he has none, or not by a name of this
+// node.
 func terminal() string {
 	for fd := range 3 {
 		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
@@ -33,7 +34,8 @@ func terminal() string {
 		}
 		var open, named unix.Stat_t
 		_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
-		if err == nil && unix.Fstat(fd, &open) == nil && unix.Stat(name, &named) == nil && open.Dev == named.Dev && open.Ino == named.Ino {
+		if err == nil && unix.Fstat(fd, &open) == nil && unix.Stat(name, &named) == nil &&
+			open.Dev == named.Dev && open.Ino == named.Ino {
 			return name
 		}
 	}
@@ -43,7 +45,8 @@ func terminal() string {
 // Devices finds what of the node's devices the container gets.
 func (v *View) Devices(img Files) device.Found {
 	found := device.Find(device.Ask{
-		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra, Libc: img.libc, Client: v.Client, ImageHas: img.Has,
+		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra,
+		Libc: img.libc, Client: v.Client, ImageHas: img.Has,
 	})
 	for _, text := range found.Notes {
 		v.Note(text)
@@ -65,7 +68,10 @@ func (v *View) deviceBinds(found device.Found) []Bind {
 		if whole && Within(m.Target, "/dev") {
 			continue
 		}
-		b := Bind{Kind: m.Kind, Source: m.Source, Target: m.Target, Optional: m.Kind != device.Tmpfs, Sealed: m.Sealed}
+		b := Bind{
+			Kind: m.Kind, Source: m.Source, Target: m.Target,
+			Optional: m.Kind != device.Tmpfs, Sealed: m.Sealed,
+		}
 		if m.ReadOnly {
 			b.Options = []string{"ro"}
 		}

@@ -9,37 +9,49 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// dropped are variables of the node that would mislead programs of the image: loader and interpreter settings that name files
-// of the node, shell start-up files, module functions. A name that ends in "*" is a prefix.
+// dropped are variables of the node that would mislead programs of the image: loader and
+// interpreter settings that name files of the node, shell start-up files, module functions. A name
+// that ends in "*" is a prefix.
 var dropped = []string{ //nolint:gochecknoglobals // a constant list
-	"LD_*", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT", "RUBYLIB", "R_LIBS*", "R_HOME",
-	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "CDPATH", "PROMPT_COMMAND",
-	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*", "MODULESHOME", "MODULES_*", "__MODULES_*",
-	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
+	"LD_*", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT",
+	"RUBYLIB", "R_LIBS*", "R_HOME",
+	"GCONV_PATH", "LOCPATH", "MALLOC_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS",
+	"CDPATH", "PROMPT_COMMAND",
+	"LMOD_*", "__LMOD_*", "_LMFILES_*", "_ModuleTable*", "LOADEDMODULES*", "MODULEPATH*",
+	"MODULESHOME", "MODULES_*", "__MODULES_*",
+	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH",
+	"C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
 	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "TERMINFO*",
 	// Where another Open MPI lies: of a module, or set by the mpirun of a node.
-	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path", "PMIX_MCA_mca_base_component_path",
+	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path",
+	"PMIX_MCA_mca_base_component_path",
 }
 
 // credentials are variables that log in to a registry or open an encrypted image, for the programs
 // that pull. The command gets none of them.
 var credentials = []string{ //nolint:gochecknoglobals // a constant list
-	"DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "CH_IMAGE_USERNAME", "CH_IMAGE_PASSWORD",
-	"APPTAINER_DOCKER_*", "APPTAINER_LOGIN_*", "APPTAINER_ENCRYPTION_*", "SINGULARITY_DOCKER_*", "SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
+	"DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "CH_IMAGE_USERNAME",
+	"CH_IMAGE_PASSWORD",
+	"APPTAINER_DOCKER_*", "APPTAINER_LOGIN_*", "APPTAINER_ENCRYPTION_*", "SINGULARITY_DOCKER_*",
+	"SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
 }
 
-// ofLogin are the variables that --container-clean-env leaves of the caller's: those of a login, as su -l and ssh have it, and of the network, which
-// Apptainer's --cleanenv passes as well.
+// ofLogin are the variables that --container-clean-env leaves of the caller's: those of a login, as
+// su -l and ssh have it, and of the network, which Apptainer's --cleanenv passes as well.
 var ofLogin = []string{ //nolint:gochecknoglobals // a constant list
 	"HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*",
-	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+	"FTP_PROXY", "ALL_PROXY", "NO_PROXY",
 }
 
-// ofJob are those it leaves since a program would not be a task of its job without them, or would take what is another's: of batch systems, of
-// what starts ranks of MPI, and of the share in a node's devices and disks.
+// ofJob are those it leaves since a program would not be a task of its job without them, or would
+// take what is another's: of batch systems, of what starts ranks of MPI, and of the share in a
+// node's devices and disks.
 var ofJob = []string{ //nolint:gochecknoglobals // a constant list
-	"SLURM*", "SRUN_*", "PBS_*", "LSB_*", "FLUX_*", "PMI*", "OMPI_*", "PRTE_*", "PALS_*", "MPI_LOCAL*", "TMPDIR",
-	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_*", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+	"SLURM*", "SRUN_*", "PBS_*", "LSB_*", "FLUX_*", "PMI*", "OMPI_*", "PRTE_*", "PALS_*",
+	"MPI_LOCAL*", "TMPDIR",
+	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MPS_*", "NVIDIA_VISIBLE_DEVICES",
+	"ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
 	"ZE_AFFINITY_MASK",
 }
 
@@ -48,10 +60,12 @@ var ofApptainer = []string{"APPTAINER*", "SINGULARITY*"} //nolint:gochecknogloba
 
 // passes tells whether a variable of the caller's may be one of the command's.
 func (v *View) passes(name string) bool {
-	return !v.CleanEnv || Matches(ofLogin, name) || Matches(ofJob, name) || v.Engine == option.Apptainer && Matches(ofApptainer, name)
+	return !v.CleanEnv || Matches(ofLogin, name) || Matches(ofJob, name) ||
+		v.Engine == option.Apptainer && Matches(ofApptainer, name)
 }
 
-// bookkeeping are variables that every shell sets for itself. They are not passed on either, which is not worth a word.
+// bookkeeping are variables that every shell sets for itself. They are not passed on either, which
+// is not worth a word.
 var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
 // DefaultPath is what a command gets where the image says nothing, as docker has it.
@@ -69,7 +83,8 @@ func (v *View) Callers(img Files) *Environ {
 		if v.Named.drops(name) {
 			continue
 		}
-		if !v.passes(name) || Matches(dropped, name) || Matches(credentials, name) || isLocale(name) && slices.Contains(img.lacks, value) {
+		if !v.passes(name) || Matches(dropped, name) || Matches(credentials, name) ||
+			isLocale(name) && slices.Contains(img.lacks, value) {
 			gone = append(gone, name)
 			continue
 		}
@@ -77,7 +92,8 @@ func (v *View) Callers(img Files) *Environ {
 	}
 	if len(gone) > 0 {
 		slices.Sort(gone)
-		v.Note("variables of the node that are not passed on: " + strings.Join(slices.Compact(gone), " "))
+		v.Note("variables of the node that are not passed on: " +
+			strings.Join(slices.Compact(gone), " "))
 	}
 	return env
 }

@@ -82,7 +82,8 @@ func (i Files) Interpreted(file string) bool {
 	return len(words) > 0 && Executable(i.FS, words[0])
 }
 
-// Files is what looking into the SIF before the start tells. The zero value is an image that could not be looked into.
+// Files is what looking into the SIF before the start tells. The zero value is an image that could
+// not be looked into.
 type Files struct {
 	Known bool
 	FS    *squashfs.FS // open until exec
@@ -190,7 +191,8 @@ func (i Files) readlink(file string) (string, error) {
 	return i.FS.Readlink(ref)
 }
 
-// Tangled tells whether the image's /tmp and /var/tmp are one, in which Apptainer has the node's /tmp then.
+// Tangled tells whether the image's /tmp and /var/tmp are one, in which Apptainer has the node's
+// /tmp then.
 func (i Files) Tangled() bool {
 	if i.FS == nil {
 		return false
@@ -200,7 +202,8 @@ func (i Files) Tangled() bool {
 	return err == nil && err2 == nil && one == other
 }
 
-// Astray tells whether the image's symlinks lead a path into one of some directories of the node that it is not in.
+// Astray tells whether the image's symlinks lead a path into one of some directories of the node
+// that it is not in.
 func (i Files) Astray(target string, dirs []string) bool {
 	if i.FS == nil || Within(target, "/tmp") {
 		return false

@@ -11,8 +11,11 @@ import (
 // maxLinks bounds the symlinks in a target, as the kernel does.
 const maxLinks = 40
 
-// Trace follows the symlinks of an absolute path, and returns the path without them and where the links are.
-func Trace(target string, readlink func(file string) (string, error)) (rel string, links []string, err error) {
+// Trace follows the symlinks of an absolute path, and returns the path without them and where the
+// links are.
+func Trace(
+	target string, readlink func(file string) (string, error),
+) (rel string, links []string, err error) {
 	at := ""
 	todo := strings.Split(target, "/")
 	for len(todo) > 0 {
@@ -49,7 +52,9 @@ func Trace(target string, readlink func(file string) (string, error)) (rel strin
 	return at, links, nil
 }
 
-// LeadsInto tells whether a path that a target is led to is in one of some directories that the target is not in.
+// LeadsInto tells whether a path that a target is led to is in one of some directories that the
+// target is not in.
 func LeadsInto(rel, target string, dirs []string) bool {
-	return slices.ContainsFunc(dirs, func(dir string) bool { return Within(rel, dir) && !Within(target, dir) })
+	return slices.ContainsFunc(dirs,
+		func(dir string) bool { return Within(rel, dir) && !Within(target, dir) })
 }

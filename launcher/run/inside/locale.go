@@ -12,7 +12,8 @@ import (
 func localesOf(env []string) []string {
 	var wanted []string
 	for _, e := range env {
-		if name, value, _ := strings.Cut(e, "="); isLocale(name) && !slices.Contains(wanted, value) {
+		if name, value, _ := strings.Cut(e, "="); isLocale(name) &&
+			!slices.Contains(wanted, value) {
 			wanted = append(wanted, value)
 		}
 	}
@@ -21,7 +22,8 @@ func localesOf(env []string) []string {
 
 func isLocale(name string) bool { return name == "LANG" || strings.HasPrefix(name, "LC_") }
 
-// lackedLocales returns those locales of wanted that an image with glibc has not. musl takes every name.
+// lackedLocales returns those locales of wanted that an image with glibc has not. musl takes every
+// name.
 func lackedLocales(img *squashfs.FS, wanted []string) []string {
 	wanted = slices.DeleteFunc(slices.Clone(wanted), func(name string) bool {
 		if slices.Contains([]string{"", "C", "POSIX", "C.utf8"}, normalLocale(name)) {
@@ -34,15 +36,18 @@ func lackedLocales(img *squashfs.FS, wanted []string) []string {
 		return nil
 	}
 	archived := archivedLocales(img)
-	return slices.DeleteFunc(wanted, func(name string) bool { return slices.Contains(archived, normalLocale(name)) })
+	return slices.DeleteFunc(wanted,
+		func(name string) bool { return slices.Contains(archived, normalLocale(name)) })
 }
 
-// normalLocale writes a locale as glibc does in its file names: the codeset in lower case, without punctuation.
+// normalLocale writes a locale as glibc does in its file names: the codeset in lower case, without
+// punctuation.
 func normalLocale(name string) string {
 	name, modifier, modified := strings.Cut(name, "@")
 	place, codeset, has := strings.Cut(name, ".")
 	if has {
-		place += "." + strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(codeset), "-", ""), "_", "")
+		place += "." + strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(codeset), "-", ""),
+			"_", "")
 	}
 	if modified {
 		place += "@" + modifier
@@ -57,10 +62,12 @@ func hasMusl(img *squashfs.FS, dir string) bool {
 		return false
 	}
 	names, err := img.ReadDir(lib)
-	return err == nil && slices.ContainsFunc(names, func(d squashfs.DirEntry) bool { return strings.HasPrefix(d.Name, "ld-musl-") })
+	return err == nil && slices.ContainsFunc(names,
+		func(d squashfs.DirEntry) bool { return strings.HasPrefix(d.Name, "ld-musl-") })
 }
 
-// The head of glibc's locale archive (locarchive.h): 32-bit words, of which these say where the names are.
+// The head of glibc's locale archive (locarchive.h): 32-bit words, of which these say where the
+// names are.
 const (
 	archiveMagic     = 0xde020109
 	archiveStringsAt = 5 * 4

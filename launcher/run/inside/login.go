@@ -44,16 +44,27 @@ func (v *View) loginWords(img Files, command []string) ([]string, error) {
 	switch {
 	case len(command) == 0:
 		script := v.straighten() + v.source() + v.takePath() + findBash + v.level(0) + becomeShell
-		return []string{cmp.Or(img.sh, img.bash, "/bin/sh"), "-c", script, v.ErrorPrefix, v.shellScript(img)}, nil
+		return []string{
+			cmp.Or(img.sh, img.bash, "/bin/sh"), "-c", script, v.ErrorPrefix,
+			v.shellScript(img),
+		}, nil
 	case chosen:
-		return append([]string{"/bin/sh", "-c", v.straighten() + v.source() + chooseShell, v.ErrorPrefix, v.bashScript(), v.shScript(img)}, command...), nil
+		return append([]string{
+			"/bin/sh", "-c", v.straighten() + v.source() + chooseShell,
+			v.ErrorPrefix, v.bashScript(), v.shScript(img),
+		}, command...), nil
 	case img.bash != "":
-		return append([]string{img.bash, "--noprofile", "-l", "-c", v.straighten() + v.bashScript(), v.ErrorPrefix}, command...), nil
+		return append([]string{
+			img.bash, "--noprofile", "-l", "-c", v.straighten() + v.bashScript(),
+			v.ErrorPrefix,
+		}, command...), nil
 	}
-	return append([]string{img.sh, "-c", v.straighten() + v.shScript(img), v.ErrorPrefix}, command...), nil
+	return append([]string{img.sh, "-c", v.straighten() + v.shScript(img), v.ErrorPrefix},
+		command...), nil
 }
 
-// bashScript reads the profile in bash, at the top, where what it declares is not a function's own, and becomes the command.
+// bashScript reads the profile in bash, at the top, where what it declares is not a function's own,
+// and becomes the command.
 func (v *View) bashScript() string {
 	return v.facts() + explain + ended + guard + orderPath + `_hpc3_w=("$@"); set --
 { ` + onExit + onExec + readProfile + v.dotfiles(bashFiles) + `builtin unset -f builtin exec set shopt trap type unset
@@ -67,11 +78,13 @@ shopt -s execfail
 
 // shScript does it in another shell, in a function, whose words are its own.
 func (v *View) shScript(img Files) string {
-	load := onExit + "_hpc3_source; _hpc3_path\n" + v.dotfiles(shFiles) + "trap - EXIT; set +aefuvx\n"
+	load := onExit + "_hpc3_source; _hpc3_path\n" + v.dotfiles(shFiles) +
+		"trap - EXIT; set +aefuvx\n"
 	if v.mayExec(img) {
 		load = trial + load
 	}
-	return v.facts() + explain + ended + sourceProfile + orderPath + "_hpc3_load() {\n" + load + "}\n{ _hpc3_load\n" + v.finalPath() + v.findAndExec() + "}"
+	return v.facts() + explain + ended + sourceProfile + orderPath + "_hpc3_load() {\n" + load +
+		"}\n{ _hpc3_load\n" + v.finalPath() + v.findAndExec() + "}"
 }
 
 // shellScript is what a login shell without a command runs first.
@@ -84,7 +97,8 @@ func (v *View) shellScript(img Files) string {
 	if v.mayExec(img) {
 		try = "if [ $_hpc3_m = stdin ] && [ -z \"${BASH_VERSION-}\" ]; then " + trial + "fi\n"
 	}
-	return v.facts() + ended + guard + sourceProfile + orderPath + shellTools + "{ " + beginShell + try + onShellExit +
+	return v.facts() + ended + guard + sourceProfile + orderPath + shellTools + "{ " + beginShell +
+		try + onShellExit +
 		"if [ $_hpc3_m = stdin ] && [ -n \"${BASH_VERSION-}\" ]; then " + onExec + "fi\n" +
 		readProfile + files + v.finalPath() + endShell + firstPrompt + mark + "_hpc3_clean\n}"
 }
@@ -114,13 +128,20 @@ func (v *View) notePassedBy() {
 		}
 	}
 	if len(there) > 0 {
-		v.Note("passed by: " + strings.Join(there, " ") + "; --container-dotfiles has login shells read such files")
+		v.Note("passed by: " + strings.Join(there, " ") +
+			"; --container-dotfiles has login shells read such files")
 	}
 }
 
-// mayExec tells whether the image's profile, as far as can be seen from outside, may replace the shell that reads it.
+// mayExec tells whether the image's profile, as far as can be seen from outside, may replace the
+// shell that reads it.
 func (v *View) mayExec(img Files) bool {
-	if v.Dotfiles || img.FS == nil || slices.ContainsFunc(v.Mounts, func(m option.Mount) bool { return Within(m.Target, "/etc") || Within("/etc/profile.d", m.Target) }) {
+	if v.Dotfiles || img.FS == nil ||
+		slices.ContainsFunc(v.Mounts,
+			func(m option.Mount) bool {
+				return Within(m.Target, "/etc") ||
+					Within("/etc/profile.d", m.Target)
+			}) {
 		return true
 	}
 	files := []string{"/etc/profile"}
@@ -144,7 +165,8 @@ func (v *View) source() string {
 }
 
 func noCommand() error {
-	return fault.New(fault.Usage, "--container-entrypoint none needs a command").Hint("leave the option out for a login shell")
+	return fault.New(fault.Usage, "--container-entrypoint none needs a command").
+		Hint("leave the option out for a login shell")
 }
 
 func noShell() error {
@@ -152,8 +174,8 @@ func noShell() error {
 		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
 }
 
-// imageWords is docker's rule: ENTRYPOINT, then the command or else CMD. An ENTRYPOINT that holds "$*" would split and
-// expand the arguments; it means a login shell, so it gets one that does not.
+// imageWords is docker's rule: ENTRYPOINT, then the command or else CMD. An ENTRYPOINT that holds
+// "$*" would split and expand the arguments; it means a login shell, so it gets one that does not.
 func (v *View) imageWords(img Files) ([]string, error) {
 	if !v.HasConfig {
 		return v.plainWords(img, append([]string{"/.singularity.d/runscript"}, v.Args...)), nil
@@ -162,22 +184,30 @@ func (v *View) imageWords(img Files) ([]string, error) {
 	if len(command) == 0 {
 		command = v.Config.Cmd
 	}
-	if slices.ContainsFunc(v.Config.Entrypoint, func(w string) bool { return strings.Contains(w, "$*") }) {
+	if slices.ContainsFunc(v.Config.Entrypoint,
+		func(w string) bool { return strings.Contains(w, "$*") }) {
 		v.Note("the image's ENTRYPOINT would take arguments apart ($*); hpc3's login shell stands in for it")
 		return v.loginWords(img, command)
 	}
 	words := slices.Concat(v.Config.Entrypoint, command)
 	if len(words) == 0 {
-		return nil, fault.New(fault.Usage, "the image has neither ENTRYPOINT nor CMD, and no command was given").Hint("give a command")
+		return nil, fault.New(fault.Usage,
+			"the image has neither ENTRYPOINT nor CMD, and no command was given").
+			Hint("give a command")
 	}
 	return v.plainWords(img, words), nil
 }
 
-// plainWords runs words as they are. Apptainer's own status for a command that is not there is 255, so a shell of the image
-// looks for it first, where there is one; and one is needed where the environment is in scripts.
+// plainWords runs words as they are. Apptainer's own status for a command that is not there is 255,
+// so a shell of the image looks for it first, where there is one; and one is needed where the
+// environment is in scripts.
 func (v *View) plainWords(img Files, words []string) []string {
 	if img.Known && img.sh == "" || v.Engine == option.Native && v.HasConfig {
 		return words
 	}
-	return append([]string{"/bin/sh", "-c", v.straighten() + v.source() + explain + "{ " + v.findAndExec() + "}", v.ErrorPrefix}, words...)
+	return append([]string{
+		"/bin/sh", "-c",
+		v.straighten() + v.source() + explain + "{ " + v.findAndExec() + "}", v.ErrorPrefix,
+	},
+		words...)
 }

@@ -20,7 +20,8 @@ func (v *View) Look() (Files, error) {
 	if err != nil {
 		defer f.Close()
 		if v.Aside.Name == "" {
-			return Files{}, fault.New(fault.Engine, "opening the image in %s: %w", v.SIF, err).Hint("make or fetch it anew")
+			return Files{}, fault.New(fault.Engine, "opening the image in %s: %w", v.SIF, err).
+				Hint("make or fetch it anew")
 		}
 		return Files{}, DamagedImage(v.SIF, f, v.Aside, err)
 	}
@@ -36,7 +37,8 @@ func (v *View) Look() (Files, error) {
 	return found, nil
 }
 
-// CheckImage is the error about an image whose checksums have shown damage while it was looked into.
+// CheckImage is the error about an image whose checksums have shown damage while it was looked
+// into.
 func (v *View) CheckImage(img Files) error {
 	if img.FS == nil || img.FS.Damage() == nil {
 		return nil
@@ -50,17 +52,20 @@ func (v *View) Possible() error {
 	case v.Entrypoint == option.None && len(v.Args) == 0:
 		return noCommand()
 	case v.KeepPrivs && os.Geteuid() != 0:
-		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").Hint("leave it out")
+		return fault.New(fault.Usage, "--keep-privs: only root has privileges to keep").
+			Hint("leave it out")
 	}
 	return v.checkMounts()
 }
 
-// checkMounts refuses a bind whose source is not there, before anything is set up. Sources become absolute.
+// checkMounts refuses a bind whose source is not there, before anything is set up. Sources become
+// absolute.
 func (v *View) checkMounts() error {
 	v.Mounts = slices.Clone(v.Mounts)
 	for i, m := range v.Mounts {
 		if Covers(m.Source, m.Target) {
-			return fault.New(fault.Mount, "binding %s over %s: the container would not work", m.Source, m.Target).Hint("bind to a directory below it")
+			return fault.New(fault.Mount, "binding %s over %s: the container would not work",
+				m.Source, m.Target).Hint("bind to a directory below it")
 		}
 		if m.Source == option.Tmpfs {
 			continue
@@ -70,7 +75,8 @@ func (v *View) checkMounts() error {
 		}
 		if _, err := os.Stat(v.Mounts[i].Source); err != nil {
 			err = fault.Reason(err)
-			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).Hint("the source of a bind must exist on this node")
+			return fault.New(fault.Mount, "binding %s: %w", m.Source, err).
+				Hint("the source of a bind must exist on this node")
 		}
 	}
 	return nil

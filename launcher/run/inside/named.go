@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Variables name files of the node: sockets, credentials, scratch. A container gets what they name, where that is there and the caller's; else
-// it does not get the variable. A program does well without an agent that nobody names, and fails at one that it cannot reach.
+// Variables name files of the node: sockets, credentials, scratch. A container gets what they name,
+// where that is there and the caller's; else it does not get the variable. A program does well
+// without an agent that nobody names, and fails at one that it cannot reach.
 
 // named is what comes of such variables.
 type named struct {
@@ -28,7 +29,8 @@ type naming struct {
 	read     func(v *View, value string) []place
 }
 
-// place is what a value names, or one of several: a file, a socket in the abstract name space or, with neither, nothing of the node's files.
+// place is what a value names, or one of several: a file, a socket in the abstract name space or,
+// with neither, nothing of the node's files.
 type place struct{ file, abstract string }
 
 var namings = []naming{ //nolint:gochecknoglobals // a constant table
@@ -46,14 +48,16 @@ var namings = []naming{ //nolint:gochecknoglobals // a constant table
 	{"HWLOC_XMLFILE", readable, oneFile},
 }
 
-// nameFiles settles what the container gets of what the caller's variables name. One that the image sets, or the user anew, is none of the node's.
+// nameFiles settles what the container gets of what the caller's variables name. One that the image
+// sets, or the user anew, is none of the node's.
 func (v *View) nameFiles(img Files) named {
 	var all named
 	var said, why []string
 	for _, n := range namings {
 		value := v.Getenv(n.variable)
 		asked, own := Lookup(v.SetEnv, n.variable), Lookup(v.Config.Env, n.variable)
-		if value == "" || asked != "" && asked != value || asked == "" && (own != "" || !v.passes(n.variable)) {
+		if value == "" || asked != "" && asked != value || asked == "" &&
+			(own != "" || !v.passes(n.variable)) {
 			continue
 		}
 		binds, refused := v.reach(img, n, value)
@@ -100,7 +104,8 @@ func (v *View) reach(img Files, n naming, value string) (binds []Bind, refused s
 	return binds, refused
 }
 
-// bindNamed adds the binds for a file, by each of its names. A directory of the system hides none of the image's.
+// bindNamed adds the binds for a file, by each of its names. A directory of the system hides none
+// of the image's.
 func (v *View) bindNamed(img Files, file string, binds *[]Bind) (refused string) {
 	info, err := os.Stat(file)
 	reached := false
@@ -158,7 +163,8 @@ func listens(name string) (why string) {
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + name}); err != nil {
 		return "@" + name + ": " + err.Error()
 	}
-	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil || peer.Uid != uint32(os.Getuid()) {
+	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil ||
+		peer.Uid != uint32(os.Getuid()) {
 		return "@" + name + " is not the caller's own"
 	}
 	return ""
@@ -172,8 +178,8 @@ func oneFile(v *View, value string) []place {
 	return []place{{file: path.Clean(value)}}
 }
 
-// credentialCache reads the name of one, TYPE:REST or a path, as libkrb5 and Heimdal do. Those of other types are in the kernel, in a daemon
-// or in memory.
+// credentialCache reads the name of one, TYPE:REST or a path, as libkrb5 and Heimdal do. Those of
+// other types are in the kernel, in a daemon or in memory.
 func credentialCache(v *View, value string) []place {
 	kind, rest, typed := strings.Cut(value, ":")
 	switch {
@@ -187,7 +193,8 @@ func credentialCache(v *View, value string) []place {
 	return []place{{}}
 }
 
-// busAddress reads addresses of D-Bus: TRANSPORT:KEY=VALUE,..., of which programs try one after another, with bytes as %XX.
+// busAddress reads addresses of D-Bus: TRANSPORT:KEY=VALUE,..., of which programs try one after
+// another, with bytes as %XX.
 func busAddress(v *View, value string) []place {
 	var all []place
 	for address := range strings.SplitSeq(value, ";") {

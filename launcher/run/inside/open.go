@@ -63,7 +63,8 @@ func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 		return "it is replaced already: start again", true
 	}
 	if os.Rename(file, a.Name) == nil {
-		return "it is set aside as " + filepath.Base(a.Name) + ": start again, and the image is made anew", true
+		return "it is set aside as " + filepath.Base(a.Name) +
+			": start again, and the image is made anew", true
 	}
 	if a.Mark == "" {
 		return "remove it, and the next start makes the image anew", false
@@ -111,9 +112,11 @@ func (a Aside) leaveMark(file string) error {
 func DamagedImage(file string, sif *os.File, aside Aside, err error) *fault.Error {
 	switch {
 	case errors.Is(err, squashfs.ErrRead):
-		return fault.New(fault.Engine, "reading the image in %s: %w", file, err).Hint("see whether its file system works")
+		return fault.New(fault.Engine, "reading the image in %s: %w", file, err).
+			Hint("see whether its file system works")
 	case aside.Name == "":
-		return fault.New(fault.Engine, "the image in %s cannot be read: %w", file, err).Hint("make or fetch it anew")
+		return fault.New(fault.Engine, "the image in %s cannot be read: %w", file, err).
+			Hint("make or fetch it anew")
 	}
 	hint, _ := aside.Put(file, sif)
 	return fault.New(fault.Cache, "the image in %s cannot be read: %w", file, err).Hint("%s", hint)

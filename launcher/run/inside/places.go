@@ -11,11 +11,13 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// A directory of the node has more than one name where symlinks lead to it: the one it is given by, the one it ends at, and one for each
-// link between. Programs use them all: a shell names its directory by the first, SLURM_SUBMIT_DIR by the last, and links in a home directory
-// lead to one between. A container has the directory under each of its names, by a bind.
+// A directory of the node has more than one name where symlinks lead to it: the one it is given by,
+// the one it ends at, and one for each link between. Programs use them all: a shell names its
+// directory by the first, SLURM_SUBMIT_DIR by the last, and links in a home directory lead to one
+// between. A container has the directory under each of its names, by a bind.
 
-// Names returns the names of a file or directory of the node: the given one first, the one without symlinks last.
+// Names returns the names of a file or directory of the node: the given one first, the one without
+// symlinks last.
 func Names(file string) []string {
 	file = path.Clean(file)
 	all := []string{file}
@@ -72,18 +74,22 @@ func (v *View) Binds(img Files, found device.Found) []Bind {
 	return slices.Concat(binds, v.Named.Binds, v.Guards())
 }
 
-// Places returns the binds of what the container has of the node at its own paths, beside /tmp, /var/tmp and the home: the current directory,
-// TMPDIR, what MPI needs, and the other names of all these and of what the user binds.
+// Places returns the binds of what the container has of the node at its own paths, beside /tmp,
+// /var/tmp and the home: the current directory, TMPDIR, what MPI needs, and the other names of all
+// these and of what the user binds.
 func (v *View) Places(img Files, dirs []string) []Bind {
 	shown := []string{"/tmp", "/var/tmp"}
 	var binds []Bind
 	add := func(b Bind) {
-		inShown := slices.ContainsFunc(shown, func(dir string) bool { return Within(b.Target, dir) })
-		if !inShown && !slices.ContainsFunc(v.Mounts, func(m option.Mount) bool { return m.Target == b.Target }) {
+		inShown := slices.ContainsFunc(shown,
+			func(dir string) bool { return Within(b.Target, dir) })
+		if !inShown && !slices.ContainsFunc(v.Mounts,
+			func(m option.Mount) bool { return m.Target == b.Target }) {
 			shown, binds = append(shown, b.Target), append(binds, b)
 		}
 	}
-	// What is there anyhow must not make a difference: Slurm gives a node's first task a TMPDIR, and the tasks share a container.
+	// What is there anyhow must not make a difference: Slurm gives a node's first task a TMPDIR,
+	// and the tasks share a container.
 	for _, dir := range []string{"/tmp", "/var/tmp"} {
 		for _, name := range img.namesOf(dir) {
 			add(Bind{Source: dir, Target: name, Optional: true, Visible: true, Exact: true})
@@ -102,13 +108,17 @@ func (v *View) Places(img Files, dirs []string) []Bind {
 	}
 	for _, m := range v.Mounts {
 		for _, name := range v.otherNames(img, m) {
-			add(Bind{Source: m.Source, Target: name, Options: m.Options, Optional: true, Visible: true})
+			add(Bind{
+				Source: m.Source, Target: name, Options: m.Options, Optional: true,
+				Visible: true,
+			})
 		}
 	}
 	return binds
 }
 
-// VisibleNames are the names under which a directory that the caller uses appears in the container without his saying so.
+// VisibleNames are the names under which a directory that the caller uses appears in the container
+// without his saying so.
 func (v *View) VisibleNames(img Files, dir string) []string {
 	if !filepath.IsAbs(dir) || !v.MountHome && v.inHome(dir) {
 		return nil
@@ -129,17 +139,20 @@ func (v *View) otherNames(img Files, m option.Mount) []string {
 	if m.Source == option.Tmpfs || !slices.Contains(Names(m.Target), last(Names(m.Source))) {
 		return nil
 	}
-	return slices.DeleteFunc(Names(m.Source), func(name string) bool { return !ownDirectory(name) && !img.free(name) })
+	return slices.DeleteFunc(Names(m.Source),
+		func(name string) bool { return !ownDirectory(name) && !img.free(name) })
 }
 
 func last(list []string) string { return list[len(list)-1] }
 
-// namesOf are the names that a directory of the node can have in the container. One of the system, which would hide the image's, is among
-// them only where it is not the directory's own and the image has nothing there.
+// namesOf are the names that a directory of the node can have in the container. One of the system,
+// which would hide the image's, is among them only where it is not the directory's own and the
+// image has nothing there.
 func (i Files) namesOf(dir string) []string {
 	all := Names(dir)
 	own := slices.ContainsFunc(all, ownDirectory)
-	return slices.DeleteFunc(all, func(name string) bool { return !ownDirectory(name) && (!own || !i.free(name)) })
+	return slices.DeleteFunc(all,
+		func(name string) bool { return !ownDirectory(name) && (!own || !i.free(name)) })
 }
 
 // free tells whether the image is known to have nothing at a path.
@@ -147,13 +160,14 @@ func (i Files) free(file string) bool {
 	return i.Known && !i.Has(file) && !InKernel(file)
 }
 
-// InKernel tells whether a path is in a directory that every container has of the kernel's, or of its devices.
+// InKernel tells whether a path is in a directory that every container has of the kernel's, or of
+// its devices.
 func InKernel(file string) bool {
 	return Within(file, "/dev") || Within(file, "/proc") || Within(file, "/sys")
 }
 
-// bindsHome tells whether the home directory appears in the container: not one that is not there, nor one of the system (some
-// accounts have /bin or /dev), which would hide the image's.
+// bindsHome tells whether the home directory appears in the container: not one that is not there,
+// nor one of the system (some accounts have /bin or /dev), which would hide the image's.
 func (v *View) bindsHome(img Files) bool {
 	home := HomeIn(v.Home)
 	if !v.MountHome {
@@ -163,14 +177,18 @@ func (v *View) bindsHome(img Files) bool {
 	return err == nil && info.IsDir() && slices.Contains(img.namesOf(home), path.Clean(home))
 }
 
-// ownDirectory tells whether a directory of the node may appear in the container at its own path: one of the system would hide
-// the image's.
+// ownDirectory tells whether a directory of the node may appear in the container at its own path:
+// one of the system would hide the image's.
 func ownDirectory(dir string) bool {
 	if !filepath.IsAbs(dir) || dir == "/" {
 		return false
 	}
-	for _, system := range []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/boot", "/var", "/dev", "/proc", "/sys", "/opt", "/run"} {
-		if dir == system || Within(dir, system) && system != "/var" && system != "/opt" && system != "/run" {
+	for _, system := range []string{
+		"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc",
+		"/boot", "/var", "/dev", "/proc", "/sys", "/opt", "/run",
+	} {
+		if dir == system || Within(dir, system) && system != "/var" && system != "/opt" &&
+			system != "/run" {
 			return false
 		}
 	}
@@ -182,7 +200,8 @@ func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// Workdirs are the directories of which the first that the container has is the command's, unless one is asked for.
+// Workdirs are the directories of which the first that the container has is the command's, unless
+// one is asked for.
 func (v *View) Workdirs() []string {
 	var dirs []string
 	if v.Cwd != "" {
@@ -196,16 +215,20 @@ func (v *View) Workdirs() []string {
 	return dirs
 }
 
-// Guards are binds that take from root without privileges what the kernel lets his number alone change on the node: settings, for one
-// the program that is run when another dumps core.
+// Guards are binds that take from root without privileges what the kernel lets his number alone
+// change on the node: settings, for one the program that is run when another dumps core.
 func (v *View) Guards() []Bind {
 	if os.Geteuid() != 0 || v.KeepPrivs {
 		return nil
 	}
 	var binds []Bind
-	for _, file := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi", "/proc/mtrr", "/sys"} {
+	for _, file := range []string{
+		"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus",
+		"/proc/fs", "/proc/acpi", "/proc/scsi", "/proc/mtrr", "/sys",
+	} {
 		if _, err := os.Stat(file); err == nil {
-			binds = append(binds, Bind{Source: file, Target: file, Options: []string{"rbind", "ro"}})
+			binds = append(binds,
+				Bind{Source: file, Target: file, Options: []string{"rbind", "ro"}})
 		}
 	}
 	return binds

@@ -54,7 +54,9 @@ func (v *View) ShareNative(ownUser bool) Sharing {
 // MPI, in which they wait for one another.
 func (v *View) ShareApptainer(ownUser bool) Sharing {
 	switch {
-	case v.Share == ShareAsked && group(v.Getenv) != "", isTrue(v.Getenv("APPTAINER_SHARENS")), isTrue(v.Getenv("SINGULARITY_SHARENS")):
+	case v.Share == ShareAsked &&
+		group(v.Getenv) != "", isTrue(v.Getenv("APPTAINER_SHARENS")),
+		isTrue(v.Getenv("SINGULARITY_SHARENS")):
 		return Sharing{With: Forked}
 	case ownUser && MPIJob(v.Getenv) != "":
 		return Sharing{With: Apart}
@@ -69,13 +71,18 @@ func isTrue(value string) bool {
 
 // group names the tasks that share a container with this one; "" where it has one of its own.
 func group(getenv func(string) string) string {
-	if job, step := getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"); job != "" && step != "" && getenv("SLURM_STEP_NUM_TASKS") != "1" {
-		return strings.Join([]string{"slurm", job, step, getenv("SLURMD_NODENAME"), getenv("SLURM_NODEID")}, " ")
+	if job, step := getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"); job != "" && step != "" &&
+		getenv("SLURM_STEP_NUM_TASKS") != "1" {
+		return strings.Join([]string{
+			"slurm", job, step, getenv("SLURMD_NODENAME"),
+			getenv("SLURM_NODEID"),
+		}, " ")
 	}
 	if name := getenv("PMIX_NAMESPACE"); name != "" {
 		return "pmix " + name
 	}
-	if getenv("PMI_RANK") != "" && getenv("PMI_SIZE") != "1" { // Hydra's proxy is the parent of a node's ranks
+	// Hydra's proxy is the parent of a node's ranks
+	if getenv("PMI_RANK") != "" && getenv("PMI_SIZE") != "1" {
 		return "pmi " + process.Name(os.Getppid())
 	}
 	return ""
@@ -84,10 +91,14 @@ func group(getenv func(string) string) string {
 // MayJoin tells whether a task may be about to enter the container of another.
 func MayJoin(getenv func(string) string) bool { return group(getenv) != "" }
 
-// MPIJob names the MPI job that this process is a rank of, alike for all of its ranks; "" for none, or one rank alone.
+// MPIJob names the MPI job that this process is a rank of, alike for all of its ranks; "" for none,
+// or one rank alone.
 func MPIJob(getenv func(string) string) string {
 	step := make([]string, 0, 4)
-	for _, name := range []string{"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_SRUN_COMM_PORT"} {
+	for _, name := range []string{
+		"SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID",
+		"SLURM_SRUN_COMM_PORT",
+	} {
 		step = append(step, getenv(name))
 	}
 	switch {
@@ -101,9 +112,11 @@ func MPIJob(getenv func(string) string) string {
 	return "pmi " + process.Name(os.Getppid())
 }
 
-// apartEnv has ranks that have a container each do without reading one another's memory, and without the descriptors of one another's processes:
-// UCX, by which MPICH goes, finds out too late that it may not, and ends; Open MPI 4 warns and may hang. Instead of memory, UCX would take TCP for
-// large messages between neighbours, and MPICH 4.0 hangs in MPI_Finalize over TCP now and then: it is left out where no rank needs it.
+// apartEnv has ranks that have a container each do without reading one another's memory, and
+// without the descriptors of one another's processes: UCX, by which MPICH goes, finds out too late
+// that it may not, and ends; Open MPI 4 warns and may hang. Instead of memory, UCX would take TCP
+// for large messages between neighbours, and MPICH 4.0 hangs in MPI_Finalize over TCP now and then:
+// it is left out where no rank needs it.
 func apartEnv(getenv func(string) string) []string {
 	transports := "^posix,cma"
 	if onOneNode(getenv) {
@@ -112,10 +125,13 @@ func apartEnv(getenv func(string) string) []string {
 	return []string{"UCX_TLS=" + transports, "OMPI_MCA_btl_vader_single_copy_mechanism=none"}
 }
 
-// onOneNode tells whether all ranks of an MPI job are known to be on one node. The steps in which a launcher of MPI runs, or an interactive shell,
-// have a task for each node.
+// onOneNode tells whether all ranks of an MPI job are known to be on one node. The steps in which a
+// launcher of MPI runs, or an interactive shell, have a task for each node.
 func onOneNode(getenv func(string) string) bool {
-	for _, launcher := range [][2]string{{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"}, {"PMI_SIZE", "MPI_LOCALNRANKS"}} {
+	for _, launcher := range [][2]string{
+		{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+		{"PMI_SIZE", "MPI_LOCALNRANKS"},
+	} {
 		if all, here := getenv(launcher[0]), getenv(launcher[1]); all != "" && here != "" {
 			return all == here
 		}
@@ -126,7 +142,10 @@ func onOneNode(getenv func(string) string) bool {
 
 // FirstOfNode tells whether a rank is the first one of its node, as far as its environment says.
 func FirstOfNode(getenv func(string) string) bool {
-	for _, name := range []string{"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"} {
+	for _, name := range []string{
+		"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK",
+		"MPI_LOCALRANKID",
+	} {
 		if local := getenv(name); local != "" {
 			return local == "0"
 		}

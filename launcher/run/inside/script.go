@@ -1,11 +1,13 @@
 package inside
 
-// Scripts that shells of the image run, put together by login.go. They use nothing but what a shell has built in, and leave no variable,
-// function or option to the command. What runs behind the profile stands in functions or in braces, so that a shell has parsed it before the
-// profile can define an alias.
+// Scripts that shells of the image run, put together by login.go. They use nothing but what a shell
+// has built in, and leave no variable, function or option to the command. What runs behind the
+// profile stands in functions or in braces, so that a shell has parsed it before the profile can
+// define an alias.
 
-// explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127 it is not. Messages begin with $0. A plain
-// "exit" would, in a trap, have the status from before it.
+// explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127
+// it is not. Messages begin with $0. A plain "exit" would, in a trap, have the status from before
+// it.
 const explain = `_hpc3_why() {
 _hpc3_n="\"$1\""
 case $1 in *[!A-Za-z0-9_./+@%:,=\ -]*) _hpc3_n='the command' ;; esac
@@ -21,8 +23,9 @@ exit "$1"
 }
 `
 
-// ended says which file of the profile has ended the shell, and ends with 125. _hpc3_f is that file where it is known; else the files of
-// profile.d are read once more, in a shell of their own, up to the one that does not come back.
+// ended says which file of the profile has ended the shell, and ends with 125. _hpc3_f is that file
+// where it is known; else the files of profile.d are read once more, in a shell of their own, up to
+// the one that does not come back.
 const ended = `_hpc3_ended() {
 trap - EXIT; set +aefuvx
 _hpc3_f=${_hpc3_f:-$(_hpc3_find)}
@@ -46,12 +49,13 @@ printf '%s\n' "${_hpc3_l##*
 const onExit = `trap '_hpc3_ended "ended the shell with status $?"' EXIT
 `
 
-// onShellExit is that for a shell that goes on: where Ctrl-C has broken the profile off in bash, the trap is still there when the user leaves.
+// onShellExit is that for a shell that goes on: where Ctrl-C has broken the profile off in bash,
+// the trap is still there when the user leaves.
 const onShellExit = `trap '_hpc3_x=$?; case ${BASH_COMMAND-. /etc/profile} in ". /etc/profile"|*_hpc3_*) _hpc3_ended "ended the shell with status $_hpc3_x" ;; esac' EXIT
 `
 
-// guard has bash note which file it reads, and refuse an exec in it that would replace the shell: no trap would ever run. One that only
-// redirects, or in a subshell, is left alone.
+// guard has bash note which file it reads, and refuse an exec in it that would replace the shell:
+// no trap would ever run. One that only redirects, or in a subshell, is left alone.
 const guard = `_hpc3_exec() {
 [ "$BASH_SUBSHELL" = 0 ] || return 0
 _hpc3_g=$1
@@ -71,8 +75,8 @@ const onExec = `trap 'case $BASH_COMMAND:${BASH_SOURCE-} in ". /etc/profile:"*|*
 case $BASH_COMMAND in *exec\ *) _hpc3_exec "$BASH_COMMAND" ;; esac' DEBUG; set -T
 `
 
-// trial does for other shells what guard does: where the profile may hold an exec, it is read in a subshell first, to see whether it
-// comes back.
+// trial does for other shells what guard does: where the profile may hold an exec, it is read in a
+// subshell first, to see whether it comes back.
 const trial = `case $( { _hpc3_source; } >/dev/null 2>&1 </dev/null; echo _hpc3_back ) in
 *_hpc3_back*) ;;
 *) _hpc3_ended 'would end the shell, or replace it by another program (exec)' ;;
@@ -82,8 +86,9 @@ esac
 const sourceProfile = `_hpc3_source() { [ ! -r /etc/profile ] || . /etc/profile; }
 `
 
-// orderPath makes the PATH of what the profile has added, then what the image's ENV has (_hpc3_e), then the rest of the profile's.
-// Debian's /etc/profile, for one, replaces PATH, and images keep programs where only their ENV says.
+// orderPath makes the PATH of what the profile has added, then what the image's ENV has (_hpc3_e),
+// then the rest of the profile's. Debian's /etc/profile, for one, replaces PATH, and images keep
+// programs where only their ENV says.
 const orderPath = `_hpc3_add() {
 _hpc3_l=$1:
 while [ -n "$_hpc3_l" ]; do
@@ -114,7 +119,8 @@ done
 `
 )
 
-// findCommand looks for the command first, as a plain shell has a message of its own where exec fails, and then ends.
+// findCommand looks for the command first, as a plain shell has a message of its own where exec
+// fails, and then ends.
 const findCommand = `_hpc3_w=
 case $1 in
 */*) [ ! -f "$1" ] || [ ! -x "$1" ] || _hpc3_w=x ;;
@@ -145,16 +151,17 @@ shift; exec "$@"`
 const findBash = `for _hpc3_b in /bin/bash /usr/bin/bash ''; do [ -z "$_hpc3_b" ] || [ ! -x "$_hpc3_b" ] || break; done
 `
 
-// chooseShell runs a command in the login shell of an image of which little is known, and takes its PATH for the image's. Its words are a
-// script for bash, one for another shell, and the command.
+// chooseShell runs a command in the login shell of an image of which little is known, and takes its
+// PATH for the image's. Its words are a script for bash, one for another shell, and the command.
 const chooseShell = findBash + `_hpc3_e=$PATH; export _hpc3_e
 _hpc3_1=$1 _hpc3_2=$2; shift 2
 [ -z "$_hpc3_b" ] || exec "$_hpc3_b" --noprofile -l -c "$_hpc3_1" "$0" "$@"
 exec /bin/sh -c "$_hpc3_2" "$0" "$@"`
 
-// becomeShell becomes the login shell, and has it run a script ($1) before anything else: an interactive bash as its first
-// PROMPT_COMMAND, another interactive shell as the file that ENV names, and one that reads standard input as the beginning of that.
-// These are read in the shell itself, and they are not the user's files.
+// becomeShell becomes the login shell, and has it run a script ($1) before anything else: an
+// interactive bash as its first PROMPT_COMMAND, another interactive shell as the file that ENV
+// names, and one that reads standard input as the beginning of that. These are read in the shell
+// itself, and they are not the user's files.
 const becomeShell = `_hpc3_l=$1 _hpc3_n='' _hpc3_m=stdin
 if [ -t 0 ] && [ -t 2 ]; then _hpc3_m=tty; fi
 ( : <&0 ) 2>/dev/null || exec </dev/null
@@ -204,7 +211,8 @@ fi ;;
 esac
 `
 
-// endShell takes the traps away that are still those of the scripts (dash does not tell, and loses the profile's), and with them all that the shell is not to keep.
+// endShell takes the traps away that are still those of the scripts (dash does not tell, and loses
+// the profile's), and with them all that the shell is not to keep.
 const endShell = `if _hpc3_own _hpc3_ended EXIT; then trap - EXIT; fi
 if [ "$_hpc3_m" = tty ]; then
 if _hpc3_own _hpc3_int INT; then trap - INT; fi
@@ -212,7 +220,8 @@ elif [ -n "${BASH_VERSION-}" ] && _hpc3_own _hpc3_exec DEBUG; then trap - DEBUG;
 fi
 `
 
-// redHat reads what Red Hat's bash, of releases whose profile does not, reads through the user's own file: its prompt is set there.
+// redHat reads what Red Hat's bash, of releases whose profile does not, reads through the user's
+// own file: its prompt is set there.
 const redHat = `[ "$_hpc3_m" != tty ] || [ -z "${BASH_VERSION-}" ] || [ -n "${BASHRCSOURCED-}" ] || [ ! -r /etc/bashrc ] || . /etc/bashrc
 `
 
@@ -227,7 +236,8 @@ tty:'${HOSTNAME%%.*}:$PWD# '|tty:'${HOSTNAME%%.*}:$PWD$ '|tty:'\u@\h:\w\$ ') PS1
 esac
 `
 
-// firstPrompt does what the shell would do by now, had PROMPT_COMMAND or ENV not been ours. A file of ENV in the home is the user's own.
+// firstPrompt does what the shell would do by now, had PROMPT_COMMAND or ENV not been ours. A file
+// of ENV in the home is the user's own.
 const firstPrompt = `case $_hpc3_m:$_hpc3_n in
 tty:) for _hpc3_g in "${PROMPT_COMMAND-}"; do eval "$_hpc3_g"; done ;;
 tty:*) case ${ENV-} in ''|*\$*|*\` + "`" + `*|"$HOME"/*) ;; *) [ ! -r "$ENV" ] || . "$ENV" ;; esac ;;

@@ -68,8 +68,8 @@ func (v *View) finalPath() string {
 	return assign("PATH", value, true)
 }
 
-// straighten takes back what Apptainer's own scripts do to the environment before a shell of the image runs: they add directories to PATH,
-// and set a prompt, a PROMPT_COMMAND and USER_PATH.
+// straighten takes back what Apptainer's own scripts do to the environment before a shell of the
+// image runs: they add directories to PATH, and set a prompt, a PROMPT_COMMAND and USER_PATH.
 func (v *View) straighten() string {
 	if v.Engine != option.Apptainer {
 		return ""
@@ -91,7 +91,8 @@ func (v *View) straighten() string {
 	return script + assign("USER_PATH", value, set)
 }
 
-// level gives SHLVL the value that the command would have without a shell in between. bash counts its own exec down.
+// level gives SHLVL the value that the command would have without a shell in between. bash counts
+// its own exec down.
 func (v *View) level(above int) string {
 	value, set := v.given("SHLVL")
 	n, err := strconv.Atoi(value)
@@ -101,8 +102,9 @@ func (v *View) level(above int) string {
 	return assign("SHLVL", strconv.Itoa(n+above), true)
 }
 
-// execWords becomes the command, $@, with those variables put back that a shell does not pass on as it found them. Where the image has no env,
-// or the command's name would be a variable to it, they are missing.
+// execWords becomes the command, $@, with those variables put back that a shell does not pass on as
+// it found them. Where the image has no env, or the command's name would be a variable to it, they
+// are missing.
 func (v *View) execWords(bash bool) string {
 	dashes, found := "", "command -v env >/dev/null 2>&1"
 	if bash {
@@ -119,7 +121,8 @@ func (v *View) execWords(bash bool) string {
 	if options+words == "" {
 		return become
 	}
-	return "case $1 in *=*) ;; *) if " + found + "; then exec " + dashes + "env" + options + " --" + words + ` "$@"; fi ;; esac` + "\n" + become
+	return "case $1 in *=*) ;; *) if " + found + "; then exec " + dashes + "env" + options + " --" +
+		words + ` "$@"; fi ;; esac` + "\n" + become
 }
 
 // putBack returns those variables of the command's environment that a shell drops or changes.
@@ -128,7 +131,9 @@ func (v *View) putBack() []string {
 	for i, list := range [][]string{v.HostEnv, v.Config.Env, v.SetEnv} {
 		for _, e := range list {
 			name, value, ok := strings.Cut(e, "=")
-			if ok && name != "" && ofShells(name) && (i > 0 || v.passes(name) && !Matches(dropped, name) && !Matches(credentials, name) && !slices.Contains(bookkeeping, name)) {
+			if ok && name != "" && ofShells(name) &&
+				(i > 0 || v.passes(name) && !Matches(dropped, name) &&
+					!Matches(credentials, name) && !slices.Contains(bookkeeping, name)) {
 				env.Set(name, value)
 			}
 		}
@@ -136,11 +141,13 @@ func (v *View) putBack() []string {
 	return env.List()
 }
 
-// ofShells tells whether a variable is one that no shell can hold, or that a shell sets for itself. What bash calls BASH_ENV, UID and HOSTNAME it
-// passes on.
+// ofShells tells whether a variable is one that no shell can hold, or that a shell sets for itself.
+// What bash calls BASH_ENV, UID and HOSTNAME it passes on.
 func ofShells(name string) bool {
-	return !option.IsName(name) || strings.HasPrefix(name, "BASH_") && name != "BASH_ENV" || slices.Contains([]string{
-		"BASH", "BASHOPTS", "BASHPID", "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS", "HISTCMD", "IFS", "LINENO", "OPTERR", "OPTIND", "PPID",
-		"PS1", "PS2", "PS4", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
-	}, name)
+	return !option.IsName(name) || strings.HasPrefix(name, "BASH_") && name != "BASH_ENV" ||
+		slices.Contains([]string{
+			"BASH", "BASHOPTS", "BASHPID", "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS",
+			"HISTCMD", "IFS", "LINENO", "OPTERR", "OPTIND", "PPID",
+			"PS1", "PS2", "PS4", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
+		}, name)
 }

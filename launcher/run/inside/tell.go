@@ -15,7 +15,10 @@ func (v *View) TellContainer(how string, binds int) {
 	if v.Writable {
 		state = "writable, thrown away at the end"
 	}
-	started := map[option.Entrypoint]string{option.Login: "login shell", option.Image: "the image's entrypoint", option.None: "no shell"}[v.Entrypoint]
+	started := map[option.Entrypoint]string{
+		option.Login: "login shell",
+		option.Image: "the image's entrypoint", option.None: "no shell",
+	}[v.Entrypoint]
 	v.Note(fmt.Sprintf("container: %s, %s, %d binds, %s", how, state, binds, started))
 }
 
@@ -23,7 +26,8 @@ func (v *View) TellContainer(how string, binds int) {
 func (v *View) TellMounts(binds []Bind) {
 	var devices []string
 	for _, b := range binds {
-		if name, ok := strings.CutPrefix(b.Target, "/dev/"); ok && (b.Source == b.Target || b.Kind != device.Bind) && len(b.Options) == 0 {
+		if name, ok := strings.CutPrefix(b.Target, "/dev/"); ok &&
+			(b.Source == b.Target || b.Kind != device.Bind) && len(b.Options) == 0 {
 			devices = append(devices, name)
 			continue
 		}
@@ -42,8 +46,8 @@ func (v *View) TellMounts(binds []Bind) {
 	v.tellNames("mount: in /dev:", devices)
 }
 
-// TellEnvironment tells the names of the variables that the command gets, and from whom, and of those that it does not get. Never a
-// value, which may be a secret.
+// TellEnvironment tells the names of the variables that the command gets, and from whom, and of
+// those that it does not get. Never a value, which may be a secret.
 func (v *View) TellEnvironment(caller, inside *Environ) {
 	if v.To.Detail == nil {
 		return
@@ -76,12 +80,16 @@ func (v *View) TellEnvironment(caller, inside *Environ) {
 			names["dropped"] = append(names["dropped"], name)
 		}
 	}
-	for _, who := range []string{"passed", "set by the image", "set by -e", "set by hpc3", "dropped"} {
+	for _, who := range []string{
+		"passed", "set by the image", "set by -e", "set by hpc3",
+		"dropped",
+	} {
 		v.tellNames("environment, "+who+":", names[who])
 	}
 }
 
-// columns is how long a line of names may be, so that it fits a terminal with the program's name in front.
+// columns is how long a line of names may be, so that it fits a terminal with the program's name in
+// front.
 const columns = 80 - len("hpc3-run: ")
 
 // tellNames tells a list, in as many lines as it takes.

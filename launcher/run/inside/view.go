@@ -1,4 +1,5 @@
-// Package inside settles what a command sees of an image and a node: its words, environment, files, devices and names.
+// Package inside settles what a command sees of an image and a node: its words, environment, files,
+// devices and names.
 package inside
 
 import (
@@ -33,14 +34,16 @@ type Command struct {
 	ErrorPrefix string   // of messages that come after hpc3-run has become the command
 }
 
-// Place is where the command is started: the node, what the container has of it, and with whom it is shared.
+// Place is where the command is started: the node, what the container has of it, and with whom it
+// is shared.
 type Place struct {
-	HostEnv    []string // NAME=VALUE
-	Home       string   // "" = none
-	Cwd        string   // "" = none
-	Mounts     []option.Mount
-	MountHome  bool
-	Extra      []string // more directories of the node that are to be in the container, if they exist
+	HostEnv   []string // NAME=VALUE
+	Home      string   // "" = none
+	Cwd       string   // "" = none
+	Mounts    []option.Mount
+	MountHome bool
+	// more directories of the node that are to be in the container, if they exist
+	Extra      []string
 	Writable   bool
 	Client     *device.Client // Slurm's, for the container; nil for none
 	ClientUser string         // its SlurmUser, whose name the client looks up
@@ -54,7 +57,8 @@ type Listener struct {
 	Warn   func(text string) // what every user is shown
 }
 
-// View is what a command sees: all that an engine needs to know of the image, the command and the place.
+// View is what a command sees: all that an engine needs to know of the image, the command and the
+// place.
 type View struct {
 	Image
 	Command
@@ -73,10 +77,12 @@ func (v *View) Settle(img Files) error {
 		return err
 	}
 	if u := v.Config.User; u != "" {
-		v.Note("the image asks for user " + u + "; the command runs as the caller, as shared file systems need it")
+		v.Note("the image asks for user " + u +
+			"; the command runs as the caller, as shared file systems need it")
 	}
 	if s := v.Config.StopSignal; s != "" {
-		v.Note("the image asks to be stopped by " + s + "; the command gets the signals that are sent to it")
+		v.Note("the image asks to be stopped by " + s +
+			"; the command gets the signals that are sent to it")
 	}
 	v.HomeShown = v.bindsHome(img)
 	v.Named = v.nameFiles(img)

@@ -22,7 +22,8 @@ func Name(pid int) string {
 	return strconv.Itoa(pid)
 }
 
-// Stat is what the kernel says of a process: the name of its program, and all from its state on; nothing where it has ended.
+// Stat is what the kernel says of a process: the name of its program, and all from its state on;
+// nothing where it has ended.
 func Stat(pid int) (program string, fields []string) {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -33,7 +34,8 @@ func Stat(pid int) (program string, fields []string) {
 	return program, strings.Fields(rest)
 }
 
-// Start starts a stage of this program that holds nothing of the caller's. Its descriptors are the files, from 3 on.
+// Start starts a stage of this program that holds nothing of the caller's. Its descriptors are the
+// files, from 3 on.
 func Start(words, env []string, files ...*os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -41,18 +43,21 @@ func Start(words, env []string, files ...*os.File) (*os.Process, error) {
 	}
 	defer null.Close()
 	return os.StartProcess(Self, words, &os.ProcAttr{
-		Dir: "/", Env: env, Files: append([]*os.File{null, null, null}, files...), Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: "/", Env: env, Files: append([]*os.File{null, null, null}, files...),
+		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 }
 
 // LeaveSignals leaves a signal to the whole step or process group to the command.
 func LeaveSignals() {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM,
-		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGPROF, unix.SIGWINCH)
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGPIPE, unix.SIGALRM,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM,
+		unix.SIGPROF, unix.SIGWINCH)
 }
 
-// CloseInherited closes the caller's descriptors: a pipe that the server held would keep its reader waiting. Those of Go's
-// runtime are close-on-exec, those that came through exec are not.
+// CloseInherited closes the caller's descriptors: a pipe that the server held would keep its reader
+// waiting. Those of Go's runtime are close-on-exec, those that came through exec are not.
 func CloseInherited(last int) {
 	links, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil {
@@ -63,7 +68,8 @@ func CloseInherited(last int) {
 		if err != nil || fd <= last {
 			continue
 		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil &&
+			flags&unix.FD_CLOEXEC == 0 {
 			_ = unix.Close(fd) // it is open
 		}
 	}
@@ -84,8 +90,8 @@ func IDs() []int {
 // Self is how the program executes itself: the file may have been replaced since it was started.
 const Self = "/proc/self/exe"
 
-// StageEnv is the environment of this program's later stages: one processor is enough to make some fifty system calls, and fewer threads
-// start faster.
+// StageEnv is the environment of this program's later stages: one processor is enough to make some
+// fifty system calls, and fewer threads start faster.
 func StageEnv() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
 
 // StillThere returns an error if the parent that this process is to end with has ended.

@@ -11,7 +11,8 @@ import (
 // SquashfuseLL is the name of squashfuse's program for FUSE's low-level interface.
 const SquashfuseLL = "squashfuse_ll"
 
-// SquashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked. Apptainer brings one with it.
+// SquashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked.
+// Apptainer brings one with it.
 var SquashfusePlaces = []string{ //nolint:gochecknoglobals // a constant list
 	"/usr/bin", "/usr/local/bin", "/usr/libexec/apptainer/bin", "/usr/local/libexec/apptainer/bin",
 }

@@ -19,8 +19,9 @@ const MaxRead = 128 << 10
 // forever is how long the kernel may keep what it was told: the image never changes.
 const forever = 365 * 24 * time.Hour
 
-// imageFS serves a SquashFS. A node id is the inode's reference plus two, but for the root, which FUSE calls 1. Nothing is ever opened or closed:
-// the kernel learns with its first question that it need not ask, and reads by the node id.
+// imageFS serves a SquashFS. A node id is the inode's reference plus two, but for the root, which
+// FUSE calls 1. Nothing is ever opened or closed: the kernel learns with its first question that it
+// need not ask, and reads by the node id.
 type imageFS struct {
 	fuse.RawFileSystem
 	img      *squashfs.FS
@@ -36,8 +37,8 @@ type imageFS struct {
 // maxFiles is how many files are kept that were read, of 25 KB at most each, and mostly of 1 KB.
 const maxFiles = 512
 
-// recent keeps what was made for some nodes, so that it is not made for every question. Which one goes when it is full does not matter: a file
-// costs as little as a look-up to make.
+// recent keeps what was made for some nodes, so that it is not made for every question. Which one
+// goes when it is full does not matter: a file costs as little as a look-up to make.
 type recent[V any] struct {
 	limit int
 	mu    sync.Mutex
@@ -108,7 +109,8 @@ func (i *imageFS) node(ref squashfs.Ref) uint64 {
 	return uint64(ref) + 2
 }
 
-// status is what the kernel is told of an error. One that is the image's fault, or its file system's, is told in words as well.
+// status is what the kernel is told of an error. One that is the image's fault, or its file
+// system's, is told in words as well.
 func (i *imageFS) status(err error) fuse.Status {
 	i.memory.use()
 	var errno unix.Errno
@@ -126,8 +128,10 @@ func (i *imageFS) status(err error) fuse.Status {
 
 func (i *imageFS) attr(a squashfs.Attr, out *fuse.Attr) {
 	*out = fuse.Attr{
-		Ino: uint64(a.Inode), Size: uint64(a.Size), Blocks: uint64(a.Size+511) / 512, Mode: a.Mode, Nlink: a.Nlink, Blksize: MaxRead,
-		Mtime: uint64(a.ModTime), Ctime: uint64(a.ModTime), Atime: uint64(a.ModTime), Rdev: uint32(unix.Mkdev(a.Major, a.Minor)),
+		Ino: uint64(a.Inode), Size: uint64(a.Size), Blocks: uint64(a.Size+511) / 512, Mode: a.Mode,
+		Nlink: a.Nlink, Blksize: MaxRead,
+		Mtime: uint64(a.ModTime), Ctime: uint64(a.ModTime), Atime: uint64(a.ModTime),
+		Rdev: uint32(unix.Mkdev(a.Major, a.Minor)),
 	}
 	out.Uid, out.Gid = a.UID, a.GID
 	if i.uid >= 0 {
@@ -147,7 +151,9 @@ func (i *imageFS) entry(ref squashfs.Ref, out *fuse.EntryOut) error {
 	return nil
 }
 
-func (i *imageFS) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+func (i *imageFS) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string,
+	out *fuse.EntryOut,
+) fuse.Status {
 	ref, err := i.img.Lookup(i.ref(header.NodeId), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		out.NodeId = 0 // an entry without a node: the kernel remembers that there is none
@@ -176,12 +182,16 @@ func (i *imageFS) Readlink(_ <-chan struct{}, header *fuse.InHeader) ([]byte, fu
 }
 
 // Open tells the kernel that it need not ask, now and from now on: it keeps what it has read.
-func (i *imageFS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status { return fuse.ENOSYS }
+func (i *imageFS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+	return fuse.ENOSYS
+}
 
 // Flush is not asked again either.
 func (i *imageFS) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
 
-func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn,
+	buf []byte,
+) (fuse.ReadResult, fuse.Status) {
 	i.reads <- struct{}{}
 	v, err := i.view(input, len(buf))
 	if err != nil {
@@ -197,7 +207,8 @@ func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn, buf []byte) (fuse.
 }
 
 func (i *imageFS) view(input *fuse.ReadIn, n int) (*squashfs.View, error) {
-	f, err := i.files.get(input.NodeId, func() (*squashfs.File, error) { return i.img.OpenFile(i.ref(input.NodeId)) })
+	f, err := i.files.get(input.NodeId,
+		func() (*squashfs.File, error) { return i.img.OpenFile(i.ref(input.NodeId)) })
 	if err != nil {
 		return nil, err
 	}
@@ -243,15 +254,21 @@ func (i *imageFS) OpenDir(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) 
 	return fuse.OK
 }
 
-func (i *imageFS) ReadDir(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+func (i *imageFS) ReadDir(_ <-chan struct{}, input *fuse.ReadIn,
+	out *fuse.DirEntryList,
+) fuse.Status {
 	return i.status(i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
-		return out.AddDirEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off}), nil
+		return out.AddDirEntry(
+			fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off}), nil
 	}))
 }
 
-func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+func (i *imageFS) ReadDirPlus(_ <-chan struct{}, input *fuse.ReadIn,
+	out *fuse.DirEntryList,
+) fuse.Status {
 	return i.status(i.list(input, func(e squashfs.DirEntry, off uint64) (bool, error) {
-		entry := out.AddDirLookupEntry(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off})
+		entry := out.AddDirLookupEntry(
+			fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Inode), Off: off})
 		if entry == nil {
 			return false, nil
 		}
@@ -265,9 +282,11 @@ func (i *imageFS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOu
 	return fuse.OK
 }
 
-// GetXAttr shows attributes of the user name space only: capabilities have no effect on a mount without setuid, and asking for them
-// at every exec would cost a round trip.
-func (i *imageFS) GetXAttr(_ <-chan struct{}, header *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+// GetXAttr shows attributes of the user name space only: capabilities have no effect on a mount
+// without setuid, and asking for them at every exec would cost a round trip.
+func (i *imageFS) GetXAttr(_ <-chan struct{}, header *fuse.InHeader, name string,
+	dest []byte,
+) (uint32, fuse.Status) {
 	if !strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.") {
 		return 0, fuse.ENOATTR
 	}
@@ -292,7 +311,9 @@ func copyOrLen(dest, value []byte) int {
 	return len(value)
 }
 
-func (i *imageFS) ListXAttr(_ <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+func (i *imageFS) ListXAttr(_ <-chan struct{}, header *fuse.InHeader,
+	dest []byte,
+) (uint32, fuse.Status) {
 	xattrs, err := i.img.Xattrs(i.ref(header.NodeId))
 	if err != nil {
 		return 0, i.status(err)

@@ -59,7 +59,9 @@ func (p *positions) forget() {
 
 // list gives the rest of a directory to add, which says whether there was room. "." and ".." are
 // the kernel's business.
-func (i *imageFS) list(input *fuse.ReadIn, add func(squashfs.DirEntry, uint64) (bool, error)) error {
+func (i *imageFS) list(input *fuse.ReadIn,
+	add func(squashfs.DirEntry, uint64) (bool, error),
+) error {
 	at := input.Offset
 	l, ok := i.positions.get(input.NodeId, at)
 	if !ok {

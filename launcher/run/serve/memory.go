@@ -68,7 +68,8 @@ func memoryLimitOf(cgroup string, read func(file string) ([]byte, error)) int64 
 		}
 		for ; ; dir = path.Dir(dir) {
 			raw, err := read(path.Join(root, dir, file))
-			if n, bad := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil && bad == nil {
+			if n, bad := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil &&
+				bad == nil {
 				least = min(least, n)
 			}
 			if dir == "/" || dir == "." {

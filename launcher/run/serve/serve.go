@@ -37,12 +37,14 @@ type Mount struct {
 	UID, GID int // the owner that files are to have; negative: the image's own
 }
 
-// usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used within an hour, also on another node.
+// usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used
+// within an hour, also on another node.
 const usedEvery = 20 * time.Minute
 
-// Run is the file server. It waits for its service, then for a descriptor of /dev/fuse, and serves the SIF on it, or has it served, until the mount
-// is gone, which is when the last process of the container has ended, however it ended. It stays outside of the
-// container's namespaces, or it would keep them alive itself.
+// Run is the file server. It waits for its service, then for a descriptor of /dev/fuse, and serves
+// the SIF on it, or has it served, until the mount is gone, which is when the last process of the
+// container has ended, however it ended. It stays outside of the container's namespaces, or it
+// would keep them alive itself.
 func Run(sock int) error {
 	process.LeaveSignals() // when the command has ended, so has the mount
 	process.CloseInherited(sock)
@@ -77,10 +79,12 @@ func Run(sock int) error {
 		return waitUnmounted(fd)
 	}
 	if what.Squashfuse != "" {
-		if up, err := serveBy(what.Squashfuse, squashfuseOptions(what.Offset, owner), sif, sock, fd, answer); up || err != nil {
+		if up, err := serveBy(what.Squashfuse, squashfuseOptions(what.Offset, owner), sif, sock, fd,
+			answer); up || err != nil {
 			return err
 		}
-		if fd, owner, err = receiveMount(sock); err != nil { // the other end has mounted anew, for us
+		// the other end has mounted anew, for us
+		if fd, owner, err = receiveMount(sock); err != nil {
 			return err
 		}
 	}
@@ -89,7 +93,10 @@ func Run(sock int) error {
 }
 
 func (s *Service) serve(sif *os.File, fd int, owner Mount, t *tasks) error {
-	d := &damage{file: s.File, sif: sif, aside: s.Aside, prefix: s.Prefix, stderr: s.Stderr, whose: t.members}
+	d := &damage{
+		file: s.File, sif: sif, aside: s.Aside, prefix: s.Prefix, stderr: s.Stderr,
+		whose: t.members,
+	}
 	img, err := inside.OpenImage(sif, s.Offset, s.Sums)
 	if err != nil {
 		d.found(err)
@@ -99,9 +106,12 @@ func (s *Service) serve(sif *os.File, fd int, owner Mount, t *tasks) error {
 	debug.SetMemoryLimit(int64(m.total) + min(s.Sums.Size, inside.MaxSums))
 	fsys := newImageFS(img, owner.UID, owner.GID, m, d)
 	server, err := fuse.NewServer(fsys, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
-		MaxWrite: MaxRead, MaxReadAhead: MaxRead, MaxBackground: m.requests, IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
-		DisableSplice: true,             // what is sent lies in memory
-		DisableXAttrs: !img.HasXattrs(), // the kernel then asks once and never again; an overlay would ask for each directory and file
+		MaxWrite: MaxRead, MaxReadAhead: MaxRead, MaxBackground: m.requests,
+		IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
+		DisableSplice: true, // what is sent lies in memory
+		// the kernel then asks once and never again; an overlay would ask for each directory and
+		// file
+		DisableXAttrs: !img.HasXattrs(),
 	})
 	if err != nil {
 		return err
@@ -115,7 +125,8 @@ func (s *Service) serve(sif *os.File, fd int, owner Mount, t *tasks) error {
 func sayUsed(sif *os.File, tick <-chan time.Time) {
 	path := "/proc/self/fd/" + strconv.Itoa(int(sif.Fd()))
 	for range tick {
-		_ = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, path,
+			[]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}, 0)
 	}
 }
 

@@ -20,10 +20,12 @@ type Verdict struct{ Up bool }
 // Kind is the message's.
 func (*Verdict) Kind() string { return "answer of squashfuse_ll" }
 
-// squashfuseLimit bounds how long squashfuse_ll may take to answer for the first time, which takes milliseconds.
+// squashfuseLimit bounds how long squashfuse_ll may take to answer for the first time, which takes
+// milliseconds.
 const squashfuseLimit = 5 * time.Second
 
-// squashfuseOptions are what squashfuse_ll needs to know. Versions that do not know uid and gid end at once.
+// squashfuseOptions are what squashfuse_ll needs to know. Versions that do not know uid and gid end
+// at once.
 func squashfuseOptions(offset int64, owner Mount) string {
 	options := "offset=" + strconv.FormatInt(offset, 10)
 	if owner.UID >= 0 {
@@ -32,9 +34,12 @@ func squashfuseOptions(offset int64, owner Mount) string {
 	return options
 }
 
-// serveBy has squashfuse_ll serve the SIF on the descriptor of /dev/fuse. Once that has answered it calls ready, and ends with it; up is false
-// where it did not answer and the other end has this program serve.
-func serveBy(program, options string, sif *os.File, sock, fd int, ready func()) (up bool, err error) {
+// serveBy has squashfuse_ll serve the SIF on the descriptor of /dev/fuse. Once that has answered it
+// calls ready, and ends with it; up is false where it did not answer and the other end has this
+// program serve.
+func serveBy(program, options string, sif *os.File, sock, fd int,
+	ready func(),
+) (up bool, err error) {
 	server, err := startSquashfuse(program, options, sif, fd)
 	if err != nil {
 		_, err = message.Receive(sock, &Verdict{})
@@ -55,8 +60,9 @@ func serveBy(program, options string, sif *os.File, sock, fd int, ready func()) 
 	return answer.Up, errors.Join(err, waitErr)
 }
 
-// startSquashfuse starts the program, which inherits the SIF with its lock and what signals are ignored here. It goes on where this process is
-// killed. The descriptor of /dev/fuse is closed here: held by both, the mount would outlive its server.
+// startSquashfuse starts the program, which inherits the SIF with its lock and what signals are
+// ignored here. It goes on where this process is killed. The descriptor of /dev/fuse is closed
+// here: held by both, the mount would outlive its server.
 func startSquashfuse(program, options string, sif *os.File, fd int) (*os.Process, error) {
 	device := os.NewFile(uintptr(fd), "fuse")
 	defer device.Close()
@@ -65,8 +71,11 @@ func startSquashfuse(program, options string, sif *os.File, fd int) (*os.Process
 		return nil, err
 	}
 	defer null.Close()
-	return os.StartProcess(program, []string{filepath.Base(program), "-f", "-o", options, "/proc/self/fd/3", "/dev/fd/4"}, &os.ProcAttr{
-		Dir: "/", Env: []string{"PATH=/usr/bin:/bin"}, Files: []*os.File{null, null, null, sif, device},
-		Sys: &syscall.SysProcAttr{Setpgid: true},
-	})
+	return os.StartProcess(program,
+		[]string{filepath.Base(program), "-f", "-o", options, "/proc/self/fd/3", "/dev/fd/4"},
+		&os.ProcAttr{
+			Dir: "/", Env: []string{"PATH=/usr/bin:/bin"},
+			Files: []*os.File{null, null, null, sif, device},
+			Sys:   &syscall.SysProcAttr{Setpgid: true},
+		})
 }

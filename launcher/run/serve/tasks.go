@@ -26,8 +26,9 @@ const (
 	Closed = "closed" // there are processes, but the kernel shows their namespaces to nobody
 )
 
-// sharer is the part of the file server that lets other tasks of a step into the container. It holds none of the container's
-// namespaces, which would keep it alive: a process in there is asked for them each time.
+// sharer is the part of the file server that lets other tasks of a step into the container. It
+// holds none of the container's namespaces, which would keep it alive: a process in there is asked
+// for them each time.
 type sharer struct {
 	inode uint64 // of the mount namespace
 	mark  []byte // in the list of its mounts
@@ -56,8 +57,9 @@ type tasks struct {
 	leader   int     // the process for which the container is made
 }
 
-// follow waits until leader's container is complete, which it says at sock, and then answers other tasks at the listening socket, if there is one. Where
-// the container ends before that, so does this program, as its mount is gone, and those who wait see their connections closed.
+// follow waits until leader's container is complete, which it says at sock, and then answers other
+// tasks at the listening socket, if there is one. Where the container ends before that, so does
+// this program, as its mount is gone, and those who wait see their connections closed.
 func (t *tasks) follow(listener, sock int) {
 	var made Complete
 	if _, err := message.Receive(sock, &made); err != nil {
@@ -98,7 +100,10 @@ func (t *tasks) members() []int {
 	return found
 }
 
-func namespaceOf(pid int, kind string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + kind }
+func namespaceOf(pid int, kind string) string {
+	return "/proc/" + strconv.Itoa(pid) + "/ns/" +
+		kind
+}
 
 func (s *sharer) answer(conn int) {
 	peer, err := unix.GetsockoptUcred(conn, unix.SOL_SOCKET, unix.SO_PEERCRED)
@@ -110,7 +115,8 @@ func (s *sharer) answer(conn int) {
 	_ = message.Send(conn, &Container{word}, fds...) // a task that has ended needs no answer
 }
 
-// find opens the namespaces of a process in the container: of the one that was found last, or else of any.
+// find opens the namespaces of a process in the container: of the one that was found last, or else
+// of any.
 func (s *sharer) find() (word string, fds []int) {
 	fds, err := s.open(s.task)
 	if err == nil {
@@ -141,8 +147,8 @@ func (s *sharer) open(pid int) ([]int, error) {
 	if err := unix.Fstat(mount, &ns); err != nil || ns.Ino != s.inode {
 		return nil, errors.Join(errElsewhere, unix.Close(mount))
 	}
-	// Where this container has ended, the number may be that of another by now, even of one that is being made. It has ended for good then: nobody else
-	// has its mark.
+	// Where this container has ended, the number may be that of another by now, even of one that is
+	// being made. It has ended for good then: nobody else has its mark.
 	mounts, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/mountinfo")
 	if err != nil || !bytes.Contains(mounts, s.mark) {
 		return nil, errors.Join(errElsewhere, unix.Close(mount))

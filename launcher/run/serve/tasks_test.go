@@ -9,7 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/message"
 )
 
-// TestNumberOfAnotherNamespace: what has the number of a container's namespace is not in it unless it has its mark, as numbers are given again.
+// TestNumberOfAnotherNamespace: what has the number of a container's namespace is not in it unless
+// it has its mark, as numbers are given again.
 func TestNumberOfAnotherNamespace(t *testing.T) {
 	var ns unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/mnt", &ns); err != nil {
