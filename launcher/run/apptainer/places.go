@@ -19,7 +19,7 @@ func (s *start) places(img inside.Files, dirs []string) ([]option.Mount, error) 
 	}
 	node := []string{"/tmp", "/var/tmp", "/proc", "/sys", "/dev"}
 	if home := path.Clean(inside.HomeIn(s.Home)); s.HomeShown {
-		if img.Astray(home, node) {
+		if img.LedInto(home, node) {
 			return nil, UnfitError{fault.New(fault.Mount,
 				"binding the home directory %s: a symlink of the image leads it into another directory of the node", home).
 				Hint("use --engine native")}
@@ -33,7 +33,7 @@ func (s *start) places(img inside.Files, dirs []string) ([]option.Mount, error) 
 				func(dir string) bool { return inside.Within(b.Target, dir) }) {
 			continue
 		}
-		if img.Astray(b.Target, node) {
+		if img.LedInto(b.Target, node) {
 			s.Note("not bound: " + b.Target +
 				", which a symlink of the image leads into another directory of the node; --engine native can")
 			continue
@@ -67,7 +67,7 @@ func (s *start) dir(img inside.Files, mounts []option.Mount) []string {
 	for _, dir := range s.Workdirs() {
 		kind, there := img.Mode(dir)
 		temporary := !s.Program.Conf.Is("mount tmp", "no") &&
-			(inside.Within(dir, "/tmp") || inside.Within(dir, "/var/tmp") && !img.Tangled())
+			(inside.Within(dir, "/tmp") || inside.Within(dir, "/var/tmp") && !img.SharesTmp())
 		bound := shows(mounts, dir) || inside.InKernel(dir) || temporary || s.HomeShown &&
 			inside.Within(dir, home)
 		if there && kind == unix.S_IFDIR || bound {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// account is what a line of the user database says of a user.
+// account is a user's line in the user database.
 type account struct {
 	Name     string
 	uid, gid string
@@ -22,8 +22,8 @@ type account struct {
 	home     string
 }
 
-// Line returns the account's line for the container, where the home is HOME and the shell one that
-// the image has.
+// Line returns the account's line for the container, with HOME as the home directory and a shell
+// that the image has.
 func (a account) Line(home, shell string) string {
 	fields := []string{a.Name, "x", a.uid, a.gid, a.gecos, home, shell}
 	for i, f := range fields {
@@ -39,14 +39,14 @@ const (
 	GroupFile  = "/etc/group"
 )
 
-// MaxDatabase bounds a passwd or group file: that of a site with 100,000 users is below 16 MiB.
+// MaxDatabase bounds a passwd or group file. That of a site with 100,000 users is below 16 MiB.
 const MaxDatabase = 32 << 20
 
-// GetentLimit bounds the question to the node's name service: a directory server that hangs must
-// not stop a start.
+// GetentLimit bounds a query to the node's name service: a directory server that hangs must not
+// stop a start.
 const GetentLimit = 2 * time.Second
 
-// FindAccount asks the node for the caller's line: its passwd file first, then its name service
+// FindAccount looks for the caller's account in the node's passwd file, then in its name service
 // (LDAP, SSSD).
 func FindAccount(ctx context.Context, uid int) (account, bool) {
 	id := strconv.Itoa(uid)
@@ -60,7 +60,7 @@ func FindAccount(ctx context.Context, uid int) (account, bool) {
 	return parseAccount(line), ok
 }
 
-// findName asks the node for the line of a name; "" where it knows none.
+// findName returns the node's passwd line of a user name; "" if the node does not know it.
 func findName(ctx context.Context, name string) string {
 	if raw, err := os.ReadFile(PasswdFile); err == nil {
 		for line := range strings.Lines(string(raw)) {
@@ -75,13 +75,14 @@ func findName(ctx context.Context, name string) string {
 	return ""
 }
 
-// AccountHome returns the home directory of the caller's account; "" where the node knows none.
+// AccountHome returns the home directory of the caller's account; "" if the node does not know the
+// caller.
 func AccountHome(ctx context.Context) string {
 	who, _ := FindAccount(ctx, os.Getuid())
 	return who.home
 }
 
-// getent asks the node's name service for numbers and returns the lines of those it knows.
+// getent queries the node's name service for ids, and returns the lines of those it knows.
 func getent(ctx context.Context, database string, ids ...string) map[string]string {
 	for _, program := range []string{"/usr/bin/getent", "/bin/getent"} {
 		if _, err := os.Stat(program); err != nil {
@@ -90,8 +91,8 @@ func getent(ctx context.Context, database string, ids ...string) map[string]stri
 		ctx, cancel := context.WithTimeout(ctx, GetentLimit)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, append([]string{database}, ids...)...)
-		cmd.WaitDelay = GetentLimit // what it started may hold its pipe longer than it lives
-		out, _ := cmd.Output()      // it fails if one number is not known, and says the others
+		cmd.WaitDelay = GetentLimit // its children may keep the pipe open after it ends
+		out, _ := cmd.Output()      // it fails if one id is unknown, and prints the others
 		return findLines(bytes.NewReader(out), ids...)
 	}
 	return nil
@@ -102,8 +103,8 @@ func parseAccount(line string) account {
 	return account{Name: f[0], uid: f[2], gid: f[3], gecos: f[4], home: f[5]}
 }
 
-// findLines returns, by their third field, the first lines whose third field, the number of a user
-// or group, is one of those wanted.
+// findLines returns the first line of each wanted id. The id of a user or group is the third field
+// of its line.
 func findLines(r io.Reader, wanted ...string) map[string]string {
 	found, left := make(map[string]string, len(wanted)), make(map[string]bool, len(wanted))
 	for _, id := range wanted {
@@ -127,8 +128,8 @@ func Synthetic(uid, gid int) account {
 	return account{Name: "user" + id, uid: id, gid: strconv.Itoa(gid)}
 }
 
-// GroupLines returns a line for each of the caller's groups, by the node's group file, its name
-// service, or made up, without members.
+// GroupLines returns a line, without members, for each of the caller's groups. The names come from
+// the node's group file or its name service; if neither knows the group, one is made up.
 func GroupLines(ctx context.Context, gids []int) []string {
 	slices.Sort(gids)
 	var ids []string
@@ -136,7 +137,7 @@ func GroupLines(ctx context.Context, gids []int) []string {
 		ids = append(ids, strconv.Itoa(gid))
 	}
 	known := map[string]string{}
-	// else there are no names, which are a convenience
+	// without the file there are no names, which are only a convenience
 	if f, err := os.Open("/etc/group"); err == nil {
 		defer f.Close()
 		known = findLines(f, ids...)
@@ -156,9 +157,9 @@ func GroupLines(ctx context.Context, gids []int) []string {
 	return lines
 }
 
-// WithUser returns a passwd file with the caller's line, before all others, so that it answers for
-// his number and his name even where the image has someone else of that number. Root is the image's
-// own, where the image knows root.
+// WithUser returns a passwd file that begins with the caller's line, so that it wins for the
+// caller's uid and name even if the image gives that uid to someone else. The line of root stays
+// the image's, if the image has one.
 func WithUser(passwd []byte, line string) []byte {
 	id := strings.Split(line, ":")[2]
 	if id == "0" && len(findLines(bytes.NewReader(passwd), id)) > 0 {
@@ -167,7 +168,7 @@ func WithUser(passwd []byte, line string) []byte {
 	return append([]byte(line+"\n"), passwd...)
 }
 
-// WithAccounts returns a passwd file with lines for the names that it lacks.
+// WithAccounts returns a passwd file with those of the lines whose names it lacks added.
 func WithAccounts(passwd []byte, lines []string) []byte {
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, ":")
@@ -183,7 +184,7 @@ func WithAccounts(passwd []byte, lines []string) []byte {
 	return passwd
 }
 
-// WithGroups returns a group file with lines for the numbers that it lacks.
+// WithGroups returns a group file with those of the lines whose ids it lacks added.
 func WithGroups(group []byte, lines []string) []byte {
 	group = slices.Clone(group)
 	var ids []string

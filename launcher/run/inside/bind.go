@@ -8,30 +8,31 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 )
 
-// Bind is one bind. They are made in their order.
+// Bind is one mount of the container. Mounts are made in order.
 type Bind struct {
-	Kind     device.Kind // a bind, unless it says otherwise
+	Kind     device.Kind // the zero value is a bind
 	Source   string
 	Target   string
 	Options  []string
-	Optional bool // nothing is said where the source is not there
-	Visible  bool // only where the target is not the same directory already
-	// at this very path, though a symlink of the image leads it into a directory of the node
+	Optional bool // it is skipped silently if the source does not exist
+	Visible  bool // it is skipped if the target already is the same directory
+	// made at exactly this path, even if a symlink of the image leads it into a directory of the
+	// node
 	Exact  bool
-	Sealed bool // of the system: read-only once all is in it
+	Sealed bool // of the system; it becomes read-only once all is in it
 }
 
 // ErrNodes says that a mount point would have to be made in a file system of the node.
 var ErrNodes = errors.New("it does not exist, and where it would have to be made is a directory of this node")
 
-// Covers tells whether a bind would hide what the container cannot work without. The node's own are
-// there anyhow.
+// Covers tells whether a bind would hide what the container cannot work without. The node's own
+// /proc, /dev and /sys may be bound to their own paths: the container has them in any case.
 func Covers(source, target string) bool {
 	return target == "/" || slices.Contains([]string{"/proc", "/dev", "/sys"}, target) &&
 		source != target
 }
 
-// CoversError is the error about such a bind.
+// CoversError returns the error about such a bind.
 func CoversError(target string) error {
 	return fmt.Errorf("the target is %s, without which the container would not work", target)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/device"
 )
 
-// Asked returns a variable that says which devices are wanted. The caller's word counts more than
-// the image's, which asks for all GPUs as a rule.
+// Asked returns a variable that says which devices are wanted. The caller's value takes precedence
+// over the image's, which usually asks for all GPUs.
 func (v *View) Asked(name string) (value string, set bool) {
 	for _, e := range slices.Concat(v.SetEnv, v.HostEnv, v.Config.Env) {
 		if value, set = strings.CutPrefix(e, name+"="); set {
@@ -24,8 +24,8 @@ func (v *View) Asked(name string) (value string, set bool) {
 	return "", false
 }
 
-// terminal is the name of the caller's terminal; "" where he has none, or not by a name of this
-// node.
+// terminal returns the path of the caller's terminal; "" if there is none, or if its path is not
+// valid on this node.
 func terminal() string {
 	for fd := range 3 {
 		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
@@ -42,7 +42,7 @@ func terminal() string {
 	return ""
 }
 
-// Devices finds what of the node's devices the container gets.
+// Devices finds which of the node's devices the container gets.
 func (v *View) Devices(img Files) device.Found {
 	found := device.Find(device.Ask{
 		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra,
@@ -57,7 +57,8 @@ func (v *View) Devices(img Files) device.Found {
 	return found
 }
 
-// deviceBinds are the mounts for them. A user who binds the node's whole /dev has what is in there.
+// deviceBinds returns the mounts for them. If the user binds the node's whole /dev, it already has
+// those of /dev.
 func (v *View) deviceBinds(found device.Found) []Bind {
 	whole := false
 	for _, m := range v.Mounts {
@@ -80,7 +81,8 @@ func (v *View) deviceBinds(found device.Found) []Bind {
 	return binds
 }
 
-// Accounts are the lines of those whom programs of the node know by name, and the image need not.
+// Accounts returns the passwd lines of users whom programs of the node look up by name, and whom
+// the image may lack.
 func (v *View) Accounts(ctx context.Context) []string {
 	if v.Client == nil || v.ClientUser == "" {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// dropped are variables of the node that would mislead programs of the image: loader and
-// interpreter settings that name files of the node, shell start-up files, module functions. A name
-// that ends in "*" is a prefix.
+// dropped are variables of the node that would mislead programs of the image: settings of loaders
+// and interpreters that name files of the node, shell start-up files, module functions. A name that
+// ends in "*" is a prefix.
 var dropped = []string{ //nolint:gochecknoglobals // a constant list
 	"LD_*", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PERL5LIB", "PERLLIB", "PERL5OPT",
 	"RUBYLIB", "R_LIBS*", "R_HOME",
@@ -22,13 +22,13 @@ var dropped = []string{ //nolint:gochecknoglobals // a constant list
 	"MANPATH", "INFOPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "LIBRARY_PATH", "CPATH",
 	"C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH",
 	"GIO_*", "GTK_PATH", "QT_PLUGIN_PATH", "TERMINFO*",
-	// Where another Open MPI lies: of a module, or set by the mpirun of a node.
+	// They name the directories of another Open MPI. A module sets them, or the mpirun of a node.
 	"OPAL_PREFIX", "OPAL_LIBDIR", "PMIX_INSTALL_PREFIX", "OMPI_MCA_mca_base_component_path",
 	"PMIX_MCA_mca_base_component_path",
 }
 
-// credentials are variables that log in to a registry or open an encrypted image, for the programs
-// that pull. The command gets none of them.
+// credentials are variables that log in to a registry or open an encrypted image. They are for the
+// programs that pull, and the command gets none of them.
 var credentials = []string{ //nolint:gochecknoglobals // a constant list
 	"DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "CH_IMAGE_USERNAME",
 	"CH_IMAGE_PASSWORD",
@@ -36,17 +36,17 @@ var credentials = []string{ //nolint:gochecknoglobals // a constant list
 	"SINGULARITY_LOGIN_*", "SINGULARITY_ENCRYPTION_*",
 }
 
-// ofLogin are the variables that --container-clean-env leaves of the caller's: those of a login, as
-// su -l and ssh have it, and of the network, which Apptainer's --cleanenv passes as well.
+// ofLogin are the caller's variables that --container-clean-env keeps for a login, as su -l and ssh
+// do, and for the network, which Apptainer's --cleanenv also passes.
 var ofLogin = []string{ //nolint:gochecknoglobals // a constant list
 	"HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*",
 	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 	"FTP_PROXY", "ALL_PROXY", "NO_PROXY",
 }
 
-// ofJob are those it leaves since a program would not be a task of its job without them, or would
-// take what is another's: of batch systems, of what starts ranks of MPI, and of the share in a
-// node's devices and disks.
+// ofJob are the variables that --container-clean-env keeps because, without them, a program would
+// not be a task of its job, or would use what belongs to others: those of batch systems, of
+// launchers of MPI ranks, and of the job's share of a node's devices and disks.
 var ofJob = []string{ //nolint:gochecknoglobals // a constant list
 	"SLURM*", "SRUN_*", "PBS_*", "LSB_*", "FLUX_*", "PMI*", "OMPI_*", "PRTE_*", "PALS_*",
 	"MPI_LOCAL*", "TMPDIR",
@@ -55,23 +55,24 @@ var ofJob = []string{ //nolint:gochecknoglobals // a constant list
 	"ZE_AFFINITY_MASK",
 }
 
-// ofApptainer are settings of Apptainer's, for its own process.
+// ofApptainer are settings for Apptainer's own process.
 var ofApptainer = []string{"APPTAINER*", "SINGULARITY*"} //nolint:gochecknoglobals // a constant list
 
-// passes tells whether a variable of the caller's may be one of the command's.
+// passes tells whether the command may get a variable of the caller's.
 func (v *View) passes(name string) bool {
 	return !v.CleanEnv || Matches(ofLogin, name) || Matches(ofJob, name) ||
 		v.Engine == option.Apptainer && Matches(ofApptainer, name)
 }
 
-// bookkeeping are variables that every shell sets for itself. They are not passed on either, which
-// is not worth a word.
+// bookkeeping are variables that every shell sets for itself. They are not passed on, and no
+// message mentions it.
 var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
 
-// DefaultPath is what a command gets where the image says nothing, as docker has it.
+// DefaultPath is the command's PATH if the image does not set one; it is docker's.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Callers returns the variables of the node less those dropped. Each drop is told, once for all.
+// Callers returns the caller's variables without those that are not passed on. One note names all
+// of these.
 func (v *View) Callers(img Files) *Environ {
 	env := newEnviron()
 	var gone []string
@@ -98,8 +99,8 @@ func (v *View) Callers(img Files) *Environ {
 	return env
 }
 
-// Environment returns what the command gets: the caller's variables, over them the image's, over
-// them what was set.
+// Environment returns the command's variables: the caller's, overridden by the image's, overridden
+// by those that were set by option.
 func (v *View) Environment(caller *Environ, userName, home string, img Files) *Environ {
 	env := caller.clone()
 	env.Set("PATH", DefaultPath)
@@ -122,7 +123,7 @@ func (v *View) Environment(caller *Environ, userName, home string, img Files) *E
 			env.Complete(e)
 		}
 	}
-	if v.ownMPI(img, env.Values["PATH"]) {
+	if v.imageMPI(img, env.Values["PATH"]) {
 		v.Note("an mpirun of the image starts its ranks in this step; set for it, unless they are: " + strings.Join(inOneStep, " "))
 		for _, e := range inOneStep {
 			env.Complete(e)
@@ -131,7 +132,7 @@ func (v *View) Environment(caller *Environ, userName, home string, img Files) *E
 	return env
 }
 
-// Matches tells whether a list has a name, or a prefix of it that ends in "*".
+// Matches tells whether a list contains a name, or a pattern that ends in "*" and matches it.
 func Matches(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(pattern string) bool {
 		prefix, isPrefix := strings.CutSuffix(pattern, "*")
@@ -165,7 +166,7 @@ func (e *Environ) setDefault(name, value string) {
 	}
 }
 
-// Complete sets a variable, NAME=VALUE, that is not set.
+// Complete sets a variable, given as NAME=VALUE, unless it is set.
 func (e *Environ) Complete(variable string) {
 	name, value, _ := strings.Cut(variable, "=")
 	if _, set := e.Values[name]; !set {
@@ -173,7 +174,7 @@ func (e *Environ) Complete(variable string) {
 	}
 }
 
-// Unset takes a variable away.
+// Unset removes a variable.
 func (e *Environ) Unset(name string) {
 	delete(e.Values, name)
 	e.Names = slices.DeleteFunc(e.Names, func(n string) bool { return n == name })
@@ -188,7 +189,7 @@ func (e *Environ) List() []string {
 	return list
 }
 
-// Lookup returns a variable of a list.
+// Lookup returns the value of a variable in a list; "" if it is not there.
 func Lookup(env []string, name string) string {
 	for _, e := range env {
 		if value, ok := strings.CutPrefix(e, name+"="); ok {
@@ -198,7 +199,7 @@ func Lookup(env []string, name string) string {
 	return ""
 }
 
-// HomeIn returns the HOME of the command: the user's where it is a path, else the root.
+// HomeIn returns the command's HOME: the user's home directory if it is an absolute path, else "/".
 func HomeIn(home string) string {
 	if path.IsAbs(home) {
 		return home

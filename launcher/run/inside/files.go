@@ -16,8 +16,8 @@ import (
 	"github.com/hpc3-project/hpc3/probe"
 )
 
-// Locate follows the image's symlinks in a path of the container, up to a directory that something
-// else is bound over, which it returns as well.
+// Locate follows the image's symlinks in a path of the container. If that leads into a directory
+// that something else is bound over, it stops there and returns that directory as well.
 func (i Files) Locate(target string, over map[string]string) (at, dir string) {
 	todo := strings.Split(target, "/")
 	for links := 0; len(todo) > 0 && links <= maxLinks; {
@@ -45,14 +45,14 @@ func (i Files) Locate(target string, over map[string]string) (at, dir string) {
 	return at, ""
 }
 
-// Regular tells whether the image has a regular file at a path, which no symlink leads to.
+// Regular tells whether the image has a regular file at a path. A symlink to one does not count.
 func (i Files) Regular(file string) bool {
 	_, notLink := i.readlink(file)
 	kind, there := i.Mode(file)
 	return there && notLink != nil && kind == unix.S_IFREG
 }
 
-// Mode returns the kind of a file of the image, its symlinks followed.
+// Mode returns the file type (S_IFMT) of a file of the image. Symlinks are followed.
 func (i Files) Mode(file string) (kind uint32, there bool) {
 	if i.FS == nil {
 		return 0, false
@@ -72,7 +72,7 @@ func (i Files) Interpreted(file string) bool {
 		return false
 	}
 	head := make([]byte, 256)
-	n, _ := i.FS.ReadAt(ref, head, 0) // a file that cannot be read is Apptainer's to refuse
+	n, _ := i.FS.ReadAt(ref, head, 0) // Apptainer refuses a file that cannot be read
 	line, script := strings.CutPrefix(string(head[:n]), "#!")
 	if !script {
 		return true
@@ -82,21 +82,21 @@ func (i Files) Interpreted(file string) bool {
 	return len(words) > 0 && Executable(i.FS, words[0])
 }
 
-// Files is what looking into the SIF before the start tells. The zero value is an image that could
-// not be looked into.
+// Files holds what was read from the SIF before the start. The zero value stands for an image that
+// could not be read.
 type Files struct {
 	Known bool
-	FS    *squashfs.FS // open until exec
-	file  *os.File     // of fs
-	bash  string       // "" = none
+	FS    *squashfs.FS // stays open until exec
+	file  *os.File     // the SIF that FS reads
+	bash  string       // "" if there is none
 	sh    string
-	lacks []string // of the locales that were asked for
+	lacks []string // requested locales that the image lacks
 }
 
 // Bare tells whether the image is known to have no shell.
 func (i Files) Bare() bool { return i.Known && i.sh == "" && i.bash == "" }
 
-// Shell is what the user database and SHELL say.
+// Shell returns the shell for the user database and for SHELL.
 func (i Files) Shell() string {
 	if i.bash != "" {
 		return i.bash
@@ -104,7 +104,7 @@ func (i Files) Shell() string {
 	return "/bin/sh"
 }
 
-// AnyShell is what runs a script of ours, in an image that is not bare.
+// AnyShell returns the shell that runs our scripts. The image must have one.
 func (i Files) AnyShell() string {
 	if i.Known && i.sh == "" {
 		return i.bash
@@ -118,7 +118,8 @@ func (i Files) Has(path string) bool {
 	return there
 }
 
-// Read returns a file of the image; nil where there is none, or none of a size that is worth it.
+// Read returns the content of a file of the image; nil if there is none, or if it is larger than
+// limit.
 func (i Files) Read(path string, limit int64) []byte {
 	if i.FS == nil {
 		return nil
@@ -138,7 +139,7 @@ func (i Files) Read(path string, limit int64) []byte {
 	return raw
 }
 
-// libc finds what the programs of the image are linked with.
+// libc finds the C library of the image's programs.
 func (i Files) libc() device.Libc {
 	var found device.Libc
 	if i.FS == nil {
@@ -175,7 +176,7 @@ func Executable(img *squashfs.FS, path string) bool {
 	return err == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Mode&0o111 != 0
 }
 
-// readlink reads a symlink of the image. One that cannot be looked into has none.
+// readlink reads a symlink of the image. An image that could not be read has no symlinks.
 func (i Files) readlink(file string) (string, error) {
 	if i.FS == nil {
 		return "", fs.ErrNotExist
@@ -191,25 +192,25 @@ func (i Files) readlink(file string) (string, error) {
 	return i.FS.Readlink(ref)
 }
 
-// Tangled tells whether the image's /tmp and /var/tmp are one, in which Apptainer has the node's
-// /tmp then.
-func (i Files) Tangled() bool {
+// SharesTmp tells whether the image's /tmp and /var/tmp are the same directory. Apptainer then
+// shows the node's /tmp at both.
+func (i Files) SharesTmp() bool {
 	if i.FS == nil {
 		return false
 	}
-	one, _, err := Trace("/tmp", i.readlink)
-	other, _, err2 := Trace("/var/tmp", i.readlink)
-	return err == nil && err2 == nil && one == other
+	tmp, _, err := Trace("/tmp", i.readlink)
+	varTmp, _, err2 := Trace("/var/tmp", i.readlink)
+	return err == nil && err2 == nil && tmp == varTmp
 }
 
-// Astray tells whether the image's symlinks lead a path into one of some directories of the node
-// that it is not in.
-func (i Files) Astray(target string, dirs []string) bool {
+// LedInto tells whether the image's symlinks lead a path into one of these directories of the node,
+// although the path itself is outside of it.
+func (i Files) LedInto(target string, dirs []string) bool {
 	if i.FS == nil || Within(target, "/tmp") {
 		return false
 	}
 	if Within(target, "/var/tmp") {
-		return i.Tangled()
+		return i.SharesTmp()
 	}
 	rel, links, err := Trace(target, i.readlink)
 	return err == nil && len(links) > 0 && LeadsInto(rel, target, dirs)

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLinks bounds the symlinks in a target, as the kernel does.
+// maxLinks bounds the symlinks in a path, as the kernel does.
 const maxLinks = 40
 
-// Trace follows the symlinks of an absolute path, and returns the path without them and where the
-// links are.
+// Trace follows the symlinks of an absolute path. It returns the path without symlinks, and the
+// paths of the symlinks.
 func Trace(
 	target string, readlink func(file string) (string, error),
 ) (rel string, links []string, err error) {
@@ -52,8 +52,8 @@ func Trace(
 	return at, links, nil
 }
 
-// LeadsInto tells whether a path that a target is led to is in one of some directories that the
-// target is not in.
+// LeadsInto tells whether rel, to which symlinks lead target, is in one of these directories
+// although target is not.
 func LeadsInto(rel, target string, dirs []string) bool {
 	return slices.ContainsFunc(dirs,
 		func(dir string) bool { return Within(rel, dir) && !Within(target, dir) })

@@ -8,7 +8,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// localesOf returns the locales that variables ask for.
+// localesOf returns the locales that variables of env name.
 func localesOf(env []string) []string {
 	var wanted []string
 	for _, e := range env {
@@ -22,8 +22,8 @@ func localesOf(env []string) []string {
 
 func isLocale(name string) bool { return name == "LANG" || strings.HasPrefix(name, "LC_") }
 
-// lackedLocales returns those locales of wanted that an image with glibc has not. musl takes every
-// name.
+// lackedLocales returns those of the wanted locales that an image with glibc lacks. musl accepts
+// every name.
 func lackedLocales(img *squashfs.FS, wanted []string) []string {
 	wanted = slices.DeleteFunc(slices.Clone(wanted), func(name string) bool {
 		if slices.Contains([]string{"", "C", "POSIX", "C.utf8"}, normalLocale(name)) {
@@ -66,8 +66,8 @@ func hasMusl(img *squashfs.FS, dir string) bool {
 		func(d squashfs.DirEntry) bool { return strings.HasPrefix(d.Name, "ld-musl-") })
 }
 
-// The head of glibc's locale archive (locarchive.h): 32-bit words, of which these say where the
-// names are.
+// The header of glibc's locale archive (locarchive.h) consists of 32-bit words. These constants say
+// where the names are.
 const (
 	archiveMagic     = 0xde020109
 	archiveStringsAt = 5 * 4
@@ -92,7 +92,7 @@ func archiveNames(read func(p []byte, at int64) bool) []string {
 	if !read(head[:], 0) {
 		return nil
 	}
-	// It is in the byte order of the image's processor.
+	// The archive is in the byte order of the image's processor.
 	order := binary.ByteOrder(binary.LittleEndian)
 	if order.Uint32(head[:]) != archiveMagic {
 		order = binary.BigEndian

@@ -16,7 +16,8 @@ func TestNormalLocale(t *testing.T) {
 	}
 }
 
-// An archive as localedef writes it: the head says where the names are, and how many bytes of them.
+// An archive as localedef writes it: the header says where the names are, and how many bytes they
+// take.
 func TestArchiveNames(t *testing.T) {
 	const names = "de_DE.utf8\x00en_US.utf8\x00"
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {

@@ -12,7 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Words returns what is executed in the container.
+// Words returns the words that are executed in the container.
 func (v *View) Words(img Files) ([]string, error) {
 	switch v.Entrypoint {
 	case option.Image:
@@ -27,7 +27,8 @@ func (v *View) Words(img Files) ([]string, error) {
 	}
 }
 
-// loginWords runs a command in a login shell, with exact arguments; without a command, the shell.
+// loginWords runs a command, with its exact arguments, in a login shell. If there is no command, it
+// runs the shell.
 func (v *View) loginWords(img Files, command []string) ([]string, error) {
 	if img.Bare() {
 		if len(command) == 0 {
@@ -36,7 +37,7 @@ func (v *View) loginWords(img Files, command []string) ([]string, error) {
 		v.Note("the image has no shell; the command is run without one, and no profile is read")
 		return command, nil
 	}
-	v.notePassedBy()
+	v.noteUnreadDotfiles()
 	chosen := !img.Known || !v.HasConfig && img.sh != ""
 	if !chosen && img.bash == "" {
 		v.Note("the image has no bash; its login shell is " + img.sh)
@@ -63,8 +64,8 @@ func (v *View) loginWords(img Files, command []string) ([]string, error) {
 		command...), nil
 }
 
-// bashScript reads the profile in bash, at the top, where what it declares is not a function's own,
-// and becomes the command.
+// bashScript reads the profile in bash and becomes the command. It reads the profile at top level:
+// in a function, the variables that the profile declares would be local.
 func (v *View) bashScript() string {
 	return v.facts() + explain + ended + guard + orderPath + `_hpc3_w=("$@"); set --
 { ` + onExit + onExec + readProfile + v.dotfiles(bashFiles) + `builtin unset -f builtin exec set shopt trap type unset
@@ -76,7 +77,8 @@ shopt -s execfail
 }`
 }
 
-// shScript does it in another shell, in a function, whose words are its own.
+// shScript does the same in another shell. It uses a function, so that the profile does not see the
+// command's words as its own.
 func (v *View) shScript(img Files) string {
 	load := onExit + "_hpc3_source; _hpc3_path\n" + v.dotfiles(shFiles) +
 		"trap - EXIT; set +aefuvx\n"
@@ -108,7 +110,8 @@ func (v *View) findAndExec() string {
 	return findCommand + forget + v.level(0) + "trap '_hpc3_why \"$1\"' EXIT\n" + v.execWords(false)
 }
 
-// dotfiles is the reading of the user's own files, where it is asked for.
+// dotfiles returns the script that reads the user's own files, or "" if the user did not ask for
+// that.
 func (v *View) dotfiles(script string) string {
 	if v.Dotfiles {
 		return script
@@ -116,8 +119,8 @@ func (v *View) dotfiles(script string) string {
 	return ""
 }
 
-// notePassedBy names the files of the home that a login shell would read.
-func (v *View) notePassedBy() {
+// noteUnreadDotfiles names the files of the home directory that a login shell would read.
+func (v *View) noteUnreadDotfiles() {
 	if v.To.Note == nil || v.Dotfiles || !v.MountHome || HomeIn(v.Home) == "/" {
 		return
 	}
@@ -146,7 +149,7 @@ func (v *View) mayExec(img Files) bool {
 	}
 	files := []string{"/etc/profile"}
 	if dir, err := img.FS.Resolve("/etc/profile.d"); err == nil {
-		entries, _ := img.FS.ReadDir(dir) // none are none
+		entries, _ := img.FS.ReadDir(dir) // without a list there is nothing to search
 		for _, e := range entries {
 			files = append(files, "/etc/profile.d/"+e.Name)
 		}
@@ -174,8 +177,9 @@ func noShell() error {
 		Hint("give a command, or use an image with a shell").Exit(fault.StatusNotFound)
 }
 
-// imageWords is docker's rule: ENTRYPOINT, then the command or else CMD. An ENTRYPOINT that holds
-// "$*" would split and expand the arguments; it means a login shell, so it gets one that does not.
+// imageWords follows docker's rule: ENTRYPOINT, then the command or, without one, CMD. An
+// ENTRYPOINT that contains "$*" would split and expand the arguments. Its purpose is a login shell,
+// so hpc3's login shell replaces it and keeps the arguments intact.
 func (v *View) imageWords(img Files) ([]string, error) {
 	if !v.HasConfig {
 		return v.plainWords(img, append([]string{"/.singularity.d/runscript"}, v.Args...)), nil
@@ -198,9 +202,9 @@ func (v *View) imageWords(img Files) ([]string, error) {
 	return v.plainWords(img, words), nil
 }
 
-// plainWords runs words as they are. Apptainer's own status for a command that is not there is 255,
-// so a shell of the image looks for it first, where there is one; and one is needed where the
-// environment is in scripts.
+// plainWords runs words as they are. If the command does not exist, Apptainer ends with its own
+// status 255, so a shell of the image, if there is one, looks for the command first. A shell is
+// also needed if the image keeps its environment in scripts.
 func (v *View) plainWords(img Files, words []string) []string {
 	if img.Known && img.sh == "" || v.Engine == option.Native && v.HasConfig {
 		return words

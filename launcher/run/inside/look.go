@@ -10,7 +10,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// Look finds the shells of an image, and which of the wanted locales it lacks.
+// Look finds the shells of an image, and which of the requested locales it lacks.
 func (v *View) Look() (Files, error) {
 	f, err := outside.Open(v.SIF)
 	if err != nil {
@@ -37,8 +37,7 @@ func (v *View) Look() (Files, error) {
 	return found, nil
 }
 
-// CheckImage is the error about an image whose checksums have shown damage while it was looked
-// into.
+// CheckImage returns an error if checksums have shown damage while the image was read.
 func (v *View) CheckImage(img Files) error {
 	if img.FS == nil || img.FS.Damage() == nil {
 		return nil
@@ -58,8 +57,8 @@ func (v *View) Possible() error {
 	return v.checkMounts()
 }
 
-// checkMounts refuses a bind whose source is not there, before anything is set up. Sources become
-// absolute.
+// checkMounts refuses a bind whose source does not exist, before anything is set up. It makes
+// sources absolute.
 func (v *View) checkMounts() error {
 	v.Mounts = slices.Clone(v.Mounts)
 	for i, m := range v.Mounts {

@@ -12,18 +12,18 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Checksums says where a SIF holds those of its file system. The zero value: it has none.
+// Checksums says where a SIF holds the checksums of its file system. The zero value: it has none.
 type Checksums struct{ Offset, Size int64 }
 
-// Aside is what is done with a file of a cache that turns out to be damaged. The zero value is for
-// files of no cache.
+// Aside says what to do with a file of a cache that turns out to be damaged. The zero value is for
+// files outside of caches.
 type Aside struct {
-	Name string // the path that it gets, so that no start finds it any more
-	Mark string // where it may not be renamed: a file that is made for this user's starts to see
+	Name string // its new path, under which no start finds it
+	Mark string // if it cannot be renamed: a file that is made to tell this user's starts
 }
 
-// MaxSums bounds the table of checksums that is held in memory, of 8 bytes for each piece. A file
-// system of more than a terabyte is read without.
+// MaxSums bounds the table of checksums in memory, which has 8 bytes for each piece. A file system
+// of more than a terabyte is read without checks.
 const MaxSums = 128 << 20
 
 // OpenImage opens the SquashFS in a SIF.
@@ -51,8 +51,9 @@ type fileFrom struct {
 
 func (r fileFrom) ReadAt(p []byte, off int64) (int, error) { return r.f.ReadAt(p, r.at+off) }
 
-// Put sets a damaged file of a cache aside: gone tells whether the caller's next start finds it no
-// more, and hint what is to be done. A file that has come in its place meanwhile is left alone.
+// Put sets a damaged file of a cache aside. gone tells whether the caller's next start no longer
+// uses it, and hint what the user can do. If another file has replaced it meanwhile, that is left
+// alone.
 func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 	var open, there unix.Stat_t
 	err := unix.Fstat(int(sif.Fd()), &open)
@@ -76,11 +77,12 @@ func (a Aside) Put(file string, sif *os.File) (hint string, gone bool) {
 	return "you may not replace it, and your next start passes it over; " + tell, true
 }
 
-// errNotOwn is a cache into which others could lead a write.
+// errNotOwn refuses a cache in which other users could redirect a write.
 var errNotOwn = errors.New("it is not the caller's alone")
 
-// leaveMark makes the mark below the directory of the caller's cache, whose owner and mode are
-// looked at on the open descriptor: a link in its place leads the write nowhere else.
+// leaveMark makes the mark below the directory of the caller's cache. Owner and mode of that
+// directory are checked on the open descriptor, so that a link in its place cannot redirect the
+// write.
 func (a Aside) leaveMark(file string) error {
 	dir, name := filepath.Split(a.Mark)
 	room := filepath.Base(dir)
@@ -92,7 +94,7 @@ func (a Aside) leaveMark(file string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = cache.Close() }() // nothing is written by it itself
+	defer func() { _ = cache.Close() }() // nothing was written through it
 	info, err := cache.Stat(".")
 	if err != nil {
 		return err
@@ -107,8 +109,8 @@ func (a Aside) leaveMark(file string) error {
 	return cache.WriteFile(filepath.Join(room, name), []byte(file+"\n"), 0o600)
 }
 
-// DamagedImage is the error about an image that cannot be read. One of a cache is set aside, unless
-// the fault is its file system's.
+// DamagedImage returns the error about an image that cannot be read. A file of a cache is set
+// aside, unless the fault is its file system's.
 func DamagedImage(file string, sif *os.File, aside Aside, err error) *fault.Error {
 	switch {
 	case errors.Is(err, squashfs.ErrRead):

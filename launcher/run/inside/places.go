@@ -11,10 +11,10 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// A directory of the node has more than one name where symlinks lead to it: the one it is given by,
-// the one it ends at, and one for each link between. Programs use them all: a shell names its
-// directory by the first, SLURM_SUBMIT_DIR by the last, and links in a home directory lead to one
-// between. A container has the directory under each of its names, by a bind.
+// A directory of the node has several names if symlinks lead to it: the given name, the final one,
+// and one for each link between. Programs use all of them: a shell names its directory by the
+// first, SLURM_SUBMIT_DIR by the last, and links in a home directory point to one between. A bind
+// shows the directory in the container under each of its names.
 
 // Names returns the names of a file or directory of the node: the given one first, the one without
 // symlinks last.
@@ -31,7 +31,7 @@ func Names(file string) []string {
 	return all
 }
 
-// nextName is the name of a file with the first symlink in it followed; "" if there is none.
+// nextName follows the first symlink in a file's name; "" if there is none.
 func nextName(file string) string {
 	for end := 1; end <= len(file); end++ {
 		if end < len(file) && file[end] != '/' {
@@ -49,7 +49,8 @@ func nextName(file string) string {
 	return ""
 }
 
-// Binds returns all that the native engine binds: of the house, then the user's, so that those win.
+// Binds returns all that the native engine binds: hpc3's own first, then the user's, so that the
+// user's win.
 func (v *View) Binds(img Files, found device.Found) []Bind {
 	binds := append(v.deviceBinds(found), []Bind{
 		{Source: "/proc", Target: "/proc", Options: []string{"rbind"}},
@@ -74,7 +75,7 @@ func (v *View) Binds(img Files, found device.Found) []Bind {
 	return slices.Concat(binds, v.Named.Binds, v.Guards())
 }
 
-// Places returns the binds of what the container has of the node at its own paths, beside /tmp,
+// Places returns the binds of what the container shows of the node at its own paths, beside /tmp,
 // /var/tmp and the home: the current directory, TMPDIR, what MPI needs, and the other names of all
 // these and of what the user binds.
 func (v *View) Places(img Files, dirs []string) []Bind {
@@ -88,8 +89,8 @@ func (v *View) Places(img Files, dirs []string) []Bind {
 			shown, binds = append(shown, b.Target), append(binds, b)
 		}
 	}
-	// What is there anyhow must not make a difference: Slurm gives a node's first task a TMPDIR,
-	// and the tasks share a container.
+	// These are always there, so that one task's TMPDIR makes no difference: Slurm gives it to the
+	// first task of a node, and the tasks share a container.
 	for _, dir := range []string{"/tmp", "/var/tmp"} {
 		for _, name := range img.namesOf(dir) {
 			add(Bind{Source: dir, Target: name, Optional: true, Visible: true, Exact: true})
@@ -117,8 +118,8 @@ func (v *View) Places(img Files, dirs []string) []Bind {
 	return binds
 }
 
-// VisibleNames are the names under which a directory that the caller uses appears in the container
-// without his saying so.
+// VisibleNames returns the names under which a directory that the user did not bind appears in the
+// container because the command uses it.
 func (v *View) VisibleNames(img Files, dir string) []string {
 	if !filepath.IsAbs(dir) || !v.MountHome && v.inHome(dir) {
 		return nil
@@ -126,7 +127,7 @@ func (v *View) VisibleNames(img Files, dir string) []string {
 	return img.namesOf(dir)
 }
 
-// inHome tells whether a directory is the home, or below it.
+// inHome tells whether a directory is the home directory or below it.
 func (v *View) inHome(dir string) bool {
 	home := HomeIn(v.Home)
 	return home != "/" && slices.ContainsFunc(Names(dir), func(dir string) bool {
@@ -134,25 +135,25 @@ func (v *View) inHome(dir string) bool {
 	})
 }
 
-// otherNames are those of a bind's source where the bind has it at one of its names.
+// otherNames returns the further names of a bind's source if the bind shows it at one of its names.
 func (v *View) otherNames(img Files, m option.Mount) []string {
 	if m.Source == option.Tmpfs || !slices.Contains(Names(m.Target), last(Names(m.Source))) {
 		return nil
 	}
 	return slices.DeleteFunc(Names(m.Source),
-		func(name string) bool { return !ownDirectory(name) && !img.free(name) })
+		func(name string) bool { return !userDirectory(name) && !img.free(name) })
 }
 
 func last(list []string) string { return list[len(list)-1] }
 
-// namesOf are the names that a directory of the node can have in the container. One of the system,
-// which would hide the image's, is among them only where it is not the directory's own and the
-// image has nothing there.
+// namesOf returns the names that a directory of the node can have in the container. A name in a
+// system directory would hide the image's files. It is kept only if the directory also has a name
+// outside of the system directories, and the image has nothing at that path.
 func (i Files) namesOf(dir string) []string {
 	all := Names(dir)
-	own := slices.ContainsFunc(all, ownDirectory)
+	hasUserName := slices.ContainsFunc(all, userDirectory)
 	return slices.DeleteFunc(all,
-		func(name string) bool { return !ownDirectory(name) && (!own || !i.free(name)) })
+		func(name string) bool { return !userDirectory(name) && (!hasUserName || !i.free(name)) })
 }
 
 // free tells whether the image is known to have nothing at a path.
@@ -160,14 +161,14 @@ func (i Files) free(file string) bool {
 	return i.Known && !i.Has(file) && !InKernel(file)
 }
 
-// InKernel tells whether a path is in a directory that every container has of the kernel's, or of
-// its devices.
+// InKernel tells whether a path is in /dev, /proc or /sys, which every container has.
 func InKernel(file string) bool {
 	return Within(file, "/dev") || Within(file, "/proc") || Within(file, "/sys")
 }
 
-// bindsHome tells whether the home directory appears in the container: not one that is not there,
-// nor one of the system (some accounts have /bin or /dev), which would hide the image's.
+// bindsHome tells whether the home directory appears in the container. It does not if it does not
+// exist, or if it is a system directory (some accounts have /bin or /dev), which would hide the
+// image's.
 func (v *View) bindsHome(img Files) bool {
 	home := HomeIn(v.Home)
 	if !v.MountHome {
@@ -177,9 +178,9 @@ func (v *View) bindsHome(img Files) bool {
 	return err == nil && info.IsDir() && slices.Contains(img.namesOf(home), path.Clean(home))
 }
 
-// ownDirectory tells whether a directory of the node may appear in the container at its own path:
-// one of the system would hide the image's.
-func ownDirectory(dir string) bool {
+// userDirectory tells whether a directory of the node may appear in the container at its own path.
+// A system directory may not: it would hide the image's.
+func userDirectory(dir string) bool {
 	if !filepath.IsAbs(dir) || dir == "/" {
 		return false
 	}
@@ -200,8 +201,8 @@ func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// Workdirs are the directories of which the first that the container has is the command's, unless
-// one is asked for.
+// Workdirs returns candidates for the working directory: the command gets the first that the
+// container has, unless the user asks for another.
 func (v *View) Workdirs() []string {
 	var dirs []string
 	if v.Cwd != "" {
@@ -215,8 +216,9 @@ func (v *View) Workdirs() []string {
 	return dirs
 }
 
-// Guards are binds that take from root without privileges what the kernel lets his number alone
-// change on the node: settings, for one the program that is run when another dumps core.
+// Guards are binds for root without privileges. They protect files that the kernel lets uid 0 write
+// even then, and that change the node: settings, such as the program that runs when another dumps
+// core.
 func (v *View) Guards() []Bind {
 	if os.Geteuid() != 0 || v.KeepPrivs {
 		return nil

@@ -72,23 +72,23 @@ func TestTrace(t *testing.T) {
 func TestNamedValues(t *testing.T) {
 	v := View{Place: Place{Cwd: "/w", HostEnv: []string{"XDG_RUNTIME_DIR=/run/user/7"}}}
 	for _, tt := range []struct {
-		read  func(*View, string) []place
+		read  func(*View, string) []location
 		value string
-		want  []place
+		want  []location
 	}{
-		{oneFile, "/a/../b", []place{{file: "/b"}}},
-		{oneFile, "x", []place{{file: "/w/x"}}},
-		{credentialCache, "/tmp/krb5cc_1", []place{{file: "/tmp/krb5cc_1"}}},
-		{credentialCache, "/tmp/a:b", []place{{file: "/tmp/a:b"}}},
-		{credentialCache, "FILE:/tmp/c", []place{{file: "/tmp/c"}}},
-		{credentialCache, "DIR:/d", []place{{file: "/d"}}},
-		{credentialCache, "DIR::/d/tkt1", []place{{file: "/d"}}},
-		{credentialCache, "KEYRING:persistent:1", []place{{}}},
-		{credentialCache, "KCM:", []place{{}}},
-		{busAddress, "unix:path=/run/user/1/bus,guid=ab", []place{{file: "/run/user/1/bus"}}},
-		{busAddress, "unix:path=/a%20b;unix:abstract=/tmp/d;;tcp:host=h,port=1", []place{{file: "/a b"}, {abstract: "/tmp/d"}, {}}},
-		{busAddress, "unix:runtime=yes", []place{{file: "/run/user/7/bus"}}},
-		{busAddress, "autolaunch:", []place{{}}},
+		{oneFile, "/a/../b", []location{{file: "/b"}}},
+		{oneFile, "x", []location{{file: "/w/x"}}},
+		{credentialCache, "/tmp/krb5cc_1", []location{{file: "/tmp/krb5cc_1"}}},
+		{credentialCache, "/tmp/a:b", []location{{file: "/tmp/a:b"}}},
+		{credentialCache, "FILE:/tmp/c", []location{{file: "/tmp/c"}}},
+		{credentialCache, "DIR:/d", []location{{file: "/d"}}},
+		{credentialCache, "DIR::/d/tkt1", []location{{file: "/d"}}},
+		{credentialCache, "KEYRING:persistent:1", []location{{}}},
+		{credentialCache, "KCM:", []location{{}}},
+		{busAddress, "unix:path=/run/user/1/bus,guid=ab", []location{{file: "/run/user/1/bus"}}},
+		{busAddress, "unix:path=/a%20b;unix:abstract=/tmp/d;;tcp:host=h,port=1", []location{{file: "/a b"}, {abstract: "/tmp/d"}, {}}},
+		{busAddress, "unix:runtime=yes", []location{{file: "/run/user/7/bus"}}},
+		{busAddress, "autolaunch:", []location{{}}},
 	} {
 		if got := tt.read(&v, tt.value); !slices.Equal(got, tt.want) {
 			t.Errorf("%q is read as %+v, want %+v", tt.value, got, tt.want)

@@ -8,36 +8,37 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// Share is what was asked of the tasks of a step.
+// Share says whether the tasks of a step share a container, as the user asked.
 type Share int
 
-// The zero value leaves it to the engine: hpc3's own has them share, Apptainer does not.
+// The zero value leaves the decision to the engine: in the native engine tasks share, in Apptainer
+// they do not.
 const (
 	ShareByEngine Share = iota
 	ShareAsked
 	ShareNever
 )
 
-// Sharing is how a task shares its container with the other tasks that its step, or a launcher of
+// Sharing says how a task shares its container with the other tasks that its step, or a launcher of
 // MPI, has on the node.
 type Sharing struct {
 	With  Sharers
-	Group string // names the tasks of one container; "" unless they meet
+	Group string // names the tasks of one container; "" unless With is Meet
 }
 
-// Sharers are the tasks that a container is for.
+// Sharers says which tasks a container is for.
 type Sharers int
 
-// A container is for one of these.
+// The values of Sharers.
 const (
 	Alone  Sharers = iota // this task
 	Apart                 // this rank of MPI, in a user namespace that no other rank is in
 	Meet                  // the tasks of Group, which meet at a socket
-	Forked                // those that one process has started: Apptainer finds them
+	Forked                // the tasks that one process has started; Apptainer finds them
 )
 
-// ShareNative decides it for the native engine. ownUser tells whether a container gets a user
-// namespace of its own.
+// ShareNative decides how tasks share with the native engine. ownUser tells whether a container
+// gets a user namespace of its own.
 func (v *View) ShareNative(ownUser bool) Sharing {
 	name := group(v.Getenv)
 	switch {
@@ -49,9 +50,9 @@ func (v *View) ShareNative(ownUser bool) Sharing {
 	return Sharing{}
 }
 
-// ShareApptainer decides it for Apptainer, which shares only if somebody asks for it: a task that
-// comes when the first one has ended fails, and not every command of several tasks is a program of
-// MPI, in which they wait for one another.
+// ShareApptainer decides how tasks share with Apptainer, which shares only on request: a task that
+// starts after the first one has ended fails. Ranks of MPI wait for one another, but not every
+// command of several tasks is an MPI program.
 func (v *View) ShareApptainer(ownUser bool) Sharing {
 	switch {
 	case v.Share == ShareAsked &&
@@ -69,7 +70,7 @@ func isTrue(value string) bool {
 	return err == nil && yes
 }
 
-// group names the tasks that share a container with this one; "" where it has one of its own.
+// group names the tasks that share a container with this one; "" if it has a container of its own.
 func group(getenv func(string) string) string {
 	if job, step := getenv("SLURM_JOB_ID"), getenv("SLURM_STEP_ID"); job != "" && step != "" &&
 		getenv("SLURM_STEP_NUM_TASKS") != "1" {
@@ -81,7 +82,7 @@ func group(getenv func(string) string) string {
 	if name := getenv("PMIX_NAMESPACE"); name != "" {
 		return "pmix " + name
 	}
-	// Hydra's proxy is the parent of a node's ranks
+	// The parent of a node's ranks is Hydra's proxy.
 	if getenv("PMI_RANK") != "" && getenv("PMI_SIZE") != "1" {
 		return "pmi " + process.Name(os.Getppid())
 	}
@@ -91,8 +92,8 @@ func group(getenv func(string) string) string {
 // MayJoin tells whether a task may be about to enter the container of another.
 func MayJoin(getenv func(string) string) bool { return group(getenv) != "" }
 
-// MPIJob names the MPI job that this process is a rank of, alike for all of its ranks; "" for none,
-// or one rank alone.
+// MPIJob names the MPI job that this process is a rank of. All ranks of the job get the same name;
+// it is "" if there is no job, or only one rank.
 func MPIJob(getenv func(string) string) string {
 	step := make([]string, 0, 4)
 	for _, name := range []string{
@@ -112,11 +113,11 @@ func MPIJob(getenv func(string) string) string {
 	return "pmi " + process.Name(os.Getppid())
 }
 
-// apartEnv has ranks that have a container each do without reading one another's memory, and
-// without the descriptors of one another's processes: UCX, by which MPICH goes, finds out too late
-// that it may not, and ends; Open MPI 4 warns and may hang. Instead of memory, UCX would take TCP
-// for large messages between neighbours, and MPICH 4.0 hangs in MPI_Finalize over TCP now and then:
-// it is left out where no rank needs it.
+// apartEnv returns variables for ranks that have a container each. They keep MPI from reading other
+// ranks' memory, and from using the descriptors of their processes. Without them UCX, which MPICH
+// uses, finds out too late that it may not, and ends; Open MPI 4 warns and may hang. UCX would then
+// use TCP for large messages between neighbours, and MPICH 4.0 sometimes hangs in MPI_Finalize over
+// TCP, so TCP is excluded if no rank needs it.
 func apartEnv(getenv func(string) string) []string {
 	transports := "^posix,cma"
 	if onOneNode(getenv) {
@@ -125,8 +126,8 @@ func apartEnv(getenv func(string) string) []string {
 	return []string{"UCX_TLS=" + transports, "OMPI_MCA_btl_vader_single_copy_mechanism=none"}
 }
 
-// onOneNode tells whether all ranks of an MPI job are known to be on one node. The steps in which a
-// launcher of MPI runs, or an interactive shell, have a task for each node.
+// onOneNode tells whether all ranks of an MPI job are known to be on one node. A step that runs a
+// launcher of MPI or an interactive shell has one task for each node, so one task proves nothing.
 func onOneNode(getenv func(string) string) bool {
 	for _, launcher := range [][2]string{
 		{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
@@ -140,7 +141,7 @@ func onOneNode(getenv func(string) string) bool {
 	return getenv("SLURM_STEP_NUM_NODES") == "1" && tasks != "" && tasks != "1"
 }
 
-// FirstOfNode tells whether a rank is the first one of its node, as far as its environment says.
+// FirstOfNode tells whether a rank is the first of its node, as far as its environment says.
 func FirstOfNode(getenv func(string) string) bool {
 	for _, name := range []string{
 		"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK",

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRanksOnOneNode: ranks with a container each do without TCP only where no rank can be on
-// another node.
+// TestRanksOnOneNode: ranks with a container each use no TCP only if no rank can be on another
+// node.
 func TestRanksOnOneNode(t *testing.T) {
 	const step, interactive = "SLURM_STEP_NUM_NODES=1 SLURM_STEP_NUM_TASKS=4", "SLURM_STEP_NUM_NODES=1 SLURM_STEP_NUM_TASKS=1"
 	for _, c := range []struct {

@@ -1,13 +1,13 @@
 package inside
 
-// Scripts that shells of the image run, put together by login.go. They use nothing but what a shell
-// has built in, and leave no variable, function or option to the command. What runs behind the
-// profile stands in functions or in braces, so that a shell has parsed it before the profile can
-// define an alias.
+// Scripts that shells of the image run; login.go puts them together. They use only shell built-ins,
+// and leave no variable, function or option to the command. The code that runs after the profile is
+// in functions or in braces, so that the shell has parsed it before the profile can define an
+// alias.
 
-// explain says why a command cannot be run, and ends with the status for it: 126 it is there, 127
-// it is not. Messages begin with $0. A plain "exit" would, in a trap, have the status from before
-// it.
+// explain says why a command cannot be run, and ends with the status for it: 126 if it exists, 127
+// if it does not. Messages begin with $0. In a trap, a plain "exit" would end with the status from
+// before the trap.
 const explain = `_hpc3_why() {
 _hpc3_n="\"$1\""
 case $1 in *[!A-Za-z0-9_./+@%:,=\ -]*) _hpc3_n='the command' ;; esac
@@ -23,9 +23,9 @@ exit "$1"
 }
 `
 
-// ended says which file of the profile has ended the shell, and ends with 125. _hpc3_f is that file
-// where it is known; else the files of profile.d are read once more, in a shell of their own, up to
-// the one that does not come back.
+// ended says which file of the profile has ended the shell, and ends with 125. If _hpc3_f does not
+// name that file, the files of profile.d are read once more, in a subshell, until one does not
+// return.
 const ended = `_hpc3_ended() {
 trap - EXIT; set +aefuvx
 _hpc3_f=${_hpc3_f:-$(_hpc3_find)}
@@ -45,17 +45,17 @@ printf '%s\n' "${_hpc3_l##*
 }
 `
 
-// onExit is how a shell notices that its profile ends it.
+// onExit lets a shell notice that its profile ends it.
 const onExit = `trap '_hpc3_ended "ended the shell with status $?"' EXIT
 `
 
-// onShellExit is that for a shell that goes on: where Ctrl-C has broken the profile off in bash,
-// the trap is still there when the user leaves.
+// onShellExit does so for a shell that goes on. If Ctrl-C has interrupted the profile in bash, the
+// trap is still set when the user leaves the shell.
 const onShellExit = `trap '_hpc3_x=$?; case ${BASH_COMMAND-. /etc/profile} in ". /etc/profile"|*_hpc3_*) _hpc3_ended "ended the shell with status $_hpc3_x" ;; esac' EXIT
 `
 
-// guard has bash note which file it reads, and refuse an exec in it that would replace the shell:
-// no trap would ever run. One that only redirects, or in a subshell, is left alone.
+// guard makes bash note which file it reads, and refuses an exec there that would replace the
+// shell: no trap would ever run. An exec that only redirects, or runs in a subshell, is allowed.
 const guard = `_hpc3_exec() {
 [ "$BASH_SUBSHELL" = 0 ] || return 0
 _hpc3_g=$1
@@ -70,13 +70,13 @@ _hpc3_ended 'would replace the shell by another program (exec)'
 }
 `
 
-// The trap is also run for the end of the shell itself, as if that were our own command once more.
+// The shell also runs the trap at its own end, as if that were our own command once more.
 const onExec = `trap 'case $BASH_COMMAND:${BASH_SOURCE-} in ". /etc/profile:"*|*_hpc3_*) ;; *:*/*) _hpc3_f=$BASH_SOURCE ;; esac
 case $BASH_COMMAND in *exec\ *) _hpc3_exec "$BASH_COMMAND" ;; esac' DEBUG; set -T
 `
 
-// trial does for other shells what guard does: where the profile may hold an exec, it is read in a
-// subshell first, to see whether it comes back.
+// trial does for other shells what guard does for bash: if the profile may contain an exec, it is
+// read in a subshell first, to see whether it returns.
 const trial = `case $( { _hpc3_source; } >/dev/null 2>&1 </dev/null; echo _hpc3_back ) in
 *_hpc3_back*) ;;
 *) _hpc3_ended 'would end the shell, or replace it by another program (exec)' ;;
@@ -86,9 +86,9 @@ esac
 const sourceProfile = `_hpc3_source() { [ ! -r /etc/profile ] || . /etc/profile; }
 `
 
-// orderPath makes the PATH of what the profile has added, then what the image's ENV has (_hpc3_e),
-// then the rest of the profile's. Debian's /etc/profile, for one, replaces PATH, and images keep
-// programs where only their ENV says.
+// orderPath puts PATH together: first what the profile has added, then the PATH of the image's ENV
+// (_hpc3_e), then the rest of the profile's. Some profiles replace PATH (Debian's does), while
+// images keep programs in directories that only their ENV names.
 const orderPath = `_hpc3_add() {
 _hpc3_l=$1:
 while [ -n "$_hpc3_l" ]; do
@@ -119,8 +119,8 @@ done
 `
 )
 
-// findCommand looks for the command first, as a plain shell has a message of its own where exec
-// fails, and then ends.
+// findCommand looks for the command before exec does: if exec fails, a plain shell prints a message
+// of its own and ends.
 const findCommand = `_hpc3_w=
 case $1 in
 */*) [ ! -f "$1" ] || [ ! -x "$1" ] || _hpc3_w=x ;;
@@ -129,16 +129,16 @@ esac
 [ -n "$_hpc3_w" ] || _hpc3_why "$1"
 `
 
-// forget takes away what is left of the scripts.
+// forget unsets what is left of the scripts.
 const forget = `unset _hpc3_0 _hpc3_b _hpc3_c _hpc3_d _hpc3_e _hpc3_f _hpc3_g _hpc3_l _hpc3_m _hpc3_n _hpc3_o _hpc3_p _hpc3_w _hpc3_x
 `
 
-// sourceEnv sets the environment of a SIF that hpc3 did not make, which is in scripts.
+// sourceEnv sets the environment of a SIF that hpc3 did not make: it is in scripts.
 const sourceEnv = `for _hpc3_f in /.singularity.d/env/*.sh; do [ ! -f "$_hpc3_f" ] || . "$_hpc3_f"; done; unset _hpc3_f
 `
 
-// PrepareScript changes to a working directory, unless the word is empty, or else ends. It sets the
-// variables that follow, up to a word --.
+// PrepareScript changes to the working directory $1, unless that is empty, and ends if that fails.
+// It then sets the variables that follow, up to the word --.
 const PrepareScript = `if [ -n "$1" ] && ! { CDPATH=; cd -- "$1"; } 2>/dev/null; then
 printf '%s: error[mount]: changing to the working directory %s: it is not there, or closed to this user\n' "$0" "$1" >&2
 printf '%s: hint: it must exist in the image or be bound with -B\n' "$0" >&2
@@ -147,21 +147,22 @@ fi
 shift; while [ "$1" != -- ]; do export "$1"; shift; done
 shift; exec "$@"`
 
-// findBash sets _hpc3_b to the image's bash, or to nothing.
+// findBash sets _hpc3_b to the path of the image's bash, or to nothing.
 const findBash = `for _hpc3_b in /bin/bash /usr/bin/bash ''; do [ -z "$_hpc3_b" ] || [ ! -x "$_hpc3_b" ] || break; done
 `
 
-// chooseShell runs a command in the login shell of an image of which little is known, and takes its
-// PATH for the image's. Its words are a script for bash, one for another shell, and the command.
+// chooseShell runs a command in the login shell of an image of which little is known. It uses the
+// PATH that it finds as the image's. Its words are a script for bash, one for another shell, and
+// the command.
 const chooseShell = findBash + `_hpc3_e=$PATH; export _hpc3_e
 _hpc3_1=$1 _hpc3_2=$2; shift 2
 [ -z "$_hpc3_b" ] || exec "$_hpc3_b" --noprofile -l -c "$_hpc3_1" "$0" "$@"
 exec /bin/sh -c "$_hpc3_2" "$0" "$@"`
 
-// becomeShell becomes the login shell, and has it run a script ($1) before anything else: an
-// interactive bash as its first PROMPT_COMMAND, another interactive shell as the file that ENV
-// names, and one that reads standard input as the beginning of that. These are read in the shell
-// itself, and they are not the user's files.
+// becomeShell becomes the login shell, and makes it run a script ($1) before anything else: an
+// interactive bash gets it as its first PROMPT_COMMAND, another interactive shell as the file that
+// ENV names, and a shell that reads standard input as the beginning of that. The shell itself reads
+// these, and none of them is a file of the user's.
 const becomeShell = `_hpc3_l=$1 _hpc3_n='' _hpc3_m=stdin
 if [ -t 0 ] && [ -t 2 ]; then _hpc3_m=tty; fi
 ( : <&0 ) 2>/dev/null || exec </dev/null
@@ -191,7 +192,7 @@ esac
 [ -z "$_hpc3_b" ] || exec "$_hpc3_b" --noprofile -l
 exec /bin/sh`
 
-// shellTools are functions that the scripts of an interactive shell need beside those above.
+// shellTools are functions that the scripts of an interactive shell need as well.
 const shellTools = `_hpc3_int() { trap - INT EXIT; _hpc3_clean; kill -INT $$; }
 _hpc3_own() { case $(trap) in *"$1"*) return 0 ;; *" $2"*) return 1 ;; esac; }
 _hpc3_clean() {
@@ -199,7 +200,7 @@ unset -f _hpc3_ended _hpc3_find _hpc3_exec _hpc3_source _hpc3_add _hpc3_path _hp
 ` + forget + `}
 `
 
-// beginShell puts back what becomeShell has changed.
+// beginShell restores what becomeShell has changed.
 const beginShell = `case $_hpc3_m in
 stdin) eval "exec <&$_hpc3_n $_hpc3_n<&-" ;;
 *) trap _hpc3_int INT
@@ -211,8 +212,8 @@ fi ;;
 esac
 `
 
-// endShell takes the traps away that are still those of the scripts (dash does not tell, and loses
-// the profile's), and with them all that the shell is not to keep.
+// endShell removes the traps that are still those of the scripts, and then all that the shell must
+// not keep. dash does not list its traps, and so loses the profile's.
 const endShell = `if _hpc3_own _hpc3_ended EXIT; then trap - EXIT; fi
 if [ "$_hpc3_m" = tty ]; then
 if _hpc3_own _hpc3_int INT; then trap - INT; fi
@@ -220,12 +221,12 @@ elif [ -n "${BASH_VERSION-}" ] && _hpc3_own _hpc3_exec DEBUG; then trap - DEBUG;
 fi
 `
 
-// redHat reads what Red Hat's bash, of releases whose profile does not, reads through the user's
-// own file: its prompt is set there.
+// redHat reads /etc/bashrc, which sets Red Hat's prompt, for releases whose profile does not read
+// it: there, bash would read it through the user's own file.
 const redHat = `[ "$_hpc3_m" != tty ] || [ -z "${BASH_VERSION-}" ] || [ -n "${BASHRCSOURCED-}" ] || [ ! -r /etc/bashrc ] || . /etc/bashrc
 `
 
-// mark puts _hpc3_p in front of a prompt that is one of a shell or of a distribution.
+// mark puts _hpc3_p in front of a prompt if that is the default of a shell or a distribution.
 const mark = `case $_hpc3_m:${PS1-} in
 tty:'\s-\v\$ '|tty:'$ '|tty:'# '|tty:'\w \$ '|\
 tty:'${debian_chroot:+($debian_chroot)}\u@\h:\w\$ '|\
@@ -236,8 +237,9 @@ tty:'${HOSTNAME%%.*}:$PWD# '|tty:'${HOSTNAME%%.*}:$PWD$ '|tty:'\u@\h:\w\$ ') PS1
 esac
 `
 
-// firstPrompt does what the shell would do by now, had PROMPT_COMMAND or ENV not been ours. A file
-// of ENV in the home is the user's own.
+// firstPrompt does what the shell would have done by now if the scripts had not used PROMPT_COMMAND
+// or ENV for themselves. If ENV names a file in the home directory, that is the user's own and not
+// read.
 const firstPrompt = `case $_hpc3_m:$_hpc3_n in
 tty:) for _hpc3_g in "${PROMPT_COMMAND-}"; do eval "$_hpc3_g"; done ;;
 tty:*) case ${ENV-} in ''|*\$*|*\` + "`" + `*|"$HOME"/*) ;; *) [ ! -r "$ENV" ] || . "$ENV" ;; esac ;;

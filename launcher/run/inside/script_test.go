@@ -8,7 +8,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Every script is one that its shell, and each that may stand in for it, can read.
+// Every script can be parsed by its shell and by each shell that may replace it.
 func TestScriptsAreShell(t *testing.T) {
 	for _, view := range []View{
 		{Engine: option.Native},

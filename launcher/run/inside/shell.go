@@ -8,12 +8,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// What the scripts of login.go are told: texts for a shell that hold the plan's own words.
+// Text for the scripts of login.go: the values of the View, written for a shell.
 
 // quote writes a word for a shell.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'" }
 
-// assign is a line that sets and exports a variable, or takes it away.
+// assign returns a line that sets and exports a variable, or unsets it.
 func assign(name, value string, set bool) string {
 	if !set {
 		return "unset " + name + "\n"
@@ -21,7 +21,7 @@ func assign(name, value string, set bool) string {
 	return name + "=" + quote(value) + "; export " + name + "\n"
 }
 
-// facts are the variables that the scripts know of the plan.
+// facts returns the variables that tell the scripts about the View.
 func (v *View) facts() string {
 	script := "_hpc3_0=" + quote(v.ErrorPrefix) + " _hpc3_p=" + quote(v.Prompt) + "\n"
 	if v.HasConfig {
@@ -30,7 +30,8 @@ func (v *View) facts() string {
 	return script + "_hpc3_f=\n"
 }
 
-// takePath takes the PATH of a SIF that hpc3 did not make for that of the image's ENV.
+// takePath makes the scripts use the current PATH as that of the image's ENV, for a SIF that hpc3
+// did not make.
 func (v *View) takePath() string {
 	if v.HasConfig {
 		return ""
@@ -38,7 +39,7 @@ func (v *View) takePath() string {
 	return "_hpc3_e=$PATH; export _hpc3_e\n"
 }
 
-// given returns a variable of the command's environment as the plan has it, and whether it has.
+// given returns a variable of the command's environment, and whether it is set.
 func (v *View) given(name string) (value string, set bool) {
 	if value, set = valueIn(slices.Concat(v.Config.Env, v.SetEnv), name); set {
 		return value, true
@@ -49,7 +50,7 @@ func (v *View) given(name string) (value string, set bool) {
 	return valueIn(v.HostEnv, name)
 }
 
-// valueIn returns what a variable of a list is set to in the end.
+// valueIn returns the last value of a variable in a list.
 func valueIn(env []string, name string) (value string, set bool) {
 	for _, e := range slices.Backward(env) {
 		if value, set = strings.CutPrefix(e, name+"="); set {
@@ -59,7 +60,7 @@ func valueIn(env []string, name string) (value string, set bool) {
 	return "", false
 }
 
-// finalPath sets the PATH that the user asks for by name, whatever the profile says.
+// finalPath sets PATH if the user set it by an option, whatever the profile says.
 func (v *View) finalPath() string {
 	value, set := valueIn(v.SetEnv, "PATH")
 	if !set {
@@ -68,8 +69,8 @@ func (v *View) finalPath() string {
 	return assign("PATH", value, true)
 }
 
-// straighten takes back what Apptainer's own scripts do to the environment before a shell of the
-// image runs: they add directories to PATH, and set a prompt, a PROMPT_COMMAND and USER_PATH.
+// straighten undoes what Apptainer's own scripts do to the environment before a shell of the image
+// runs: they add directories to PATH, and set a prompt, a PROMPT_COMMAND and USER_PATH.
 func (v *View) straighten() string {
 	if v.Engine != option.Apptainer {
 		return ""
@@ -83,7 +84,7 @@ func (v *View) straighten() string {
 		}
 		script = assign("PATH", value, true)
 	}
-	for _, name := range []string{"PS1", "PROMPT_COMMAND"} { // the caller's are his own shell's
+	for _, name := range []string{"PS1", "PROMPT_COMMAND"} { // the caller's values belong to the caller's own shell
 		value, set := valueIn(own, name)
 		script += assign(name, value, set)
 	}
@@ -91,8 +92,8 @@ func (v *View) straighten() string {
 	return script + assign("USER_PATH", value, set)
 }
 
-// level gives SHLVL the value that the command would have without a shell in between. bash counts
-// its own exec down.
+// level gives SHLVL the value that the command would have without a shell in between. bash
+// decrements it at an exec.
 func (v *View) level(above int) string {
 	value, set := v.given("SHLVL")
 	n, err := strconv.Atoi(value)
@@ -102,9 +103,9 @@ func (v *View) level(above int) string {
 	return assign("SHLVL", strconv.Itoa(n+above), true)
 }
 
-// execWords becomes the command, $@, with those variables put back that a shell does not pass on as
-// it found them. Where the image has no env, or the command's name would be a variable to it, they
-// are missing.
+// execWords becomes the command, $@, and restores by env the variables that a shell does not pass
+// on unchanged. They are missing if the image has no env, or if the command's name contains "=",
+// which env would take for a variable.
 func (v *View) execWords(bash bool) string {
 	dashes, found := "", "command -v env >/dev/null 2>&1"
 	if bash {
@@ -112,7 +113,7 @@ func (v *View) execWords(bash bool) string {
 	}
 	become := "exec " + dashes + `"$@"` + "\n"
 	options, words := "", ""
-	if _, set := v.given("SHLVL"); bash && !set { // or bash would leave 0
+	if _, set := v.given("SHLVL"); bash && !set { // bash would leave it at 0
 		options = " -u SHLVL"
 	}
 	for _, e := range v.putBack() {
@@ -125,7 +126,7 @@ func (v *View) execWords(bash bool) string {
 		words + ` "$@"; fi ;; esac` + "\n" + become
 }
 
-// putBack returns those variables of the command's environment that a shell drops or changes.
+// putBack returns the variables of the command's environment that a shell drops or changes.
 func (v *View) putBack() []string {
 	env := newEnviron()
 	for i, list := range [][]string{v.HostEnv, v.Config.Env, v.SetEnv} {
@@ -141,8 +142,8 @@ func (v *View) putBack() []string {
 	return env.List()
 }
 
-// ofShells tells whether a variable is one that no shell can hold, or that a shell sets for itself.
-// What bash calls BASH_ENV, UID and HOSTNAME it passes on.
+// ofShells tells whether no shell can hold a variable, or a shell sets it for itself. bash passes
+// on BASH_ENV, UID and HOSTNAME unchanged.
 func ofShells(name string) bool {
 	return !option.IsName(name) || strings.HasPrefix(name, "BASH_") && name != "BASH_ENV" ||
 		slices.Contains([]string{

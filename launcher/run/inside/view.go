@@ -1,4 +1,4 @@
-// Package inside settles what a command sees of an image and a node: its words, environment, files,
+// Package inside decides what a command sees of an image and a node: its words, environment, files,
 // devices and names.
 package inside
 
@@ -8,53 +8,53 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Image is what is known of an image before it is looked into.
+// Image is what is known of an image before the start reads the SIF.
 type Image struct {
 	SIF       string     // absolute path
-	Cached    bool       // the SIF is one of a cache, which may be cleared while it runs
+	Cached    bool       // the SIF is in a cache, which may be cleared while it runs
 	Offset    int64      // of the SquashFS in it, in bytes
-	Overlay   bool       // another partition of the SIF is to lie over it
+	Overlay   bool       // the SIF has an overlay partition
 	Sums      Checksums  // of the SquashFS
-	Aside     Aside      // what becomes of the SIF if it is damaged
+	Aside     Aside      // what to do with the SIF if it is damaged
 	Config    oci.Config // of the image, if HasConfig
-	HasConfig bool       // false: a SIF that hpc3 did not make, with its environment in scripts
+	HasConfig bool       // false: hpc3 did not make the SIF; its environment is in scripts
 }
 
-// Command is what is executed, and what it is given and allowed.
+// Command is what is executed, with its settings and privileges.
 type Command struct {
 	Args        []string // empty: a login shell
 	Entrypoint  option.Entrypoint
 	Dotfiles    bool     // the login shell reads the user's own files
-	Prompt      string   // what stands before the prompt of a login shell; "" = nothing
+	Prompt      string   // stands before the prompt of a login shell; may be ""
 	Workdir     string   // "" = Cwd if it exists in the container, else the image's
 	SetEnv      []string // NAME=VALUE; wins over all else
-	CleanEnv    bool     // of HostEnv the command gets only what a login and a job have
+	CleanEnv    bool     // of HostEnv, pass only the variables of a login and a job
 	KeepPrivs   bool     // root keeps capabilities
-	Parent      int      // the process with which the command is to end; 0: none
+	Parent      int      // the command ends with this process; 0: none
 	ErrorPrefix string   // of messages that come after hpc3-run has become the command
 }
 
-// Place is where the command is started: the node, what the container has of it, and with whom it
-// is shared.
+// Place is where the command is started: the node, what the container shows of it, and which tasks
+// share the container.
 type Place struct {
 	HostEnv   []string // NAME=VALUE
-	Home      string   // "" = none
-	Cwd       string   // "" = none
+	Home      string   // "" if there is none
+	Cwd       string   // "" if there is none
 	Mounts    []option.Mount
 	MountHome bool
-	// more directories of the node that are to be in the container, if they exist
+	// more directories of the node to show in the container, if they exist
 	Extra      []string
 	Writable   bool
-	Client     *device.Client // Slurm's, for the container; nil for none
-	ClientUser string         // its SlurmUser, whose name the client looks up
-	Share      Share          // what was asked of the tasks of a step
+	Client     *device.Client // Slurm's client programs; nil if the container gets none
+	ClientUser string         // the SlurmUser; the client looks up this name
+	Share      Share          // whether the tasks of a step share, as the user asked
 }
 
-// Listener is told what happens before the command starts. Each function may be nil.
+// Listener gets the messages from before the command starts. Each function may be nil.
 type Listener struct {
-	Note   func(text string) // what -v shows
-	Detail func(text string) // what -d shows beside it
-	Warn   func(text string) // what every user is shown
+	Note   func(text string) // shown by -v
+	Detail func(text string) // shown by -d only
+	Warn   func(text string) // always shown
 }
 
 // View is what a command sees: all that an engine needs to know of the image, the command and the
@@ -67,11 +67,11 @@ type View struct {
 	Sharing Sharing // decided for the engine
 	To      Listener
 
-	HomeShown bool  // the home directory is bound
-	Named     named // what comes of variables that name files
+	HomeShown bool       // the home directory is bound
+	Named     namedFiles // for variables that name files
 }
 
-// Settle checks the binds, and settles what of the node's files the container has.
+// Settle checks the binds, and decides which files of the node the container shows.
 func (v *View) Settle(img Files) error {
 	if err := v.checkMounts(); err != nil {
 		return err
@@ -92,21 +92,21 @@ func (v *View) Settle(img Files) error {
 	return nil
 }
 
-// Note tells what -v shows.
+// Note sends a message that -v shows.
 func (v *View) Note(text string) {
 	if v.To.Note != nil {
 		v.To.Note(text)
 	}
 }
 
-// Detail tells what -d shows beside it.
+// Detail sends a message that only -d shows.
 func (v *View) Detail(text string) {
 	if v.To.Detail != nil {
 		v.To.Detail(text)
 	}
 }
 
-// Warn tells what every user is shown.
+// Warn sends a message that is always shown.
 func (v *View) Warn(text string) {
 	if v.To.Warn != nil {
 		v.To.Warn(text)

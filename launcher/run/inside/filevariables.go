@@ -12,28 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Variables name files of the node: sockets, credentials, scratch. A container gets what they name,
-// where that is there and the caller's; else it does not get the variable. A program does well
-// without an agent that nobody names, and fails at one that it cannot reach.
+// Some variables name files of the node: sockets, credentials, scratch directories. A container
+// gets such a file if it exists and is the caller's; otherwise it does not get the variable. A
+// program manages without an agent of which it is not told, but fails at one that it cannot reach.
 
-// named is what comes of such variables.
-type named struct {
+// namedFiles says what becomes of such variables.
+type namedFiles struct {
 	Binds []Bind
-	gone  []string // the variables that are not passed on
+	gone  []string // variables that are not passed on
 }
 
-// A naming is a variable that names a file of the node.
-type naming struct {
+// fileVariable is a variable that names a file of the node.
+type fileVariable struct {
 	variable string
-	may      func(file string) (why string) // tells whether the command may have it: "" is yes
-	read     func(v *View, value string) []place
+	refuse   func(file string) (why string) // why the command may not have the file; "" if it may
+	read     func(v *View, value string) []location
 }
 
-// place is what a value names, or one of several: a file, a socket in the abstract name space or,
-// with neither, nothing of the node's files.
-type place struct{ file, abstract string }
+// location is what a value names, or one of several: a file, or a socket in the abstract name
+// space. If both are "", it is no file of the node.
+type location struct{ file, abstract string }
 
-var namings = []naming{ //nolint:gochecknoglobals // a constant table
+var fileVariables = []fileVariable{ //nolint:gochecknoglobals // a constant table
 	{"XDG_RUNTIME_DIR", mine, oneFile},
 	{"XAUTHORITY", mine, oneFile},
 	{"ICEAUTHORITY", mine, oneFile},
@@ -48,12 +48,12 @@ var namings = []naming{ //nolint:gochecknoglobals // a constant table
 	{"HWLOC_XMLFILE", readable, oneFile},
 }
 
-// nameFiles settles what the container gets of what the caller's variables name. One that the image
-// sets, or the user anew, is none of the node's.
-func (v *View) nameFiles(img Files) named {
-	var all named
+// nameFiles decides what the container gets of the files that the caller's variables name. If the
+// image or the user sets another value, that names no file of the node.
+func (v *View) nameFiles(img Files) namedFiles {
+	var all namedFiles
 	var said, why []string
-	for _, n := range namings {
+	for _, n := range fileVariables {
 		value := v.Getenv(n.variable)
 		asked, own := Lookup(v.SetEnv, n.variable), Lookup(v.Config.Env, n.variable)
 		if value == "" || asked != "" && asked != value || asked == "" &&
@@ -79,8 +79,8 @@ func (v *View) nameFiles(img Files) named {
 	return all
 }
 
-// reach returns the binds for what a value names, or why none of it can be had.
-func (v *View) reach(img Files, n naming, value string) (binds []Bind, refused string) {
+// reach returns the binds for what a value names, or why the container can have none of it.
+func (v *View) reach(img Files, n fileVariable, value string) (binds []Bind, refused string) {
 	reached := false
 	for _, at := range n.read(v, value) {
 		why := ""
@@ -88,7 +88,7 @@ func (v *View) reach(img Files, n naming, value string) (binds []Bind, refused s
 		case at.abstract != "":
 			why = listens(at.abstract)
 		case at.file != "":
-			if why = n.may(at.file); why == "" {
+			if why = n.refuse(at.file); why == "" {
 				why = v.bindNamed(img, at.file, &binds)
 			}
 		}
@@ -104,14 +104,14 @@ func (v *View) reach(img Files, n naming, value string) (binds []Bind, refused s
 	return binds, refused
 }
 
-// bindNamed adds the binds for a file, by each of its names. A directory of the system hides none
-// of the image's.
+// bindNamed adds the binds for a file, by each of its names. A directory of the system never hides
+// the image's.
 func (v *View) bindNamed(img Files, file string, binds *[]Bind) (refused string) {
 	info, err := os.Stat(file)
 	reached := false
 	for _, name := range Names(file) {
 		switch {
-		case InKernel(name) || v.HomeShown && Within(name, HomeIn(v.Home)): // it is there
+		case InKernel(name) || v.HomeShown && Within(name, HomeIn(v.Home)): // the container already has it
 		case err == nil && info.IsDir() && !slices.Contains(img.namesOf(file), name):
 			refused = file + " is a directory of the system"
 			continue
@@ -126,7 +126,7 @@ func (v *View) bindNamed(img Files, file string, binds *[]Bind) (refused string)
 	return refused
 }
 
-// mine refuses what does not belong to the caller.
+// mine refuses a file that does not belong to the caller.
 func mine(file string) (why string) {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil {
@@ -138,7 +138,7 @@ func mine(file string) (why string) {
 	return ""
 }
 
-// writable refuses a directory that is not the caller's and that he may not write either.
+// writable refuses a directory that neither belongs to the caller nor is writable to them.
 func writable(dir string) (why string) {
 	if why = mine(dir); why != "" && unix.Access(dir, unix.W_OK|unix.X_OK) == nil {
 		return ""
@@ -153,7 +153,7 @@ func readable(file string) (why string) {
 	return ""
 }
 
-// listens refuses a socket in the abstract name space that no process of the caller's has made.
+// listens refuses a socket in the abstract name space unless a process of the caller's has made it.
 func listens(name string) (why string) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -171,16 +171,16 @@ func listens(name string) (why string) {
 }
 
 // oneFile reads a value that is a path.
-func oneFile(v *View, value string) []place {
+func oneFile(v *View, value string) []location {
 	if !filepath.IsAbs(value) {
 		value = path.Join(cmp.Or(v.Cwd, "/"), value)
 	}
-	return []place{{file: path.Clean(value)}}
+	return []location{{file: path.Clean(value)}}
 }
 
-// credentialCache reads the name of one, TYPE:REST or a path, as libkrb5 and Heimdal do. Those of
-// other types are in the kernel, in a daemon or in memory.
-func credentialCache(v *View, value string) []place {
+// credentialCache reads the name of a Kerberos credential cache, TYPE:REST or a path, as libkrb5
+// and Heimdal do. Caches of other types are in the kernel, in a daemon or in memory.
+func credentialCache(v *View, value string) []location {
 	kind, rest, typed := strings.Cut(value, ":")
 	switch {
 	case !typed || strings.Contains(kind, "/"):
@@ -190,19 +190,19 @@ func credentialCache(v *View, value string) []place {
 	case slices.Contains([]string{"FILE", "WRFILE", "SCC", "DIR"}, kind):
 		return oneFile(v, rest)
 	}
-	return []place{{}}
+	return []location{{}}
 }
 
-// busAddress reads addresses of D-Bus: TRANSPORT:KEY=VALUE,..., of which programs try one after
-// another, with bytes as %XX.
-func busAddress(v *View, value string) []place {
-	var all []place
+// busAddress reads addresses of D-Bus: TRANSPORT:KEY=VALUE,..., with bytes as %XX. Programs try
+// them one after another.
+func busAddress(v *View, value string) []location {
+	var all []location
 	for address := range strings.SplitSeq(value, ";") {
 		transport, keys, _ := strings.Cut(address, ":")
 		if address == "" {
 			continue
 		}
-		at := place{}
+		at := location{}
 		for pair := range strings.SplitSeq(keys, ",") {
 			key, raw, _ := strings.Cut(pair, "=")
 			text, err := url.PathUnescape(raw)
@@ -224,4 +224,4 @@ func busAddress(v *View, value string) []place {
 }
 
 // drops tells whether a variable is not passed on.
-func (n *named) drops(variable string) bool { return slices.Contains(n.gone, variable) }
+func (n *namedFiles) drops(variable string) bool { return slices.Contains(n.gone, variable) }

@@ -9,7 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// TellContainer tells what becomes of the container: how is "new", or that of others.
+// TellContainer reports what kind of container the command gets. how is "new", or says whose it
+// joins.
 func (v *View) TellContainer(how string, binds int) {
 	state := "read-only"
 	if v.Writable {
@@ -22,7 +23,7 @@ func (v *View) TellContainer(how string, binds int) {
 	v.Note(fmt.Sprintf("container: %s, %s, %d binds, %s", how, state, binds, started))
 }
 
-// TellMounts tells what is bound.
+// TellMounts reports what is bound.
 func (v *View) TellMounts(binds []Bind) {
 	var devices []string
 	for _, b := range binds {
@@ -46,8 +47,8 @@ func (v *View) TellMounts(binds []Bind) {
 	v.tellNames("mount: in /dev:", devices)
 }
 
-// TellEnvironment tells the names of the variables that the command gets, and from whom, and of
-// those that it does not get. Never a value, which may be a secret.
+// TellEnvironment reports the names of the variables that the command gets, with the source of
+// each, and of those that it does not get. It never shows a value, which may be a secret.
 func (v *View) TellEnvironment(caller, inside *Environ) {
 	if v.To.Detail == nil {
 		return
@@ -88,11 +89,10 @@ func (v *View) TellEnvironment(caller, inside *Environ) {
 	}
 }
 
-// columns is how long a line of names may be, so that it fits a terminal with the program's name in
-// front.
+// columns bounds a line of names, so that it fits a terminal after the program's name.
 const columns = 80 - len("hpc3-run: ")
 
-// tellNames tells a list, in as many lines as it takes.
+// tellNames reports a list of names in as many lines as it needs.
 func (v *View) tellNames(what string, names []string) {
 	line := what
 	slices.Sort(names)

@@ -10,7 +10,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// An mpirun of the image is told to start its ranks where it runs, where it could do nothing else.
+// An mpirun of the image is told to start its ranks where it runs if it could do nothing else.
 func TestOwnMPI(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "srun"), nil, 0o755); err != nil {
@@ -37,13 +37,13 @@ func TestOwnMPI(t *testing.T) {
 		{"srun is bound out of the way", step, Place{Mounts: []option.Mount{{Source: filepath.Join(dir, "srun"), Target: "/usr/bin/srun.old"}}}, true},
 	} {
 		tt.place.HostEnv = strings.Fields(tt.env)
-		if got := (&View{Place: tt.place}).ownMPI(Files{}, "/usr/local/bin:/usr/bin"); got != tt.want {
+		if got := (&View{Place: tt.place}).imageMPI(Files{}, "/usr/local/bin:/usr/bin"); got != tt.want {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
 	}
 }
 
-// What the user has set stays.
+// A value that the user has set is kept.
 func TestOwnMPIVariables(t *testing.T) {
 	v := View{Place: Place{HostEnv: []string{"SLURM_JOB_ID=1", "SLURM_STEP_NUM_TASKS=1", "OMPI_MCA_plm=rsh"}}}
 	env := v.Environment(v.Callers(Files{}), "u", "/home/u", Files{})
