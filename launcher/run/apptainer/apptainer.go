@@ -1,5 +1,5 @@
-// Package apptainer starts a command through Apptainer: it is found, its settings are read, what it
-// would fail at is refused, and it is executed with flags that say what the plan says.
+// Package apptainer starts a command through Apptainer. It finds the program, reads its settings,
+// refuses what Apptainer would fail at, and executes it with flags that express the plan.
 package apptainer
 
 import (
@@ -24,16 +24,16 @@ type Program struct {
 	Conf Conf // the site's settings of it
 }
 
-// Memory is what later starts know of this one. Each function may be nil but Keep.
+// Memory keeps what later starts can use. Each function may be nil, except Keep.
 type Memory struct {
-	// writes what containers of any node have bound while they run
+	// Keep writes a file that containers on any node may have bound while they run.
 	Keep func(raw []byte) (file string, err error)
-	// tells whether something has worked on this node
+	// Proven tells whether something has worked on this node.
 	Proven func(name string) bool
-	Prove  func(name string) // remembers that it has
+	Prove  func(name string) // records that it has
 }
 
-// Means are what a start through Apptainer needs beside the view.
+// Means are what a start through Apptainer needs in addition to the view.
 type Means struct {
 	Program Program
 	Memory  Memory
@@ -47,8 +47,8 @@ type start struct {
 	Means
 }
 
-// Exec makes this process Apptainer, which becomes the command. It returns only with an
-// error, an UnfitError if hpc3's own engine may do better.
+// Exec makes this process Apptainer, which becomes the command. It returns only with an error: an
+// UnfitError if hpc3's own engine may succeed.
 func Exec(ctx context.Context, v inside.View, img inside.Files, m Means) error {
 	s := start{View: &v, Means: m}
 	return s.exec(ctx, img)
@@ -94,7 +94,7 @@ func (s *start) exec(ctx context.Context, img inside.Files) error {
 		Hint("use --engine native")
 }
 
-// countBinds counts the binds among Apptainer's words, and names each under -d.
+// countBinds counts the binds in Apptainer's arguments, and names each under -d.
 func (s *start) countBinds(args []string) (n int) {
 	for i, arg := range args {
 		if arg == "--mount" || arg == "--scratch" || arg == "--home" {
@@ -105,11 +105,11 @@ func (s *start) countBinds(args []string) (n int) {
 	return n
 }
 
-// shareFlag has Apptainer put the tasks that one process has started into one container.
+// shareFlag makes Apptainer put the tasks that one process has started into one container.
 const shareFlag = "--sharens"
 
-// args are the words of Apptainer's command line up to the image. Its warnings are left
-// out: tryOut has told them.
+// args returns Apptainer's arguments up to the image. Its warnings are suppressed: tryOut has shown
+// them.
 func (s *start) args(ctx context.Context, img inside.Files) ([]string, error) {
 	args := append([]string{"apptainer", "--silent", "exec"}, s.home(ctx)...)
 	found := s.Devices(img)
@@ -147,8 +147,8 @@ func (s *start) args(ctx context.Context, img inside.Files) ([]string, error) {
 	return append(args, s.SIF), nil
 }
 
-// home has the home directory bound, unless the site's settings keep Apptainer from it:
-// then it may bind the one of the account, of itself.
+// home makes Apptainer bind the home directory, unless the site's settings prevent that. In that
+// case Apptainer may still bind the account's home directory by itself.
 func (s *start) home(ctx context.Context) []string {
 	home := inside.HomeIn(s.Home)
 	switch {
@@ -162,17 +162,17 @@ func (s *start) home(ctx context.Context) []string {
 	return []string{"--home", home}
 }
 
-// mayNotBind tells whether Apptainer binds nothing but what the site says.
+// mayNotBind tells whether Apptainer binds only what the site's settings say.
 func (s *start) mayNotBind() bool { return s.Program.Conf.Is("user bind control", "no") }
 
-// databases are the binds of a user database where Apptainer's own would lack somebody.
-// Its own has the caller beside the image's users, but it makes none for an image that has no such
-// file, or a symlink there, and knows none of those whom programs of the node look up.
+// databases returns binds of a user database if Apptainer's own would lack somebody. Apptainer adds
+// the caller to the image's users. It does not do so if the image has no such file, or has a
+// symlink there, and it does not add users whom programs of the node look up.
 func (s *start) databases(ctx context.Context, img inside.Files, accounts []string) []option.Mount {
 	if !img.Known || s.mayNotBind() {
 		return nil
 	}
-	who, _ := inside.FindAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
+	who, _ := inside.FindAccount(ctx, os.Getuid()) // Find has checked that it exists
 	var binds []option.Mount
 	keep := func(file string, raw []byte) {
 		kept, err := s.Memory.Keep(raw)
@@ -196,8 +196,9 @@ func (s *start) databases(ctx context.Context, img inside.Files, accounts []stri
 	return binds
 }
 
-// prepared has the image's shell do first what Apptainer refuses (HOME and some other variables) or
-// fails at with a status of its own (a working directory that is not there).
+// prepared makes the image's shell do some steps before the command: it sets variables that
+// Apptainer refuses (HOME and some others), and changes to the working directory, because Apptainer
+// would end with a status of its own if that does not exist.
 func (s *start) prepared(img inside.Files, late, words []string) []string {
 	if len(late) == 0 && s.Workdir == "" || img.Bare() {
 		return words
@@ -208,8 +209,8 @@ func (s *start) prepared(img inside.Files, late, words []string) []string {
 	}, late, []string{"--"}, words)
 }
 
-// mountFlag writes a mount as Apptainer reads it: CSV, so that a path may hold commas and quotes.
-// Its binds and its scratch directories, which are in memory, are nosuid and nodev in any case.
+// mountFlag writes a mount as Apptainer reads it: as CSV, so that a path may contain commas and
+// quotes. Its binds and its scratch directories, which are in memory, are always nosuid and nodev.
 func mountFlag(m option.Mount) (flag, spec string, err error) {
 	if slices.Contains(m.Options, "noexec") {
 		return "", "", UnfitError{fault.New(fault.Mount,
@@ -236,44 +237,45 @@ func mountFlag(m option.Mount) (flag, spec string, err error) {
 	return flag, strings.TrimSuffix(b.String(), "\n"), w.Error()
 }
 
-// env is the environment of Apptainer's own process: the caller's, and what Apptainer is
-// told. What the image and the options set acts on no program of the node, neither on Apptainer nor
-// on what it starts: it goes by names of which Apptainer takes the prefix off in the container.
-// Those that Apptainer lets nobody set come back as late.
+// env returns the environment of Apptainer's own process: the caller's variables, and settings for
+// Apptainer. Variables that the image or the options set must not affect programs of the node,
+// neither Apptainer nor what it starts. They get names with a prefix, which Apptainer removes in
+// the container. Those that Apptainer does not let anybody set are returned as late.
 func (s *start) env(ctx context.Context, img inside.Files) (list, late []string) {
-	who, _ := inside.FindAccount(ctx, os.Getuid()) // FindApptainer has made sure of it
+	who, _ := inside.FindAccount(ctx, os.Getuid()) // Find has checked that it exists
 	env := s.Callers(img)
 	wanted := s.Environment(env, who.Name, inside.HomeIn(s.Home), img)
 	s.TellEnvironment(env, wanted)
 	if gpus, set := s.Asked("NVIDIA_VISIBLE_DEVICES"); set && gpus != "all" {
-		wanted.Complete("CUDA_VISIBLE_DEVICES=" + gpus) // its --nv brings all
+		wanted.Complete("CUDA_VISIBLE_DEVICES=" + gpus) // --nv brings all GPUs
 	}
 	late = s.passInside(env, wanted)
 	s.passBinds(env)
-	env.Set("APPTAINER_NO_EVAL", "1") // or it would expand such a value as a shell does
+	env.Set("APPTAINER_NO_EVAL", "1") // otherwise Apptainer expands such values as a shell does
 	env.Set("HOME", inside.HomeIn(s.Home))
-	// where Apptainer finds its helpers; the image sets its own
+	// the PATH by which Apptainer finds its helpers; the image sets its own
 	env.Set("PATH", inside.Lookup(s.HostEnv, "PATH"))
 	return env.List(), late
 }
 
-// insidePrefix marks, in the environment of Apptainer, a variable that is for the container.
+// insidePrefix marks, in the environment of Apptainer, a variable for the container.
 const insidePrefix = "APPTAINERENV_"
 
-// settledLate are variables that Apptainer sets in a container itself, and lets nobody set.
+// settledLate are variables that Apptainer itself sets in a container, and does not let anybody
+// set.
 var settledLate = []string{ //nolint:gochecknoglobals // a constant list
 	"HOME", "APPTAINER_NAME", "APPTAINER_CONTAINER", "APPTAINER_INSTANCE", "APPTAINER_SHELL",
 	"APPTAINER_APPNAME", "SINGULARITY_SHELL", "SINGULARITY_APPNAME",
 }
 
-// notPassed are variables that no shell lets anybody set, and by which Apptainer tells its own
-// scripts of the PATH.
+// notPassed are variables that no shell lets anybody set, and those by which Apptainer passes PATH
+// to its own scripts.
 var notPassed = []string{"UID", "EUID", "GID", "PPID", "IFS", "SING_USER_DEFINED_*"} //nolint:gochecknoglobals // a constant list
 
-// passInside gives Apptainer the variables of the container that its caller does not have, or not
-// with that value. It returns those that have to be set in the container.
+// passInside gives Apptainer the variables of the container that the caller lacks, or has with
+// another value. It returns those that have to be set in the container.
 func (s *start) passInside(env, wanted *inside.Environ) (late []string) {
-	asked := map[string]bool{} // by -e: the image's word for it does not count
+	asked := map[string]bool{} // by -e, which overrides the image
 	for _, e := range s.SetEnv {
 		name, _, _ := strings.Cut(e, "=")
 		asked[name] = true
@@ -284,9 +286,9 @@ func (s *start) passInside(env, wanted *inside.Environ) (late []string) {
 		switch {
 		case has && caller == value &&
 			!asked[name], !option.IsName(name), inside.Matches(notPassed, name):
-		case !asked[name] && saysInside(env, name): // the caller, in Apptainer's words
-		case name == "HOME" && !asked[name]: // Apptainer's option --home says it
-		case name == "PATH" && !asked[name] && !s.HasConfig: // the image's is in its scripts
+		case !asked[name] && saysInside(env, name): // the caller has set it by a variable of Apptainer's
+		case name == "HOME" && !asked[name]: // Apptainer's --home sets it
+		case name == "PATH" && !asked[name] && !s.HasConfig: // the image's PATH is in its scripts
 		case slices.Contains(settledLate, name):
 			late = append(late, name+"="+value)
 		default:
@@ -307,13 +309,13 @@ func saysInside(env *inside.Environ, name string) bool {
 	})
 }
 
-// ownBinds holds, in a container of Apptainer, the binds that its caller asked for by Apptainer's
-// variables.
+// ownBinds is a variable in a container of Apptainer. It holds the binds that the caller asked for
+// by Apptainer's variables.
 const ownBinds = "HPC3_APPTAINER_BIND"
 
 // passBinds gives Apptainer the binds that the caller asks for by its variables. In a container
-// these name all its binds, by where they are in there: a step that Slurm's client starts from
-// there would bind what the node has at those places.
+// these variables name all its binds, by their paths in there. A step that Slurm's client starts
+// from there would bind what the node has at those paths.
 func (s *start) passBinds(env *inside.Environ) {
 	for _, name := range []string{"BIND", "BINDPATH"} {
 		env.Unset("APPTAINER_" + name)
@@ -326,7 +328,8 @@ func (s *start) passBinds(env *inside.Environ) {
 	}
 }
 
-// askedBinds are the binds that the caller asks for by Apptainer's variables, in its words.
+// askedBinds returns the binds that the caller asks for by Apptainer's variables, in Apptainer's
+// syntax.
 func (s *start) askedBinds() string {
 	if s.Getenv("APPTAINER_CONTAINER") != "" {
 		return s.Getenv(ownBinds)

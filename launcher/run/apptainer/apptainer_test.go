@@ -9,8 +9,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// TestApptainersOwnEnvironment: what an image and the options set reaches no program of the node by
-// its own name.
+// TestApptainersOwnEnvironment: variables that an image or the options set never reach a program of
+// the node under their own names.
 func TestApptainersOwnEnvironment(t *testing.T) {
 	raw, err := os.ReadFile("../../../tests/lab/apptainer-variables")
 	if err != nil {

@@ -14,20 +14,20 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// Conf is what a site says in its apptainer.conf. The zero value says nothing, so that
-// every setting has Apptainer's default.
+// Conf holds the settings of a site's apptainer.conf. The zero value has none, so that every
+// setting has Apptainer's default.
 type Conf struct {
-	File string // "" = none was found
+	File string // "" if none was found
 	said map[string][]string
 }
 
-// maxConf bounds an apptainer.conf: the one that comes with Apptainer is below 32 KiB.
+// maxConf bounds an apptainer.conf. The one that comes with Apptainer is below 32 KiB.
 const maxConf = 1 << 20
 
 // directive finds a setting as Apptainer's own parser does.
 var directive = regexp.MustCompile(`(?m)^\s*([a-zA-Z _-]+)[[:blank:]]*=[[:blank:]]*(.*)$`)
 
-// ReadConf reads the settings of an Apptainer. No file is no error.
+// ReadConf reads the settings of an Apptainer. A missing file is no error.
 func ReadConf(apptainer string, getenv func(string) string) (Conf, error) {
 	for _, file := range confFiles(apptainer, getenv) {
 		raw, err := outside.Read(file, maxConf)
@@ -42,8 +42,9 @@ func ReadConf(apptainer string, getenv func(string) string) (Conf, error) {
 	return Conf{}, nil
 }
 
-// confFiles are the places of an apptainer.conf: the one that the caller names, where no setuid
-// starter would refuse that, and those of packages and of builds from source.
+// confFiles returns the paths of an apptainer.conf. The caller may name one, unless there is a
+// setuid starter, which would refuse that. Otherwise the paths are those of packages and of builds
+// from source.
 func confFiles(apptainer string, getenv func(string) string) []string {
 	var files []string
 	if os.Geteuid() == 0 || !hasSetuidStarter(apptainer) {
@@ -72,31 +73,30 @@ func parseConf(file string, raw []byte) Conf {
 	return c
 }
 
-// Is tells whether the site gave a setting one of some values. Of several lines the first counts.
+// Is tells whether the site gave a setting one of these values. Of several lines the first counts.
 func (c Conf) Is(setting string, values ...string) bool {
 	said := c.said[setting]
 	return len(said) > 0 && slices.Contains(values, said[0])
 }
 
-// Wanted is what a start asks of Apptainer, as far as the options tell.
+// Wanted is what a start asks of Apptainer, as far as the options say.
 type Wanted struct {
 	Home     bool // the home directory is to be bound
-	Binds    bool // something else is, by an option
+	Binds    bool // something else is to be bound, by an option
 	Writable bool
 	Rootless bool // Apptainer makes a user namespace
 }
 
-// Departure is a setting of the site by which a start through Apptainer differs from what the
-// manual says.
+// Departure is a setting of the site that makes a start through Apptainer differ from the manual.
 type Departure struct {
-	Setting string // as it stands in the file
+	Setting string // as written in the file
 	Effect  string
-	Fatal   bool // there is no start with it
+	Fatal   bool // Apptainer cannot start
 }
 
 func (d Departure) String() string { return d.Setting + ": " + d.Effect }
 
-// Departures lists them, in a fixed order.
+// Departures lists them in a fixed order.
 func (c Conf) Departures(w Wanted) []Departure {
 	var all []Departure
 	add := func(when bool, setting, value, effect string, fatal bool) {

@@ -14,7 +14,7 @@ func TestDepartures(t *testing.T) {
 	for _, c := range []struct {
 		name, conf string
 		wanted     Wanted
-		want       string // settings, an asterisk behind those with which there is no start
+		want       string // settings; an asterisk follows those with which Apptainer cannot start
 	}{
 		{"nothing said", "", all, ""},
 		{"the defaults", "mount tmp = yes\nuser bind control = yes\nallow container sif = yes\n", all, ""},
@@ -44,7 +44,7 @@ func TestDepartures(t *testing.T) {
 	}
 }
 
-// Where the site names no files to bind, Apptainer's default for them does not hold.
+// If the site names no files to bind, Apptainer's default for them does not apply.
 func TestDepartureOfHosts(t *testing.T) {
 	for conf, differs := range map[string]bool{"": true, "bind path = /etc/localtime\n": true, "bind path = /etc/hosts:/etc/hosts\n": false, "bind path = /a\nbind path = /etc/hosts\n": false} {
 		if got := parseConf("f", []byte(conf)).Departures(Wanted{}); (len(got) > 0) != differs {
@@ -103,7 +103,7 @@ func TestOwnFailure(t *testing.T) {
 	}
 }
 
-// A value that was read is found again where it is written alone.
+// A value that was read is found again if it is written alone.
 func FuzzApptainerConf(f *testing.F) {
 	for _, s := range []string{"", "mount tmp = no\n", "# a\n b=c,d\n", "=\n", "a b - _ = \x00"} {
 		f.Add(s)

@@ -12,8 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// devices are the options by which Apptainer brings what it does not bring of itself: its /dev is
-// the node's. The choice of GPUs is left to CUDA, see env.
+// devices returns the options for devices that Apptainer does not bring by itself; its /dev is the
+// node's. The choice of GPUs is left to CUDA, see env.
 func (s *start) devices(ctx context.Context, img inside.Files,
 	found device.Found,
 ) ([]string, error) {
@@ -41,8 +41,8 @@ func (s *start) devices(ctx context.Context, img inside.Files,
 	return args, nil
 }
 
-// mounts are the caller's mounts, less devices that Apptainer brings anyhow. It mounts
-// nothing else in which devices could be used.
+// mounts returns the caller's mounts without devices that Apptainer brings in any case. Devices do
+// not work in anything else that it mounts.
 func (s *start) mounts() ([]option.Mount, error) {
 	var mounts []option.Mount
 	for _, m := range s.Mounts {
@@ -52,7 +52,7 @@ func (s *start) mounts() ([]option.Mount, error) {
 		case !itself && !holdsDevices(m.Source):
 			mounts = append(mounts, m)
 		case itself && len(m.Options) == 0 && s.Program.Conf.Is("mount dev", "minimal"):
-			// it knows how
+			// Apptainer can bind a device to its own path
 			mounts = append(mounts, m)
 		case itself && !m.ReadOnly() && !s.Program.Conf.Is("mount dev", "no", "minimal"):
 			s.Note("not binding " + m.Source + ": Apptainer has all of the node's /dev there")
@@ -66,7 +66,7 @@ func (s *start) mounts() ([]option.Mount, error) {
 	return mounts, nil
 }
 
-// holdsDevices tells whether a file is a device, or a directory of /dev with some.
+// holdsDevices tells whether a file is a device, or a directory in /dev that contains some.
 func holdsDevices(file string) bool {
 	info, err := os.Stat(file)
 	if err != nil || !info.IsDir() || !inside.Within(filepath.Clean(file), "/dev") {

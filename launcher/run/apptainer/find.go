@@ -18,8 +18,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// Find returns the path of Apptainer and, where it cannot be used by this user, why not. It asks
-// the file system and the user database; whether the program starts is for Works to find out.
+// Find returns the path of Apptainer and, if this user cannot use it, the reason. It asks the file
+// system and the user database. Works finds out whether the program starts.
 func Find(ctx context.Context, getenv func(string) string, uid int) (path, whyNot string) {
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
 		file := filepath.Join(dir, "apptainer")
@@ -36,7 +36,8 @@ func Find(ctx context.Context, getenv func(string) string, uid int) (path, whyNo
 	return "", "it is not installed"
 }
 
-// rootless tells whether Apptainer makes a user namespace, in which the kernel reads it no image.
+// rootless tells whether Apptainer makes a user namespace, in which the kernel does not read an
+// image for it.
 func (s *start) rootless() bool { return Rootless(s.Program.Path, s.Program.Conf) }
 
 // Rootless tells whether an Apptainer makes a user namespace for this user.
@@ -44,8 +45,8 @@ func Rootless(apptainer string, conf Conf) bool {
 	return os.Geteuid() != 0 && (!hasSetuidStarter(apptainer) || conf.Is("allow setuid", "no"))
 }
 
-// unpacks tells whether Apptainer has nothing that reads an image to it, as far as can be seen: a
-// script in its place knows where to look.
+// unpacks tells whether Apptainer has no program that reads an image for it, as far as can be seen.
+// A script in Apptainer's place may know of one.
 func (s *start) unpacks() bool {
 	if !s.rootless() || isScript(s.Program.Path) {
 		return false
@@ -66,7 +67,7 @@ func isScript(file string) bool {
 	return err == nil && string(start) == "#!"
 }
 
-// installPrefix is the directory below which an Apptainer is installed.
+// installPrefix returns the directory below which an Apptainer is installed.
 func installPrefix(apptainer string) string {
 	if file, err := filepath.EvalSymlinks(apptainer); err == nil {
 		apptainer = file
@@ -74,7 +75,7 @@ func installPrefix(apptainer string) string {
 	return filepath.Dir(filepath.Dir(apptainer))
 }
 
-// ownDirs are where an Apptainer has the programs that are for itself alone.
+// ownDirs returns the directories of programs that only this Apptainer uses.
 func ownDirs(apptainer string) []string {
 	prefix := installPrefix(apptainer)
 	return []string{
@@ -83,7 +84,7 @@ func ownDirs(apptainer string) []string {
 	}
 }
 
-// hasSetuidStarter tells whether Apptainer makes no user namespaces.
+// hasSetuidStarter tells whether Apptainer has a setuid starter, and so needs no user namespace.
 func hasSetuidStarter(apptainer string) bool {
 	for _, dir := range ownDirs(apptainer) {
 		info, err := os.Stat(filepath.Join(dir, "starter-suid"))
@@ -94,8 +95,8 @@ func hasSetuidStarter(apptainer string) bool {
 	return false
 }
 
-// Works starts Apptainer and a user namespace, or finds its setuid starter, and returns why it
-// would not work, or "".
+// Works starts Apptainer and a user namespace, or finds its setuid starter. It returns why
+// Apptainer would not work, or "".
 func Works(apptainer string) string {
 	out, err := exec.Command(apptainer, "--version").CombinedOutput()
 	if err != nil {
@@ -114,8 +115,8 @@ func Works(apptainer string) string {
 	return ""
 }
 
-// missingCapabilities says why Apptainer will not run for root: it wants every capability that the
-// kernel knows, and in a virtual machine or container root may have fewer.
+// missingCapabilities says why Apptainer does not run for root: it wants every capability that the
+// kernel knows, and in a virtual machine or a container root may have fewer.
 func missingCapabilities() string {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -134,8 +135,8 @@ func missingCapabilities() string {
 	return ""
 }
 
-// CanMakeNamespaces makes a user and a mount namespace for real: no setting tells for sure
-// (AppArmor, seccomp, a chroot).
+// CanMakeNamespaces makes a real user and mount namespace: no setting tells for sure (AppArmor,
+// seccomp, a chroot).
 func CanMakeNamespaces() error {
 	cmd := exec.Command(process.Self, "--version")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS}

@@ -12,7 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// places are the mounts for what Apptainer does not bind of itself.
+// places returns the mounts for what Apptainer does not bind by itself.
 func (s *start) places(img inside.Files, dirs []string) ([]option.Mount, error) {
 	if s.mayNotBind() {
 		return nil, nil
@@ -47,14 +47,15 @@ func (s *start) places(img inside.Files, dirs []string) ([]option.Mount, error) 
 	return mounts, nil
 }
 
-// shows tells whether one of some mounts has a path in it.
+// shows tells whether a path is in one of these mounts.
 func shows(mounts []option.Mount, file string) bool {
 	return slices.ContainsFunc(mounts,
 		func(m option.Mount) bool { return inside.Within(file, m.Target) })
 }
 
-// dir says where the command starts, unless a shell of the image is to see to it. Apptainer itself
-// would take the current directory by one name only, and bind one of the system over the image's.
+// dir sets the directory in which the command starts, unless a shell of the image changes to it.
+// Apptainer alone would take the current directory by one name only, and bind a system directory
+// over the image's.
 func (s *start) dir(img inside.Files, mounts []option.Mount) []string {
 	args := []string{"--no-mount", "cwd"}
 	if s.Workdir != "" {
@@ -74,7 +75,7 @@ func (s *start) dir(img inside.Files, mounts []option.Mount) []string {
 			return append(args, "--pwd", dir)
 		}
 		if !img.Known {
-			break // Apptainer tells
+			break // Apptainer reports it
 		}
 	}
 	return args

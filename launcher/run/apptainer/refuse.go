@@ -15,7 +15,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// refuse refuses what Apptainer would fail at, or would do otherwise than the manual says.
+// refuse refuses what Apptainer would fail at, or would do differently from what the manual says.
 func (s *start) refuse(img inside.Files, words []string) error {
 	if s.Writable && os.Geteuid() != 0 {
 		return UnfitError{fault.New(fault.Engine,
@@ -40,7 +40,7 @@ func (s *start) refuse(img inside.Files, words []string) error {
 		}
 	}
 	if !img.Bare() {
-		return nil // its shell tells
+		return nil // its shell reports the rest
 	}
 	if _, there := img.Mode(s.Workdir); s.Workdir != "" && !there && !s.overlaid(s.Workdir) {
 		return fault.New(fault.Mount, "changing to the working directory %s: %w", s.Workdir,
@@ -49,8 +49,8 @@ func (s *start) refuse(img inside.Files, words []string) error {
 	return s.refuseCommand(img, words[0])
 }
 
-// unheld returns the name of a variable that is asked for and that Apptainer's shell would lose,
-// where the image has nothing to put it back; "" for none.
+// unheld returns a variable that the user sets, that Apptainer's shell would lose, and that the
+// image has no program to restore; "" if there is none.
 func (s *start) unheld(img inside.Files) string {
 	if !img.Known || !img.Bare() && (img.Has("/usr/bin/env") || img.Has("/bin/env")) {
 		return ""
@@ -63,11 +63,11 @@ func (s *start) unheld(img inside.Files) string {
 	return ""
 }
 
-// refuseTargets refuses a mount whose target Apptainer would make in a directory of the node,
+// refuseTargets refuses a mount whose target Apptainer would create in a directory of the node,
 // where it would stay.
 func (s *start) refuseTargets(img inside.Files) error {
 	over := s.nodeDirs(img)
-	for _, m := range slices.Concat(s.inApptainersWords(), s.Mounts) {
+	for _, m := range slices.Concat(s.bindsByVariable(), s.Mounts) {
 		target, dir := img.Locate(m.Target, over)
 		if dir != "" && target != dir {
 			_, err := os.Stat(over[dir] + strings.TrimPrefix(target, dir))
@@ -86,12 +86,12 @@ func (s *start) refuseTargets(img inside.Files) error {
 	return nil
 }
 
-// inApptainersWords are the binds that the caller asks for by Apptainer's variables.
-func (s *start) inApptainersWords() []option.Mount {
+// bindsByVariable returns the binds that the caller asks for by Apptainer's variables.
+func (s *start) bindsByVariable() []option.Mount {
 	var mounts []option.Mount
 	for bind := range strings.SplitSeq(s.askedBinds(), ",") {
 		words := strings.Split(bind, ":")
-		if words[0] == "" || strings.Contains(bind, `\`) { // Apptainer's to take apart
+		if words[0] == "" || strings.Contains(bind, `\`) { // Apptainer parses this
 			continue
 		}
 		target := words[0]
@@ -150,8 +150,8 @@ func (s *start) refuseCommand(img inside.Files, word string) error {
 		Hint("give its path").Exit(fault.StatusNotFound)
 }
 
-// overlaid tells whether a path may be one of the node's in the container, where the image says
-// nothing of it.
+// overlaid tells whether a path may be one of the node's in the container, so that the image alone
+// does not say what is there.
 func (s *start) overlaid(file string) bool {
 	if !path.IsAbs(file) {
 		return true

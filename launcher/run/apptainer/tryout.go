@@ -21,14 +21,14 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// UnfitError is a failure of Apptainer's that hpc3's own engine does not share.
+// UnfitError is a failure of Apptainer that hpc3's own engine does not share.
 type UnfitError struct{ error }
 
 func (u UnfitError) Unwrap() error { return u.error }
 
-// tryOut has Apptainer make the container once and run nothing in it, unless it is known that it
-// can. By exec hpc3-run becomes Apptainer, whose own failures then end with 255 like a command's:
-// here they are still told apart. args end with the image.
+// tryOut makes Apptainer set up the container once and run nothing in it, unless this is known to
+// work. After the exec, a failure of Apptainer ends with 255, as a command may; here the two can
+// still be told apart. args end with the image.
 func (s *start) tryOut(ctx context.Context, img inside.Files, args, env []string) error {
 	name := s.tryOutName(args, env)
 	if name != "" && s.Memory.Proven != nil && s.Memory.Proven(name) {
@@ -48,7 +48,7 @@ func (s *start) tryOut(ctx context.Context, img inside.Files, args, env []string
 		return ctx.Err()
 	}
 	if err == nil {
-		s.tellWarnings(said.String())
+		s.noteWarnings(said.String())
 		if name != "" && s.Memory.Prove != nil {
 			s.Memory.Prove(name)
 		}
@@ -57,8 +57,8 @@ func (s *start) tryOut(ctx context.Context, img inside.Files, args, env []string
 	why := ownFailure(err, said.String())
 	switch {
 	case why == "":
-		return nil // the image's shell ended so, not Apptainer
-	case inside.Lookup(env, "APPTAINER_BIND") != "": // which hpc3's own engine would pass by
+		return nil // the image's shell failed, not Apptainer
+	case inside.Lookup(env, "APPTAINER_BIND") != "": // hpc3's own engine would ignore it
 		return fault.New(fault.Engine, "starting a container through Apptainer: %s", why).
 			Hint("look at APPTAINER_BIND; or use --engine native, without it")
 	}
@@ -66,11 +66,11 @@ func (s *start) tryOut(ctx context.Context, img inside.Files, args, env []string
 		Hint("use --engine native")}
 }
 
-// tryOutGrace is for what Apptainer leaves when it is told to end.
+// tryOutGrace is the time for what Apptainer leaves when it is told to end.
 const tryOutGrace = 500 * time.Millisecond
 
-// addIdle adds a command that does nothing: the image's shell, or for an image without one this
-// very program, by a descriptor of it, which says its version.
+// addIdle adds a command that does nothing: the image's shell. For an image without a shell it is
+// this program, passed as a descriptor, which prints its version.
 func (s *start) addIdle(cmd *exec.Cmd, img inside.Files) error {
 	if !img.Bare() {
 		cmd.Args = append(cmd.Args, img.AnyShell(), "-c", ":")
@@ -87,7 +87,7 @@ func (s *start) addIdle(cmd *exec.Cmd, img inside.Files) error {
 
 const idleSelf = "/proc/self/fd/3"
 
-// ownFailure says why Apptainer failed; "" where it was its command that did.
+// ownFailure says why Apptainer failed; "" if the command failed, not Apptainer.
 func ownFailure(err error, said string) string {
 	status := new(exec.ExitError)
 	if !errors.As(err, &status) {
@@ -103,7 +103,7 @@ func ownFailure(err error, said string) string {
 		}
 	}
 	switch {
-	case strings.Contains(why, idleSelf): // what it would not run is none of the user's
+	case strings.Contains(why, idleSelf): // it did not run our command, not the user's
 		return ""
 	case status.ExitCode() != statusFailed:
 		return ""
@@ -113,11 +113,11 @@ func ownFailure(err error, said string) string {
 	return why
 }
 
-// statusFailed is the status of each failure of Apptainer's own.
+// statusFailed is the status of every failure of Apptainer itself.
 const statusFailed = 255
 
-// tellWarnings tells under -v what Apptainer warned of: the start itself goes without.
-func (s *start) tellWarnings(said string) {
+// noteWarnings shows Apptainer's warnings under -v: the start itself suppresses them.
+func (s *start) noteWarnings(said string) {
 	for line := range strings.Lines(said) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "WARNING:"); ok {
 			s.Note("Apptainer: " + strings.TrimSpace(text))
@@ -125,9 +125,9 @@ func (s *start) tellWarnings(said string) {
 	}
 }
 
-// tryOutName is made of all on which it depends whether Apptainer can make the container: the
-// node since its boot, the program, its settings, the image, the options and the limits; "" where
-// that cannot be told.
+// tryOutName is made of everything that decides whether Apptainer can make the container: the node
+// since its boot, the program, its settings, the image, the options and the limits. It is "" if
+// that cannot be determined.
 func (s *start) tryOutName(args, env []string) string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

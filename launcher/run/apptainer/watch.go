@@ -13,30 +13,30 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// WatchName is the stage that watches over what hpc3-run becomes through Apptainer. The end of
-// slurmstepd would reach that by PR_SET_PDEATHSIG, as it does with the native engine, but Apptainer
-// executes programs of its own, from any thread, and each of these forgets it. And where Apptainer
-// is killed, what serves the image's files to it goes on for ever.
+// WatchName is the stage that watches over what hpc3-run becomes through Apptainer. With the native
+// engine, PR_SET_PDEATHSIG ends the command with slurmstepd. Apptainer executes programs of its
+// own, from any thread, and each exec resets that. And if Apptainer is killed, the program that
+// serves the image's files to it would run forever.
 const WatchName = "hpc3:watch"
 
-// The descriptors that it is started with.
+// The descriptors with which it is started.
 const (
 	watchedTask = 3 + iota
 	watchedParent
 	heldImage // the SIF, locked against being cleared from the cache
 )
 
-// apptainersImage is the end of the last argument of a squashfuse_ll that serves the image's files
-// to Apptainer.
+// apptainersImage ends the last argument of a squashfuse_ll that serves the image's files to
+// Apptainer.
 const apptainersImage = "/mnt/session/rootfs\x00"
 
-// execTime is within what a process that Apptainer has forked has executed its program.
+// execTime is the time within which a process that Apptainer has forked executes its program.
 const execTime = 200 * time.Millisecond
 
-// startWatch starts a process that kills this one, whatever it has become, when parent ends before
-// it; 0 for none. Apptainer's own processes end with it, and what is left of them the watch ends.
-// Whether the parent is there still when this returns is for stillThere to say. It has held open as
-// long as that.
+// startWatch starts a process that kills this one, whatever program it runs by then, if parent ends
+// first; parent 0 means none. Apptainer's own processes end with it, and the watch ends what is
+// left of them. The watch keeps held open as long as it runs. Whether the parent still exists when
+// this function returns is for process.StillThere to check.
 func startWatch(parent int, held *os.File) error {
 	own, err := openProcess(os.Getpid())
 	if err != nil {
@@ -68,8 +68,8 @@ func openProcess(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "process"), nil
 }
 
-// Watch waits until one of the two has ended. If that is the task, there is nothing left to kill
-// but what it left.
+// Watch waits until one of the two has ended. If that is the task, only what it left has to be
+// killed.
 func Watch() {
 	process.LeaveSignals()
 	process.CloseInherited(heldImage)
@@ -81,7 +81,7 @@ func Watch() {
 	endOrphans()
 }
 
-// awaitOne waits until one of some processes has ended.
+// awaitOne waits until one of these processes has ended.
 func awaitOne(processes ...int32) {
 	fds := make([]unix.PollFd, 0, len(processes))
 	for _, fd := range processes {
@@ -94,14 +94,14 @@ func awaitOne(processes ...int32) {
 	}
 }
 
-// endOrphans kills the file servers that have lost their Apptainer: their parent is now the one
-// that this process has, which was Apptainer's child too.
+// endOrphans kills the file servers that have lost their Apptainer. Their parent is now the parent
+// of this process, which was also Apptainer's child.
 func endOrphans() {
 	own, reaper := os.Getuid(), strconv.Itoa(os.Getppid())
 	for _, pid := range process.IDs() {
 		dir := "/proc/" + strconv.Itoa(pid)
 		info, err := os.Stat(dir)
-		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != own { //nolint:forcetypeassert // on Linux it is that
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != own { //nolint:forcetypeassert // on Linux it has this type
 			continue
 		}
 		program, fields := process.Stat(pid)

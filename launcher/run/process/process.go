@@ -1,5 +1,6 @@
-// Package process knows this program's processes beside the one that becomes the command: how they
-// are started, what they must let go of, and what the kernel says of any process.
+// Package process handles this program's other processes, beside the one that becomes the command:
+// it starts them, makes them let go of what they inherit, and reads what the kernel says of any
+// process.
 package process
 
 import (
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Name is a process's number and the time of its start, which no later process has again.
+// Name returns a process's id and start time, which no later process has again.
 func Name(pid int) string {
 	if _, f := Stat(pid); len(f) > 19 {
 		return strconv.Itoa(pid) + " " + f[19]
@@ -22,8 +23,8 @@ func Name(pid int) string {
 	return strconv.Itoa(pid)
 }
 
-// Stat is what the kernel says of a process: the name of its program, and all from its state on;
-// nothing where it has ended.
+// Stat returns what the kernel says of a process: the name of its program, and all fields from its
+// state on; nothing if it has ended.
 func Stat(pid int) (program string, fields []string) {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -34,8 +35,8 @@ func Stat(pid int) (program string, fields []string) {
 	return program, strings.Fields(rest)
 }
 
-// Start starts a stage of this program that holds nothing of the caller's. Its descriptors are the
-// files, from 3 on.
+// Start starts a stage of this program that inherits nothing of the caller's. The files become its
+// descriptors from 3 on.
 func Start(words, env []string, files ...*os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -48,7 +49,8 @@ func Start(words, env []string, files ...*os.File) (*os.Process, error) {
 	})
 }
 
-// LeaveSignals leaves a signal to the whole step or process group to the command.
+// LeaveSignals ignores the signals that are sent to the whole step or process group, so that the
+// command alone reacts.
 func LeaveSignals() {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGPIPE, unix.SIGALRM,
@@ -56,12 +58,13 @@ func LeaveSignals() {
 		unix.SIGPROF, unix.SIGWINCH)
 }
 
-// CloseInherited closes the caller's descriptors: a pipe that the server held would keep its reader
-// waiting. Those of Go's runtime are close-on-exec, those that came through exec are not.
+// CloseInherited closes the caller's descriptors above last: if the server held a pipe, its reader
+// would never see its end. The descriptors of Go's runtime are close-on-exec; those that came
+// through exec are not.
 func CloseInherited(last int) {
 	links, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil {
-		return // the pattern is fine
+		return // never: the pattern is valid
 	}
 	for _, link := range links {
 		fd, err := strconv.Atoi(filepath.Base(link))
@@ -70,14 +73,14 @@ func CloseInherited(last int) {
 		}
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil &&
 			flags&unix.FD_CLOEXEC == 0 {
-			_ = unix.Close(fd) // it is open
+			_ = unix.Close(fd) // it cannot fail: the descriptor is open
 		}
 	}
 }
 
-// IDs are the numbers of all processes that are seen from here.
+// IDs returns the ids of all processes that this one can see.
 func IDs() []int {
-	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is fine
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is valid
 	pids := make([]int, 0, len(dirs))
 	for _, dir := range dirs {
 		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
@@ -87,14 +90,15 @@ func IDs() []int {
 	return pids
 }
 
-// Self is how the program executes itself: the file may have been replaced since it was started.
+// Self is the path by which the program executes itself: its file may have been replaced since it
+// was started.
 const Self = "/proc/self/exe"
 
-// StageEnv is the environment of this program's later stages: one processor is enough to make some
-// fifty system calls, and fewer threads start faster.
+// StageEnv returns the environment of this program's later stages. They make about fifty system
+// calls, for which one processor is enough, and fewer threads start faster.
 func StageEnv() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
 
-// StillThere returns an error if the parent that this process is to end with has ended.
+// StillThere returns an error if the parent with which this process is to end has ended.
 func StillThere(parent int) error {
 	if parent != 0 && os.Getppid() != parent {
 		return EndedError(parent)
@@ -102,7 +106,7 @@ func StillThere(parent int) error {
 	return nil
 }
 
-// EndedError is the error about a parent that has ended.
+// EndedError returns the error about a parent that has ended.
 func EndedError(parent int) error {
 	return fmt.Errorf("process %d, which started this, has ended", parent)
 }

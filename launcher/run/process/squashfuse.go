@@ -11,13 +11,13 @@ import (
 // SquashfuseLL is the name of squashfuse's program for FUSE's low-level interface.
 const SquashfuseLL = "squashfuse_ll"
 
-// SquashfusePlaces are where the node's own squashfuse_ll is, before the caller's PATH is asked.
-// Apptainer brings one with it.
+// SquashfusePlaces are the directories in which the node's own squashfuse_ll may be; they come
+// before the caller's PATH. Apptainer brings its own.
 var SquashfusePlaces = []string{ //nolint:gochecknoglobals // a constant list
 	"/usr/bin", "/usr/local/bin", "/usr/libexec/apptainer/bin", "/usr/local/libexec/apptainer/bin",
 }
 
-// FindSquashfuse returns the path of a program of squashfuse's; "" for none.
+// FindSquashfuse returns the path of one of squashfuse's programs; "" if there is none.
 func FindSquashfuse(name string, morePlaces ...string) string {
 	for _, dir := range slices.Concat(SquashfusePlaces, morePlaces) {
 		program := filepath.Join(dir, name)
