@@ -1,9 +1,9 @@
-// Package message is what this program's processes say to one another: a kind, words, and
-// descriptors that come with them.
+// Package message is the codec for the messages between this program's processes. A message has a
+// kind, words, and descriptors that come with it.
 //
-// A message is a pointer to a struct with a Kind. Its words are the fields in their order, each
-// with a NUL byte behind it, so that every other byte arrives as it was. Lists begin with their
-// length. All fields must be exported: none is passed over.
+// A message is a pointer to a struct with a Kind. Its words are the fields in order, each followed
+// by a NUL byte, so that every other byte arrives unchanged. A list begins with its length. All
+// fields must be exported: none is skipped.
 package message
 
 import (
@@ -14,20 +14,20 @@ import (
 	"strings"
 )
 
-// Message is a pointer to a struct of strings, numbers, truth values, structs, and lists of these.
+// Message is a pointer to a struct of strings, numbers, booleans, structs, and lists of these.
 type Message interface {
-	Kind() string // a word that no other message has
+	Kind() string // unique to this kind of message
 }
 
-// ErrNUL is what the kernel would say of such a word, less clearly.
+// ErrNUL is clearer than what the kernel would say of such a word.
 var ErrNUL = errors.New("a word, a variable or a path holds a NUL byte")
 
-// DamagedError says that what came is no message of the kind that was expected.
+// DamagedError says that the received bytes are no message of the expected kind.
 type DamagedError struct{ Kind string }
 
 func (e DamagedError) Error() string { return "the " + e.Kind + " is damaged" }
 
-// Pack writes a message. The only error is ErrNUL.
+// Pack encodes a message. The only error is ErrNUL.
 func Pack(m Message) ([]byte, error) {
 	p := packer{}
 	p.text(m.Kind())
@@ -35,7 +35,7 @@ func Pack(m Message) ([]byte, error) {
 	return p.raw, p.err
 }
 
-// Unpack reads what Pack has written of a message of the same kind.
+// Unpack decodes what Pack has made of a message of the same kind.
 func Unpack(raw []byte, m Message) error {
 	u := unpacker{rest: string(raw)}
 	if u.text() != m.Kind() {
@@ -126,7 +126,8 @@ func (u *unpacker) value(v reflect.Value) {
 	u.bad = u.bad || err != nil
 }
 
-// list reads a list. An empty one is nil. There are never more elements than bytes left.
+// list decodes a list. An empty one becomes nil. A length above the number of bytes left is an
+// error.
 func (u *unpacker) list(v reflect.Value) {
 	n, err := strconv.Atoi(u.text())
 	if err != nil || n < 0 || n > len(u.rest) {

@@ -64,7 +64,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A message arrives with its descriptors, at a socket and in memory.
+// A message arrives with its descriptors, through a socket and through memory.
 func TestTransport(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

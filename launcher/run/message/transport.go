@@ -9,13 +9,13 @@ import (
 // maxLength bounds a message at a socket: some paths and numbers.
 const maxLength = 5 * unix.PathMax
 
-// maxDescriptors bounds those that come with a message.
+// maxDescriptors bounds the descriptors of a message.
 const maxDescriptors = 3
 
 // ErrClosed says that the other end of a socket is closed.
 var ErrClosed = errors.New("the connection was closed")
 
-// Send writes a message and descriptors to a socket. The descriptors stay open here.
+// Send writes a message and descriptors to a socket. The descriptors stay open in this process.
 func Send(sock int, m Message, fds ...int) error {
 	raw, err := Pack(m)
 	if err != nil {
@@ -70,7 +70,7 @@ func descriptors(oob []byte) (fds []int, err error) {
 	return fds, nil
 }
 
-// CloseAll closes descriptors that are open.
+// CloseAll closes open descriptors.
 func CloseAll(fds []int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)
@@ -87,7 +87,7 @@ func AwaitEnd(sock int) {
 	}
 }
 
-// Memory returns the descriptor of a file in memory that holds a packed message, of any length.
+// Memory returns a file in memory that holds a packed message of any length.
 func Memory(raw []byte) (int, error) {
 	fd, err := unix.MemfdCreate("hpc3-plan", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -111,7 +111,7 @@ func WriteAll(fd int, raw []byte) error {
 	return nil
 }
 
-// FromMemory reads a message from such a file, from its beginning, and closes it.
+// FromMemory reads a message from the beginning of such a file, and closes it.
 func FromMemory(fd int, m Message) error {
 	var s unix.Stat_t
 	if err := unix.Fstat(fd, &s); err != nil {

@@ -14,19 +14,19 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// damage is what the file server does when it cannot read its image: the command's user is told
-// once, and the file set aside.
+// damage is what the file server does when it cannot read its image: it tells the user of the
+// command once, and sets the file aside.
 type damage struct {
 	once   sync.Once
 	file   string
 	sif    *os.File
 	aside  inside.Aside
-	prefix string              // of messages
-	stderr FileID              // the command's
-	whose  func() (pids []int) // processes of the container, or about to be in it
+	prefix string              // begins messages
+	stderr FileID              // the command's standard error
+	whose  func() (pids []int) // processes that are in the container, or about to be
 }
 
-// found is called for every error that is not one of a question.
+// found is called for every error that is the image's, or its file system's.
 func (d *damage) found(err error) {
 	d.once.Do(func() {
 		e := inside.DamagedImage(d.file, d.sif, d.aside, err)
@@ -37,7 +37,7 @@ func (d *damage) found(err error) {
 			defer close(told)
 			d.tell(text.Bytes())
 		}()
-		// Whoever reads the image waits as long, and is there to be told.
+		// The process that reads the image waits for this, and so still exists to be told.
 		select {
 		case <-told:
 		case <-time.After(tellLimit):
@@ -45,10 +45,10 @@ func (d *damage) found(err error) {
 	})
 }
 
-// tellLimit is how long a message to the command's standard error may wait for room.
+// tellLimit bounds how long a message may wait for room in the command's standard error.
 const tellLimit = time.Second
 
-// FileID tells files from one another, pipes and terminals too.
+// FileID identifies a file, also a pipe or a terminal.
 type FileID struct{ Dev, Ino uint64 }
 
 func IDOf(path string) FileID {
@@ -59,9 +59,9 @@ func IDOf(path string) FileID {
 	return FileID{st.Dev, st.Ino}
 }
 
-// tell writes to the command's standard error, wherever a process of the container has it: a shell
-// has it elsewhere while it runs a command with another one. The server holds no descriptor of the
-// caller's, as his pipes would stay open with it.
+// tell writes to the command's standard error, in whatever process of the container has it open:
+// while a shell runs a command with another standard error, the shell holds it elsewhere. The
+// server holds no descriptor of the caller's: the caller's pipes would stay open with it.
 func (d *damage) tell(text []byte) {
 	for _, pid := range d.whose() {
 		dir := "/proc/" + strconv.Itoa(pid) + "/fd/"
@@ -101,8 +101,9 @@ func writeTo(pid, n int, text []byte) bool {
 	}
 }
 
-// descriptorOf opens a file that another process of the same user has open: the very one where the
-// kernel gives it, else by its name, which is enough for terminals, files and one's own pipes.
+// descriptorOf opens a file that another process of the same user has open. It takes that very
+// descriptor if the kernel gives it, else it opens the file by name, which works for terminals,
+// files and one's own pipes.
 func descriptorOf(pid, n int) (int, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err == nil {

@@ -16,29 +16,29 @@ import (
 // MaxRead is the largest read that the kernel asks for: a data block of our SIFs.
 const MaxRead = 128 << 10
 
-// forever is how long the kernel may keep what it was told: the image never changes.
+// forever is how long the kernel may keep an answer: the image never changes.
 const forever = 365 * 24 * time.Hour
 
-// imageFS serves a SquashFS. A node id is the inode's reference plus two, but for the root, which
-// FUSE calls 1. Nothing is ever opened or closed: the kernel learns with its first question that it
-// need not ask, and reads by the node id.
+// imageFS serves a SquashFS. A node id is the inode's reference plus two, except for the root,
+// which FUSE calls 1. Nothing is opened or closed: the first answer tells the kernel not to ask,
+// and it reads by the node id.
 type imageFS struct {
 	fuse.RawFileSystem
 	img      *squashfs.FS
-	uid, gid int // what every file belongs to; negative: the image's own
+	uid, gid int // the owner of every file; negative: the image's own
 
 	files     recent[*squashfs.File]
 	positions positions
-	reads     chan struct{} // one for each read at a time
+	reads     chan struct{} // bounds the reads at a time
 	memory    frugal
 	damage    *damage
 }
 
-// maxFiles is how many files are kept that were read, of 25 KB at most each, and mostly of 1 KB.
+// maxFiles is the number of opened files that are kept, of at most 25 KB each, and mostly of 1 KB.
 const maxFiles = 512
 
-// recent keeps what was made for some nodes, so that it is not made for every question. Which one
-// goes when it is full does not matter: a file costs as little as a look-up to make.
+// recent keeps values that were made for some nodes, so that they are not made for every question.
+// If it is full, an arbitrary one is removed: a file costs no more than a look-up to make.
 type recent[V any] struct {
 	limit int
 	mu    sync.Mutex
@@ -74,7 +74,7 @@ func (r *recent[V]) forget() {
 	clear(r.made)
 }
 
-// newImageFS returns a server of an image that keeps to its memory.
+// newImageFS returns a server of an image that stays within m.
 func newImageFS(img *squashfs.FS, uid, gid int, m memory, d *damage) *imageFS {
 	img.Limit(m.meta, m.data)
 	i := &imageFS{
@@ -86,7 +86,7 @@ func newImageFS(img *squashfs.FS, uid, gid int, m memory, d *damage) *imageFS {
 	return i
 }
 
-// forget gives back what can be made again.
+// forget releases what can be made again.
 func (i *imageFS) forget() {
 	i.img.Forget()
 	i.files.forget()
@@ -109,8 +109,8 @@ func (i *imageFS) node(ref squashfs.Ref) uint64 {
 	return uint64(ref) + 2
 }
 
-// status is what the kernel is told of an error. One that is the image's fault, or its file
-// system's, is told in words as well.
+// status is the kernel's answer for an error. If the image or its file system is at fault, the user
+// gets a message as well.
 func (i *imageFS) status(err error) fuse.Status {
 	i.memory.use()
 	var errno unix.Errno
@@ -156,7 +156,7 @@ func (i *imageFS) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string,
 ) fuse.Status {
 	ref, err := i.img.Lookup(i.ref(header.NodeId), name)
 	if errors.Is(err, fs.ErrNotExist) {
-		out.NodeId = 0 // an entry without a node: the kernel remembers that there is none
+		out.NodeId = 0 // an entry without a node: the kernel remembers that the name does not exist
 		out.SetEntryTimeout(forever)
 		return fuse.OK
 	}
@@ -181,12 +181,12 @@ func (i *imageFS) Readlink(_ <-chan struct{}, header *fuse.InHeader) ([]byte, fu
 	return []byte(target), i.status(err)
 }
 
-// Open tells the kernel that it need not ask, now and from now on: it keeps what it has read.
+// Open tells the kernel not to ask, now or later: it may keep what it has read.
 func (i *imageFS) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
 	return fuse.ENOSYS
 }
 
-// Flush is not asked again either.
+// Flush is not asked again, either.
 func (i *imageFS) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
 
 func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn,
@@ -199,7 +199,7 @@ func (i *imageFS) Read(_ <-chan struct{}, input *fuse.ReadIn,
 		return nil, i.status(err)
 	}
 	r := &readResult{v, i.reads}
-	if r.Size() == 0 { // go-fuse would not say when it is done
+	if r.Size() == 0 { // go-fuse would not call Done
 		r.Done()
 		return fuse.ReadResultData(nil), i.status(nil)
 	}
@@ -215,16 +215,16 @@ func (i *imageFS) view(input *fuse.ReadIn, n int) (*squashfs.View, error) {
 	return f.View(int64(input.Offset), n)
 }
 
-// readResult is an answer that goes to the kernel from where it lies in the cache.
+// readResult is an answer that goes to the kernel directly from the cache.
 type readResult struct {
 	view  *squashfs.View
 	reads chan struct{}
 }
 
-// Slices are the parts of the answer, which one system call writes.
+// Slices returns the parts of the answer, which one system call writes.
 func (r *readResult) Slices() ([][]byte, fuse.Status) { return r.view.Parts, fuse.OK }
 
-// Size is the length of the answer.
+// Size returns the length of the answer.
 func (r *readResult) Size() int {
 	n := 0
 	for _, part := range r.view.Parts {
@@ -233,7 +233,7 @@ func (r *readResult) Size() int {
 	return n
 }
 
-// Bytes is the answer in one piece.
+// Bytes returns the answer in one piece.
 func (r *readResult) Bytes(buf []byte) ([]byte, fuse.Status) {
 	buf = buf[:0]
 	for _, part := range r.view.Parts {
@@ -282,7 +282,7 @@ func (i *imageFS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOu
 	return fuse.OK
 }
 
-// GetXAttr shows attributes of the user name space only: capabilities have no effect on a mount
+// GetXAttr shows attributes of the user name space only. Capabilities have no effect on a mount
 // without setuid, and asking for them at every exec would cost a round trip.
 func (i *imageFS) GetXAttr(_ <-chan struct{}, header *fuse.InHeader, name string,
 	dest []byte,

@@ -8,15 +8,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// maxPositions is how many places in directories are kept, of 9 KiB at most each.
+// maxPositions is the number of positions in directories that are kept, of at most 9 KiB each.
 const maxPositions = 64
 
-// positions remembers how far directories were listed, since the kernel reads them in parts. The
-// listing itself is never held: a directory may have any number of names.
+// positions remembers how far directories were listed, since the kernel reads them in parts. A
+// whole listing is never held: a directory may have any number of names.
 type positions struct {
 	mu   sync.Mutex
 	kept [maxPositions]position
-	next int // the one that is replaced next
+	next int // is replaced next
 }
 
 // position is a place in a directory: behind its first names.
@@ -36,8 +36,8 @@ func (p *positions) get(node, names uint64) (squashfs.Listing, bool) {
 	return squashfs.Listing{}, false
 }
 
-// put remembers a place instead of the one that the same reader came from, if that is there, else
-// of the oldest.
+// put remembers a position. It replaces the one from which the same reader came or, if that is
+// gone, the oldest.
 func (p *positions) put(from uint64, to position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,8 +57,8 @@ func (p *positions) forget() {
 	p.kept = [maxPositions]position{}
 }
 
-// list gives the rest of a directory to add, which says whether there was room. "." and ".." are
-// the kernel's business.
+// list passes the rest of a directory to add, which says whether there was room. The kernel itself
+// adds "." and "..".
 func (i *imageFS) list(input *fuse.ReadIn,
 	add func(squashfs.DirEntry, uint64) (bool, error),
 ) error {

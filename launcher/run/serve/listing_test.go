@@ -38,7 +38,7 @@ func (m *memoryFile) Truncate(size int64) error {
 	return nil
 }
 
-// directories makes an image with so many directories of so many names.
+// directories makes an image with this many directories, each with this many names.
 func directories(t *testing.T, dirs, names int) (*imageFS, []uint64) {
 	t.Helper()
 	var out memoryFile
@@ -75,8 +75,8 @@ func directories(t *testing.T, dirs, names int) (*imageFS, []uint64) {
 	return i, nodes
 }
 
-// part reads on in a directory and returns how many names there are before what was read and what
-// was not.
+// part reads on in a directory. It returns the number of names before the first one that it did not
+// read.
 func part(t *testing.T, i *imageFS, node, at uint64, size int) uint64 {
 	t.Helper()
 	out := fuse.NewDirEntryList(make([]byte, size), at)
@@ -86,7 +86,8 @@ func part(t *testing.T, i *imageFS, node, at uint64, size int) uint64 {
 	return out.Offset
 }
 
-// However many names the directories have that are listed at once, little of them is kept.
+// Only little is kept of directories that are listed at the same time, however many names they
+// have.
 func TestListingsTakeLittle(t *testing.T) {
 	const dirs, names = 8, 200_000
 	i, nodes := directories(t, dirs, names)
@@ -121,7 +122,7 @@ func TestListingsTakeLittle(t *testing.T) {
 	}
 }
 
-// A directory can be read from any place, by any number of readers.
+// A directory can be read from any position, by any number of readers.
 func TestListingFromAnywhere(t *testing.T) {
 	const names = 3000
 	i, nodes := directories(t, 2, names)
@@ -134,7 +135,7 @@ func TestListingFromAnywhere(t *testing.T) {
 			t.Errorf("from %d: up to %d, want %d", at, out.Offset, want)
 		}
 	}
-	at := make([]uint64, 200) // more readers than places that are kept
+	at := make([]uint64, 200) // more readers than positions that are kept
 	for done := 0; done < len(at); {
 		done = 0
 		for r := range at {

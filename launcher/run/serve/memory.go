@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// memory is what the file server may use of the job's, in bytes.
+// memory bounds what the file server uses of the job's memory, in bytes.
 type memory struct {
-	total    int // of Go's runtime: all but the program itself
+	total    int // of Go's runtime: everything except the program itself
 	meta     int // of metadata chunks
 	data     int // of data blocks
-	requests int // of the kernel's at a time
+	requests int // the kernel's, at the same time
 }
 
-// The server's memory where the job has enough of it, and where it has little. The program itself
-// takes 11 MB beside it, which all servers of a node share.
+// The server's memory if the job has enough, and if it has little. The program itself takes another
+// 11 MB, which all servers of a node share.
 var (
 	roomy = memory{total: MaxMemory, meta: 2 << 20, data: 6 << 20, requests: 16} //nolint:gochecknoglobals // constant
 	tight = memory{total: 16 << 20, meta: 1 << 20, data: 2 << 20, requests: 6}   //nolint:gochecknoglobals // constant
@@ -35,7 +35,7 @@ const MaxMemory = 22 << 20
 // tightBelow is the limit of memory below which a job has little.
 const tightBelow = 256 << 20
 
-// memoryFor is what the server may use where a job's limit is so many bytes.
+// memoryFor returns what the server may use if the job's limit is this many bytes.
 func memoryFor(limit int64) memory {
 	if limit < tightBelow {
 		return tight
@@ -43,7 +43,7 @@ func memoryFor(limit int64) memory {
 	return roomy
 }
 
-// memoryLimit is the least limit of memory of this process's cgroup and of those above it, in
+// memoryLimit returns the lowest limit of memory of this process's cgroup and of those above it, in
 // bytes.
 func memoryLimit() int64 {
 	raw, err := os.ReadFile("/proc/self/cgroup")
@@ -53,7 +53,7 @@ func memoryLimit() int64 {
 	return memoryLimitOf(string(raw), os.ReadFile)
 }
 
-// memoryLimitOf reads it of what /proc/self/cgroup says, for both versions of cgroups.
+// memoryLimitOf does so for the content of /proc/self/cgroup, for both versions of cgroups.
 func memoryLimitOf(cgroup string, read func(file string) ([]byte, error)) int64 {
 	least := int64(math.MaxInt64)
 	for line := range strings.Lines(cgroup) {
@@ -80,18 +80,19 @@ func memoryLimitOf(cgroup string, read func(file string) ([]byte, error)) int64 
 	return least
 }
 
-// idleAfter is how long nothing is asked of the server before it gives its memory back.
+// idleAfter is how long the server must get no question before it gives its memory back.
 const idleAfter = 2 * time.Second
 
-// frugal has a file server give its memory back when it is idle. Idle it is not woken for that.
+// frugal makes a file server give its memory back when it becomes idle. It does not wake an idle
+// server.
 type frugal struct {
 	after  time.Duration // without a question
-	forget func()        // empties what can be made again
+	forget func()        // releases what can be made again
 	asked  atomic.Bool
 	armed  atomic.Bool
 }
 
-// use notes that something was asked.
+// use records that something was asked.
 func (f *frugal) use() {
 	if !f.asked.Load() {
 		f.asked.Store(true)
@@ -105,14 +106,14 @@ func (f *frugal) arm() {
 	}
 }
 
-// look gives memory back where nothing was asked since it was called last.
+// look gives memory back if nothing was asked since its last call.
 func (f *frugal) look() {
 	if f.asked.Swap(false) {
 		time.AfterFunc(f.after, f.look)
 		return
 	}
 	f.forget()
-	debug.FreeOSMemory() // which moves what sync.Pools hold to where the second finds it
+	debug.FreeOSMemory() // the first call moves what sync.Pools hold to where the second frees it
 	debug.FreeOSMemory()
 	f.armed.Store(false)
 	if f.asked.Load() {

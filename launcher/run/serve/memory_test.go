@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The least limit of a cgroup and those above it counts, of either version.
+// The lowest limit of a cgroup and of those above it counts, in both versions.
 func TestMemoryLimit(t *testing.T) {
 	files := map[string]string{
 		"/sys/fs/cgroup/memory.max": "max\n", "/sys/fs/cgroup/slurm/memory.max": "max\n", "/sys/fs/cgroup/slurm/job_1/memory.max": "104857600\n",
@@ -43,7 +43,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// Whenever nothing was asked for a while memory is given back once, whatever happens meanwhile.
+// After each idle time memory is given back once, whatever happens meanwhile.
 func TestFrugal(t *testing.T) {
 	forgot := make(chan struct{})
 	f := &frugal{after: time.Millisecond, forget: func() { forgot <- struct{}{} }}

@@ -1,5 +1,5 @@
 // Package serve is the file server: it serves the image's files over FUSE until the container ends,
-// tells of damage, and lets other tasks of the step into the container.
+// reports damage, and lets other tasks of the step into the container.
 package serve
 
 import (
@@ -17,36 +17,35 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// Service is what the file server is told first of all, with the SIF, and the socket at which other
-// tasks may come in, if they may.
+// Service is the file server's first message. With it come the SIF and, if other tasks may enter,
+// the socket at which they ask.
 type Service struct {
 	File       string // path of the SIF
 	Offset     int64  // of the SquashFS in the SIF
 	Sums       inside.Checksums
 	Aside      inside.Aside
-	Prefix     string // of messages
-	Stderr     FileID // the command's standard error, where they go
-	Cached     bool   // the SIF is one of a cache
+	Prefix     string // begins messages
+	Stderr     FileID // the command's standard error, to which messages go
+	Cached     bool   // the SIF is in a cache
 	Kernel     bool   // the kernel reads it
-	Squashfuse string // the program that serves it; "": we do
+	Squashfuse string // the program that serves it; "": this one
 }
 
-// Mount is what the file server is told of a mount: with a descriptor of /dev/fuse, at which it
-// is to be served or, if the kernel reads the image, one at which its end is seen.
+// Mount tells the file server of a mount. With it comes a descriptor of /dev/fuse to serve or, if
+// the kernel reads the image, one that shows the end of the mount.
 type Mount struct {
 	UID, GID int // the owner that files are to have; negative: the image's own
 }
 
-// usedEvery is how often the server says that its SIF is in use: hpc3 cache gc spares what was used
+// usedEvery is how often the server marks its SIF as used: hpc3 cache gc keeps a SIF that was used
 // within an hour, also on another node.
 const usedEvery = 20 * time.Minute
 
-// Run is the file server. It waits for its service, then for a descriptor of /dev/fuse, and serves
-// the SIF on it, or has it served, until the mount is gone, which is when the last process of the
-// container has ended, however it ended. It stays outside of the container's namespaces, or it
-// would keep them alive itself.
+// Run is the file server. It waits for its Service, then for a Mount, and serves the SIF, or has it
+// served, until the mount is gone. That is when the last process of the container has ended, in
+// whatever way. The server stays outside of the container's namespaces, which it would keep alive.
 func Run(sock int) error {
-	process.LeaveSignals() // when the command has ended, so has the mount
+	process.LeaveSignals() // the mount ends with the command, and so does the server
 	process.CloseInherited(sock)
 	var what Service
 	fds, err := message.Receive(sock, &what)
@@ -83,7 +82,7 @@ func Run(sock int) error {
 			answer); up || err != nil {
 			return err
 		}
-		// the other end has mounted anew, for us
+		// squashfuse_ll has not answered, and the other end has mounted again, for this program
 		if fd, owner, err = receiveMount(sock); err != nil {
 			return err
 		}
@@ -108,20 +107,20 @@ func (s *Service) serve(sif *os.File, fd int, owner Mount, t *tasks) error {
 	server, err := fuse.NewServer(fsys, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
 		MaxWrite: MaxRead, MaxReadAhead: MaxRead, MaxBackground: m.requests,
 		IgnoreSecurityLabels: true, EnableSymlinkCaching: true,
-		DisableSplice: true, // what is sent lies in memory
-		// the kernel then asks once and never again; an overlay would ask for each directory and
+		DisableSplice: true, // the data to send is in memory
+		// the kernel then asks once only; otherwise an overlay would ask for each directory and
 		// file
 		DisableXAttrs: !img.HasXattrs(),
 	})
 	if err != nil {
 		return err
 	}
-	fsys.memory.use() // what the start left goes back, too
+	fsys.memory.use() // so that the memory of the start is given back, too
 	server.Serve()
 	return nil
 }
 
-// sayUsed notes at each tick that the SIF is in use, where that is allowed.
+// sayUsed marks the SIF as used at each tick, if that is allowed.
 func sayUsed(sif *os.File, tick <-chan time.Time) {
 	path := "/proc/self/fd/" + strconv.Itoa(int(sif.Fd()))
 	for range tick {
@@ -138,7 +137,7 @@ func receiveMount(sock int) (fd int, owner Mount, err error) {
 	return fds[0], owner, nil
 }
 
-// waitUnmounted waits at such a descriptor.
+// waitUnmounted waits for the end of the mount.
 func waitUnmounted(watch int) error {
 	var event [unix.SizeofInotifyEvent + unix.NAME_MAX + 1]byte
 	for {

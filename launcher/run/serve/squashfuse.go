@@ -13,18 +13,18 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/message"
 )
 
-// Verdict is what the maker tells the server of a mount that squashfuse_ll is to serve: whether it
-// answered. If it did not, another mount follows, which the server is to serve itself.
+// Verdict tells the server whether the squashfuse_ll that is to serve a mount has answered the
+// maker. If it has not, another Mount follows, which the server is to serve itself.
 type Verdict struct{ Up bool }
 
 // Kind is the message's.
 func (*Verdict) Kind() string { return "answer of squashfuse_ll" }
 
-// squashfuseLimit bounds how long squashfuse_ll may take to answer for the first time, which takes
+// squashfuseLimit bounds how long squashfuse_ll may take for its first answer, which takes
 // milliseconds.
 const squashfuseLimit = 5 * time.Second
 
-// squashfuseOptions are what squashfuse_ll needs to know. Versions that do not know uid and gid end
+// squashfuseOptions returns squashfuse_ll's options. A version that does not know uid and gid ends
 // at once.
 func squashfuseOptions(offset int64, owner Mount) string {
 	options := "offset=" + strconv.FormatInt(offset, 10)
@@ -34,9 +34,9 @@ func squashfuseOptions(offset int64, owner Mount) string {
 	return options
 }
 
-// serveBy has squashfuse_ll serve the SIF on the descriptor of /dev/fuse. Once that has answered it
-// calls ready, and ends with it; up is false where it did not answer and the other end has this
-// program serve.
+// serveBy makes squashfuse_ll serve the SIF on the descriptor of /dev/fuse. Once the program has
+// answered, serveBy calls ready, and returns when the program ends. up is false if it did not
+// answer: the other end then wants this program to serve.
 func serveBy(program, options string, sif *os.File, sock, fd int,
 	ready func(),
 ) (up bool, err error) {
@@ -46,7 +46,7 @@ func serveBy(program, options string, sif *os.File, sock, fd int,
 		return false, err
 	}
 	kill := func() { _ = unix.Kill(-server.Pid, unix.SIGKILL) } // its group: it may be a script
-	// Killed, it lets go of the mount, which the other end sees.
+	// If it is killed, it lets go of the mount, and the other end sees that.
 	late := time.AfterFunc(squashfuseLimit, kill)
 	var answer Verdict
 	_, err = message.Receive(sock, &answer)
@@ -60,9 +60,9 @@ func serveBy(program, options string, sif *os.File, sock, fd int,
 	return answer.Up, errors.Join(err, waitErr)
 }
 
-// startSquashfuse starts the program, which inherits the SIF with its lock and what signals are
-// ignored here. It goes on where this process is killed. The descriptor of /dev/fuse is closed
-// here: held by both, the mount would outlive its server.
+// startSquashfuse starts the program, which inherits the SIF with its lock, and the signals that
+// are ignored here. It survives the death of this process. The descriptor of /dev/fuse is closed
+// here: if both held it, the mount would outlive its server.
 func startSquashfuse(program, options string, sif *os.File, fd int) (*os.Process, error) {
 	device := os.NewFile(uintptr(fd), "fuse")
 	defer device.Close()

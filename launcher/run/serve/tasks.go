@@ -13,7 +13,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// Container is what the file server answers a task that asks for its container's namespaces.
+// Container answers a task that asks for its container's namespaces.
 type Container struct{ State string }
 
 // Kind is the message's.
@@ -23,11 +23,11 @@ func (*Container) Kind() string { return "answer about the container" }
 const (
 	Here   = "here"   // with their descriptors
 	Gone   = "gone"   // the last process has ended
-	Closed = "closed" // there are processes, but the kernel shows their namespaces to nobody
+	Closed = "closed" // there are processes, but the kernel hides their namespaces
 )
 
 // sharer is the part of the file server that lets other tasks of a step into the container. It
-// holds none of the container's namespaces, which would keep it alive: a process in there is asked
+// holds none of the container's namespaces, which it would keep alive: it asks a process in there
 // for them each time.
 type sharer struct {
 	inode uint64 // of the mount namespace
@@ -38,10 +38,10 @@ type sharer struct {
 // WorkPrefix begins the name of an overlay's work directory. A mark follows.
 const WorkPrefix = "/work-"
 
-// Workdir is the work directory of a container's overlay, which the list of its mounts shows.
+// Workdir returns the work directory of a container's overlay, which the list of its mounts shows.
 func Workdir(mark string) string { return WorkPrefix + mark }
 
-// Complete is the maker's word to the file server that the container is complete.
+// Complete tells the file server that the maker has completed the container.
 type Complete struct {
 	Inode uint64 // of the mount namespace
 	Mark  string
@@ -53,13 +53,13 @@ func (*Complete) Kind() string { return "word about the container" }
 // tasks are the processes of a container, as far as the file server knows them.
 type tasks struct {
 	mu       sync.Mutex
-	complete *sharer // as it was when the container was complete; nil before
+	complete *sharer // the state when the container was complete; nil before
 	leader   int     // the process for which the container is made
 }
 
-// follow waits until leader's container is complete, which it says at sock, and then answers other
-// tasks at the listening socket, if there is one. Where the container ends before that, so does
-// this program, as its mount is gone, and those who wait see their connections closed.
+// follow waits until leader's container is complete, which a message at sock says. It then answers
+// other tasks at the listening socket, if there is one. If the container ends before that, its
+// mount is gone and this program ends too; waiting tasks see their connections closed.
 func (t *tasks) follow(listener, sock int) {
 	var made Complete
 	if _, err := message.Receive(sock, &made); err != nil {
@@ -83,7 +83,7 @@ func (t *tasks) follow(listener, sock int) {
 	}
 }
 
-// members are the processes of the container, first the one for which it was made.
+// members returns the processes of the container. The one for which it was made comes first.
 func (t *tasks) members() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,8 +101,7 @@ func (t *tasks) members() []int {
 }
 
 func namespaceOf(pid int, kind string) string {
-	return "/proc/" + strconv.Itoa(pid) + "/ns/" +
-		kind
+	return "/proc/" + strconv.Itoa(pid) + "/ns/" + kind
 }
 
 func (s *sharer) answer(conn int) {
@@ -112,7 +111,7 @@ func (s *sharer) answer(conn int) {
 	}
 	word, fds := s.find()
 	defer message.CloseAll(fds)
-	_ = message.Send(conn, &Container{word}, fds...) // a task that has ended needs no answer
+	_ = message.Send(conn, &Container{word}, fds...) // if it fails, the task has ended and needs no answer
 }
 
 // find opens the namespaces of a process in the container: of the one that was found last, or else
@@ -135,8 +134,8 @@ func (s *sharer) find() (word string, fds []int) {
 	return word, nil
 }
 
-// errElsewhere says that a process is not in the container.
-var errElsewhere = errors.New("not in this container")
+// errNotInside says that a process is not in the container.
+var errNotInside = errors.New("not in this container")
 
 func (s *sharer) open(pid int) ([]int, error) {
 	mount, err := unix.Open(namespaceOf(pid, "mnt"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -145,13 +144,13 @@ func (s *sharer) open(pid int) ([]int, error) {
 	}
 	var ns unix.Stat_t
 	if err := unix.Fstat(mount, &ns); err != nil || ns.Ino != s.inode {
-		return nil, errors.Join(errElsewhere, unix.Close(mount))
+		return nil, errors.Join(errNotInside, unix.Close(mount))
 	}
-	// Where this container has ended, the number may be that of another by now, even of one that is
-	// being made. It has ended for good then: nobody else has its mark.
+	// If this container has ended, its number may belong to another by now, even to one that is
+	// being made. The mark tells them apart: no other container has it.
 	mounts, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/mountinfo")
 	if err != nil || !bytes.Contains(mounts, s.mark) {
-		return nil, errors.Join(errElsewhere, unix.Close(mount))
+		return nil, errors.Join(errNotInside, unix.Close(mount))
 	}
 	user, err := unix.Open(namespaceOf(pid, "user"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

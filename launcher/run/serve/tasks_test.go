@@ -9,14 +9,14 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/message"
 )
 
-// TestNumberOfAnotherNamespace: what has the number of a container's namespace is not in it unless
-// it has its mark, as numbers are given again.
+// TestNumberOfAnotherNamespace: a process whose namespace has a container's number is in that
+// container only if it has its mark, since numbers are reused.
 func TestNumberOfAnotherNamespace(t *testing.T) {
 	var ns unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/mnt", &ns); err != nil {
 		t.Fatal(err)
 	}
-	for mark, want := range map[string]string{" / / ": Here, ",workdir=/work-0123456789abcdef": Gone} { // the first every process has
+	for mark, want := range map[string]string{" / / ": Here, ",workdir=/work-0123456789abcdef": Gone} { // every process has the first
 		s := &sharer{inode: ns.Ino, mark: []byte(mark), task: os.Getpid()}
 		word, fds := s.find()
 		message.CloseAll(fds)

@@ -1,4 +1,4 @@
-// Package messagetest holds every kind of message to its codec. Only tests import it.
+// Package messagetest checks the codec with every kind of message. Only tests import it.
 package messagetest
 
 import (
@@ -58,7 +58,7 @@ func fresh(m message.Message) message.Message {
 	return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message.Message)
 }
 
-// Fuzz reads what may not be a message. What is read comes back the same.
+// Fuzz decodes bytes that may be no message. What it can decode must survive a round trip.
 func Fuzz(f *testing.F, empty func() message.Message) {
 	f.Helper()
 	raw, err := message.Pack(empty())
