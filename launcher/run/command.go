@@ -14,7 +14,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// notExecuted says why the command was not found, or why executing it failed: with err.
+// notExecuted says why the command was not found, or why its execution failed with err.
 func (st *stage) notExecuted(err error) error {
 	file, notFound := find(st.Words[0], inside.Lookup(st.Env, "PATH"))
 	if notFound != nil {
@@ -42,7 +42,7 @@ func (st *stage) notExecuted(err error) error {
 	return e.Hint("look at its mode").Exit(fault.StatusNotExecutable)
 }
 
-// find looks for a command as a shell does: a word with a slash is a path.
+// find looks for a command as a shell does: a word that contains a slash is a path.
 func find(word, searchPath string) (string, error) {
 	if strings.Contains(word, "/") {
 		if _, err := os.Stat(word); err != nil {

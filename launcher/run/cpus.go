@@ -13,13 +13,13 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// The file server serves all tasks of a step on its node, and is started by the first that comes.
-// Where that is bound to some of the job's processors, as Slurm and the launchers of MPI bind
-// ranks, the server would run on those alone, where this very rank computes.
+// The file server serves all tasks of a step on its node, and the first task starts it. If that
+// task is bound to some of the job's processors, as Slurm and launchers of MPI bind ranks, the
+// server would run only on those, where that rank computes.
 
-// serverCPUs returns the processors that the server may have, nil for those of this process. every
-// are all that the kernel would give to it: with Slurm's cgroup, those of the job. parent are those
-// of the process above, which for a rank is the daemon that has bound it.
+// serverCPUs returns the processors for the server; nil for those of this process. every returns
+// all that the kernel would give to it: with Slurm's cgroup, those of the job. parent returns those
+// of the parent process, which for a rank is the daemon that has bound it.
 func serverCPUs(
 	getenv func(string) string, own unix.CPUSet, every, parent func() *unix.CPUSet,
 ) *unix.CPUSet {
@@ -46,7 +46,7 @@ func serverCPUs(
 	return nil
 }
 
-// holds tells whether a set is one and holds another.
+// holds tells whether a set exists and contains another.
 func holds(all *unix.CPUSet, part unix.CPUSet) bool {
 	if all == nil {
 		return false
@@ -59,8 +59,8 @@ func holds(all *unix.CPUSet, part unix.CPUSet) bool {
 	return true
 }
 
-// boundTo returns the processors to which Slurm binds the tasks of a step on this node; nil where
-// it does not say.
+// boundTo returns the processors to which Slurm binds the tasks of a step on this node; nil if it
+// does not say.
 func boundTo(kind, list string) *unix.CPUSet {
 	var set unix.CPUSet
 	for word := range strings.SplitSeq(list, ",") {
@@ -88,7 +88,7 @@ func boundTo(kind, list string) *unix.CPUSet {
 	return &set
 }
 
-// onCPUs calls start where what it starts runs on the processors of the job, of which there are n.
+// onCPUs calls start so that what it starts runs on the processors of the job. n is their number.
 func onCPUs(getenv func(string) string, start func(n int) error) error {
 	var own unix.CPUSet
 	if getenv("SLURM_CPUS_ON_NODE") == "" && inside.MPIJob(getenv) == "" ||
@@ -97,7 +97,7 @@ func onCPUs(getenv func(string) string, start func(n int) error) error {
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this function
+		runtime.LockOSThread() // never unlocked: the thread ends with this function
 		n := runtime.NumCPU()
 		if set := serverCPUs(getenv, own, UnboundCPUs, parentCPUs); set != nil &&
 			unix.SchedSetaffinity(0, set) == nil {
@@ -108,13 +108,13 @@ func onCPUs(getenv func(string) string, start func(n int) error) error {
 	return <-done
 }
 
-// UnboundCPUs returns the processors that this process could have, nil where that cannot be told:
-// the kernel takes those out that its cgroup has not. A thread is bound to find that out, and ends
-// with it.
+// UnboundCPUs returns the processors that this process could use; nil if that cannot be determined.
+// It binds a thread, which then ends, to all processors: the kernel removes those outside of the
+// cgroup.
 func UnboundCPUs() *unix.CPUSet {
 	found := make(chan *unix.CPUSet)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is not used again
+		runtime.LockOSThread() // never unlocked: the thread is not used again
 		var every, left unix.CPUSet
 		every.Fill()
 		if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {

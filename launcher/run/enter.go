@@ -13,15 +13,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// statusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not
-// allowed. statusUnknown is that for what went wrong.
+// statusNo is hpc3's exit status if there is nothing to enter, or entering it is not allowed.
+// statusUnknown is that for any other failure.
 const (
 	statusNo      = 1
 	statusUnknown = 3
 )
 
-// shell becomes the shell of the environment, bash, or what sh is. The image's, in an environment
-// that has been through a login already: it reads none of the user's own files.
+// shell becomes the shell that SHELL names, or bash, or sh. They are the image's, in an environment
+// that a login has already prepared, so they read none of the user's own files.
 const shell = `unset ENV
 for s in "$SHELL" /bin/bash; do
 	[ -x "$s" ] || continue
@@ -35,8 +35,8 @@ done
 exec sh`
 
 // Enter makes this process the command in a container that runs on this node, with the environment
-// and the directory of its first task. It returns only with an error, whose status is hpc3's. No
-// command is a shell.
+// and the directory of the container's first task. An empty command stands for a shell. Enter
+// returns only with an error, whose status is hpc3's.
 func Enter(t Target, command []string) error {
 	if entryResult == entryNotRun {
 		return noEntry()
@@ -92,7 +92,7 @@ func (r *resident) stage(command []string) (stage, error) {
 	if err != nil {
 		return stage{}, err
 	}
-	// The commands of a container that keeps root's privileges may gain some.
+	// Commands may gain privileges in a container that keeps root's.
 	st.KeepPrivs = os.Geteuid() == 0 && strings.Contains(string(status), "\nNoNewPrivs:\t0\n")
 	st.FileSize, err = withoutFileLimit()
 	return st, err
@@ -111,7 +111,7 @@ func seek(t Target) (*resident, error) {
 		}
 	}
 	if t.pid == 0 {
-		return nil, elsewhere(
+		return nil, notHere(
 			fault.New(fault.Engine, "no step of job %s has a container of yours on this node", t),
 			t)
 	}
@@ -120,17 +120,17 @@ func seek(t Target) (*resident, error) {
 	case err == nil:
 		return r, nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
-		return nil, elsewhere(
+		return nil, notHere(
 			fault.New(fault.Engine,
 				"%s is neither a job with a container of yours on this node nor a process", t), t)
 	case errors.Is(err, errForeign), errors.Is(err, errUncontained):
-		return nil, elsewhere(
+		return nil, notHere(
 			fault.New(fault.Engine, "entering the container of process %d: %w", t.pid, err), t)
 	}
 	return nil, fault.New(fault.Engine, "looking at process %d: %w", t.pid, err)
 }
 
-func elsewhere(e *fault.Error, t Target) error {
+func notHere(e *fault.Error, t Target) error {
 	e = e.Exit(statusNo)
 	if t.job == "" {
 		return e
@@ -138,10 +138,10 @@ func elsewhere(e *fault.Error, t Target) error {
 	return e.Hint("a job's container is entered on its node: ssh NODE, or srun --overlap --jobid=%s -w NODE --pty hpc3 exec %s", t.job, t)
 }
 
-// seekStep returns the first task of the step that is meant; nil where there is none.
+// seekStep returns the first task of the step that the target names; nil if there is none.
 func seekStep(t Target, own uint64) (*resident, error) {
 	all := residents(own, func(r *resident) bool { return r.inStep && r.step.is(t) })
-	firsts := map[string]int{} // the first process, by the step
+	firsts := map[string]int{} // the first process of each step
 	for _, r := range all {
 		if _, known := firsts[r.step.String()]; !known {
 			firsts[r.step.String()] = r.pid
@@ -150,13 +150,13 @@ func seekStep(t Target, own uint64) (*resident, error) {
 	r := first(all)
 	if len(firsts) > 1 {
 		r.close()
-		return nil, several(t, firsts)
+		return nil, severalSteps(t, firsts)
 	}
 	return r, nil
 }
 
-// seekProcess returns a process, or what it has started in a container: Apptainer stays before its
-// own.
+// seekProcess returns the process or, if that is in no container, its descendant in one: Apptainer
+// stays outside, as the parent of its container's processes.
 func seekProcess(pid int, own uint64) (*resident, error) {
 	r, err := lookAt(pid, own)
 	if !errors.Is(err, errUncontained) {
@@ -169,7 +169,7 @@ func seekProcess(pid int, own uint64) (*resident, error) {
 	return nil, err
 }
 
-func several(t Target, firsts map[string]int) error {
+func severalSteps(t Target, firsts map[string]int) error {
 	e := fault.New(fault.Usage, "job %s has %d steps with a container on this node", t, len(firsts))
 	for _, name := range slices.Sorted(maps.Keys(firsts)) {
 		e = e.Hint("hpc3 exec %s is that of process %d", name, firsts[name])
@@ -177,8 +177,8 @@ func several(t Target, firsts map[string]int) error {
 	return e
 }
 
-// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such
-// command, or none that can be executed.
+// toolStatus returns hpc3's exit status for a task's: statusNo if the command does not exist or
+// cannot be executed.
 func toolStatus(status int) int {
 	switch status {
 	case fault.StatusNotFound, fault.StatusNotExecutable:
@@ -187,7 +187,7 @@ func toolStatus(status int) int {
 	return statusUnknown
 }
 
-// ownerOf returns the user who made a user namespace, as this process's sees him.
+// ownerOf returns the owner of a user namespace, as a uid of this process's user namespace.
 func ownerOf(user int) (int, error) {
 	var uid uint32
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(user), unix.NS_GET_OWNER_UID,

@@ -7,7 +7,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// A sysctl that forbids user namespaces, or takes their use away.
+// A sysctl that forbids user namespaces, or makes them useless.
 type sysctl struct{ file, bad, cure string }
 
 var sysctls = []sysctl{ //nolint:gochecknoglobals // a constant table
@@ -19,7 +19,7 @@ var sysctls = []sysctl{ //nolint:gochecknoglobals // a constant table
 	},
 }
 
-// namespaceHints say what on this node stands against user namespaces, as far as settings tell.
+// namespaceHints say which settings of this node prevent user namespaces.
 func namespaceHints() []string {
 	var hints []string
 	for _, s := range sysctls {
@@ -31,7 +31,8 @@ func namespaceHints() []string {
 	return hints
 }
 
-// checkNamespaces refuses where no user namespace can be made for sure, before anything is started.
+// checkNamespaces returns an error if user namespaces certainly cannot be made, before anything is
+// started.
 func checkNamespaces() error {
 	if canMount() {
 		return nil

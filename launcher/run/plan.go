@@ -1,21 +1,24 @@
 // Package run starts a command in the image that a SIF holds: the mounts, the environment, the
 // login convention, exec.
 //
-// There are two engines. Apptainer is executed with flags that say what the plan says. The native
-// engine is ours: no daemon, no setuid program, and no process of ours between the caller and the
-// command, which gets the pid that hpc3-run had.
+// There are two engines. Apptainer is executed with flags that express the plan. The native engine
+// is ours: it has no daemon and no setuid program, and no process of ours stays between the caller
+// and the command, which gets the pid that hpc3-run had.
 //
-// The native engine goes through stages, each an execution of the same program under another name:
+// The native engine goes through stages. Each is an execution of the same program under another
+// name:
 //
 //	hpc3-run     checks all that can be checked, starts the others, and executes itself as
-//	hpc3:join    which enters the container and executes the command, all in its first instructions (entry_amd64.s)
-//	hpc3:serve   two processes: the maker, in new namespaces from its first instructions, makes the container there, and ends; the file server
-//	             serves the SIF's SquashFS over FUSE until the kernel lets go of the mount, or has squashfuse_ll serve it
+//	hpc3:join    which enters the container and executes the command, all in its first
+//	             instructions (entry.go)
+//	hpc3:serve   two processes. The maker, in new namespaces from its first instructions, makes
+//	             the container there and ends. The file server serves the SIF's SquashFS over
+//	             FUSE until the kernel lets go of the mount, or has squashfuse_ll serve it.
 //
-// With Apptainer there is hpc3:watch (watch.go).
+// With Apptainer there is hpc3:watch (watch.go of run/apptainer).
 //
-// For root the kernel's own driver may read the SIF (kernel.go). hpc3-run mounts it then, in no
-// directory yet, and hpc3:serve is only a helper.
+// For root the kernel's own driver may read the SIF. hpc3-run then mounts it, in no directory yet,
+// and hpc3:serve only helps.
 package run
 
 import (
@@ -38,28 +41,28 @@ type Plan struct {
 
 	Engine    option.Engine
 	SquashFS  option.SquashFS   // what serves the SIF, for the native engine
-	Apptainer apptainer.Program // for its engine
-	Auto      bool              // if Apptainer cannot do what is asked, hpc3's own engine is to
+	Apptainer apptainer.Program // the program of Apptainer's engine
+	Auto      bool              // if Apptainer cannot do what is asked, use hpc3's own engine
 
 	To      inside.Listener
-	Settled func(option.Engine) // told which engine starts the command; may be nil
+	Settled func(option.Engine) // called with the engine that starts the command; may be nil
 	Memory  apptainer.Memory
 
 	held *os.File // see Hold
 }
 
-// Hold keeps the SIF from being cleared until the process that serves it does so, by the file that
-// store.Hold returned; nil for nothing.
+// Hold keeps the SIF from being cleared until the process that serves it holds it itself. sif is
+// the file that store.Hold returned; nil for none.
 func (p *Plan) Hold(sif *os.File) { p.held = sif }
 
-// Possible tells what is wrong with what was asked for that needs no image to see, so that none is
+// Possible returns an error for a request that fails whatever the image is, so that no image is
 // fetched in vain. It reads Mounts, Cwd, KeepPrivs, Entrypoint and Args.
 func Possible(c inside.Command, at inside.Place) error {
 	return (&inside.View{Command: c, Place: at}).Possible()
 }
 
-// Exec makes this process the command. It returns only with an error. The native engine takes the
-// server that was started ahead, if not nil.
+// Exec makes this process the command. It returns only with an error. The native engine uses the
+// server that was started ahead, unless it is nil.
 func Exec(ctx context.Context, p Plan, server *Server) error {
 	v := inside.View{Image: p.Image, Command: p.Command, Place: p.Place, Engine: p.Engine, To: p.To}
 	img, err := v.Look()
@@ -73,7 +76,7 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 	case v.Overlay && p.Engine == option.Native:
 		return noOverlay(v.SIF)
 	case v.Overlay:
-		img, p.Auto = inside.Files{}, false // what is over the image is not looked into
+		img, p.Auto = inside.Files{}, false // the overlay is not read
 	}
 	if err := v.Settle(img); err != nil {
 		return err
@@ -113,7 +116,7 @@ func (p *Plan) settled(engine option.Engine) {
 	}
 }
 
-// WhyNotNative says what hpc3's own engine lacks on this node; nil for nothing.
+// WhyNotNative says what hpc3's own engine lacks on this node; nil if it lacks nothing.
 func WhyNotNative() error {
 	if err := checkNamespaces(); err != nil {
 		return err

@@ -21,9 +21,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
-// resident is a process of the caller's in a container. All that is known of it was read through
-// the descriptor of its directory in /proc, in which another process that gets its number later is
-// not seen.
+// resident is a process of the caller's in a container. Everything about it is read through the
+// descriptor of its directory in /proc, which never shows a later process of the same number.
 type resident struct {
 	pid       int
 	dir       int    // descriptor
@@ -36,21 +35,21 @@ type resident struct {
 	apptainer bool
 }
 
-// Why a process cannot be entered.
+// Reasons why a process cannot be entered.
 var (
 	errForeign     = errors.New("it is not yours")
 	errUncontained = errors.New("it is in no container of hpc3")
 )
 
-// ownMark finds the mark of a container of the native engine in the list of its mounts.
-var ownMark = regexp.MustCompile(`,workdir=` + serve.WorkPrefix + `[0-9a-f]{16}`)
+// containerMark finds the mark of a container of the native engine in the list of its mounts.
+var containerMark = regexp.MustCompile(`,workdir=` + serve.WorkPrefix + `[0-9a-f]{16}`)
 
 // maxOfProcess bounds what is read of a process: the kernel's list of mounts and an environment
-// have no bound of their own.
+// have no limit of their own.
 const maxOfProcess = 16 << 20
 
-// lookAt looks at a process. The descriptor of its directory is to be closed. An error is
-// errForeign, errUncontained, or the kernel's.
+// lookAt reads what is known of a process. The caller closes the result. An error is errForeign,
+// errUncontained, or the kernel's.
 func lookAt(pid int, own uint64) (r resident, err error) {
 	dir, err := unix.Open("/proc/"+strconv.Itoa(pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC,
 		0)
@@ -88,12 +87,12 @@ func (r *resident) look(own uint64) error {
 		return err
 	}
 	r.env = strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
-	if !ownMark.Match(mounts) {
+	if !containerMark.Match(mounts) {
 		if r.apptainer = inside.Lookup(r.env, "HPC3_IMAGE_REF") != ""; !r.apptainer {
 			return errUncontained
 		}
 	}
-	cgroups, _ := r.read("cgroup") // a kernel without them
+	cgroups, _ := r.read("cgroup") // the kernel may have none
 	r.step, r.inStep = stepOf(string(cgroups)+"\n"+r.slurmstepd(), r.env)
 	if r.local, err = strconv.Atoi(inside.Lookup(r.env, "SLURM_LOCALID")); err != nil {
 		r.local = math.MaxInt
@@ -102,7 +101,7 @@ func (r *resident) look(own uint64) error {
 	if err != nil {
 		return err
 	}
-	const start = 19 // after the name, which may hold blanks
+	const start = 19 // after the name, which may contain blanks
 	if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > start {
 		r.started, err = strconv.ParseUint(string(fields[start]), 10, 64)
 	}
@@ -126,14 +125,14 @@ func (r *resident) read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxOfProcess))
 }
 
-// residents returns those processes of the caller's in a container that are wanted, the first in
-// order first. They are to be closed.
+// residents returns the wanted processes of the caller's in containers, in order. The caller closes
+// them.
 func residents(own uint64, wanted func(*resident) bool) []*resident {
 	var found []*resident
 	for _, pid := range process.IDs() {
 		r, err := lookAt(pid, own)
 		if err != nil {
-			continue // another's, or on the node, or it has ended
+			continue // it is another user's, or in no container, or has ended
 		}
 		if wanted(&r) {
 			found = append(found, &r)
@@ -145,7 +144,7 @@ func residents(own uint64, wanted func(*resident) bool) []*resident {
 	return found
 }
 
-// first returns the first of some residents, and closes the others; nil where there is none.
+// first returns the first of these residents, and closes the others; nil if there are none.
 func first(found []*resident) *resident {
 	if len(found) == 0 {
 		return nil
@@ -156,21 +155,21 @@ func first(found []*resident) *resident {
 	return found[0]
 }
 
-// ancestors are the processes above this one, the nearest first.
+// ancestors returns the processes above this one, the nearest first.
 func (r *resident) ancestors() (above []int) {
 	for at := r.pid; at > 1; {
 		_, fields := process.Stat(at)
 		if len(fields) < 2 {
 			break
 		}
-		at, _ = strconv.Atoi(fields[1]) // the kernel's digits
+		at, _ = strconv.Atoi(fields[1]) // the kernel writes digits
 		above = append(above, at)
 	}
 	return above
 }
 
-// slurmstepd returns the title of the process that Slurm has above a task, with the job's own
-// number and the step; "" where there is none.
+// slurmstepd returns the title of the slurmstepd above a task, which contains the job's own number
+// and the step; "" if there is none.
 func (r *resident) slurmstepd() string {
 	for _, pid := range r.ancestors() {
 		title, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
@@ -181,25 +180,24 @@ func (r *resident) slurmstepd() string {
 	return ""
 }
 
-func (r *resident) close() { _ = unix.Close(r.dir) } // it is open
+func (r *resident) close() { _ = unix.Close(r.dir) } // it cannot fail: the descriptor is open
 
-// before orders residents: the task with the lowest rank on the node first, and a task before what
-// it started.
+// before orders residents: by rank on the node, and a task before what it started.
 func (r *resident) before(o *resident) int {
 	return cmp.Or(cmp.Compare(r.local, o.local), cmp.Compare(r.started, o.started),
 		cmp.Compare(r.pid, o.pid))
 }
 
-// ownSpace is the number of a namespace of this process.
+// ownSpace returns the number of a namespace of this process.
 func ownSpace(kind string) (uint64, error) {
 	var s unix.Stat_t
 	err := unix.Stat("/proc/self/ns/"+kind, &s)
 	return s.Ino, err
 }
 
-// namespaces opens the namespaces of the process. It refuses those that are not the caller's: the
-// kernel's word on the descriptors counts, on which they are entered. user tells whether the
-// container has a user namespace of its own.
+// namespaces opens the namespaces of the process, and refuses those that are not the caller's. It
+// asks the kernel about the descriptors by which they are entered. user tells whether the container
+// has a user namespace of its own.
 func (r *resident) namespaces() (ns namespaces, user bool, err error) {
 	if ns.user, err = unix.Openat(r.dir, "ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return ns, false, err
@@ -213,8 +211,8 @@ func (r *resident) namespaces() (ns namespaces, user bool, err error) {
 	return ns, user, err
 }
 
-// check tells whether the user namespace is not this process's, and refuses those that are not the
-// caller's.
+// check refuses namespaces that are not the caller's. user tells whether the user namespace is
+// another than this process's.
 func (ns namespaces) check(space uint64) (user bool, err error) {
 	var mount, spaceUser, owning unix.Stat_t
 	owner, err := unix.IoctlRetInt(ns.mount, unix.NS_GET_USERNS)

@@ -11,14 +11,14 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// Target names a container that runs on this node: by a step of Slurm, or by a process.
+// Target names a container that runs on this node, by a step of Slurm or by a process.
 type Target struct {
-	text string // as it was given
-	// a number, or one with "_TASK" of an array or "+COMPONENT" of a heterogeneous job; "" for a
-	// process alone
+	text string // as the user wrote it
+	// a number, with "_TASK" for an array or "+COMPONENT" for a heterogeneous job; "" if only a
+	// process is named
 	job  string
 	step string // a number, or "batch", "interactive", "extern"; "" for any
-	pid  int    // 0 for a step alone
+	pid  int    // 0 if only a step is named
 }
 
 var (
@@ -27,8 +27,8 @@ var (
 	processPattern = regexp.MustCompile(`^pid:([0-9]+)$`)
 )
 
-// ParseTarget reads JOB, JOB.STEP, PID or pid:PID. A mere number is a job's where that has a
-// container on this node, and else a process's.
+// ParseTarget reads JOB, JOB.STEP, PID or pid:PID. A plain number is a job's if that job has a
+// container on this node, else a process's.
 func ParseTarget(s string) (Target, error) {
 	t := Target{text: s}
 	if m := processPattern.FindStringSubmatch(s); m != nil {
@@ -44,7 +44,7 @@ func ParseTarget(s string) (Target, error) {
 	return t, nil
 }
 
-// processNumber reads the number of a process; 0 for what is none.
+// processNumber reads the number of a process; 0 if it is none.
 func processNumber(s string) int {
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil {
@@ -55,24 +55,24 @@ func processNumber(s string) int {
 
 func (t Target) String() string { return t.text }
 
-// Slurm's numbers of steps that have a name.
+// namedSteps are Slurm's numbers of steps that have a name.
 var namedSteps = map[string]string{"4294967290": "interactive", "4294967291": "batch", "4294967292": "extern"} //nolint:gochecknoglobals // a constant table
 
 // step is a step of Slurm, as a process in it knows it.
 type step struct {
-	jobs []string // the names of its job, the number first
+	jobs []string // all names of its job; the number comes first
 	name string
 }
 
-// knownSteps find a job's own number and its step: in a process's list of cgroups, which it cannot
-// leave, and in slurmstepd's title.
+// knownSteps find a job's own number and its step: in a process's list of cgroups, which the
+// process cannot leave, and in slurmstepd's title.
 var knownSteps = []*regexp.Regexp{ //nolint:gochecknoglobals // a constant list
 	regexp.MustCompile(`/job_([0-9]+)/step_([^/\n]+)`),
 	regexp.MustCompile(`slurmstepd: \[([0-9]+)\.([^\]]+)\]`),
 }
 
-// stepOf tells a process's step by what Slurm says of it or, where it says nothing, by the
-// environment, in which a component's job is that of the first.
+// stepOf determines a process's step from what Slurm says of it (known). If Slurm says nothing, it
+// uses the environment, in which the job of a component is that of the first component.
 func stepOf(known string, env []string) (s step, is bool) {
 	job, name := inside.Lookup(env, "SLURM_JOB_ID"),
 		cmp.Or(inside.Lookup(env, "SLURM_STEP_ID"), "batch")
@@ -90,7 +90,7 @@ func stepOf(known string, env []string) (s step, is bool) {
 		inside.Lookup(env, "SLURM_ARRAY_TASK_ID"); of != "" && number != "" {
 		s.jobs = append(s.jobs, of+"_"+number, of)
 	}
-	// srun knows the old name alone
+	// srun only sets the older name
 	for _, group := range []string{"SLURM_JOB_ID_HET_GROUP_", "SLURM_JOB_ID_PACK_GROUP_"} {
 		for _, e := range env {
 			number, isOne := strings.CutPrefix(e, group)
@@ -108,7 +108,8 @@ func (s step) is(t Target) bool {
 	return slices.Contains(s.jobs, t.job) && (t.step == "" || t.step == s.name)
 }
 
-// String is how a user names the step: by the task of an array or the component, if it is of one.
+// String returns the step as a user writes it: with the array's task or the component, if there is
+// one.
 func (s step) String() string {
 	job := s.jobs[0]
 	for _, j := range s.jobs {

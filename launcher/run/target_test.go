@@ -16,7 +16,7 @@ func TestParseTarget(t *testing.T) {
 		"123+1.batch":     {job: "123+1", step: "batch"},
 		"123.interactive": {job: "123", step: "interactive"},
 		"pid:123":         {pid: 123},
-		// Jobs have greater numbers than processes can have.
+		// A job's number can be larger than any process's.
 		"99999999999999999999": {job: "99999999999999999999"},
 	} {
 		want.text = text
