@@ -286,7 +286,7 @@ func (s *start) passInside(env, wanted *inside.Environ) (late []string) {
 		switch {
 		case has && caller == value &&
 			!asked[name], !option.IsName(name), inside.Matches(notPassed, name):
-		case !asked[name] && saysInside(env, name): // the caller has set it by a variable of Apptainer's
+		case !asked[name] && saysInside(env, name): // the caller set it for the container
 		case name == "HOME" && !asked[name]: // Apptainer's --home sets it
 		case name == "PATH" && !asked[name] && !s.HasConfig: // the image's PATH is in its scripts
 		case slices.Contains(settledLate, name):

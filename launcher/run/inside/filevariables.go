@@ -111,7 +111,7 @@ func (v *View) bindNamed(img Files, file string, binds *[]Bind) (refused string)
 	reached := false
 	for _, name := range Names(file) {
 		switch {
-		case InKernel(name) || v.HomeShown && Within(name, HomeIn(v.Home)): // the container already has it
+		case InKernel(name) || v.HomeShown && Within(name, HomeIn(v.Home)): // already there
 		case err == nil && info.IsDir() && !slices.Contains(img.namesOf(file), name):
 			refused = file + " is a directory of the system"
 			continue

@@ -51,6 +51,7 @@ const tellLimit = time.Second
 // FileID identifies a file, also a pipe or a terminal.
 type FileID struct{ Dev, Ino uint64 }
 
+// IDOf returns the identity of the file at a path; the zero value if there is none.
 func IDOf(path string) FileID {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {

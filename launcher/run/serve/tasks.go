@@ -111,7 +111,7 @@ func (s *sharer) answer(conn int) {
 	}
 	word, fds := s.find()
 	defer message.CloseAll(fds)
-	_ = message.Send(conn, &Container{word}, fds...) // if it fails, the task has ended and needs no answer
+	_ = message.Send(conn, &Container{word}, fds...) // it fails if the task has ended
 }
 
 // find opens the namespaces of a process in the container: of the one that was found last, or else
