@@ -10,9 +10,9 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 )
 
 // Engine is what runs an image.
@@ -28,13 +28,13 @@ func AccountHome(ctx context.Context) string { return inside.AccountHome(ctx) }
 
 // serveAhead starts what takes its time to start, and is needed once the image is found; nil for
 // nothing. An error comes again where it is told.
-func (r *Road) serveAhead(ctx context.Context) *run.Server {
+func (r *Road) serveAhead(ctx context.Context) *native.Server {
 	engine, err := r.Engine(ctx)
 	joins := r.Option.Share && inside.MayJoin(r.Host.Getenv)
 	if err != nil || engine.Name != option.Native || joins || r.Host.NoStart {
 		return nil
 	}
-	server, err := run.StartServer(r.Host.Getenv)
+	server, err := native.StartServer(r.Host.Getenv)
 	if err != nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (r *Road) heedConf(path string) (apptainer.Conf, string) {
 		Home: r.Option.MountHome, Binds: len(r.Option.Mounts) > 0, Writable: r.Option.Writable,
 		Rootless: apptainer.Rootless(path, conf),
 	})
-	standIn := len(differs) > 0 && r.Option.Engine != option.Apptainer && run.WhyNotNative() == nil
+	standIn := len(differs) > 0 && r.Option.Engine != option.Apptainer && native.WhyNot() == nil
 	for _, d := range differs {
 		if d.Fatal || standIn {
 			return conf, fmt.Sprintf("%s says %s", conf.File, d)

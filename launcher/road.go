@@ -28,6 +28,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run"
 	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/site"
 	"github.com/hpc3-project/hpc3/launcher/slurm"
@@ -52,8 +53,8 @@ type Road struct {
 // Start is a command that is ready to be started: its image lies on this node.
 type Start struct {
 	Plan   run.Plan
-	server *run.Server   // started ahead; nil for none
-	source *image.Source // nil before there is one
+	server *native.Server // started ahead; nil for none
+	source *image.Source  // nil before there is one
 }
 
 // Exec becomes the command. It returns only with an error.

@@ -11,13 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-)
-
-// statusNo is hpc3's exit status if there is nothing to enter, or entering it is not allowed.
-// statusUnknown is that for any other failure.
-const (
-	statusNo      = 1
-	statusUnknown = 3
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 )
 
 // shell becomes the shell that SHELL names, or bash, or sh. They are the image's, in an environment
@@ -38,8 +32,8 @@ exec sh`
 // and the directory of the container's first task. An empty command stands for a shell. Enter
 // returns only with an error, whose status is hpc3's.
 func Enter(t Target, command []string) error {
-	if entryResult == entryNotRun {
-		return noEntry()
+	if err := native.CheckEntry(); err != nil {
+		return err
 	}
 	r, err := seek(t)
 	if err != nil {
@@ -50,7 +44,7 @@ func Enter(t Target, command []string) error {
 	if err != nil {
 		return fault.New(fault.Engine, "reading process %d: %w", r.pid, err)
 	}
-	raw, err := st.pack()
+	raw, err := st.Pack()
 	if err != nil {
 		return fault.New(fault.Usage, "the command: %w", err)
 	}
@@ -58,7 +52,7 @@ func Enter(t Target, command []string) error {
 	if err != nil {
 		return r.refused(err)
 	}
-	err = st.join(&ns, raw, user)
+	err = st.Become(&ns, raw, user)
 	if errors.As(err, new(*fault.Error)) {
 		return err
 	}
@@ -67,7 +61,7 @@ func Enter(t Target, command []string) error {
 
 func (r *resident) refused(err error) error {
 	e := fault.New(fault.Engine, "entering the container of process %d: %w", r.pid, err).
-		Exit(statusNo)
+		Exit(native.StatusNo)
 	if r.apptainer {
 		return e.Hint("one that Apptainer makes can be entered where it makes it by user namespaces, not by its setuid program; use --engine native for those to be entered")
 	}
@@ -75,26 +69,23 @@ func (r *resident) refused(err error) error {
 }
 
 // stage is what a task of the container would do to become the command.
-func (r *resident) stage(command []string) (stage, error) {
+func (r *resident) stage(command []string) (native.Stage, error) {
 	if len(command) == 0 {
 		command = []string{"/bin/sh", "-c", shell}
 	}
-	st := stage{
-		Words: command, Env: slices.Clone(r.env), Workdirs: []string{"/"}, UID: os.Getuid(),
-		GID:     os.Getgid(),
-		Ignored: entryIgnored, Blocked: entryBlocked, Prefix: entryName, Tool: true,
-	}
+	st := native.ToolStage()
+	st.Words, st.Env, st.Workdirs = command, slices.Clone(r.env), []string{"/"}
 	buf := make([]byte, unix.PathMax)
 	if n, err := unix.Readlinkat(r.dir, "cwd", buf); err == nil {
 		st.Workdirs = []string{string(buf[:n]), "/"}
 	}
 	status, err := r.read("status")
 	if err != nil {
-		return stage{}, err
+		return native.Stage{}, err
 	}
 	// Commands may gain privileges in a container that keeps root's.
 	st.KeepPrivs = os.Geteuid() == 0 && strings.Contains(string(status), "\nNoNewPrivs:\t0\n")
-	st.FileSize, err = withoutFileLimit()
+	st.FileSize, err = native.WithoutFileLimit()
 	return st, err
 }
 
@@ -131,7 +122,7 @@ func seek(t Target) (*resident, error) {
 }
 
 func notHere(e *fault.Error, t Target) error {
-	e = e.Exit(statusNo)
+	e = e.Exit(native.StatusNo)
 	if t.job == "" {
 		return e
 	}
@@ -175,16 +166,6 @@ func severalSteps(t Target, firsts map[string]int) error {
 		e = e.Hint("hpc3 exec %s is that of process %d", name, firsts[name])
 	}
 	return e
-}
-
-// toolStatus returns hpc3's exit status for a task's: statusNo if the command does not exist or
-// cannot be executed.
-func toolStatus(status int) int {
-	switch status {
-	case fault.StatusNotFound, fault.StatusNotExecutable:
-		return statusNo
-	}
-	return statusUnknown
 }
 
 // ownerOf returns the owner of a user namespace, as a uid of this process's user namespace.

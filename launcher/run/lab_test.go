@@ -53,14 +53,6 @@ func TestMain(m *testing.M) {
 	if status, handled := run.Reenter(os.Args); handled {
 		os.Exit(status)
 	}
-	if os.Args[0] == "hpc3:report" {
-		run.Report()
-		os.Exit(0)
-	}
-	if _, ok := os.LookupEnv("HPC3_TEST_PROGRAM"); ok {
-		theLab = &lab{whyNot: "a test of the entry"}
-		os.Exit(m.Run())
-	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "hpc3-run-test")
 		if err != nil {
@@ -90,7 +82,7 @@ func (l *lab) build() error {
 		return err
 	}
 	show := filepath.Join(l.dir, "show")
-	for _, b := range [][]string{{l.program, "-E github.com/hpc3-project/hpc3/launcher/run.entry", "./testdata/planrun"}, {show, "", "./testdata/show"}} {
+	for _, b := range [][]string{{l.program, "-E github.com/hpc3-project/hpc3/launcher/run/native.entry", "./testdata/planrun"}, {show, "", "./testdata/show"}} {
 		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w "+b[1], "-o", b[0], b[2])
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -17,7 +17,7 @@ func TestEveryEntryLooksAtLimits(t *testing.T) {
 		t.Skip("it builds the engine for each architecture")
 	}
 	need(t)
-	const entry = "github.com/hpc3-project/hpc3/launcher/run."
+	const entry = "github.com/hpc3-project/hpc3/launcher/run/native."
 	flags := "-s -w -E " + entry + "entry -X " + entry + "needMemory=80000000 -X " + entry + "needFiles=200 -X " + entry + "needProcesses=9"
 	for arch, emulator := range map[string]string{"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "riscv64": "riscv64"} {
 		t.Run(arch, func(t *testing.T) {

@@ -10,7 +10,7 @@
 //
 //	hpc3-run     checks all that can be checked, starts the others, and executes itself as
 //	hpc3:join    which enters the container and executes the command, all in its first
-//	             instructions (entry.go)
+//	             instructions (native/become.go)
 //	hpc3:serve   two processes. The maker, in new namespaces from its first instructions, makes
 //	             the container there and ends. The file server serves the SIF's SquashFS over
 //	             FUSE until the kernel lets go of the mount, or has squashfuse_ll serve it.
@@ -30,6 +30,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
@@ -63,7 +64,7 @@ func Possible(c inside.Command, at inside.Place) error {
 
 // Exec makes this process the command. It returns only with an error. The native engine uses the
 // server that was started ahead, unless it is nil.
-func Exec(ctx context.Context, p Plan, server *Server) error {
+func Exec(ctx context.Context, p Plan, server *native.Server) error {
 	v := inside.View{Image: p.Image, Command: p.Command, Place: p.Place, Engine: p.Engine, To: p.To}
 	img, err := v.Look()
 	if err != nil {
@@ -88,13 +89,14 @@ func Exec(ctx context.Context, p Plan, server *Server) error {
 				Settled: p.settled,
 			})
 		var why apptainer.UnfitError
-		if !p.Auto || !img.Known || !errors.As(err, &why) || WhyNotNative() != nil {
+		if !p.Auto || !img.Known || !errors.As(err, &why) || native.WhyNot() != nil {
 			return err
 		}
 		v.Note("not using Apptainer: " + why.Error())
 		v.Engine, server = option.Native, nil
 	}
-	return p.execNative(ctx, &v, img, server)
+	return native.Exec(ctx, v, img,
+		native.Means{SquashFS: p.SquashFS, Server: server, Settled: p.settled})
 }
 
 func noOverlay(sif string) error {
@@ -103,23 +105,8 @@ func noOverlay(sif string) error {
 		Hint("use --engine apptainer, which does; or take it out: apptainer sif list, apptainer sif del")
 }
 
-func (p *Plan) execNative(ctx context.Context, v *inside.View, img inside.Files,
-	server *Server,
-) error {
-	n := native{View: v, SquashFS: p.SquashFS, settled: p.settled}
-	return n.exec(ctx, img, server)
-}
-
 func (p *Plan) settled(engine option.Engine) {
 	if p.Settled != nil {
 		p.Settled(engine)
 	}
-}
-
-// WhyNotNative says what hpc3's own engine lacks on this node; nil if it lacks nothing.
-func WhyNotNative() error {
-	if err := checkNamespaces(); err != nil {
-		return err
-	}
-	return checkFUSE()
 }

@@ -1,64 +1,19 @@
 package run
 
 import (
-	"os"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/run/apptainer"
-	"github.com/hpc3-project/hpc3/launcher/run/serve"
-)
-
-// The names of the stages whose calls the entry plays. Their first argument is the descriptor of
-// a recording.
-const (
-	nameJoin  = stagePrefix + "join"
-	nameServe = stagePrefix + "serve"
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 )
 
 // Reenter runs the later stages of a start. It is the first call of main: if args[0] names a
 // stage, handled is true, and the process has to end with the status.
 func Reenter(args []string) (status int, handled bool) {
-	switch {
-	case len(args) == 0:
-		return 0, false
-	case args[0] == apptainer.WatchName:
+	if len(args) > 0 && args[0] == apptainer.WatchName {
 		apptainer.Watch()
 		return 0, true
-	case args[0] != nameJoin && args[0] != nameServe:
-		return 0, false
-	case entryAt == nil:
-		return printFault(entryName, notPlayed(args[0])), true
 	}
-	switch entryAt.purpose {
-	case toMake:
-		maker(entryAt.args[0]&unix.CLONE_NEWUSER != 0)
-	case toServe:
-		if serve.Run(serverSocket) != nil {
-			// Its standard error is /dev/null; the command sees that its files are gone.
-			return fault.StatusFailed, true
-		}
-	default:
-		st := stage{Prefix: entryName}
-		err := joined(&st)
-		status := printFault(st.Prefix, err)
-		if st.Tool {
-			status = toolStatus(status)
-		}
-		return status, true
-	}
-	return 0, true
+	return native.Reenter(args)
 }
 
-func notPlayed(name string) error {
-	if entryResult < 0 {
-		return fault.New(fault.Engine, "reading the plan: %w", unix.Errno(-entryResult))
-	}
-	return fault.New(fault.Engine, "%s is not to be called by hand", name)
-}
-
-func printFault(prefix string, err error) int {
-	//nolint:forbidigo // no caller is left to print it
-	return fault.Print(os.Stderr, prefix, err, fault.Engine)
-}
+// BeModest bounds how much is done at once if the limits of address space and processes are low.
+func BeModest() { native.BeModest() }

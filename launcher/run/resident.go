@@ -17,6 +17,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/run/message"
+	"github.com/hpc3-project/hpc3/launcher/run/native"
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
@@ -198,24 +199,24 @@ func ownSpace(kind string) (uint64, error) {
 // namespaces opens the namespaces of the process, and refuses those that are not the caller's. It
 // asks the kernel about the descriptors by which they are entered. user tells whether the container
 // has a user namespace of its own.
-func (r *resident) namespaces() (ns namespaces, user bool, err error) {
-	if ns.user, err = unix.Openat(r.dir, "ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+func (r *resident) namespaces() (ns native.Namespaces, user bool, err error) {
+	if ns.User, err = unix.Openat(r.dir, "ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return ns, false, err
 	}
-	if ns.mount, err = unix.Openat(r.dir, "ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return ns, false, errors.Join(err, unix.Close(ns.user))
+	if ns.Mount, err = unix.Openat(r.dir, "ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return ns, false, errors.Join(err, unix.Close(ns.User))
 	}
-	if user, err = ns.check(r.space); err != nil {
-		message.CloseAll([]int{ns.user, ns.mount})
+	if user, err = r.check(ns); err != nil {
+		message.CloseAll([]int{ns.User, ns.Mount})
 	}
 	return ns, user, err
 }
 
 // check refuses namespaces that are not the caller's. user tells whether the user namespace is
 // another than this process's.
-func (ns namespaces) check(space uint64) (user bool, err error) {
+func (r *resident) check(ns native.Namespaces) (user bool, err error) {
 	var mount, spaceUser, owning unix.Stat_t
-	owner, err := unix.IoctlRetInt(ns.mount, unix.NS_GET_USERNS)
+	owner, err := unix.IoctlRetInt(ns.Mount, unix.NS_GET_USERNS)
 	if errors.Is(err, unix.EPERM) {
 		return false, errors.New("its mounts belong to the node, not to the caller")
 	}
@@ -223,12 +224,12 @@ func (ns namespaces) check(space uint64) (user bool, err error) {
 		return false, err
 	}
 	defer unix.Close(owner)
-	err = errors.Join(unix.Fstat(ns.mount, &mount), unix.Fstat(ns.user, &spaceUser),
+	err = errors.Join(unix.Fstat(ns.Mount, &mount), unix.Fstat(ns.User, &spaceUser),
 		unix.Fstat(owner, &owning))
 	if err != nil {
 		return false, err
 	}
-	if mount.Ino != space || spaceUser.Ino != owning.Ino {
+	if mount.Ino != r.space || spaceUser.Ino != owning.Ino {
 		return false, errors.New("it has changed its namespaces meanwhile")
 	}
 	ours, err := ownSpace("user")
@@ -236,12 +237,12 @@ func (ns namespaces) check(space uint64) (user bool, err error) {
 		return false, err
 	}
 	if spaceUser.Ino == ours {
-		if !canMount() {
+		if !native.CanMount() {
 			return false, errors.New("its mounts were made by a setuid program")
 		}
 		return false, nil
 	}
-	uid, err := ownerOf(ns.user)
+	uid, err := ownerOf(ns.User)
 	if err != nil {
 		return false, err
 	}

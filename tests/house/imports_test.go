@@ -35,8 +35,12 @@ var plan = map[string][]string{
 	"launcher/store":    {"launcher/fault"},
 	"launcher/device":   {"probe", "launcher/outside"},
 	"launcher/run": {
-		"launcher/device", "launcher/fault", "launcher/option", "launcher/outside", "launcher/squashfs",
-		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/message", "launcher/run/process", "launcher/run/serve",
+		"launcher/fault", "launcher/option", "launcher/squashfs",
+		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/message", "launcher/run/native", "launcher/run/process", "launcher/run/serve",
+	},
+	"launcher/run/native": {
+		"launcher/device", "launcher/fault", "launcher/option", "launcher/outside",
+		"launcher/run/inside", "launcher/run/message", "launcher/run/process", "launcher/run/serve",
 	},
 	"launcher/run/inside": {
 		"launcher/device", "launcher/fault", "launcher/oci", "launcher/option", "launcher/outside", "launcher/squashfs", "probe", "launcher/run/process",
@@ -61,7 +65,7 @@ var plan = map[string][]string{
 	},
 	"launcher/image": {
 		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/option",
-		"launcher/outside", "launcher/run", "launcher/run/inside", "launcher/settings", "launcher/store",
+		"launcher/outside", "launcher/run/inside", "launcher/run/native", "launcher/settings", "launcher/store",
 	},
 	"launcher/upkeep": {
 		"launcher/caches", "launcher/convert", "launcher/fault", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site",
@@ -74,7 +78,7 @@ var plan = map[string][]string{
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
 		"launcher/image", "launcher/match", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run",
-		"launcher/run/apptainer", "launcher/run/inside", "launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
+		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/native", "launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
 	},
 	"spank/submit": {
 		"launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/settings", "launcher/task",

@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"bytes"
@@ -24,11 +24,19 @@ const (
 	emulatorVariable = "HPC3_TEST_EMULATOR" // "" for none
 )
 
-// reportStage names a stage that reports where its calls stopped.
+// reportStage names a stage that prints where its calls stopped.
 const reportStage = stagePrefix + "report"
 
-// Report prints where the calls of a test stopped.
-func Report() { fmt.Printf("%d %d\n", entryAt.args[5], entryResult) }
+func TestMain(m *testing.M) {
+	if status, handled := Reenter(os.Args); handled {
+		os.Exit(status)
+	}
+	if os.Args[0] == reportStage {
+		fmt.Printf("%d %d\n", entryAt.args[5], entryResult)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // An architecture whose entry is not tested has none, and build-programs refuses it.
 func TestEveryEntryIsTested(t *testing.T) {
@@ -88,8 +96,8 @@ func TestEveryEntryPlaysCalls(t *testing.T) {
 }
 
 func testEntry(t *testing.T, arch, emulator string) {
-	program := filepath.Join(t.TempDir(), "run.test")
-	flags := "-s -w -E github.com/hpc3-project/hpc3/launcher/run.entry"
+	program := filepath.Join(t.TempDir(), "native.test")
+	flags := "-s -w -E github.com/hpc3-project/hpc3/launcher/run/native.entry"
 	build := exec.Command("go", "test", "-c", "-trimpath", "-ldflags", flags, "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := build.CombinedOutput(); err != nil {
@@ -134,7 +142,7 @@ func played(t *testing.T, name string, r *recording, files ...*os.File) (said st
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// numbered gives each call its index, for Report.
+// numbered gives each call its index, which reportStage prints.
 func numbered(r *recording) *recording {
 	for i := range r.calls {
 		r.calls[i].args[5] = uintptr(i)
@@ -263,92 +271,92 @@ func TestPlayedJoinFails(t *testing.T) {
 	file("dirs/found/x", "", 0o644)
 	file("bin/found", "#!/bin/sh\necho found in \"$PWD\"\n", 0o755)
 	path := []string{"PATH=/no/such:" + dir + "/dirs::" + dir + "/bin"}
-	become := func(st stage) func(*recording) { return func(r *recording) { r.become(&st, unix.RLIM_INFINITY) } }
+	become := func(st Stage) func(*recording) { return func(r *recording) { r.become(&st, unix.RLIM_INFINITY) } }
 	const engine, execute, restoring = "hpc3-run: error[engine]: ", "hpc3-run: error[exec]: running ", "restoring signals and limits: "
 	for _, tt := range []struct {
 		name   string
-		st     stage
+		st     Stage
 		record func(r *recording) // nil: as a join does, behind its entering
 		said   string
 		status int
 	}{
 		{
 			"entering",
-			stage{},
+			Stage{},
 			func(r *recording) { r.must(toEnter, unix.SYS_SETNS, ^uintptr(0), unix.CLONE_NEWNS) },
 			engine + "entering the container of this step: bad file descriptor\nhpc3-run: hint: give each task a container of its own: --no-container-share\n", 125,
 		},
 		{
 			"a tool's entering",
-			stage{Tool: true},
+			Stage{Tool: true},
 			func(r *recording) { r.must(toEnter, unix.SYS_SETNS, ^uintptr(0), unix.CLONE_NEWNS) },
 			engine + "entering the container: bad file descriptor\n", 3,
 		},
 		{
 			"the working directory",
-			stage{Workdirs: []string{"/no/such"}, Strict: true},
+			Stage{Workdirs: []string{"/no/such"}, Strict: true},
 			nil,
 			"hpc3-run: error[mount]: changing to the working directory /no/such: no such file or directory\nhpc3-run: hint: it must exist in the image or be bound with -B\n", 125,
 		},
 		{
 			"privileges",
-			stage{},
+			Stage{},
 			func(r *recording) { r.must(toDropPrivileges, unix.SYS_CAPSET, 0, 0) },
 			engine + "giving up privileges: bad address\n", 125,
 		},
-		{"signals", stage{Ignored: 1 << 9}, nil, engine + restoring + "invalid argument\n", 125},
+		{"signals", Stage{Ignored: 1 << 9}, nil, engine + restoring + "invalid argument\n", 125},
 		{
 			"limits",
-			stage{FileSize: 2},
-			func(r *recording) { r.become(&stage{FileSize: 2, KeepPrivs: true, Words: []string{"x"}}, 1) },
+			Stage{FileSize: 2},
+			func(r *recording) { r.become(&Stage{FileSize: 2, KeepPrivs: true, Words: []string{"x"}}, 1) },
 			engine + restoring + "invalid argument\n", 125,
 		},
-		{"the parent", stage{Parent: 1}, nil, engine + restoring + "process 1, which started this, has ended\n", 125},
+		{"the parent", Stage{Parent: 1}, nil, engine + restoring + "process 1, which started this, has ended\n", 125},
 		{
 			"no command",
-			stage{Words: []string{"nothing"}},
+			Stage{Words: []string{"nothing"}},
 			nil,
 			execute + "\"nothing\": no such command in the image\nhpc3-run: hint: give its path, or see what is there: hpc3-run IMAGE ls /usr/bin\n", 127,
 		},
 		{
 			"no word",
-			stage{Words: []string{""}},
+			Stage{Words: []string{""}},
 			nil,
 			execute + "\"\": no such command in the image\nhpc3-run: hint: give its path, or see what is there: hpc3-run IMAGE ls /usr/bin\n", 127,
 		},
 		{
 			"a tool's command",
-			stage{Words: []string{"nothing"}, Tool: true},
+			Stage{Words: []string{"nothing"}, Tool: true},
 			nil,
 			execute + "\"nothing\": no such command in the image\nhpc3-run: hint: give its path, or see what is there: hpc3-run exec ... ls /usr/bin\n", 1,
 		},
 		{
 			"no path",
-			stage{Words: []string{"/no/such"}},
+			Stage{Words: []string{"/no/such"}},
 			nil,
 			execute + "\"/no/such\": no such command in the image\nhpc3-run: hint: give its path, or see what is there: hpc3-run IMAGE ls /usr/bin\n", 127,
 		},
-		{"not executable", stage{Words: []string{"plain"}}, nil, execute + "\"plain\": permission denied\nhpc3-run: hint: look at its mode\n", 126},
-		{"a path, not executable", stage{Words: []string{plain}}, nil, execute + "\"" + plain + "\": permission denied\nhpc3-run: hint: look at its mode\n", 126},
+		{"not executable", Stage{Words: []string{"plain"}}, nil, execute + "\"plain\": permission denied\nhpc3-run: hint: look at its mode\n", 126},
+		{"a path, not executable", Stage{Words: []string{plain}}, nil, execute + "\"" + plain + "\": permission denied\nhpc3-run: hint: look at its mode\n", 126},
 		{
 			"another architecture",
-			stage{Words: []string{garbage}},
+			Stage{Words: []string{garbage}},
 			nil,
 			execute + "\"" + garbage + "\": exec format error\nhpc3-run: hint: it is for another architecture, or a script without a first line #!\n", 126,
 		},
 		{
 			"no interpreter",
-			stage{Words: []string{"loaderless"}},
+			Stage{Words: []string{"loaderless"}},
 			nil,
 			execute + "\"loaderless\": no such file or directory\nhpc3-run: hint: the interpreter or loader that it names is not in the image\n", 126,
 		},
 		{
 			"too much",
-			stage{Words: []string{loaderless, strings.Repeat("x", 1<<18)}},
+			Stage{Words: []string{loaderless, strings.Repeat("x", 1<<18)}},
 			nil,
 			execute + "\"" + loaderless + "\": argument list too long\nhpc3-run: hint: the kernel bounds arguments and environment together: make one of them shorter\n", 126,
 		},
-		{"none: a directory of that name is passed by", stage{Words: []string{"found"}, Workdirs: []string{"/no/such", "/"}}, nil, "found in /\n", 0},
+		{"none: a directory of that name is passed by", Stage{Words: []string{"found"}, Workdirs: []string{"/no/such", "/"}}, nil, "found in /\n", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			st := tt.st
@@ -356,7 +364,7 @@ func TestPlayedJoinFails(t *testing.T) {
 			if len(st.Words) == 0 {
 				st.Words = []string{"/bin/true"}
 			}
-			plan, err := st.pack()
+			plan, err := st.Pack()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"math"
@@ -16,9 +16,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// join becomes the command in the namespaces of a container. The plan, packed, is read if a call
+// Become becomes the command in the namespaces of a container. The plan, packed, is read if a call
 // on the way fails.
-func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
+func (st *Stage) Become(ns *Namespaces, plan []byte, user bool) error {
 	var size unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_FSIZE, &size)
 	if err != nil {
@@ -28,13 +28,13 @@ func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
 	if err != nil {
 		return fault.New(fault.Engine, "handing over the plan: %w", err)
 	}
-	fds := []int{list, ns.mount}
+	fds := []int{list, ns.Mount}
 	r := newRecording(plan)
 	if user {
-		fds = append(fds, ns.user)
-		r.must(toEnter, unix.SYS_SETNS, uintptr(ns.user), unix.CLONE_NEWUSER)
+		fds = append(fds, ns.User)
+		r.must(toEnter, unix.SYS_SETNS, uintptr(ns.User), unix.CLONE_NEWUSER)
 	}
-	r.must(toEnter, unix.SYS_SETNS, uintptr(ns.mount), unix.CLONE_NEWNS)
+	r.must(toEnter, unix.SYS_SETNS, uintptr(ns.Mount), unix.CLONE_NEWNS)
 	for _, fd := range fds {
 		r.must(toPrepare, unix.SYS_CLOSE, uintptr(fd))
 	}
@@ -53,7 +53,7 @@ func (st *stage) join(ns *namespaces, plan []byte, user bool) error {
 }
 
 // become gives up what the command is not to have, and becomes it.
-func (r *recording) become(st *stage, hardFileSize uint64) {
+func (r *recording) become(st *Stage, hardFileSize uint64) {
 	r.changeDir(st)
 	if !st.KeepPrivs {
 		r.dropPrivileges()
@@ -71,7 +71,7 @@ func (r *recording) become(st *stage, hardFileSize uint64) {
 	r.exec(st)
 }
 
-func (r *recording) changeDir(st *stage) {
+func (r *recording) changeDir(st *Stage) {
 	for i, dir := range st.Workdirs {
 		c := r.must(toChangeDir, unix.SYS_CHDIR, r.text(dir))
 		c.good = len(st.Workdirs) - i
@@ -97,7 +97,7 @@ func (r *recording) dropPrivileges() {
 
 // restoreSignals ignores and blocks what the caller did. exec resets the handlers of Go's runtime
 // to the default, which kills.
-func (r *recording) restoreSignals(st *stage) {
+func (r *recording) restoreSignals(st *Stage) {
 	ignore := r.numbers(sigIgn, 0, 0, 0, 0, 0, 0, 0)
 	for n := range uintptr(64) {
 		if st.Ignored&(1<<n) != 0 {
@@ -109,7 +109,7 @@ func (r *recording) restoreSignals(st *stage) {
 }
 
 // exec finds the command as find does, and executes it.
-func (r *recording) exec(st *stage) {
+func (r *recording) exec(st *Stage) {
 	word := st.Words[0]
 	words, env := r.vector(st.Words), r.vector(st.Env)
 	if strings.Contains(word, "/") {
@@ -132,7 +132,7 @@ func (r *recording) exec(st *stage) {
 }
 
 // joined is the rest of a join whose calls have stopped: it says why, and in whose words.
-func joined(st *stage) error {
+func joined(st *Stage) error {
 	plan, err := unpack(unsafe.Slice(entryList.plan, entryList.size))
 	if err != nil {
 		return fault.New(fault.Engine, "reading the plan: %w", err)
@@ -142,7 +142,7 @@ func joined(st *stage) error {
 }
 
 // refused says what it means that a call failed.
-func (st *stage) refused(p purpose, err error) error {
+func (st *Stage) refused(p purpose, err error) error {
 	switch p {
 	case toEnter:
 		if st.Tool {

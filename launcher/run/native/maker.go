@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"context"
@@ -21,7 +21,7 @@ const makerSocket = 4
 
 // makeContainer has the maker make the container of a plan, which is in a file in memory. The image comes from the file server, or from a mount
 // if that is not negative.
-func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespaces, answer, error) {
+func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*Namespaces, answer, error) {
 	fds := []int{plan, s.sock}
 	if mount >= 0 {
 		fds = append(fds, mount)
@@ -49,7 +49,7 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*namespace
 	case len(fds) != 3:
 		return nil, a, errors.New("no namespaces came")
 	}
-	return &namespaces{mount: fds[1], user: fds[2]}, a, nil
+	return &Namespaces{Mount: fds[1], User: fds[2]}, a, nil
 }
 
 // maker is the process that makes the container. It is in its namespaces, whose descriptors are its answer.
@@ -65,7 +65,7 @@ func maker(user bool) {
 		from.mount = fds[2]
 	}
 	var a answer
-	var ns namespaces
+	var ns Namespaces
 	if from.mark, err = newMark(); err == nil {
 		ns, err = a.make(fds[0], from, user)
 	}
@@ -77,11 +77,11 @@ func maker(user bool) {
 	}
 	// hpc3-run closes its end when it executes itself, and is in the container with its next system call. The others look for it there.
 	message.AwaitEnd(makerSocket)
-	sayComplete(from.sock, ns.mount, from.mark)
+	sayComplete(from.sock, ns.Mount, from.mark)
 }
 
 // send answers hpc3-run, with descriptors of the answer and of the namespaces.
-func (a *answer) send(ns namespaces) error {
+func (a *answer) send(ns Namespaces) error {
 	raw, err := message.Pack(a)
 	if err != nil {
 		return err
@@ -92,12 +92,12 @@ func (a *answer) send(ns namespaces) error {
 	}
 	fds := []int{fd}
 	if !a.Failed {
-		fds = append(fds, ns.mount, ns.user)
+		fds = append(fds, ns.Mount, ns.User)
 	}
 	return message.Send(makerSocket, &reply{}, fds...)
 }
 
-func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err error) {
+func (a *answer) make(plan int, from imageSource, user bool) (ns Namespaces, err error) {
 	if entryResult < 0 {
 		return ns, noNamespace(unix.Errno(-entryResult))
 	}
@@ -110,7 +110,7 @@ func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err
 			return ns, withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", fault.Reason(err)), namespaceHints())
 		}
 	}
-	if _, err := withoutFileLimit(); err != nil {
+	if _, err := WithoutFileLimit(); err != nil {
 		return ns, fault.New(fault.Engine, "lifting the limit of file sizes: %w", err)
 	}
 	if ns, err = ownNamespaces(); err != nil {
@@ -121,11 +121,11 @@ func (a *answer) make(plan int, from imageSource, user bool) (ns namespaces, err
 }
 
 // ownNamespaces opens those of this process.
-func ownNamespaces() (ns namespaces, err error) {
-	if ns.mount, err = unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+func ownNamespaces() (ns Namespaces, err error) {
+	if ns.Mount, err = unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return ns, err
 	}
-	ns.user, err = unix.Open("/proc/self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	ns.User, err = unix.Open("/proc/self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return ns, err
 }
 

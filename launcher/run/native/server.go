@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"errors"
@@ -25,8 +25,8 @@ type Server struct{ sock, maker int }
 // StartServer starts both ahead of their work: that takes as long as all else a start does, and can be done meanwhile. They end with this process,
 // or when the Server is closed, unless they have been told. The environment says which processors are the job's.
 func StartServer(getenv func(string) string) (*Server, error) {
-	if entryResult == entryNotRun {
-		return nil, noEntry()
+	if err := CheckEntry(); err != nil {
+		return nil, err
 	}
 	sock, theirs, err := socketPair()
 	if err != nil {
@@ -39,7 +39,7 @@ func StartServer(getenv func(string) string) (*Server, error) {
 	}
 	defer makers.Close()
 	s := &Server{sock, maker}
-	list, err := message.Memory(serverCalls(!canMount()).file())
+	list, err := message.Memory(serverCalls(!CanMount()).file())
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

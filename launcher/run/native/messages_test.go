@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ import (
 func TestMessages(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range []message.Message{
-		&stage{}, &serve.Service{}, &serve.Mount{}, &serve.Verdict{}, &serve.Complete{}, &serve.Container{}, &order{}, &reply{}, &answer{},
+		&Stage{}, &serve.Service{}, &serve.Mount{}, &serve.Verdict{}, &serve.Complete{}, &serve.Container{}, &order{}, &reply{}, &answer{},
 	} {
 		messagetest.RoundTrip(t, m)
 		if seen[m.Kind()] {
@@ -22,4 +22,4 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func FuzzPlan(f *testing.F) { messagetest.Fuzz(f, func() message.Message { return &stage{} }) }
+func FuzzPlan(f *testing.F) { messagetest.Fuzz(f, func() message.Message { return &Stage{} }) }

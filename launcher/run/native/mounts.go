@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ const (
 )
 
 // mounts makes the container's root out of the image and the binds, and enters it.
-func (st *stage) mounts(from imageSource, user bool, a *answer) error {
+func (st *Stage) mounts(from imageSource, user bool, a *answer) error {
 	sources, err := st.openSources()
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (st *stage) mounts(from imageSource, user bool, a *answer) error {
 }
 
 // readOnly makes the file systems read-only that are the container's own.
-func (st *stage) readOnly() error {
+func (st *Stage) readOnly() error {
 	for _, m := range st.Mounts {
 		if !m.Sealed {
 			continue
@@ -102,7 +102,7 @@ func scaffold() error {
 }
 
 // mountImage puts the image in its place: the kernel's mount, which is there already, or one over FUSE.
-func (st *stage) mountImage(from imageSource, user bool, a *answer) error {
+func (st *Stage) mountImage(from imageSource, user bool, a *answer) error {
 	if from.mount >= 0 {
 		err := unix.MoveMount(from.mount, "", unix.AT_FDCWD, lower, unix.MOVE_MOUNT_F_EMPTY_PATH)
 		if err = errors.Join(err, unix.Close(from.mount)); err != nil {
@@ -126,7 +126,7 @@ func (st *stage) mountImage(from imageSource, user bool, a *answer) error {
 
 // squashfuseMounted tells the server how the mount went that squashfuse_ll was to serve. Where it failed, there is another for the server
 // itself.
-func (st *stage) squashfuseMounted(sock int, user bool, err error, a *answer) error {
+func (st *Stage) squashfuseMounted(sock int, user bool, err error, a *answer) error {
 	if err == nil {
 		return message.Send(sock, &serve.Verdict{Up: true})
 	}
@@ -141,7 +141,7 @@ func (st *stage) squashfuseMounted(sock int, user bool, err error, a *answer) er
 }
 
 // mountFUSE mounts the image over FUSE and hands the descriptor to the file server.
-func (st *stage) mountFUSE(sock int, user bool) error {
+func (st *Stage) mountFUSE(sock int, user bool) error {
 	fd, err := unix.Open(host+"/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func overlay(userxattr bool, scratch string) error {
 }
 
 // writeAccounts puts the caller and his groups into the user database of the container.
-func (st *stage) writeAccounts() error {
+func (st *Stage) writeAccounts() error {
 	err := rewrite(inside.PasswdFile, func(old []byte) []byte { return inside.WithAccounts(inside.WithUser(old, st.Passwd), st.Accounts) })
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 // mountByKernel returns the descriptor of a mount of the SIF by the kernel's driver, which is not in any directory yet; -1 where FUSE is to
 // serve it. Until it is put somewhere it ends with the descriptor, and the loop device with it. The device holds the SIF as
 // it was opened here, with its lock.
-func (n *native) mountByKernel(r reader, sif *os.File) (int, error) {
+func (n *start) mountByKernel(r reader, sif *os.File) (int, error) {
 	if !r.kernel {
 		return -1, nil
 	}

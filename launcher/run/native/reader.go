@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"path/filepath"
@@ -18,7 +18,7 @@ type reader struct {
 
 // reader settles who reads the image, as far as that can be known before it is tried. What was asked for by name and cannot be had is an
 // error.
-func (n *native) reader() (reader, error) {
+func (n *start) reader() (reader, error) {
 	switch n.SquashFS {
 	case option.BuiltIn:
 		return reader{}, nil
@@ -56,9 +56,9 @@ func noKernel(why string) error {
 
 // kernelWhyNot says why the kernel is not to read the image: its driver is no guard against an image made to harm it, so that only root may
 // have it, on what hpc3 itself has converted into a place where nobody but root writes.
-func (n *native) kernelWhyNot() string {
+func (n *start) kernelWhyNot() string {
 	switch {
-	case !canMount():
+	case !CanMount():
 		return "only root may, and this is not root with its capabilities"
 	case !n.Cached:
 		return "only SIFs that hpc3 itself has put into a cache are trusted"

@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"bufio"
@@ -25,7 +25,7 @@ type source struct {
 
 func (s source) isDir() bool { return s.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-func (st *stage) openSources() ([]source, error) {
+func (st *Stage) openSources() ([]source, error) {
 	var sources []source
 	for _, b := range st.Mounts {
 		s := source{Bind: b}

@@ -1,12 +1,14 @@
-package run
+package native
 
 import (
+	"os"
+
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/run/message"
 )
 
-// stage is what the maker, and a joining task, need to know, handed over in a file in memory.
-type stage struct {
+// Stage is what the maker, and a joining task, need to know, handed over in a file in memory.
+type Stage struct {
 	Words     []string // what is executed
 	Env       []string
 	Mounts    []inside.Bind
@@ -30,27 +32,35 @@ type stage struct {
 	Fallback   bool   // we do where it fails
 }
 
-// Kind is the message's.
-func (*stage) Kind() string { return "plan" }
+// ToolStage is what hpc3 becomes, except for the command, its environment and its directory.
+func ToolStage() Stage {
+	return Stage{
+		UID: os.Getuid(), GID: os.Getgid(), Ignored: entryIgnored, Blocked: entryBlocked,
+		Prefix: entryName, Tool: true,
+	}
+}
 
-// pack writes a stage as a message.
-func (st *stage) pack() ([]byte, error) { return message.Pack(st) }
+// Kind is the message's.
+func (*Stage) Kind() string { return "plan" }
+
+// Pack writes a stage as a message.
+func (st *Stage) Pack() ([]byte, error) { return message.Pack(st) }
 
 // unpack reads what pack has written.
-func unpack(raw []byte) (stage, error) {
-	var st stage
+func unpack(raw []byte) (Stage, error) {
+	var st Stage
 	err := message.Unpack(raw, &st)
 	return st, st.whole(err)
 }
 
-func readPlan(fd int) (stage, error) {
-	var st stage
+func readPlan(fd int) (Stage, error) {
+	var st Stage
 	err := message.FromMemory(fd, &st)
 	return st, st.whole(err)
 }
 
 // whole is an error, or that of a plan without a command.
-func (st *stage) whole(err error) error {
+func (st *Stage) whole(err error) error {
 	if err == nil && len(st.Words) == 0 {
 		return message.DamagedError{Kind: st.Kind()}
 	}

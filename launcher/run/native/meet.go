@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"crypto/sha256"
@@ -34,7 +34,7 @@ const listenWait = time.Second
 const shareBacklog = 4096
 
 // shareName is the name of the socket at which those meet who share this container; "" for a container of its own.
-func (st *stage) shareName(group string, sif *os.File) string {
+func (st *Stage) shareName(group string, sif *os.File) string {
 	if group == "" {
 		return ""
 	}
@@ -43,7 +43,7 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	same.KeepPrivs, same.Prefix, same.Parent = false, "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
 	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m inside.Bind) bool { return m.Target == device.Console }) // one task of a step may have it
-	raw, err := same.pack()
+	raw, err := same.Pack()
 	if err != nil {
 		return ""
 	}
@@ -65,8 +65,8 @@ func (st *stage) shareName(group string, sif *os.File) string {
 	return "@hpc3-" + hex.EncodeToString(hash.Sum(nil))
 }
 
-// namespaces are descriptors of a container's.
-type namespaces struct{ mount, user int }
+// Namespaces are descriptors of a container's.
+type Namespaces struct{ Mount, User int }
 
 // aloneError says that this task gets a container of its own, and why.
 type aloneError struct{ why string }
@@ -74,7 +74,7 @@ type aloneError struct{ why string }
 func (e aloneError) Error() string { return e.why }
 
 // meet returns the socket that this task is to answer at, or the namespaces that it is to enter.
-func meet(name string) (listener int, ns *namespaces, err error) {
+func meet(name string) (listener int, ns *Namespaces, err error) {
 	end := time.Now().Add(shareWait)
 	listening := time.Now()
 	for time.Now().Before(end) {
@@ -115,7 +115,7 @@ func listen(name string) (int, error) {
 }
 
 // ask gets the namespaces from the file server at the name.
-func ask(name string) (*namespaces, error) {
+func ask(name string) (*Namespaces, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -146,5 +146,5 @@ func ask(name string) (*namespaces, error) {
 		message.CloseAll(fds)
 		return nil, errors.New("the container has ended")
 	}
-	return &namespaces{mount: fds[0], user: fds[1]}, nil
+	return &Namespaces{Mount: fds[0], User: fds[1]}, nil
 }

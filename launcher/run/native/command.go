@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// notExecuted says why the command was not found, or why its execution failed with err.
-func (st *stage) notExecuted(err error) error {
+// notExecuted says why the command was not found, or why executing it failed: with err.
+func (st *Stage) notExecuted(err error) error {
 	file, notFound := find(st.Words[0], inside.Lookup(st.Env, "PATH"))
 	if notFound != nil {
 		err = notFound
@@ -42,7 +42,7 @@ func (st *stage) notExecuted(err error) error {
 	return e.Hint("look at its mode").Exit(fault.StatusNotExecutable)
 }
 
-// find looks for a command as a shell does: a word that contains a slash is a path.
+// find looks for a command as a shell does: a word with a slash is a path.
 func find(word, searchPath string) (string, error) {
 	if strings.Contains(word, "/") {
 		if _, err := os.Stat(word); err != nil {
@@ -69,4 +69,19 @@ func find(word, searchPath string) (string, error) {
 		return "", denied
 	}
 	return "", exec.ErrNotFound
+}
+
+// StatusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not allowed. statusUnknown is that for what went wrong.
+const (
+	StatusNo      = 1
+	statusUnknown = 3
+)
+
+// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such command, or none that can be executed.
+func toolStatus(status int) int {
+	switch status {
+	case fault.StatusNotFound, fault.StatusNotExecutable:
+		return StatusNo
+	}
+	return statusUnknown
 }

@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"os"
@@ -34,7 +34,7 @@ func namespaceHints() []string {
 // checkNamespaces returns an error if user namespaces certainly cannot be made, before anything is
 // started.
 func checkNamespaces() error {
-	if canMount() {
+	if CanMount() {
 		return nil
 	}
 	raw, err := os.ReadFile("/proc/sys/user/max_user_namespaces")

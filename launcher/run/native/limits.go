@@ -1,4 +1,4 @@
-package run
+package native
 
 import (
 	"runtime"
@@ -165,9 +165,9 @@ func iovec(s string) unix.Iovec {
 	return unix.Iovec{Base: unsafe.StringData(s), Len: uint64(len(s))}
 }
 
-// withoutFileLimit raises the limit of file sizes as far as the caller may, since the files that
+// WithoutFileLimit raises the limit of file sizes as far as the caller may, since the files that
 // a start writes, in memory, are not the caller's. It returns the limit as it was.
-func withoutFileLimit() (uint64, error) {
+func WithoutFileLimit() (uint64, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		return 0, err
