@@ -66,7 +66,7 @@ func Possible(c inside.Command, at inside.Place) error {
 // server that was started ahead, unless it is nil.
 func Exec(ctx context.Context, p Plan, server *native.Server) error {
 	v := inside.View{Image: p.Image, Command: p.Command, Place: p.Place, Engine: p.Engine, To: p.To}
-	img, err := v.Look()
+	img, err := v.Look(p.held)
 	if err != nil {
 		if p.Engine == option.Native || v.Cached && errors.Is(err, squashfs.ErrCorrupt) {
 			return err

@@ -87,7 +87,7 @@ func (i Files) Interpreted(file string) bool {
 type Files struct {
 	Known bool
 	FS    *squashfs.FS // stays open until exec
-	file  *os.File     // the SIF that FS reads
+	File  *os.File     // the SIF that FS reads
 	bash  string       // "" if there is none
 	sh    string
 	lacks []string // requested locales that the image lacks

@@ -10,22 +10,28 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-// Look finds the shells of an image, and which of the requested locales it lacks.
-func (v *View) Look() (Files, error) {
-	f, err := outside.Open(v.SIF)
-	if err != nil {
-		return Files{}, fault.New(fault.Engine, "opening the image: %w", err)
+// Look finds the shells of an image, and which of the requested locales it lacks. It opens the SIF,
+// unless the caller holds it open.
+func (v *View) Look(held *os.File) (Files, error) {
+	f := held
+	if f == nil {
+		var err error
+		if f, err = outside.Open(v.SIF); err != nil {
+			return Files{}, fault.New(fault.Engine, "opening the image: %w", err)
+		}
 	}
 	img, err := OpenImage(f, v.Offset, v.Sums)
 	if err != nil {
-		defer f.Close()
+		if held == nil {
+			defer f.Close()
+		}
 		if v.Aside.Name == "" {
 			return Files{}, fault.New(fault.Engine, "opening the image in %s: %w", v.SIF, err).
 				Hint("make or fetch it anew")
 		}
 		return Files{}, DamagedImage(v.SIF, f, v.Aside, err)
 	}
-	found := Files{Known: true, FS: img, file: f, lacks: lackedLocales(img, localesOf(v.HostEnv))}
+	found := Files{Known: true, FS: img, File: f, lacks: lackedLocales(img, localesOf(v.HostEnv))}
 	for _, path := range []string{"/bin/bash", "/usr/bin/bash"} {
 		if found.bash == "" && Executable(img, path) {
 			found.bash = path
@@ -42,7 +48,7 @@ func (v *View) CheckImage(img Files) error {
 	if img.FS == nil || img.FS.Damage() == nil {
 		return nil
 	}
-	return DamagedImage(v.SIF, img.file, v.Aside, img.FS.Damage())
+	return DamagedImage(v.SIF, img.File, v.Aside, img.FS.Damage())
 }
 
 // Possible refuses what can be refused before there is an image.

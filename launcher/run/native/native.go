@@ -12,7 +12,6 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 	"github.com/hpc3-project/hpc3/launcher/run/message"
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
@@ -71,7 +70,7 @@ func (n *start) prepare(ctx context.Context, img inside.Files, words []string) (
 	if err != nil {
 		return nil, err
 	}
-	c := pending{stage: n.stage(ctx, img, words), reader: reader}
+	c := pending{stage: n.stage(ctx, img, words), sif: img.File, reader: reader}
 	if err := n.CheckImage(img); err != nil {
 		return nil, err
 	}
@@ -82,9 +81,6 @@ func (n *start) prepare(ctx context.Context, img inside.Files, words []string) (
 	if c.plan, err = c.stage.Pack(); err != nil {
 		return nil, fault.New(fault.Exec, "handing over the plan: %w", err).
 			Hint("look at the image's configuration: hpc3 explain; and at the command")
-	}
-	if c.sif, err = outside.Open(n.SIF); err != nil {
-		return nil, fault.New(fault.Engine, "opening the image: %w", err)
 	}
 	return &c, nil
 }
@@ -239,7 +235,6 @@ func (n *start) serve(sif *os.File, listener int, r reader, mount int) (*Server,
 			return nil, err
 		}
 	}
-	defer sif.Close()
 	if n.Cached {
 		// The lock belongs to the open file, which the server gets. Some file systems have no locks;
 		// there, the server's marks must do.
