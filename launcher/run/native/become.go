@@ -151,7 +151,8 @@ func (st *Stage) refused(p purpose, err error) error {
 		return fault.New(fault.Engine, "entering the container of this step: %w", err).
 			Hint("give each task a container of its own: --no-container-share")
 	case toChangeDir:
-		return fault.New(fault.Mount, "changing to the working directory %s: %w", st.Workdirs[0], err).
+		return fault.New(fault.Mount, "changing to the working directory %s: %w", st.Workdirs[0],
+			err).
 			Hint("it must exist in the image or be bound with -B")
 	case toDropPrivileges:
 		return fault.New(fault.Engine, "giving up privileges: %w", err)

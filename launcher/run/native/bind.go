@@ -16,7 +16,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// source is a bind whose source is held open, since the node's paths are elsewhere once the scaffold is the root.
+// source is a bind whose source is held open, since the node's paths change when the scaffold
+// becomes the root.
 type source struct {
 	inside.Bind
 	fd   int
@@ -38,7 +39,8 @@ func (st *Stage) openSources() ([]source, error) {
 			err = unix.Fstat(s.fd, &s.stat)
 		}
 		if err != nil && !b.Optional {
-			return nil, fault.New(fault.Mount, "binding %s: %w", b.Source, err).Hint("the source of a bind must exist on this node")
+			return nil, fault.New(fault.Mount, "binding %s: %w", b.Source, err).
+				Hint("the source of a bind must exist on this node")
 		}
 		if err == nil {
 			sources = append(sources, s)
@@ -50,7 +52,8 @@ func (st *Stage) openSources() ([]source, error) {
 // container is the root that is put together.
 type container struct {
 	root int
-	own  []uint64 // device numbers of the file systems that are its own, where mount points can be made
+	// device numbers of the file systems that are its own, where mount points can be made
+	own []uint64
 }
 
 // owns adds the file system of a descriptor to the container's own.
@@ -151,7 +154,8 @@ func (c *container) symlink(s source) error {
 	if err := c.mustOwn(dir); err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(dir, path.Base(s.Target), 0); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := unix.Unlinkat(dir, path.Base(s.Target), 0); err != nil &&
+		!errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return unix.Symlinkat(s.Source, dir, path.Base(s.Target))
@@ -192,7 +196,8 @@ func (c *container) bind(s source) error {
 	if slices.Contains(s.Options, "bind") {
 		err = unix.Mount(from, to, "", unix.MS_BIND, "")
 	}
-	if errors.Is(err, unix.EINVAL) { // in a user namespace, mounts below the source cannot be left out
+	// in a user namespace, mounts below the source cannot be left out
+	if errors.Is(err, unix.EINVAL) {
 		err = unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, "")
 	}
 	if err != nil {
@@ -260,8 +265,8 @@ func (s source) restrict(root int, rel string) error {
 	return err
 }
 
-// remount is restrict for kernels before 5.12, one mount at a time. The flags that a mount has already must be kept: in a user
-// namespace they cannot be taken away.
+// remount is restrict for kernels before 5.12, one mount at a time. It keeps the flags that a mount
+// has already: in a user namespace they cannot be cleared.
 func remount(target string, flags uintptr) error {
 	mounts, err := mountsAt(target)
 	if err != nil {
@@ -305,7 +310,8 @@ func mountsAt(target string) ([]string, error) {
 	return mounts, lines.Err()
 }
 
-// unescape undoes \040 and its like, as the kernel writes blanks, tabs, line breaks and backslashes in mountinfo.
+// unescape undoes \040 and its like, as the kernel writes blanks, tabs, line breaks and backslashes
+// in mountinfo.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -321,10 +327,13 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// openIn opens a path that follow returned. Its symlinks are followed already: one that someone has put there since, in a
-// directory of the node that he may write, is refused.
+// openIn opens a path that follow returned. Its symlinks are followed already. A symlink that
+// somebody has made since, in a directory of the node that they may write to, is refused.
 func openIn(root int, rel string) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS,
+	}
 	for {
 		fd, err := unix.Openat2(root, rel, &how)
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
@@ -333,7 +342,8 @@ func openIn(root int, rel string) (int, error) {
 	}
 }
 
-// makeTarget opens a target, and makes what is missing of it, but in the container only: nothing is made on the node.
+// makeTarget opens a target, and makes what is missing of it, in the container only: nothing is
+// made on the node.
 func (c *container) makeTarget(rel string, dir bool) (int, error) {
 	fd, err := openIn(c.root, rel)
 	if !errors.Is(err, unix.ENOENT) {
@@ -351,7 +361,8 @@ func (c *container) makeTarget(rel string, dir bool) (int, error) {
 		err = unix.Mkdirat(parent, path.Base(rel), 0o755)
 	} else {
 		var made int
-		if made, err = unix.Openat(parent, path.Base(rel), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644); err == nil {
+		if made, err = unix.Openat(parent, path.Base(rel),
+			unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644); err == nil {
 			err = unix.Close(made)
 		}
 	}

@@ -71,13 +71,15 @@ func find(word, searchPath string) (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// StatusNo is what hpc3 ends with where the answer is no: there is nothing to enter, or it is not allowed. statusUnknown is that for what went wrong.
+// StatusNo is the exit status of hpc3 if the answer is no: there is nothing to enter, or it is not
+// allowed. statusUnknown is that of any other failure.
 const (
 	StatusNo      = 1
 	statusUnknown = 3
 )
 
-// toolStatus is what hpc3 ends with where a task would end with status: no where there is no such command, or none that can be executed.
+// toolStatus is the exit status of hpc3 for a failure that ends a task with status: no if there is
+// no such command, or none that can be executed.
 func toolStatus(status int) int {
 	switch status {
 	case fault.StatusNotFound, fault.StatusNotExecutable:

@@ -11,9 +11,9 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// mountByKernel returns the descriptor of a mount of the SIF by the kernel's driver, which is not in any directory yet; -1 where FUSE is to
-// serve it. Until it is put somewhere it ends with the descriptor, and the loop device with it. The device holds the SIF as
-// it was opened here, with its lock.
+// mountByKernel returns the descriptor of a mount of the SIF by the kernel's driver, not yet in any
+// directory; -1 if FUSE is to serve it. Until the mount is put somewhere, it ends with the
+// descriptor, and the loop device with it. The device holds the SIF's open file, with its lock.
 func (n *start) mountByKernel(r reader, sif *os.File) (int, error) {
 	if !r.kernel {
 		return -1, nil
@@ -49,18 +49,19 @@ func mountSquashFS(sif *os.File, offset int64) (int, error) {
 	if err := unix.FsconfigCreate(context); err != nil {
 		return -1, fmt.Errorf("squashfs: %w", err)
 	}
-	mount, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	mount, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC,
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
 	if err != nil {
 		return -1, fmt.Errorf("squashfs: %w", err)
 	}
 	return mount, nil
 }
 
-// loopTries bounds how often another process is quicker to take the device that was free.
+// loopTries bounds how often another process may take the free device first.
 const loopTries = 100
 
-// loopDevice returns an open loop device that shows the SIF from offset on. It is given back when the last who has it open, or its mount,
-// is gone.
+// loopDevice returns an open loop device that shows the SIF from offset on. The kernel frees it
+// when nothing has it open, and it is not mounted.
 func loopDevice(sif *os.File, offset int64) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -90,14 +91,16 @@ func loopDevice(sif *os.File, offset int64) (*os.File, error) {
 	return nil, unix.EBUSY
 }
 
-// watchMount returns a descriptor that can be read when the file system of a mount is gone, and that does not hold it.
+// watchMount returns a descriptor that becomes readable when the file system of a mount is gone. It
+// does not keep the file system alive.
 func watchMount(mount int) (int, error) {
 	watch, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
 	// The file system is read-only: nothing happens to its root but its end, which is always told.
-	if _, err := unix.InotifyAddWatch(watch, "/proc/self/fd/"+strconv.Itoa(mount), unix.IN_DELETE_SELF); err != nil {
+	if _, err := unix.InotifyAddWatch(watch, "/proc/self/fd/"+strconv.Itoa(mount),
+		unix.IN_DELETE_SELF); err != nil {
 		return -1, errors.Join(err, unix.Close(watch))
 	}
 	return watch, nil

@@ -172,7 +172,8 @@ func WithoutFileLimit() (uint64, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		return 0, err
 	}
-	return limit.Cur, unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit.Max, Max: limit.Max})
+	return limit.Cur, unix.Setrlimit(unix.RLIMIT_FSIZE,
+		&unix.Rlimit{Cur: limit.Max, Max: limit.Max})
 }
 
 // memoryEach is the address space that each of Go's processors takes while an image is made:

@@ -10,8 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
-// follow returns where a path of the container is below its root, its symlinks followed as they will be inside. What does not exist is
-// taken as it is written.
+// follow resolves a path of the container, relative to its root: symlinks are followed as they will
+// be inside. Components that do not exist are kept as they are written.
 func follow(target string) (string, error) {
 	rel, _, err := inside.Trace(target, readMerged)
 	return rel, err
@@ -19,9 +19,10 @@ func follow(target string) (string, error) {
 
 func readMerged(file string) (string, error) { return os.Readlink(merged + file) }
 
-// straighten puts directories and files of the container's own in the place of those symlinks of the image that would lead a bind into a
-// directory of the node: it would be made over what the node has there, or could not be made. They are put into the upper layer before the
-// overlay is mounted: in one that keeps no attributes, no directory can be made where a symlink was.
+// straighten replaces symlinks of the image by directories and files of the container's own, if
+// they would lead a bind into a directory of the node: the bind would cover what the node has
+// there, or could not be made. It does so in the upper layer before the overlay is mounted: in an
+// overlay that keeps no attributes, no directory can be made in the place of a symlink.
 func straighten(sources []source) error {
 	gone := map[string]bool{}
 	readlink := func(file string) (string, error) {
@@ -33,7 +34,9 @@ func straighten(sources []source) error {
 	node := []string{"/tmp", "/var/tmp"}
 	for _, s := range sources {
 		rel, links, err := inside.Trace(s.Target, readlink)
-		for ; s.Exact && err == nil && len(links) > 0 && inside.LeadsInto(rel, s.Target, node); rel, links, err = inside.Trace(s.Target, readlink) {
+		for ; s.Exact && err == nil && len(links) > 0 &&
+			inside.LeadsInto(rel, s.Target, node); rel, links, err = inside.Trace(s.Target,
+			readlink) {
 			link := links[len(links)-1]
 			gone[link] = true
 			if err := makeUpper(link, s.isDir() || link != s.Target); err != nil {
@@ -47,7 +50,8 @@ func straighten(sources []source) error {
 	return nil
 }
 
-// makeUpper makes a directory or an empty file in the upper layer. Directories above it look as the image has them.
+// makeUpper makes a directory or an empty file in the upper layer. Directories above it look as the
+// image has them.
 func makeUpper(file string, dir bool) error {
 	for end := 1; end < len(file); end++ {
 		if file[end] != '/' {

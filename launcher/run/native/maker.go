@@ -13,20 +13,21 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// The maker makes the container while it is in there, so that hpc3-run itself needs no second start of Go: it enters what is ready, as the other
-// tasks of a step do. It starts together with the file server, ahead of its work.
+// The maker makes the container from inside, so that hpc3-run itself needs no second start of Go:
+// it enters the finished container, as the other tasks of a step do. The maker starts together with
+// the file server, ahead of its work.
 
 // makerSocket is the one descriptor that the maker is started with.
 const makerSocket = 4
 
-// makeContainer has the maker make the container of a plan, which is in a file in memory. The image comes from the file server, or from a mount
-// if that is not negative.
+// makeContainer tells the maker to make the container of a plan, which is in a file in memory. The
+// image comes from the file server or, if mount is not negative, from that mount.
 func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*Namespaces, answer, error) {
 	fds := []int{plan, s.sock}
 	if mount >= 0 {
 		fds = append(fds, mount)
 	}
-	// One who waits does not see signals.
+	// A blocked receive does not notice signals.
 	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(s.maker, unix.SHUT_RDWR) })
 	defer stop()
 	err := message.Send(s.maker, &order{}, fds...)
@@ -52,7 +53,8 @@ func (s *Server) makeContainer(ctx context.Context, plan, mount int) (*Namespace
 	return &Namespaces{Mount: fds[1], User: fds[2]}, a, nil
 }
 
-// maker is the process that makes the container. It is in its namespaces, whose descriptors are its answer.
+// maker is the process that makes the container. It is in the container's namespaces already, and
+// answers with their descriptors.
 func maker(user bool) {
 	_ = unix.Close(serverSocket) // the server's
 	process.CloseInherited(makerSocket)
@@ -75,7 +77,8 @@ func maker(user bool) {
 	if a.send(ns) != nil || err != nil {
 		return
 	}
-	// hpc3-run closes its end when it executes itself, and is in the container with its next system call. The others look for it there.
+	// hpc3-run closes its end when it executes itself, and is in the container with its next system
+	// call. The others look for it there.
 	message.AwaitEnd(makerSocket)
 	sayComplete(from.sock, ns.Mount, from.mark)
 }
@@ -107,7 +110,9 @@ func (a *answer) make(plan int, from imageSource, user bool) (ns Namespaces, err
 	}
 	if user {
 		if err := mapIDs(st.UID, st.GID); err != nil {
-			return ns, withHints(fault.New(fault.Engine, "mapping user and group in a user namespace: %w", fault.Reason(err)), namespaceHints())
+			return ns, withHints(
+				fault.New(fault.Engine, "mapping user and group in a user namespace: %w",
+					fault.Reason(err)), namespaceHints())
 		}
 	}
 	if _, err := WithoutFileLimit(); err != nil {
@@ -138,14 +143,15 @@ func noNamespace(err error) error {
 	return withHints(e, hints)
 }
 
-// imageSource is where the image comes from: descriptors of a mount of the kernel's driver, if not negative, and of the socket to
-// the file server. The mark tells the container that is made of it from others.
+// imageSource is where the image comes from: the descriptor of a mount of the kernel's driver, if
+// not negative, and that of the socket to the file server. The mark tells the container from
+// others.
 type imageSource struct {
 	sock, mount int
 	mark        string
 }
 
-// mapIDs lets the caller be in the user namespace who he is outside.
+// mapIDs maps the caller's uid and gid to themselves.
 func mapIDs(uid, gid int) error {
 	for _, m := range [][2]string{
 		{"/proc/self/setgroups", "deny"}, // or the kernel would let nobody but root map a group
@@ -159,20 +165,20 @@ func mapIDs(uid, gid int) error {
 	return nil
 }
 
-// order has the maker make a container. With it come a plan, the socket to the file server and, if
-// the kernel reads the image, its mount.
+// order tells the maker to make a container. With it come a plan, the socket to the file server
+// and, if the kernel reads the image, its mount.
 type order struct{}
 
 // Kind is the message's.
 func (*order) Kind() string { return "order" }
 
-// reply comes with an answer in memory, which may be long, and with the namespaces.
+// reply comes with an answer in memory, since that may be long, and with the namespaces.
 type reply struct{}
 
 // Kind is the message's.
 func (*reply) Kind() string { return "reply" }
 
-// answer is what the maker says.
+// answer is the maker's result.
 type answer struct {
 	Notes  []string
 	Failed bool // else the container is there, and what follows is empty
@@ -191,5 +197,8 @@ func (a *answer) fail(err error) {
 }
 
 func (a *answer) fault() *fault.Error {
-	return &fault.Error{Class: fault.Class(a.Class), Err: errors.New(a.Text), Hints: a.Hints, Status: a.Status}
+	return &fault.Error{
+		Class: fault.Class(a.Class), Err: errors.New(a.Text), Hints: a.Hints,
+		Status: a.Status,
+	}
 }

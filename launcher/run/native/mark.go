@@ -10,7 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
-// newMark returns a name that no other container has. The number of a namespace is that of the next one as soon as it has ended.
+// newMark returns a name that no other container has. The number of a namespace does not do: the
+// kernel gives it to another one as soon as the namespace has ended.
 func newMark() (string, error) {
 	var raw [8]byte
 	if _, err := unix.Getrandom(raw[:], 0); err != nil {
@@ -19,8 +20,9 @@ func newMark() (string, error) {
 	return hex.EncodeToString(raw[:]), nil
 }
 
-// sayComplete is the maker's word to the file server that other tasks may come in: the number of the mount namespace and the container's mark. A
-// server that lets none in does not listen.
+// sayComplete tells the file server, on behalf of the maker, that other tasks may come in: the
+// number of the mount namespace, and the container's mark. A server that lets none in does not
+// listen.
 func sayComplete(sock, mount int, mark string) {
 	var ns unix.Stat_t
 	if unix.Fstat(mount, &ns) == nil {

@@ -17,23 +17,27 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/serve"
 )
 
-// The tasks that a step has on a node share one container, or those that a launcher of MPI has started: ranks read one another's memory
-// (process_vm_readv), for which they must be of one user namespace, and the image is mounted once.
+// The tasks of a step on a node, or those that one MPI launcher has started there, share one
+// container: ranks read one another's memory (process_vm_readv), which takes a common user
+// namespace, and the image is mounted once.
 //
-// They meet at a Unix socket in the abstract name space, which leaves nothing behind. Its name is a hash of all that makes the container,
-// so that only tasks meet whose containers would be the same. Whoever binds the name makes the container, and its file server inherits the
-// socket; the others get descriptors of the namespaces from it and enter them.
+// They meet at a Unix socket in the abstract name space, which leaves nothing behind. Its name is a
+// hash of all that determines the container, so that tasks meet only if their containers would be
+// the same. The task that binds the name makes the container, and its file server inherits the
+// socket. The other tasks get descriptors of the namespaces from it, and enter them.
 
 // shareWait bounds how long a task waits for another's container, which takes milliseconds to make.
 const shareWait = 10 * time.Second
 
-// listenWait bounds how long a name may be bound where nobody listens: its owner listens in the next instruction.
+// listenWait bounds how long a name may be bound but not listened at: the task that binds it
+// listens in its next instruction.
 const listenWait = time.Second
 
 // shareBacklog is how many tasks may ask at once.
 const shareBacklog = 4096
 
-// shareName is the name of the socket at which those meet who share this container; "" for a container of its own.
+// shareName is the name of the socket at which the tasks of this container meet; "" for a container
+// of its own.
 func (st *Stage) shareName(group string, sif *os.File) string {
 	if group == "" {
 		return ""
@@ -42,7 +46,9 @@ func (st *Stage) shareName(group string, sif *os.File) string {
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
 	same.KeepPrivs, same.Prefix, same.Parent = false, "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
-	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts), func(m inside.Bind) bool { return m.Target == device.Console }) // one task of a step may have it
+	// one task of a step may have it
+	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts),
+		func(m inside.Bind) bool { return m.Target == device.Console })
 	raw, err := same.Pack()
 	if err != nil {
 		return ""
@@ -94,7 +100,8 @@ func meet(name string) (listener int, ns *Namespaces, err error) {
 		} else if time.Since(listening) > listenWait {
 			return -1, nil, aloneError{"somebody has taken the place where the tasks of this step meet, and is not there"}
 		}
-		time.Sleep(time.Millisecond) // the name is bound and not listened at yet, or its container just ended
+		// the name is bound and not listened at yet, or its container just ended
+		time.Sleep(time.Millisecond)
 	}
 	return -1, nil, aloneError{"another task of this step did not make its container in time"}
 }
@@ -130,7 +137,8 @@ func ask(name string) (*Namespaces, error) {
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: name}); err != nil {
 		return nil, err
 	}
-	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil || int(peer.Uid) != os.Getuid() {
+	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil ||
+		int(peer.Uid) != os.Getuid() {
 		return nil, aloneError{"another user sits at the place where the tasks of this step meet"}
 	}
 	var answer serve.Container

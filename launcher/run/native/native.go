@@ -1,3 +1,6 @@
+// Package native is hpc3's own engine: it makes the container of a command, or joins the one of the
+// step's other tasks, and becomes the command in it. Exec is its door, and containerize the start;
+// Reenter runs the processes that the start executes (package run lists them).
 package native
 
 import (
@@ -19,7 +22,7 @@ import (
 
 // Means are what a start by hpc3's own engine needs beside the view.
 type Means struct {
-	SquashFS option.SquashFS // what is to read the image
+	SquashFS option.SquashFS // what reads the image
 	Server   *Server         // started ahead; may be nil
 	Settled  func(option.Engine)
 }
@@ -58,7 +61,7 @@ type pending struct {
 	reader reader
 }
 
-// prepare settles all that can be settled before there is a container.
+// prepare does all that is possible before there is a container.
 func (n *start) prepare(ctx context.Context, img inside.Files, words []string) (*pending, error) {
 	if err := CheckEntry(); err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func (n *start) join(c *pending) (ns *Namespaces, door int) {
 	return ns, door
 }
 
-// make has the file server and the maker make a container.
+// make tells the file server and the maker to make a container.
 func (n *start) make(ctx context.Context, c *pending, door int) (*Namespaces, error) {
 	mount, err := n.mountByKernel(c.reader, c.sif)
 	if err != nil {
@@ -168,7 +171,8 @@ func checkFUSE() error {
 	if err == nil {
 		return f.Close()
 	}
-	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w", fault.Reason(err))
+	e := fault.New(fault.Engine, "opening /dev/fuse, which hpc3's own engine needs: %w",
+		fault.Reason(err))
 	if errors.Is(err, unix.EMFILE) {
 		return e.Hint("close some of the descriptors that hpc3-run is started with, or raise their limit: ulimit -n")
 	}
@@ -178,7 +182,8 @@ func checkFUSE() error {
 	return e.Hint("as root: modprobe fuse; or install Apptainer")
 }
 
-// CanMount tells whether this process may make mounts without a user namespace of its own: root with its capabilities.
+// CanMount tells whether this process may make mounts without a user namespace of its own: root
+// with its capabilities.
 func CanMount() bool {
 	if os.Geteuid() != 0 {
 		return false
@@ -197,7 +202,8 @@ func (n *start) stage(ctx context.Context, img inside.Files, words []string) Sta
 	who, ok := inside.FindAccount(ctx, uid)
 	if !ok {
 		who = inside.Synthetic(uid, gid)
-		n.Note("this node does not know user " + strconv.Itoa(uid) + "; in the container the name is " + who.Name)
+		n.Note("this node does not know user " + strconv.Itoa(uid) +
+			"; in the container the name is " + who.Name)
 	}
 	groups, err := os.Getgroups()
 	if err != nil {
@@ -212,8 +218,10 @@ func (n *start) stage(ctx context.Context, img inside.Files, words []string) Sta
 	}
 	st := Stage{
 		Words: words, Env: env.List(), Mounts: n.Binds(img, found),
-		Passwd: who.Line(home, img.Shell()), Accounts: n.Accounts(ctx), Groups: inside.GroupLines(ctx, append(groups, gid)),
-		Writable: n.Writable, KeepPrivs: n.KeepPrivs, Parent: n.Parent, UID: uid, GID: gid, Ignored: entryIgnored, Blocked: entryBlocked, Prefix: n.ErrorPrefix, SIF: n.SIF,
+		Passwd: who.Line(home, img.Shell()), Accounts: n.Accounts(ctx),
+		Groups:   inside.GroupLines(ctx, append(groups, gid)),
+		Writable: n.Writable, KeepPrivs: n.KeepPrivs, Parent: n.Parent, UID: uid, GID: gid,
+		Ignored: entryIgnored, Blocked: entryBlocked, Prefix: n.ErrorPrefix, SIF: n.SIF,
 	}
 	n.TellMounts(st.Mounts)
 	if n.Workdir != "" {
@@ -225,8 +233,8 @@ func (n *start) stage(ctx context.Context, img inside.Files, words []string) Sta
 }
 
 // serve has the file server serve the SIF, and let other tasks in at the listening socket, if there
-// is one. It returns the server. If the kernel reads the image, the server only does the latter, and
-// says that the SIF is in use, until the mount is gone.
+// is one. It returns the server. If the kernel reads the image, the server only does the latter,
+// and says that the SIF is in use, until the mount is gone.
 func (n *start) serve(sif *os.File, listener int, r reader, mount int) (*Server, error) {
 	server := n.Server
 	if server == nil {
@@ -236,12 +244,13 @@ func (n *start) serve(sif *os.File, listener int, r reader, mount int) (*Server,
 		}
 	}
 	if n.Cached {
-		// The lock belongs to the open file, which the server gets. Some file systems have no locks;
-		// there, the server's marks must do.
+		// The lock belongs to the open file, which the server gets. Some file systems have no
+		// locks; there, the server's marks must do.
 		_ = unix.Flock(int(sif.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
 	what := serve.Service{
-		File: n.SIF, Offset: n.Offset, Sums: n.Sums, Aside: n.Aside, Prefix: n.ErrorPrefix, Stderr: serve.IDOf("/proc/self/fd/2"), Cached: n.Cached, Kernel: mount >= 0,
+		File: n.SIF, Offset: n.Offset, Sums: n.Sums, Aside: n.Aside, Prefix: n.ErrorPrefix,
+		Stderr: serve.IDOf("/proc/self/fd/2"), Cached: n.Cached, Kernel: mount >= 0,
 	}
 	if !what.Kernel {
 		what.Squashfuse = r.squashfuse
@@ -266,7 +275,7 @@ func sendWatch(sock, mount int) error {
 	return errors.Join(message.Send(sock, &serve.Mount{UID: -1, GID: -1}, watch), unix.Close(watch))
 }
 
-// WhyNot says what hpc3's own engine lacks on this node; nil for nothing.
+// WhyNot says what hpc3's own engine lacks on this node, nil if it lacks nothing.
 func WhyNot() error {
 	if err := checkNamespaces(); err != nil {
 		return err

@@ -10,14 +10,15 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
-// reader is what reads the SquashFS of the SIF: the kernel, where that is to be tried, else squashfuse_ll, else we.
+// reader is what reads the SquashFS of the SIF: the kernel, if that is to be tried, then
+// squashfuse_ll, then hpc3 itself.
 type reader struct {
 	kernel     bool
 	squashfuse string // path of the program; "": we
 }
 
-// reader settles who reads the image, as far as that can be known before it is tried. What was asked for by name and cannot be had is an
-// error.
+// reader decides what reads the image, as far as possible before it is tried. A reader that was
+// asked for by name, and is not available, is an error.
 func (n *start) reader() (reader, error) {
 	switch n.SquashFS {
 	case option.BuiltIn:
@@ -25,7 +26,8 @@ func (n *start) reader() (reader, error) {
 	case option.SquashfuseLL:
 		program := process.FindSquashfuse(process.SquashfuseLL)
 		if program == "" {
-			return reader{}, fault.New(fault.Engine, "using squashfuse_ll: it is neither in %v nor in PATH", process.SquashfusePlaces).
+			return reader{}, fault.New(fault.Engine,
+				"using squashfuse_ll: it is neither in %v nor in PATH", process.SquashfusePlaces).
 				Hint("install squashfuse, or leave --squashfs out: hpc3 reads images itself")
 		}
 		return reader{squashfuse: program}, nil
@@ -35,7 +37,10 @@ func (n *start) reader() (reader, error) {
 		}
 		return reader{kernel: true}, nil
 	}
-	return reader{kernel: n.kernelWhyNot() == "", squashfuse: process.FindSquashfuse(process.SquashfuseLL)}, nil
+	return reader{
+		kernel:     n.kernelWhyNot() == "",
+		squashfuse: process.FindSquashfuse(process.SquashfuseLL),
+	}, nil
 }
 
 // name is what reads the image, for a message.
@@ -54,8 +59,9 @@ func noKernel(why string) error {
 		Hint("leave --squashfs out: hpc3 reads images itself, over FUSE")
 }
 
-// kernelWhyNot says why the kernel is not to read the image: its driver is no guard against an image made to harm it, so that only root may
-// have it, on what hpc3 itself has converted into a place where nobody but root writes.
+// kernelWhyNot says why the kernel is not to read the image. Its driver does not guard against an
+// image made to harm it. So only root may use it, for images that hpc3 itself has converted, in a
+// place that only root can write to.
 func (n *start) kernelWhyNot() string {
 	switch {
 	case !CanMount():
@@ -69,7 +75,8 @@ func (n *start) kernelWhyNot() string {
 	return ""
 }
 
-// writableByOthers returns the first of a file and the directories above it that somebody other than root could change; "" for none.
+// writableByOthers returns the first of a file and the directories above it that anyone but root
+// can change; "" if there is none.
 func writableByOthers(file string) string {
 	path, err := filepath.EvalSymlinks(file)
 	if err != nil {

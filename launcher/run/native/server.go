@@ -19,11 +19,13 @@ const serverSocket = 3
 // serverCallList is the descriptor of the calls that start the server and the maker.
 const serverCallList = 5
 
-// Server is a file server and a maker that have been started and wait to be told what to serve and make, each at its socket.
+// Server is a file server and a maker that have started, and wait, each at its socket, to be told
+// what to serve and to make.
 type Server struct{ sock, maker int }
 
-// StartServer starts both ahead of their work: that takes as long as all else a start does, and can be done meanwhile. They end with this process,
-// or when the Server is closed, unless they have been told. The environment says which processors are the job's.
+// StartServer starts both ahead of their work: that takes as long as the rest of a start, and runs
+// beside it. They end with this process, or when the Server is closed, unless they have been told
+// what to do. The environment says which processors are the job's.
 func StartServer(getenv func(string) string) (*Server, error) {
 	if err := CheckEntry(); err != nil {
 		return nil, err
@@ -54,7 +56,8 @@ func StartServer(getenv func(string) string) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	state, err := both.Wait() // it has forked at its first instructions; the children are the maker and the server
+	// it has forked at its first instructions; the children are the maker and the server
+	state, err := both.Wait()
 	if err == nil && !state.Success() {
 		err = fmt.Errorf("it ended at once: %s", state)
 	}
@@ -87,7 +90,8 @@ func serverEnv(cpus int) []string {
 		"GOMAXPROCS=" + strconv.Itoa(modestProcessors(min(cpus, serve.MaxProcessors))),
 		// A command that reads little ends before garbage is worth collecting.
 		"GOGC=400", "GOMEMLIMIT=" + strconv.Itoa(serve.MaxMemory),
-		// Go would keep the cgroup's files open to follow its limits; the server closes what it does not know.
+		// Go would keep the cgroup's files open to follow its limits; the server closes what it
+		// does not know.
 		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
 	}
 }

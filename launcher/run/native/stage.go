@@ -15,21 +15,21 @@ type Stage struct {
 	Workdirs  []string // tried in this order
 	Strict    bool     // the first of Workdirs was asked for by name
 	Passwd    string   // line for the caller
-	Accounts  []string // lines for others, where the image does not know their names
+	Accounts  []string // lines for other users that the image does not know
 	Groups    []string // lines for the caller's groups
 	Writable  bool
-	KeepPrivs bool // root keeps his capabilities
-	Tool      bool // hpc3 enters, and ends with its own statuses where it cannot
+	KeepPrivs bool // root keeps its capabilities
+	Tool      bool // hpc3 enters, and failures have its own statuses
 	Parent    int  // the process with which the command is to end; 0: none
 	UID, GID  int
 	Ignored   uint64 // the signals that the caller ignores: bit N is signal N
-	Blocked   uint64 // his signal mask
-	FileSize  uint64 // his limit of file sizes
+	Blocked   uint64 // the caller's signal mask
+	FileSize  uint64 // the caller's limit of file sizes
 	Prefix    string // of messages
 	SIF       string // its name, for messages
 
-	Squashfuse string // the program that serves it; "": we do
-	Fallback   bool   // we do where it fails
+	Squashfuse string // the program that serves the SIF; "" for hpc3 itself
+	Fallback   bool   // hpc3 itself serves it if that program fails
 }
 
 // ToolStage is what hpc3 becomes, except for the command, its environment and its directory.
