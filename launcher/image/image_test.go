@@ -252,21 +252,24 @@ func TestNextCache(t *testing.T) {
 	}
 	s.Caches.UsesPrivate()
 	_, private := img.Layers[0].Open(t.Context())
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
 	for _, tt := range []struct {
-		name string
-		ctx  context.Context
-		err  error
-		want bool
+		name  string
+		ended bool
+		err   error
+		want  bool
 	}{
-		{"private", t.Context(), private, true},
-		{"no room", t.Context(), store.ErrUnusable.New("full"), true},
-		{"a broken image", t.Context(), oci.ErrUnusable.New("broken"), false},
-		{"a damaged copy", t.Context(), &store.DamagedError{}, false},
-		{"ended", ended, private, false},
+		{"private", false, private, true},
+		{"no room", false, store.ErrUnusable.New("full"), true},
+		{"a broken image", false, oci.ErrUnusable.New("broken"), false},
+		{"a damaged copy", false, &store.DamagedError{}, false},
+		{"ended", true, private, false},
 	} {
-		if got := s.nextCache(tt.ctx, caches.Tier{Cache: site.Cache{Dir: "/sw"}}, tt.err); got != tt.want {
+		ctx, cancel := context.WithCancel(t.Context())
+		if tt.ended {
+			cancel()
+		}
+		got := s.nextCache(ctx, caches.Tier{Cache: site.Cache{Dir: "/sw"}}, tt.err)
+		if cancel(); got != tt.want {
 			t.Errorf("%s: nextCache(%v) = %v", tt.name, tt.err, got)
 		}
 	}

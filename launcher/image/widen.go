@@ -5,8 +5,9 @@ import (
 	"runtime"
 	"strconv"
 
-	"github.com/hpc3-project/hpc3/launcher/run/native"
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // widen lets this process use all processors that its job was given on this node, if Slurm has
@@ -18,7 +19,7 @@ func widen(getenv func(string) string) (narrow func()) {
 	if err != nil || unix.SchedGetaffinity(0, &bound) != nil || bound.Count() >= given {
 		return func() {}
 	}
-	all := native.UnboundCPUs()
+	all := process.UnboundCPUs()
 	if all == nil || all.Count() <= bound.Count() || all.Count() > given {
 		return func() {}
 	}

@@ -170,14 +170,16 @@ func TestPoorImages(t *testing.T) {
 	}
 }
 
-// A node that forbids what the engine needs is told from one where something broke, and a cure is named.
+// A node that forbids what the engine needs is told from one where something broke, and a cure is
+// named.
 func TestForbidden(t *testing.T) {
 	l := need(t)
 	filter := filepath.Join(shared(t), "filter")
 	if out, err := exec.Command("gcc", "-o", filter, "testdata/filter.c").CombinedOutput(); err != nil {
 		t.Skipf("no C compiler: %v %s", err, out)
 	}
-	// A user namespace with its own sysctl, where all users are who they are; who enters it has no power in it before its users are told.
+	// A user namespace with its own sysctl, where all users are who they are; who enters it has no
+	// power in it before its users are told.
 	const nested = `unshare --user /bin/bash -c 'until read -r line </proc/self/uid_map; do sleep 0.01; done
 exec /bin/bash -c "echo 0 >/proc/sys/user/max_user_namespaces && exec \"\$@\"" "$0" "$@"' sh "$@" &
 until echo "0 0 65536" >/proc/$!/gid_map && echo "0 0 65536" >/proc/$!/uid_map; do sleep 0.01; done 2>/dev/null
@@ -207,7 +209,8 @@ wait $!`
 	}
 }
 
-// A SIF that is cut short under a running command gives that command errors, not a wait without end.
+// A SIF that is cut short under a running command gives that command errors, not a wait without
+// end.
 func TestImageCutShortWhileItRuns(t *testing.T) {
 	l := need(t)
 	raw, err := os.ReadFile(l.bash)

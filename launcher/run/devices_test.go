@@ -10,7 +10,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// A container's /dev holds what programs expect, and nothing of the node's disks, memory and consoles.
+// A container's /dev holds what programs expect, and nothing of the node's disks, memory and
+// consoles.
 func TestSmallDev(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
@@ -114,7 +115,8 @@ func TestPlacesOfMPI(t *testing.T) {
 	}
 }
 
-// What Apptainer is told of GPUs and of MPI's places; a program that prints its arguments stands for it.
+// What Apptainer is told of GPUs and of MPI's places; a program that prints its arguments stands
+// for it.
 func TestDevicesUnderApptainer(t *testing.T) {
 	l := need(t)
 	stand := filepath.Join(shared(t), "apptainer")

@@ -22,7 +22,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// lab is what the tests of the native engine need: a program that executes plans, test images, and a /dev/fuse for everyone.
+// lab is what the tests of the native engine need: a program that executes plans, test images, and
+// a /dev/fuse for everyone.
 type lab struct {
 	dir     string // readable for everyone
 	program string
@@ -135,7 +136,8 @@ func (l *lab) images(show string) error {
 // tree is the content of an image by path.
 type tree map[string]file
 
-// file is a file, or with a target a symlink, of an image; from is a file of this machine, "" the one of the same path.
+// file is a file, or with a target a symlink, of an image; from is a file of this machine, "" the
+// one of the same path.
 type file struct {
 	content, from, target string
 	mode                  uint32

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// The entry of each architecture looks at the limits. It is told to need more than an emulator does.
+// The entry of each architecture looks at the limits. It is told to need more than an emulator
+// does.
 func TestEveryEntryLooksAtLimits(t *testing.T) {
 	required := slices.Contains(strings.Split(os.Getenv("HPC3_REQUIRE"), ","), "qemu")
 	if testing.Short() {

@@ -62,7 +62,8 @@ func homeWith(t *testing.T, names ...string) string {
 	return home
 }
 
-// A login shell reads nothing of the home unless it is asked to, and then after the image's profile.
+// A login shell reads nothing of the home unless it is asked to, and then after the image's
+// profile.
 func TestLoginReadsTheImagesFilesAlone(t *testing.T) {
 	l := need(t)
 	home := homeWith(t, ".bash_profile", ".bash_login", ".profile", ".bashrc", ".shrc")
@@ -101,7 +102,8 @@ func TestLoginReadsTheImagesFilesAlone(t *testing.T) {
 	}
 }
 
-// What a profile defines without exporting it is there in a shell that becomes interactive or reads standard input.
+// What a profile defines without exporting it is there in a shell that becomes interactive or reads
+// standard input.
 func TestProfileIsReadInTheShellItself(t *testing.T) {
 	l := need(t)
 	for name, image := range l.shells(t) {

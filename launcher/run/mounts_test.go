@@ -132,8 +132,9 @@ func TestDevicesOfTheImage(t *testing.T) {
 	}
 }
 
-// What attributes of user.overlay.* say in an image is nothing to the engine's own overlay: the file is there. (As root, squashfuse_ll gives
-// them out as those of trusted.overlay.*. A SIF that hpc3 has made has none.)
+// What attributes of user.overlay.* say in an image is nothing to the engine's own overlay: the
+// file is there. (As root, squashfuse_ll gives them out as those of trusted.overlay.*. A SIF that
+// hpc3 has made has none.)
 func TestOverlayAttributesOfTheImage(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
@@ -309,7 +310,8 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// The image's own PATH holds in a login shell too, though the profile sets another, and nothing is left of how.
+// The image's own PATH holds in a login shell too, though the profile sets another, and nothing is
+// left of how.
 func TestTerminalPath(t *testing.T) {
 	l := need(t)
 	own := []string{"PATH=/opt/app/bin:/usr/local/bin:/usr/bin:/bin:/it's", "PROMPT_COMMAND=let seen+=1"}
@@ -330,7 +332,8 @@ func TestTerminalPath(t *testing.T) {
 	x.exit(0)
 }
 
-// terminal is the other end of a terminal: what was seen on it, and up to where that has been looked at.
+// terminal is the other end of a terminal: what was seen on it, and up to where that has been
+// looked at.
 type terminal struct {
 	t     *testing.T
 	tty   *os.File
@@ -392,7 +395,8 @@ func (x *terminal) expect(want string) {
 	x.from += strings.Index(x.seen[x.from:], want) + len(want)
 }
 
-// exit leaves the shell, which is to end with that status, and reads to the end, so that its last words have somewhere to go.
+// exit leaves the shell, which is to end with that status, and reads to the end, so that its last
+// words have somewhere to go.
 func (x *terminal) exit(status int) {
 	x.t.Helper()
 	x.say(fmt.Sprint("exit ", status), "")

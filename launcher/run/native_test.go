@@ -397,7 +397,8 @@ func TestClosedDescriptors(t *testing.T) {
 	}
 }
 
-// While an image of the cache is served, its SIF is locked, so that hpc3 cache gc leaves it alone; afterwards it is not.
+// While an image of the cache is served, its SIF is locked, so that hpc3 cache gc leaves it alone;
+// afterwards it is not.
 func TestServedImageIsLocked(t *testing.T) {
 	l := need(t)
 	free := func() bool {

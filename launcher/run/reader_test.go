@@ -15,8 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// readers runs a test with each of those who read images, where they can be had, for an ordinary user and root. The SIF lies where nobody but root
-// can write, and counts as one of a cache.
+// readers runs a test with each of those who read images, where they can be had, for an ordinary
+// user and root. The SIF lies where nobody but root can write, and counts as one of a cache.
 func readers(t *testing.T, test func(t *testing.T, l *lab, s start)) {
 	t.Helper()
 	l := need(t)
@@ -64,7 +64,8 @@ func trusted(t *testing.T) string {
 	return sif
 }
 
-// squashfuse returns a program that runs squashfuse_ll of the lab's Debian sid, which this machine need not have.
+// squashfuse returns a program that runs squashfuse_ll of the lab's Debian sid, which this machine
+// need not have.
 func squashfuse(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
@@ -192,7 +193,8 @@ func running(t *testing.T, l *lab, s start) *exec.Cmd {
 	return cmd
 }
 
-// Whoever reads an image, its SIF is locked as long as the command runs, also where that is killed, and nothing is left then.
+// Whoever reads an image, its SIF is locked as long as the command runs, also where that is killed,
+// and nothing is left then.
 func TestReadersEndWithTheCommand(t *testing.T) {
 	readers(t, func(t *testing.T, l *lab, s start) {
 		cmd := running(t, l, s)
@@ -269,7 +271,8 @@ func TestSquashfuseKilled(t *testing.T) {
 	})
 }
 
-// A squashfuse_ll that fails, or never answers, is replaced by the built-in server, unless it was asked for by name.
+// A squashfuse_ll that fails, or never answers, is replaced by the built-in server, unless it was
+// asked for by name.
 func TestSquashfuseThatFails(t *testing.T) {
 	l := need(t)
 	for name, text := range map[string]string{"ends": "exit 1", "hangs": "exec sleep 1000", "hangs in a child": "sleep 1000; exit 1"} {

@@ -27,7 +27,8 @@ func open(t *testing.T) string {
 	return dir
 }
 
-// Ranks of one step on a node read one another's memory; those of different steps do not, which shows that the kernel would mind.
+// Ranks of one step on a node read one another's memory; those of different steps do not, which
+// shows that the kernel would mind.
 func TestRanksReadOneAnothersMemory(t *testing.T) {
 	l := need(t)
 	none := config(flatPlan{Entrypoint: option.None})
@@ -68,7 +69,8 @@ exec 9>&-; wait; exit $status`})
 	eventually(t, "no process of ours is left", func() bool { return l.processes(t) == 0 })
 }
 
-// However many tasks start at once, there is one container and one file server, and each task has its own words, directory and environment.
+// However many tasks start at once, there is one container and one file server, and each task has
+// its own words, directory and environment.
 func TestManyTasksOneContainer(t *testing.T) {
 	l := need(t)
 	const tasks = 64
@@ -104,7 +106,8 @@ func firstKey(m map[string]int) string {
 	return ""
 }
 
-// Tasks whose containers would differ do not share one: of another bind, another image, or a writable one.
+// Tasks whose containers would differ do not share one: of another bind, another image, or a
+// writable one.
 func TestOnlyTheSameIsShared(t *testing.T) {
 	l := need(t)
 	base := start{who: unknown, env: step("1"), plan: config(flatPlan{Entrypoint: option.None})}
@@ -128,7 +131,8 @@ cd ` + dir + `; mkfifo in; ` + program + ` ` + planA + ` /bin/sh -c 'readlink /p
 	}
 }
 
-// Whoever is killed, the others go on, a task that comes later finds its place, and nothing is left at the end.
+// Whoever is killed, the others go on, a task that comes later finds its place, and nothing is left
+// at the end.
 func TestSharedContainerOutlivesItsTasks(t *testing.T) {
 	l := need(t)
 	dir := open(t)
@@ -185,12 +189,14 @@ func (l *lab) meetingPlace(t *testing.T) string {
 	return ""
 }
 
-// A stranger who sits at the place where tasks meet neither lets them in nor keeps them from starting.
+// A stranger who sits at the place where tasks meet neither lets them in nor keeps them from
+// starting.
 func TestStrangerAtTheMeetingPlace(t *testing.T) {
 	l := need(t)
 	s := start{who: unknown, plan: config(flatPlan{Entrypoint: option.None}), env: step("1"), command: []string{"/bin/sh", "-c", "echo ran"}}
 	dir := open(t)
-	// The name is learnt from a container that is up; root, another user than the task's, takes it when that has ended.
+	// The name is learnt from a container that is up; root, another user than the task's, takes it
+	// when that has ended.
 	cmd := l.cmd(t, start{who: unknown, plan: s.plan, env: s.env, command: []string{"/bin/sh", "-c"}, limits: `
 cd ` + dir + `; "$@" 'echo >up; while [ ! -e named ]; do sleep 0.01; done' && while [ ! -e taken ]; do sleep 0.01; done
 "$@" 'echo ran'; exit`})
@@ -227,7 +233,8 @@ cd ` + dir + `; "$@" 'echo >up; while [ ! -e named ]; do sleep 0.01; done' && wh
 	}
 }
 
-// Where the file server is killed, the next task makes a container anew; where one that joined is killed, the others go on.
+// Where the file server is killed, the next task makes a container anew; where one that joined is
+// killed, the others go on.
 func TestSharedContainerLosesItsServer(t *testing.T) {
 	l := need(t)
 	for _, who := range callers {
@@ -261,8 +268,8 @@ echo >&9; wait $leader; exit 0`})
 	}
 }
 
-// A command that joins a container finds what one in a container of its own does, and says the same where it cannot be run: the former's last
-// system calls are made without Go.
+// A command that joins a container finds what one in a container of its own does, and says the same
+// where it cannot be run: the former's last system calls are made without Go.
 func TestJoinedIsTheSame(t *testing.T) {
 	l := need(t)
 	path := "PATH=/no/such:/etc/passwd:/opt:/opt/app/bin:/usr/bin"
@@ -289,7 +296,8 @@ func TestJoinedIsTheSame(t *testing.T) {
 			t.Run(who.name+"/"+name, func(t *testing.T) {
 				tt.plan.Entrypoint = option.None
 				plan := config(tt.plan, path)
-				// The fourth of a start's words is its plan; the container is made by one that differs in nothing that is of the container.
+				// The fourth of a start's words is its plan; the container is made by one that
+				// differs in nothing that is of the container.
 				holder := l.cmd(t, start{who: who, plan: config(flatPlan{Entrypoint: option.None}, path), command: []string{"x"}})
 				dir := open(t)
 				got := l.run(t, start{who: who, plan: plan, env: step("1"), command: []string{}, limits: `

@@ -65,7 +65,7 @@ var plan = map[string][]string{
 	},
 	"launcher/image": {
 		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/option",
-		"launcher/outside", "launcher/run/inside", "launcher/run/native", "launcher/settings", "launcher/store",
+		"launcher/outside", "launcher/run/inside", "launcher/run/process", "launcher/settings", "launcher/store",
 	},
 	"launcher/upkeep": {
 		"launcher/caches", "launcher/convert", "launcher/fault", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site",

@@ -84,7 +84,8 @@ func (v *View) straighten() string {
 		}
 		script = assign("PATH", value, true)
 	}
-	for _, name := range []string{"PS1", "PROMPT_COMMAND"} { // the caller's values belong to the caller's own shell
+	// the caller's values belong to the caller's own shell
+	for _, name := range []string{"PS1", "PROMPT_COMMAND"} {
 		value, set := valueIn(own, name)
 		script += assign(name, value, set)
 	}

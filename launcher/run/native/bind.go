@@ -278,7 +278,8 @@ func remount(target string, flags uintptr) error {
 			return err
 		}
 		// The ST_ flags of statfs are the MS_ flags, but for the last.
-		keep := uintptr(st.Flags) & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
+		keep := uintptr(st.Flags) & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV |
+			unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
 		if st.Flags&unix.ST_RELATIME != 0 {
 			keep |= unix.MS_RELATIME
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // The file server serves all tasks of a step on its node, and the first task starts it. If that
@@ -99,31 +100,13 @@ func onCPUs(getenv func(string) string, start func(n int) error) error {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this function
 		n := runtime.NumCPU()
-		if set := serverCPUs(getenv, own, UnboundCPUs, parentCPUs); set != nil &&
+		if set := serverCPUs(getenv, own, process.UnboundCPUs, parentCPUs); set != nil &&
 			unix.SchedSetaffinity(0, set) == nil {
 			n = set.Count()
 		}
 		done <- start(n)
 	}()
 	return <-done
-}
-
-// UnboundCPUs returns the processors that this process could use; nil if that cannot be determined.
-// It binds a thread, which then ends, to all processors: the kernel removes those outside of the
-// cgroup.
-func UnboundCPUs() *unix.CPUSet {
-	found := make(chan *unix.CPUSet)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is not used again
-		var every, left unix.CPUSet
-		every.Fill()
-		if unix.SchedSetaffinity(0, &every) != nil || unix.SchedGetaffinity(0, &left) != nil {
-			found <- nil
-			return
-		}
-		found <- &left
-	}()
-	return <-found
 }
 
 func parentCPUs() *unix.CPUSet {

@@ -75,7 +75,8 @@ func (st *Stage) readOnly() error {
 		if err != nil {
 			return err
 		}
-		const flags = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NOEXEC
+		const flags = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY |
+			unix.MS_NOSUID | unix.MS_NOEXEC
 		if err := unix.Mount("", merged+rel, "", flags, ""); err != nil {
 			return err
 		}

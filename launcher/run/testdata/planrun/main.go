@@ -1,4 +1,5 @@
-// Command planrun executes a plan for the tests of package run: planrun PLAN [COMMAND...]. It stands for hpc3-run.
+// Command planrun executes a plan for the tests of package run: planrun PLAN [COMMAND...]. It
+// stands for hpc3-run.
 package main
 
 import (
@@ -45,5 +46,6 @@ func main() {
 	}
 	p.To.Note = func(text string) { fmt.Fprintln(os.Stderr, "note:", text) }
 	p.To.Warn = func(text string) { fmt.Fprintln(os.Stderr, "warning:", text) }
-	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p, nil), fault.Engine))
+	os.Exit(fault.Print(os.Stderr, "hpc3-run", run.Exec(context.Background(), p, nil),
+		fault.Engine))
 }

@@ -1,4 +1,5 @@
-// Command show is put into test images: a static program that says how it was started, one fact a line.
+// Command show is put into test images: a static program that says how it was started, one fact a
+// line.
 package main
 
 import (
@@ -59,14 +60,16 @@ func main() {
 	status, err := os.ReadFile("/proc/self/status")
 	fmt.Println("status", err)
 	for line := range strings.SplitSeq(string(status), "\n") {
-		if strings.HasPrefix(line, "Cap") || strings.HasPrefix(line, "NoNewPrivs") || strings.HasPrefix(line, "Umask") {
+		if strings.HasPrefix(line, "Cap") || strings.HasPrefix(line, "NoNewPrivs") ||
+			strings.HasPrefix(line, "Umask") {
 			fmt.Println(strings.ReplaceAll(line, "\t", " "))
 		}
 	}
 }
 
-// memory is two ranks: "hold FILE" writes its pid and the address of a secret to FILE and waits for the end of its standard input; "peek PID
-// ADDRESS" reads the secret in that process, as MPI does on one node.
+// memory is two ranks: "hold FILE" writes its pid and the address of a secret to FILE and waits for
+// the end of its standard input; "peek PID ADDRESS" reads the secret in that process, as MPI does
+// on one node.
 func memory(what string, args []string) error {
 	secret := []byte(strings.Repeat("secret", 2)) // of the heap, at an address of its own
 	if what == "hold" {
@@ -91,7 +94,8 @@ func memory(what string, args []string) error {
 	}
 	found := make([]byte, len(secret))
 	local := []unix.Iovec{{Base: &found[0], Len: uint64(len(found))}}
-	_, err = unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(address), Len: len(found)}}, 0)
+	_, err = unix.ProcessVMReadv(pid, local,
+		[]unix.RemoteIovec{{Base: uintptr(address), Len: len(found)}}, 0)
 	fmt.Println(string(found))
 	return err
 }

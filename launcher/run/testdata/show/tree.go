@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// tree prints all that can be known of the files below a directory. The size of a directory is its file system's own business, and so is how many
-// names it has.
+// tree prints all that can be known of the files below a directory. The size of a directory is its
+// file system's own business, and so is how many names it has.
 func tree(top string) error {
 	return filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -20,7 +20,8 @@ func tree(top string) error {
 		if err := syscall.Lstat(path, &st); err != nil {
 			return err
 		}
-		fmt.Printf("%s mode %o owner %d %d time %d device %d", path, st.Mode, st.Uid, st.Gid, st.Mtim.Sec, st.Rdev)
+		fmt.Printf("%s mode %o owner %d %d time %d device %d", path, st.Mode, st.Uid, st.Gid,
+			st.Mtim.Sec, st.Rdev)
 		if !entry.IsDir() {
 			fmt.Printf(" size %d links %d", st.Size, st.Nlink)
 		}
