@@ -12,8 +12,7 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
-// Cached returns the document of a name that a cache has, unless --pull wants it to be asked for
-// anew.
+// Cached returns the document of a name that a cache has; nil with --pull always.
 func (s *Source) Cached(name choose.Name) ([]byte, error) {
 	key, err := s.key(name)
 	if err != nil || s.Option.Pull == option.Always {

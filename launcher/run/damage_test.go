@@ -130,8 +130,8 @@ func TestDamageIsToldToAShell(t *testing.T) {
 	}
 }
 
-// Where the caller may not rename the file, he is left a mark; a file of no cache is left alone;
-// and one that has come in the place of the damaged one is not taken for it.
+// If the caller may not rename the file, a mark is left in the user's cache. A file outside of a
+// cache is left alone, and so is one that has replaced the damaged one.
 func TestDamagedImageStays(t *testing.T) {
 	l := need(t)
 	data := func(raw []byte) int { return bytes.Index(raw, []byte(random(1, 1000))) + 200_000 }

@@ -293,8 +293,8 @@ func TestWithoutLocks(t *testing.T) {
 	wantClean(t, a)
 }
 
-// Who waited for a process that could not make the SIF gets its error, if he would meet it as well;
-// nobody tries in vain one after another. Who comes later tries anew.
+// A waiter gets the error of the process that could not make the SIF, if the waiter would run into
+// the same failure. A process that asks later tries for itself.
 func TestWaitersGetTheFailure(t *testing.T) {
 	for class, shared := range map[fault.Class]bool{fault.Network: true, fault.Convert: true, fault.Registry: false, fault.Engine: false} {
 		t.Run(string(class), func(t *testing.T) {
