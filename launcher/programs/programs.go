@@ -12,8 +12,8 @@ type Image struct {
 	Rpm func(args ...string) ([]byte, error)
 }
 
-// Beyond returns the commands in the directories of path that its base system does not have, sorted.
-// notes says what could not be found out.
+// Beyond returns the commands in the directories of path that the base system does not have,
+// sorted. notes says what could not be found out.
 func (i Image) Beyond(path []string) (commands, notes []string, err error) {
 	return nil, nil, nil
 }

@@ -75,10 +75,12 @@ var plan = map[string][]string{
 		"probe/facts", "launcher/caches", "launcher/fault", "launcher/nodes", "launcher/notes", "launcher/outside", "launcher/run/apptainer", "launcher/slurm",
 		"launcher/upkeep",
 	},
+	"launcher/module":   {"launcher/fault", "launcher/option", "launcher/outside"},
+	"launcher/programs": {"launcher/squashfs"},
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
-		"launcher/image", "launcher/match", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run",
-		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/native", "launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
+		"launcher/image", "launcher/match", "launcher/module", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside",
+		"launcher/programs", "launcher/run", "launcher/run/apptainer", "launcher/run/inside", "launcher/run/native", "launcher/settings", "launcher/site", "launcher/slurm", "launcher/store", "launcher/upkeep",
 	},
 	"spank/submit": {
 		"launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/settings", "launcher/task",
@@ -90,8 +92,8 @@ var plan = map[string][]string{
 		"launcher/settings", "launcher/task",
 	},
 	"cmd/hpc3": {
-		"cmd/interrupt", "cmd/progress", "launcher", "launcher/doctor", "launcher/fault", "launcher/habit", "launcher/match", "launcher/nodes", "launcher/notes",
-		"launcher/oci", "launcher/option", "launcher/outside", "launcher/run", "launcher/settings", "launcher/upkeep", "probe/facts",
+		"cmd/interrupt", "cmd/progress", "launcher", "launcher/doctor", "launcher/fault", "launcher/habit", "launcher/match", "launcher/module", "launcher/nodes",
+		"launcher/notes", "launcher/oci", "launcher/option", "launcher/outside", "launcher/run", "launcher/settings", "launcher/upkeep", "probe/facts",
 	},
 	"cmd/hpc3-gpu": {"probe/facts"},
 }
@@ -113,7 +115,7 @@ var foreign = map[string][]string{
 // rooms are those that get names from outside; others are handed what was opened, or read what the
 // kernel makes.
 var rooms = []string{
-	"launcher", "launcher/caches", "launcher/choose", "launcher/doctor", "launcher/image", "launcher/nodes", "launcher/settings", "launcher/upkeep", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "cmd/hpc3", "cmd/hpc3-run",
+	"launcher", "launcher/caches", "launcher/choose", "launcher/doctor", "launcher/image", "launcher/nodes", "launcher/settings", "launcher/upkeep", "launcher/site", "launcher/fetch", "launcher/convert", "launcher/device", "launcher/module", "cmd/hpc3", "cmd/hpc3-run",
 }
 
 // ownNames are files of these that open something by a name which only the kernel and hpc3 itself
