@@ -91,6 +91,9 @@ int hpc3_refuse(void);                          /* ends the program; -1 if it re
 int hpc3_check_request(const char *image, const char *written, const char *inherited);
 int hpc3_explain_pyxis_option(const char *option); /* always -1 */
 
+/* submit_module.c */
+bool hpc3_calls_module(void); /* srun's command is one of a module that hpc3 has written */
+
 /* submit_limits.c */
 bool hpc3_room_for_go(void); /* if not, it says so */
 

@@ -204,6 +204,13 @@ static int set_variables(const char *image, const char *written)
 		return run_on_host();
 	if (image != NULL)
 		return run_in_container(image, written);
+	if (hpc3_option_count() > 0 && hpc3_calls_module()) {
+		/* The image is the module's, and hpc3-run finds the options. */
+		return setenv(V_VERSION, HPC3_PROTOCOL " " HPC3_VERSION, 1) != 0 ||
+					   hpc3_check_request(NULL, NULL, NULL) != 0
+				   ? -1
+				   : hpc3_absolute_variables(true);
+	}
 	if (hpc3_option_count() > 0) {
 		hpc3_say("options of a container are given, and no image");
 		hpc3_say("hint: add --container=IMAGE");

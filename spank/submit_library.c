@@ -161,11 +161,11 @@ static int write_request(const char *image, const char *written, const char *inh
 {
 	int status = add_word("version=", HPC3_VERSION);
 
-	if (status == 0)
+	if (status == 0 && image != NULL)
 		status = add_word("image=", image);
-	if (status == 0)
+	if (status == 0 && image != NULL)
 		status = add_word("written=", written);
-	if (status == 0)
+	if (status == 0 && image != NULL)
 		status = add_script();
 	if (status == 0 && inherited != NULL)
 		status = add_word("inherited=", inherited);
@@ -199,11 +199,12 @@ static int send_request(void)
 	return status;
 }
 
-/* hpc3_check_request has the library check a request, and sets the variables of the job. */
+/* hpc3_check_request has the library check a request, and sets the variables of the job. Without
+ * an image that is a request for options alone. */
 int hpc3_check_request(const char *image, const char *written, const char *inherited)
 {
 	if (!hpc3_room_for_go()) {
-		if (inherited == NULL || strcmp(image, inherited) != 0)
+		if (image != NULL && (inherited == NULL || strcmp(image, inherited) != 0))
 			unsetenv(V_PIN);
 		return pass_unchecked();
 	}

@@ -86,10 +86,9 @@ func usageError(format string, args ...any) *fault.Error {
 	return fault.New(fault.Usage, format, args...).Hint("see %s --help", name)
 }
 
-// settings turns the options into settings. Of a switch or value that is given twice the last one
-// counts; lists grow.
-func (l line) settings() (option.Settings, error) {
-	var s option.Settings
+// settings adds the options to those of a step. Of a switch or value that is given twice the last
+// one counts; lists grow.
+func (l line) settings(s option.Settings) (option.Settings, error) {
 	for o := range option.All() {
 		values := l.given[o.Name]
 		if !o.TakesValue() {

@@ -118,8 +118,11 @@ func (w *walker) startLine(ctx context.Context) error {
 		fmt.Fprintln(w.stdout, name, version)
 		return nil
 	}
-	said, err := l.settings()
+	said, err := optionsOfStep()
 	if err != nil {
+		return err
+	}
+	if said, err = l.settings(said); err != nil {
 		return err
 	}
 	if len(l.words) == 0 || l.words[0] == "" {

@@ -15,6 +15,8 @@ import (
 	"github.com/hpc3-project/hpc3/cmd/interrupt"
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
@@ -109,9 +111,7 @@ func (w *walker) compareVersions(t task.Task) error {
 	}
 	of, err := task.Submitter(os.Getenv)
 	if err != nil {
-		return fault.New(fault.Config, "starting a task with hpc3 %s: %w", version, err).
-			Hint("install one version of hpc3 where jobs are submitted and on their nodes; " +
-				"submit jobs anew that an update has overtaken")
+		return protocolsDiffer(err)
 	}
 	if of != version {
 		text := "warning: the plugin that submitted this is of " + cmp.Or(of, "another version") +
@@ -121,6 +121,33 @@ func (w *walker) compareVersions(t task.Task) error {
 		}
 	}
 	return nil
+}
+
+// optionsOfStep returns the options that srun was given with the command of a module. That has an
+// image of its own, so the plugin puts nothing before it.
+func optionsOfStep() (option.Settings, error) {
+	if os.Getenv(settings.ShimVariable) == "" {
+		return option.Settings{}, nil
+	}
+	if _, err := task.Submitter(os.Getenv); err != nil {
+		return option.Settings{}, protocolsDiffer(err)
+	}
+	list, err := task.Options(os.Getenv)
+	if err != nil {
+		return option.Settings{}, fault.New(fault.Usage, "%w", err)
+	}
+	said, err := task.Settings(list)
+	if err != nil {
+		return said, fault.New(fault.Usage, "%w", err)
+	}
+	return said, nil
+}
+
+// protocolsDiffer says that the plugin which submitted this is too old or too new.
+func protocolsDiffer(err error) error {
+	return fault.New(fault.Config, "starting a task with hpc3 %s: %w", version, err).
+		Hint("install one version of hpc3 where jobs are submitted and on their nodes; " +
+			"submit jobs anew that an update has overtaken")
 }
 
 // orphaned ends the walk when slurmstepd is killed: nothing else does.

@@ -29,7 +29,7 @@ func main() {} // a library has none, and c-shared wants one
 // hpc3_submit answers a request of the plugin: words with a NUL after each.
 //
 //	version=VERSION      the plugin's
-//	image=IMAGE          the image, with absolute paths
+//	image=IMAGE          the image, with absolute paths; none for the command of a module
 //	written=IMAGE        the image, as the user wrote it
 //	inherited=IMAGE      the image in the environment
 //	option=NAME=VALUE    an option
@@ -185,7 +185,8 @@ func (a *asked) settle(words *answer) error {
 	if err := road.ReadEnvFiles(context.Background()); err != nil {
 		return err
 	}
-	if a.image == a.inherited && task.Digest(a.host.Getenv, a.image) != "" {
+	known := a.image == a.inherited && task.Digest(a.host.Getenv, a.image) != ""
+	if a.image == "" || known {
 		return nil
 	}
 	return a.look(words, road)

@@ -19,6 +19,9 @@ const lay = `[ -e lay ] || cp -r /lab/layout lay; mkdir -p other; `
 const cut = `cut() { printf '#!/bin/bash\n'; printf '#SBATCH %s\n' "${@:--n1}"; [ $# -gt 0 ] || echo '#SBATCH --container=127.0.0.1:9#a/b:1'; echo 'srun sh -c "echo \$A \$B"'; }
 `
 
+// see makes a command of a module, which prints files out of its image.
+const see = `mkdir -p shims bound; echo seen >bound/file; printf '#!/bin/sh\n# hpc3 module command: see of app/1, in it\nHPC3_SHIM=app/1 exec /lab/bin/hpc3-run %s cat "$@"\n' "$IMAGE" >shims/see; chmod +x shims/see; `
+
 // bare gives srun and salloc a slurm.conf without LaunchParameters.
 const bare = `grep -v ^LaunchParameters= /etc/slurm/slurm.conf >own.conf; export SLURM_CONF=$HOME/own.conf; `
 
@@ -50,6 +53,12 @@ var submitRows = []slurmRow{
 	{name: "variables that name files, and the image comes later", text: lay + job + `mkdir -p bound; echo seen >bound/file; export HPC3_CONTAINER_MOUNTS=bound:/m; printf '#!/bin/bash\ncd other; srun --container=oci:../lay cat /m/file\n' | job`, stdout: "seen\nstate JobState=COMPLETED ExitCode=0:0 "},
 	{name: "salloc with a relative image and bind", text: lay + `mkdir -p bound; echo seen >bound/file; salloc -Q -n1 --container=oci:lay --container-mounts=bound:/m sh -c 'cd other; srun cat /m/file'`, stdout: "seen"},
 	{name: "SLURM_CONTAINER is relative", text: lay + `SLURM_CONTAINER=oci:lay srun --chdir=/tmp hello`, stdout: "hello from /opt/app"},
+
+	// The command of a module has its image; options stand alone.
+	{name: "options with the command of a module", text: see + `PATH=$HOME/shims:$PATH srun --container-mounts=bound:/m see /m/file; srun -n2 -N2 --container-mounts ~/bound:/n shims/see /n/file`, stdout: "seen\nseen\nseen"},
+	{name: "options with the command of a module in an allocation", text: see + `salloc -Q -n1 sh -c 'cd shims; srun --container-mounts=../bound:/m ./see /m/file'`, stdout: "seen"},
+	{name: "a wrong option with the command of a module", text: see + `srun --container-entrypoint=x shims/see /m/file`, status: 1, stderr: refusal("srun", `--container-entrypoint: "x" is not one of login, image, none`)},
+	{name: "options with a program that is no command of a module", text: see + `mkdir -p other; cp shims/see other/see; sed -i 2d other/see; srun --container-mounts=bound:/m other/see /m/file`, status: 1, stderr: refusal("srun", "options of a container are given, and no image", "hint: add --container=IMAGE")},
 
 	// In a line of #SBATCH a comment begins at a #.
 	{name: "a # in a script", text: cut + `cut >cut.sh; sbatch -N1 cut.sh a b; squeue -h -t PD,CF,R`, stderr: refusal("sbatch", `cut\.sh:3: "127\.0\.0\.1:9#a/b:1" ends at its #, where a comment begins`, `hint: write 127\.0\.0\.1:9/a/b:1`, `hint: put quotes around it: --container="127\.0\.0\.1:9#a/b:1"`)},
