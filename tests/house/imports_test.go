@@ -106,7 +106,7 @@ var foreign = map[string][]string{
 	"github.com/klauspost/cpuid":             {"probe"},
 	"github.com/NVIDIA/go-nvml":              {"cmd/hpc3-gpu"},
 	"github.com/hanwen/go-fuse":              {"launcher/run/serve"},
-	"github.com/pelletier/go-toml":           {"launcher/site"},
+	"github.com/pelletier/go-toml":           {"launcher/module", "launcher/site"},
 	"tags.cncf.io":                           {"launcher/device"},
 	"go.yaml.in/yaml":                        {"launcher/device"},
 	"github.com/urfave/cli":                  {"cmd/hpc3"},
