@@ -93,9 +93,11 @@ func (s *Source) Tags(ctx context.Context) ([]string, error) {
 // Blob returns a manifest, an index or a config from a cache, else from the registry or archive,
 // and keeps it in the user's cache.
 func (s *Source) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
-	raw, err := s.Caches.Blob(d.Digest)
-	if err != nil || raw != nil {
-		return raw, err
+	if !s.Asks {
+		raw, err := s.Caches.Blob(d.Digest)
+		if err != nil || raw != nil {
+			return raw, err
+		}
 	}
 	if s.Option.Pull == option.Never {
 		return nil, choose.ErrNotCached.New("%s of %s is not in the cache, and "+forbidden+
@@ -106,7 +108,8 @@ func (s *Source) Blob(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw, err = src.Blob(ctx, d); err != nil {
+	raw, err := src.Blob(ctx, d)
+	if err != nil {
 		return nil, err
 	}
 	return raw, s.Caches.Keep(d.Digest, raw)

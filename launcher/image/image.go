@@ -53,6 +53,7 @@ type Options struct {
 	Caches  *caches.Caches
 	Version string // of hpc3, for registries
 	Looks   bool   // nothing in the caches is set aside or held: no command is to start
+	Asks    bool   // documents are those of the registry or archive, whatever the caches have
 }
 
 // Open returns the source of a reference. Nothing is opened or asked yet.
