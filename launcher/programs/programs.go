@@ -2,7 +2,11 @@
 // bases of the image tell what belongs to that.
 package programs
 
-import "github.com/hpc3-project/hpc3/launcher/squashfs"
+import (
+	"slices"
+
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
 
 // Image is what is known of an image.
 type Image struct {
@@ -13,10 +17,62 @@ type Image struct {
 }
 
 // Beyond returns the commands in the directories of path that the base system does not have,
-// sorted. notes says what could not be found out.
+// sorted. If several directories have one of a name, the first counts. A package's commands count
+// if the image's author asked for the package, rather than for another that needs it; so do files
+// that no package owns. notes says what could not be found out. An error means that the image
+// cannot be read.
 func (i Image) Beyond(path []string) (commands, notes []string, err error) {
-	return nil, nil, nil
+	t := newTree(i.FS)
+	found, err := t.scan(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	owners := newOwners(t, found)
+	system, err := i.system(t, owners)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.cut {
+		system.note("there are more than %d files in its PATH, of which the first were looked at",
+			maxFiles)
+	}
+	commands, tools := system.judge(found, owners)
+	if len(commands) == 0 {
+		commands = tools // they are all that the image is for
+	}
+	slices.Sort(commands)
+	return commands, system.notes, nil
 }
 
 // Find returns the file that a command is, by the directories of path; "" for none.
-func (i Image) Find(path []string, command string) string { return "" }
+func (i Image) Find(path []string, command string) string {
+	t := newTree(i.FS)
+	for _, dir := range path {
+		file, ref, err := t.trace(dir + "/" + command)
+		if err == nil && t.executable(ref) {
+			return file
+		}
+	}
+	return ""
+}
+
+// judge returns the commands beyond the base system, and apart from them those of tools that images
+// are mostly built with rather than for.
+func (s *system) judge(found []command, owners *owners) (commands, tools []string) {
+	s.decide()
+	for _, c := range found {
+		of := owners.of(c)
+		switch {
+		case c.admin() || entrypoint(c.name):
+		case of == "" && s.unread && c.ofSystem():
+		case of == "":
+			commands = append(commands, c.name)
+		case !s.wanted[of]:
+		case isTool(of):
+			tools = append(tools, c.name)
+		default:
+			commands = append(commands, c.name)
+		}
+	}
+	return commands, tools
+}

@@ -1,0 +1,174 @@
+package programs
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+)
+
+const dpkgDir = "/var/lib/dpkg"
+
+// dpkg reads the data base of Debian's packages: deb-control(5), dpkg(1). Images of distroless have
+// a file for each package in place of status.
+func dpkg(t *tree, o *owners) (*system, error) {
+	r := dpkgReader{system: newSystem(), tree: t, owners: o, left: maxLists}
+	_, err := t.lines(dpkgDir+"/status", maxDatabase, r.line)
+	r.end()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := t.each(dpkgDir+"/status.d", maxPackages, r.single); err != nil {
+		return nil, err
+	}
+	if len(r.packages) == 0 {
+		return nil, fs.ErrNotExist
+	}
+	if err := t.each(dpkgDir+"/info", 8*maxPackages, r.list); err != nil {
+		return nil, err
+	}
+	return r.system, r.automatic()
+}
+
+// dpkgReader reads stanzas.
+type dpkgReader struct {
+	*system
+	*tree
+	owners *owners
+	left   int64 // how many bytes of lists may still be read
+
+	stanza map[string]string // the fields that matter
+	field  string            // that of the last line
+}
+
+// line reads a line of a stanza. Only lists of dependencies are continued in a second line.
+func (r *dpkgReader) line(line string) {
+	switch {
+	case line == "":
+		r.end()
+		return
+	case line[0] == ' ' || line[0] == '\t':
+		if r.field != "" {
+			r.stanza[r.field] += line
+		}
+		return
+	}
+	name, value, _ := strings.Cut(line, ":")
+	r.field = strings.ToLower(name)
+	if !slices.Contains([]string{
+		"package", "status", "essential", "important", "protected", "priority", "depends",
+		"pre-depends", "recommends", "provides",
+	}, r.field) {
+		r.field = ""
+		return
+	}
+	if r.stanza == nil {
+		r.stanza = map[string]string{}
+	}
+	r.stanza[r.field] = strings.TrimSpace(value)
+}
+
+// end takes the package of a stanza, if it is installed.
+func (r *dpkgReader) end() {
+	f := r.stanza
+	r.stanza, r.field = nil, ""
+	state := strings.Fields(f["status"])
+	if f["package"] == "" || len(state) == 3 && state[2] != "installed" &&
+		!strings.HasPrefix(state[2], "trigger") {
+		return
+	}
+	p := r.add(f["package"])
+	if p == nil {
+		return
+	}
+	p.base = p.base || f["essential"] == "yes" || f["important"] == "yes" ||
+		f["protected"] == "yes" ||
+		slices.Contains([]string{"required", "important", "standard"}, f["priority"])
+	for _, field := range []string{"pre-depends", "depends"} {
+		r.need(&p.needs, relations(f[field])...)
+	}
+	r.need(&p.wants, relations(f["recommends"])...)
+	r.need(&p.provides, relations(f["provides"])...)
+}
+
+// relations returns the names in a field such as "libc6 (>= 2.36), mawk | awk:any".
+func relations(field string) (names []string) {
+	for _, relation := range strings.FieldsFunc(field,
+		func(r rune) bool { return r == ',' || r == '|' }) {
+		words := strings.FieldsFunc(relation, func(r rune) bool {
+			return strings.ContainsRune(" \t([<:", r)
+		})
+		if len(words) > 0 {
+			names = append(names, words[0])
+		}
+	}
+	return names
+}
+
+// single reads a file of status.d: a stanza or, as NAME.md5sums, the files of a package.
+func (r *dpkgReader) single(e squashfs.DirEntry) error {
+	name, isList := strings.CutSuffix(e.Name, ".md5sums")
+	take := r.line
+	if isList {
+		p := r.add(name)
+		if p == nil {
+			return nil
+		}
+		take = func(line string) {
+			if _, file, ok := strings.Cut(line, "  "); ok {
+				r.owners.add(p, file)
+			}
+		}
+	}
+	err := r.bounded(path.Join(dpkgDir, "status.d", e.Name), take)
+	if !isList {
+		r.end()
+	}
+	return err
+}
+
+// list reads the files of a package, of info/NAME.list or info/NAME:ARCH.list.
+func (r *dpkgReader) list(e squashfs.DirEntry) error {
+	name, isList := strings.CutSuffix(e.Name, ".list")
+	if !isList {
+		return nil
+	}
+	name, _, _ = strings.Cut(name, ":")
+	p := r.packages[name]
+	if p == nil {
+		return nil
+	}
+	return r.bounded(path.Join(dpkgDir, "info", e.Name),
+		func(file string) { r.owners.add(p, file) })
+}
+
+// bounded reads the lines of one of many files.
+func (r *dpkgReader) bounded(file string, take func(string)) error {
+	size, err := r.lines(file, r.left, take)
+	r.left -= size
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// automatic reads which packages apt installed only because others need them.
+func (r *dpkgReader) automatic() error {
+	name := ""
+	_, err := r.lines("/var/lib/apt/extended_states", maxDatabase, func(line string) {
+		field, value, _ := strings.Cut(line, ":")
+		switch value = strings.TrimSpace(value); {
+		case field == "Package":
+			name = value
+		case field == "Auto-Installed" && value == "1" && r.packages[name] != nil:
+			r.packages[name].auto = true
+		}
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
