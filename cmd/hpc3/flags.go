@@ -50,6 +50,7 @@ func (t *tool) app() *cli.App {
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
 				value("o", "output"), toggle("all-variants"), toggle("quiet", "q"),
 			}, image...)},
+			t.moduleCommand(image),
 			t.cacheCommand(say),
 			{Name: "doctor", Action: t.doctor, Flags: append([]cli.Flag{toggle("json")}, say...)},
 			{Name: "exec", Action: t.exec},
@@ -132,21 +133,21 @@ func reorder(app *cli.App, args []string) []string {
 	if command == nil || command.Name == "exec" { // behind exec they are another command's
 		return args
 	}
-	words := 2
-	for _, sub := range command.Subcommands {
-		if sub.Name == args[2] {
-			command, words = sub, 3
-		}
-	}
+	words := slices.Clone(args[:2])
 	var options, rest []string
-	for i := words; i < len(args); i++ {
+	for i := 2; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
 			rest = append(rest, args[i+1:]...)
 			break
 		}
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
-			rest = append(rest, arg)
+			sub := commandIn(command.Subcommands, arg)
+			if sub != nil && len(rest) == 0 {
+				command, words = sub, append(words, arg)
+			} else {
+				rest = append(rest, arg)
+			}
 			continue
 		}
 		options = append(options, arg)
@@ -154,11 +155,11 @@ func reorder(app *cli.App, args []string) []string {
 			continue
 		}
 		if i++; i == len(args) { // "--" would become its value
-			return slices.Concat(args[:words], options)
+			return slices.Concat(words, options)
 		}
 		options = append(options, args[i])
 	}
-	return slices.Concat(args[:words], options, []string{"--"}, rest)
+	return slices.Concat(words, options, []string{"--"}, rest)
 }
 
 // takesValue tells whether the word after an option is its value.

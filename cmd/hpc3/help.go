@@ -19,6 +19,8 @@ The tools around hpc3-run, which runs images.
   probe                     what this node is
   explain IMAGE             which variant this node gets, and why not each other
   pull IMAGE                fetch and convert now, run later
+  module IMAGE              a module file whose commands run in IMAGE
+  module check DIR          whether the modules of a tree still work
   exec JOB[.STEP]|PID [COMMAND [ARG...]]
                             into the container of a running step or process of
                             yours on this node
@@ -41,7 +43,10 @@ More: man hpc3.
 `
 
 // forImages are the options of commands that choose an image.
-const forImages = `      --node FILE|-         choose for the node that hpc3 probe --json described
+const forImages = choosing + asking + credentials
+
+const (
+	choosing = `      --node FILE|-         choose for the node that hpc3 probe --json described
       --nodes-file FILE     one choice for all nodes that FILE describes: what
                             hpc3 probe --json prints of each, one after another,
                             or a directory of such files
@@ -49,15 +54,18 @@ const forImages = `      --node FILE|-         choose for the node that hpc3 pro
       --variants auto|index|tags
                             look for variants in the index, else among the tags
                             (default), or in one of these only
-      --pull missing|always|never
-                            when the registry is asked
-      --authfile FILE       registry credentials (default: docker's, podman's)
 `
+	asking = `      --pull missing|always|never
+                            when the registry is asked
+`
+	credentials = "      --authfile FILE       registry credentials (default: docker's, podman's)\n"
+)
 
 const (
 	inJSON  = "      --json                print JSON\n"
 	verbose = "  -v, --verbose             say what is done, and why\n" +
 		"  -d, --debug               say more still\n"
+	quiet = "  -q, --quiet               show no progress\n"
 	inDir = "      --dir DIR             that cache, not your own\n"
 	help  = "  -h, --help                print this\n"
 )
@@ -94,9 +102,44 @@ hpc3-run starts without asking a registry, or in a file. Prints the path.
 
   -o, --output FILE.sif     write a file, not into the cache
       --all-variants        bring every variant into the cache
-` + forImages + inJSON + "  -q, --quiet               show no progress\n" + verbose + help + `
+` + forImages + inJSON + quiet + verbose + help + `
   hpc3 pull qnib/gromacs:2021.5
   hpc3 pull qnib/gromacs:2021.5 -o gromacs.sif
+`},
+	{"module", `Usage: hpc3 module [OPTION...] IMAGE
+       hpc3 module [OPTION...] --update DIR
+
+Writes a module file for Environment Modules and Lmod, and for each command of
+IMAGE a small script, which runs it by hpc3-run on the node where it is called:
+one module serves every type of node. Prints the path of the module file.
+
+      --name NAME/VERSION   what users load (default: by the image's name, tag)
+  -o, --output DIR          the tree of modules that it is put into
+                            (default: ~/.local/share/hpc3/modules)
+      --commands A,B        the commands (default: those that the image's label
+                            names, else all)
+      --all                 all that the image has beyond its base system
+      --pin                 the index that the name means now, for good
+      --default             the version that "module load NAME" loads
+      --tcl --lua           its language, or both (default: Tcl, which Lmod reads
+                            as well)
+      --dry-run             print what was found, and write nothing
+      --update DIR          write what DIR/modules.toml lists, and remove what
+                            it lists no more
+` + forImages + inJSON + quiet + verbose + help + `
+  hpc3 module qnib/gromacs:2021.5 --commands gmx
+  module use ~/.local/share/hpc3/modules && module load gromacs/2021.5
+  hpc3 module --update /sw/modules
+`},
+	{"module check", `Usage: hpc3 module check [OPTION...] DIR
+
+Whether every module of the tree DIR still works: its image is there, the image
+has the commands, and the files are as hpc3 module wrote them. Names those that
+do not work, with the reason; the exit status is 1 then, and 3 where it could
+not be found out.
+
+` + choosing + credentials + inJSON + quiet + verbose + help + `
+  hpc3 module check /sw/modules
 `},
 	{"exec", `Usage: hpc3 exec JOB[.STEP]|PID [COMMAND [ARG...]]
 

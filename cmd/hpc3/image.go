@@ -121,15 +121,7 @@ func (t *tool) pull(c *cli.Context) error {
 	if !c.IsSet("pull") {
 		road.Option.Pull = option.Always // to pull is to ask for what the name means now
 	}
-	teller := progress.New(t.stderr, progress.Options{
-		Program: name, Quiet: c.Bool("quiet"),
-		Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil,
-		Width:   progress.Width(t.stderr, road.Host.Getenv),
-	})
-	road.Note, road.Say, road.Progress = teller.Note, teller.Say, new(notes.Progress)
-	if road.Detail != nil {
-		road.Detail = teller.Note
-	}
+	teller := t.teller(c, road)
 	out := c.String("o")
 	if out != "" && c.Bool("all-variants") {
 		return fault.New(fault.Usage, "-o names one file, and --all-variants makes several").
@@ -148,6 +140,20 @@ func (t *tool) pull(c *cli.Context) error {
 		fmt.Fprintln(t.stdout, s.Path)
 	}
 	return nil
+}
+
+// teller has the road tell how far the image is, and what every user is shown.
+func (t *tool) teller(c *cli.Context, road *launcher.Road) *progress.Teller {
+	teller := progress.New(t.stderr, progress.Options{
+		Program: name, Quiet: c.Bool("quiet"),
+		Verbose: c.Bool("verbose") || road.Option.Verbose || road.Detail != nil,
+		Width:   progress.Width(t.stderr, road.Host.Getenv),
+	})
+	road.Note, road.Say, road.Progress = teller.Note, teller.Say, new(notes.Progress)
+	if road.Detail != nil {
+		road.Detail = teller.Note
+	}
+	return teller
 }
 
 func (t *tool) doctor(c *cli.Context) error {
