@@ -33,6 +33,24 @@ var Commands = []Command{ //nolint:gochecknoglobals // a constant table
 			"apptainer build",
 	},
 	{Names: words("probe explain doctor"), From: "hpc3", Here: "hpc3 %s", args: withName},
+	{
+		Names: words("modulefile modulefiles install"), From: "shpc, spack, Lmod",
+		Here: "hpc3 module %s",
+		Why:  "that writes a module file whose commands run in the image",
+	},
+	{Names: words("module"), From: "hpc3", Here: "%s", args: ofModule},
+	{
+		Names: []string{
+			"module load", "module unload", "module avail", "module list", "module spider",
+			"module swap", "module use",
+		},
+		From: "Environment Modules, Lmod", Here: "%s", args: spread,
+		Why: "hpc3 module writes module files, and module loads them",
+	},
+	{
+		Names: []string{"module update", "module upgrade"}, From: "shpc",
+		Here: "hpc3 module --update %s", args: treeOf,
+	},
 	{Names: words("images ls list"), From: "docker, podman, enroot", Here: "hpc3 cache list"},
 	{
 		Names: []string{"cache ls", "cache show", "cache info"}, From: "Apptainer",
@@ -104,7 +122,7 @@ func FindCommand(name string) *Command {
 //
 //nolint:gochecknoglobals // a constant list
 var first = words("exec run shell start pull import build images login logout push inspect " +
-	"instance rmi ps attach search probe explain doctor cache help version")
+	"instance rmi ps attach search probe explain doctor module cache help version")
 
 // FirstWord returns the entry of a command that stands in the place of an image; nil = it may be
 // one.
@@ -154,6 +172,30 @@ func (c *Command) Write(args []string) string {
 
 // withName takes all words, the command's too.
 func withName(all []string) ([]string, bool) { return all, true }
+
+// ofModule takes all words, for hpc3 or for what loads modules.
+func ofModule(all []string) ([]string, bool) {
+	if len(all) > 1 && slices.Contains(words("load unload avail list spider swap use"), all[1]) {
+		return all, true
+	}
+	if len(all) == 1 {
+		all = append(all, "IMAGE")
+	}
+	return append([]string{"hpc3"}, all...), true
+}
+
+// spread takes all words, and both of a command of two.
+func spread(all []string) ([]string, bool) {
+	return append(strings.Fields(all[0]), all[1:]...), true
+}
+
+// treeOf takes the words that follow; for none, a metavariable.
+func treeOf(all []string) ([]string, bool) {
+	if len(all) == 1 {
+		return []string{"DIR"}, true
+	}
+	return all[1:], true
+}
 
 // pulled turns Apptainer's order, FILE.sif IMAGE, into ours.
 func pulled(all []string) ([]string, bool) {

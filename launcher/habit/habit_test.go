@@ -64,7 +64,7 @@ func TestNamesAreFoundOnce(t *testing.T) {
 
 // What is to be written here is an option of hpc3-run, of hpc3 pull or of both programs.
 func TestOursAreOptions(t *testing.T) {
-	others := []string{"o", "version", "help", "all", "authfile"}
+	others := []string{"o", "version", "help", "all", "authfile", "update"}
 	look := func(text string) {
 		for _, m := range regexp.MustCompile(`(?:^| )--?([a-zA-Z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
 			if _, known := option.Find(m[1]); !known && !slices.Contains(others, m[1]) {
