@@ -7,8 +7,34 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// vanish removes an image from the registry: "vanish good/app:1".
+func vanish(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: vanish REPOSITORY:TAG")
+	}
+	ref, err := name.ParseReference(ts.Getenv("REGISTRY") + "/" + args[0])
+	ts.Check(err)
+	ts.Check(remote.Delete(ref))
+}
+
+// retag gives an image of the registry another tag: "retag good/app:1 good/app:2".
+func retag(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: retag REPOSITORY:TAG REPOSITORY:TAG")
+	}
+	from, err := name.ParseReference(ts.Getenv("REGISTRY") + "/" + args[0])
+	ts.Check(err)
+	to, err := name.NewTag(ts.Getenv("REGISTRY") + "/" + args[1])
+	ts.Check(err)
+	image, err := remote.Get(from)
+	ts.Check(err)
+	ts.Check(remote.Tag(to, image))
+}
 
 // damage changes a byte of files, in their middle if no other is said: "damage GLOB [OFFSET]".
 func damage(ts *testscript.TestScript, neg bool, args []string) {

@@ -21,6 +21,9 @@ import (
 // images.
 func TestScripts(t *testing.T) {
 	registry := images.StartRegistry(t)
+	if err := images.PushTools(registry.Host); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "script",
 		RequireExplicitExec: true,
@@ -35,7 +38,7 @@ func TestScripts(t *testing.T) {
 			}
 			return true, f.Close()
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "damage": damage, "aged": aged, "requests": registry.Requests, "nothing-runs": nothingRuns},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nothing-left": nothingLeft, "damage": damage, "aged": aged, "requests": registry.Requests, "nothing-runs": nothingRuns, "vanish": vanish, "retag": retag},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			if err := os.Mkdir(home, 0o755); err != nil {
