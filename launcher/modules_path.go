@@ -116,7 +116,7 @@ func (l *look) ask(ctx context.Context, limit int, command ...string) ([]byte, e
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		if said := lastLine(complaint.kept); said != "" {
+		if said := reason(complaint.kept); said != "" {
 			return nil, errors.New(said)
 		}
 		return nil, err
@@ -139,8 +139,14 @@ func askEnv(environ []string) []string {
 	return env
 }
 
-func lastLine(out []byte) string {
+// reason returns what hpc3-run says of its failure, without hints; else the last line.
+func reason(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for _, line := range slices.Backward(lines) {
+		if _, why, ok := strings.Cut(line, ": error["); ok {
+			return "error[" + why
+		}
+	}
 	return lines[len(lines)-1]
 }
 
