@@ -250,7 +250,7 @@ func (t *tool) findModule(
 	teller.Watch(road.Progress)
 	found, err := road.Module(c.Context, w, start)
 	teller.Stop()
-	return found, teller, hintNearest(err)
+	return found, teller, lacking(err)
 }
 
 // completed adds what only the tree and the options know. A module that is there already keeps its
@@ -357,16 +357,19 @@ func (t *tool) printPlanned(tree module.Tree, found launcher.FoundModule) {
 	}
 }
 
-// hintNearest makes an image's lack of a command the answer "no", and adds the command that may be
+// lacking makes an image's lack of a command the answer "no", and adds the command that may be
 // meant.
-func hintNearest(err error) error {
-	var missing *launcher.MissingError
-	if !errors.As(err, &missing) {
+func lacking(err error) error {
+	class, hints, _ := fault.Of(err, fault.Engine)
+	if err == nil || class != fault.Exec {
 		return err
 	}
-	class, hints, _ := fault.Of(err, fault.Exec)
 	no := fault.New(class, "%s", err).Exit(statusNo)
 	no.Hints = hints
+	var missing *launcher.MissingError
+	if !errors.As(err, &missing) {
+		return no
+	}
 	for _, command := range missing.Commands {
 		if near := habit.Nearest(command, missing.There); near != "" {
 			no = no.Hint("the nearest to %s is %s", command, near)

@@ -302,7 +302,7 @@ func (t *tool) resolves(c *cli.Context, m module.Module) error {
 	teller := t.teller(c, road)
 	teller.Watch(road.Progress)
 	defer teller.Stop()
-	return hintNearest(road.CheckModule(c.Context, m))
+	return lacking(road.CheckModule(c.Context, m))
 }
 
 // unanswered tells whether a registry or the cache is in the way of an answer. What a registry gave
