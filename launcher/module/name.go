@@ -78,9 +78,6 @@ func CheckName(full string) error {
 	if version == "" && len(full) <= maxName {
 		return fmt.Errorf("the name of the module %q has no version; it is NAME/VERSION", full)
 	}
-	if strings.HasSuffix(version, ".lua") {
-		return fmt.Errorf("the version %q of a module ends in .lua, as files of Lmod do", version)
-	}
 	return CheckModule(full)
 }
 
@@ -101,7 +98,8 @@ func CheckModule(name string) error {
 
 // wrongPart says why a part of a module's name is refused; "" if it is not. Environment Modules
 // takes "@", "=", "~" and a "+" before other characters for the beginning of a version or variant,
-// and finds no module whose name has them.
+// and finds no module whose name has them. Lmod loads none that begins with two underscores, and
+// drops ".lua" from the names of directories too.
 func wrongPart(part string) string {
 	switch bad := strings.Trim(strings.TrimRight(part, "+"), letters+digits+"._-"); {
 	case part == "":
@@ -114,6 +112,10 @@ func wrongPart(part string) string {
 		return fmt.Sprintf("holds %q, which Environment Modules reads as its own", bad[:1])
 	case bad != "":
 		return "holds " + called(bad)
+	case strings.HasPrefix(part, "__"):
+		return `has a part that begins with "__", which Lmod passes by`
+	case strings.HasSuffix(part, ".lua"):
+		return "has a part that ends in .lua, as files of Lmod do"
 	}
 	return ""
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
-// The names in a tree. Each module has a room of its own below own: its record and its shims. No
-// program that lists modules looks into a directory whose name begins with a dot.
+// The names in a tree. Each module has a room of its own below own: its record and its shims. Lmod
+// passes by names that begin with two underscores. A directory whose name begins with a dot it
+// would walk at each load, would open all shims there, and warn of more than 100 files that are no
+// modules.
 const (
-	own     = ".hpc3"
+	own     = "__hpc3"
 	record  = "module.json"
 	binName = "bin"
 	marker  = ".hpc3-shims" // an empty file among shims, so that a shim passes by them
