@@ -56,7 +56,8 @@ func (v EnvVar) String() string {
 
 // FromEnvironment returns what the HPC3_ variables set, one for each option: HPC3_CONTAINER_MOUNTS
 // is --container-mounts. HPC3_CONTAINER_ENV holds several variables, one a line or, without a line
-// break, joined by commas. An empty variable says nothing. The error names the variable.
+// break, joined by commas; HPC3_CONTAINER_ENV_FILE holds one file a line. An empty variable says
+// nothing. The error names the variable.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
 	var s Settings
 	for o := range All() {
@@ -89,10 +90,11 @@ func (s *Settings) setAll(name, value string) error {
 // split returns the values of a variable. The word behind a comma must begin with a shell's name of
 // a variable: otherwise the comma may belong to a value.
 func split(name, value string) ([]string, error) {
+	lines := strings.Contains(value, "\n")
 	switch {
-	case name != "container-env":
+	case name != "container-env" && (name != "container-env-file" || !lines):
 		return []string{value}, nil
-	case strings.Contains(value, "\n"):
+	case lines:
 		return strings.FieldsFunc(value, func(r rune) bool { return r == '\n' }), nil
 	}
 	words := strings.Split(value, ",")

@@ -88,7 +88,7 @@ func TestFromEnvironment(t *testing.T) {
 	env := map[string]string{
 		"HPC3_CONTAINER_MOUNTS": "/a:/b,/c", "HPC3_CONTAINER_ENV": "A=1,B", "HPC3_ENGINE": "native", "HPC3_SQUASHFS": "builtin", "HPC3_PULL": "never",
 		"HPC3_CONTAINER_READONLY": "1", "HPC3_VARIANTS": "tags", "HPC3_NO_CONTAINER_MOUNT_HOME": "yes", "HPC3_VARIANT": "linux/amd64:zen4", "HPC3_PLATFORM": "",
-		"HPC3_CONTAINER_DOTFILES": "yes", "HPC3_PROMPT": "off",
+		"HPC3_CONTAINER_DOTFILES": "yes", "HPC3_PROMPT": "off", "HPC3_CONTAINER_ENV_FILE": "a,b\n/c",
 	}
 	s, err := option.FromEnvironment(func(k string) string { return env[k] })
 	if err != nil {
@@ -96,7 +96,7 @@ func TestFromEnvironment(t *testing.T) {
 	}
 	want := option.Run{
 		Mounts:     []option.Mount{{Source: "/a", Target: "/b"}, {Source: "/c", Target: "/c"}},
-		Env:        []option.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Pass: true}},
+		Env:        []option.EnvVar{{File: "a,b"}, {File: "/c"}, {Name: "A", Value: "1"}, {Name: "B", Pass: true}},
 		Entrypoint: option.Login, Dotfiles: true, Prompt: "off", Share: true, Engine: option.Native, SquashFS: option.BuiltIn, Pull: option.Never, Variants: option.TagVariants,
 		CacheMaxAge: option.Ageless(), CacheMaxSize: option.Unlimited(), LayerCache: option.LayerCache{Auto: true},
 	}
