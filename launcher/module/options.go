@@ -18,6 +18,9 @@ func checkOptions(options map[string][]string) error {
 		}
 		var s option.Settings
 		for _, value := range options[key] {
+			if strings.ContainsAny(value, "\x00\n") { // lines separate the values of some variables
+				return fmt.Errorf("the option %s of a module holds a line break or a NUL byte", key)
+			}
 			if err := s.Set(o.Name, value); err != nil {
 				return fmt.Errorf("the option %s of a module: %w", key, err)
 			}
