@@ -23,7 +23,7 @@ const (
 //	latest    an image whose label says that it is 2.7
 //	bare      an image without labels
 //	mpi       one that states an MPI of its own
-//	noshell   one without a shell, whose label names its command
+//	noshell   one without a shell, whose label names its only command, busybox
 //	lacks     one whose label names greet, which it has, and gone
 //	slash, blank, quote, builtin  images whose label names a command that cannot be one
 func PushTools(host string) error {
@@ -62,7 +62,11 @@ func PushTools(host string) error {
 			return err
 		}
 	}
-	lone, err := tool("", map[string]string{commandsLabel: "greet"}, own)
+	alone, err := TarLayer(map[string]string{"bin/busybox": string(shell)})
+	if err != nil {
+		return err
+	}
+	lone, err := tool("", map[string]string{commandsLabel: "busybox"}, alone)
 	if err == nil {
 		err = push(host, "noshell", lone)
 	}
