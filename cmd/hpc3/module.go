@@ -68,7 +68,7 @@ func (t *tool) module(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found = completed(tree, wanted, found)
+	found = completed(tree, wanted, found, false)
 	if !c.Bool("dry-run") {
 		if _, err := tree.Write(found.Module); err != nil {
 			return err
@@ -256,7 +256,7 @@ func (t *tool) findModule(
 // completed adds what only the tree and the options know. A module that is there already keeps its
 // formats and, unless it is of the list, stays the default.
 func completed(
-	tree module.Tree, w module.Wanted, found launcher.FoundModule,
+	tree module.Tree, w module.Wanted, found launcher.FoundModule, listed bool,
 ) launcher.FoundModule {
 	m := &found.Module
 	was, there, err := tree.Find(m.Name, m.Version)
@@ -267,13 +267,13 @@ func completed(
 	if there && len(m.Formats) == 0 {
 		m.Formats = was.Formats
 	}
-	if there && w.Line == 0 {
+	if there && !listed {
 		m.Default = m.Default || was.Default
 	}
 	if len(m.Formats) == 0 {
 		m.Formats = []module.Format{module.Tcl}
 	}
-	m.Listed = w.Line > 0
+	m.Listed = listed
 	return found
 }
 

@@ -102,7 +102,7 @@ func (u *update) one(w module.Wanted) error {
 	u.failed = true
 	if _, version := module.SplitName(s.Name); version == "" {
 		u.unnamed = append(u.unnamed, w)
-	} else if u.lines[s.Name] == 0 {
+	} else if _, twice := u.lines[s.Name]; !twice {
 		u.lines[s.Name] = w.Line
 	}
 	s.State, s.Why = stateFailed, fault.OneLine(err.Error())
@@ -117,10 +117,10 @@ func (u *update) write(w module.Wanted, s *moduleState) error {
 	if err != nil {
 		return err
 	}
-	m := completed(u.tree, w, found).Module
+	m := completed(u.tree, w, found, true).Module
 	s.Name, s.Image = m.FullName(), m.Image
-	if line := u.lines[s.Name]; line > 0 {
-		return fault.New(fault.Usage, "lines %d and %d of %s are both of this name",
+	if line, twice := u.lines[s.Name]; twice {
+		return fault.New(fault.Usage, "the modules in lines %d and %d of %s both have this name",
 			line, w.Line, u.all.List).Hint("give one of them another name")
 	}
 	u.lines[s.Name] = w.Line
@@ -145,7 +145,7 @@ func (u *update) remove() {
 		u.tell(s)
 	}
 	for _, m := range modules {
-		if !m.Listed || u.lines[m.FullName()] > 0 || u.mayBeListed(m) {
+		if _, named := u.lines[m.FullName()]; named || !m.Listed || u.mayBeListed(m) {
 			continue
 		}
 		s := moduleState{Name: m.FullName(), Image: m.Image, State: stateRemoved}
