@@ -33,7 +33,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew, to be read before it is committed")
 
-// TestMessages runs the transcripts in testdata/messages, one for each class of errors, and holds
+// TestMessages runs the transcripts in testdata/messages, one for each class of errors and some by subject, and holds
 // what a terminal of 80 columns shows against what stands there. A transcript begins in a directory
 // of its own. Its lines are
 //
@@ -46,6 +46,9 @@ var update = flag.Bool("update", false, "write testdata anew, to be read before 
 // With -update the answers are written again: go test ./tests/cli -run TestMessages -update
 func TestMessages(t *testing.T) {
 	registry := images.StartRegistry(t)
+	if err := images.PushTools(registry.Host); err != nil {
+		t.Fatal(err)
+	}
 	secure := httptest.NewUnstartedServer(registry.Inner)
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // what a client says of its certificate
 	secure.StartTLS()
@@ -75,6 +78,9 @@ func TestMessages(t *testing.T) {
 // are those that a file gets, and a file gets a line a row.
 func TestTablesFitTheTerminal(t *testing.T) {
 	registry := images.StartRegistry(t)
+	if err := images.PushTools(registry.Host); err != nil {
+		t.Fatal(err)
+	}
 	m := newMessages(t, map[string]string{"REGISTRY": registry.Host})
 	m.stable = strings.NewReplacer()
 	m.run(t, `for p in zen3 zen4 haswell; do hpc3 pull --platform linux/amd64:$p $REGISTRY/good/app:1; done; hpc3 pull oci:shell`)
@@ -83,6 +89,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		"hpc3 explain --node $NODES/dgx-h100-535.json --index $NODES/index.json", "hpc3 explain --nodes-file $NODES/zen4.json --index $NODES/index.json",
 		"hpc3-run --dry-run $REGISTRY/good/app:1 gmx mdrun -s 'a long name of a file' -deffnm another-long-name-of-a-file",
 		"hpc3-run --dry-run --time $REGISTRY/good/app:1", "hpc3 cache gc --dry-run",
+		"hpc3 module --dry-run $REGISTRY/good/tools:1.0", "hpc3 module --dry-run --all $REGISTRY/good/tools:mpi",
 	} {
 		shows, _ := m.run(t, command)
 		file, _ := m.run(t, "("+command+") 2>&1 | cat")
