@@ -121,8 +121,7 @@ one module serves every type of node. Prints the path of the module file.
       --all                 all that the image has beyond its base system
       --pin                 the index that the name means now, for good
       --default             the version that "module load NAME" loads
-      --tcl --lua           its language, or both (default: Tcl, which Lmod reads
-                            as well)
+      --tcl --lua           its language, or both (default: Tcl, also for Lmod)
       --dry-run             print what was found, and write nothing
       --update DIR          write what DIR/modules.toml lists, and remove what
                             it lists no more

@@ -33,9 +33,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew, to be read before it is committed")
 
-// TestMessages runs the transcripts in testdata/messages, one for each class of errors and some by subject, and holds
-// what a terminal of 80 columns shows against what stands there. A transcript begins in a directory
-// of its own. Its lines are
+// TestMessages runs the transcripts in testdata/messages, one for each class of errors and some by
+// subject, and holds what a terminal of 80 columns shows against what stands there. A transcript
+// begins in a directory of its own. Its lines are
 //
 //	$ COMMAND       what a user types; what it prints follows, and its status in brackets
 //	+ COMMAND       what is prepared, without a word
