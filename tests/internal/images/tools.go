@@ -25,6 +25,8 @@ const (
 //	mpi       one that states an MPI of its own
 //	noshell   one without a shell, whose label names its only command, busybox
 //	lacks     one whose label names greet, which it has, and gone
+//	hostile   one whose labels would run a program, wherever they are not quoted
+//	conflict  one whose label names a module that cannot be one
 //	slash, blank, quote, builtin  images whose label names a command that cannot be one
 func PushTools(host string) error {
 	shell, err := os.ReadFile("/usr/bin/busybox")
@@ -44,10 +46,19 @@ func PushTools(host string) error {
 		return err
 	}
 	single := map[string]map[string]string{
-		"latest":  {commandsLabel: ofTools, "org.opencontainers.image.version": "2.7"},
-		"bare":    nil,
-		"mpi":     {commandsLabel: "greet", "org.supercontainers.mpi.implementation": "openmpi"},
-		"lacks":   {commandsLabel: "greet,gone"},
+		"latest": {commandsLabel: ofTools, "org.opencontainers.image.version": "2.7"},
+		"bare":   nil,
+		"mpi":    {commandsLabel: "greet", "org.supercontainers.mpi.implementation": "openmpi"},
+		"lacks":  {commandsLabel: "greet,gone"},
+		"hostile": {
+			commandsLabel:                          "greet",
+			"org.opencontainers.image.title":       "\"; exec touch pwned; [exec touch pwned] $HOME {\\\n}",
+			"org.opencontainers.image.description": "]] os.execute('touch pwned') --[[ \x1b[2J",
+			"org.supercontainers.hpc3.help":        "costs 5 $ [exec touch pwned] `touch pwned`\n}\n\" {",
+		},
+		"conflict": {
+			commandsLabel: "greet", "org.supercontainers.hpc3.conflict": "others;touch pwned",
+		},
 		"slash":   {commandsLabel: "greet,/bin/count"},
 		"blank":   {commandsLabel: "greet,count it"},
 		"quote":   {commandsLabel: "greet,cou'nt"},
