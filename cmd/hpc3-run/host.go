@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // onHost executes the command, by default the caller's shell, on this node without a container. It
@@ -19,9 +20,12 @@ func onHost(command []string) error {
 		}
 		command = []string{shell}
 	}
-	path, err := exec.LookPath(command[0])
+	path, err := onHostPath(command[0])
 	if errors.Is(err, exec.ErrDot) {
 		err = nil
+	}
+	if err == nil {
+		err = os.Unsetenv(option.Shim) // the command may use modules
 	}
 	if err == nil {
 		err = syscall.Exec(path, command, os.Environ())

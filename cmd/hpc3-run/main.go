@@ -85,7 +85,7 @@ func (w *walker) walk(ctx context.Context) int {
 		if w.pin != "" {
 			stderr = unpinned{stderr, w.pin}
 		}
-		return fault.Print(stderr, name, err, fault.Engine)
+		return fault.Print(stderr, name, w.ofModule(err), fault.Engine)
 	}
 	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // The names in a tree. Each module has a room of its own below own: its record and its shims. Lmod
@@ -21,7 +22,7 @@ const (
 	own     = "__hpc3"
 	record  = "module.json"
 	binName = "bin"
-	marker  = ".hpc3-shims" // an empty file among shims, so that a shim passes by them
+	marker  = option.ShimMark // among shims, so that a shim passes by them
 )
 
 // Tree is a directory of modules.

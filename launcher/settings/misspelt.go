@@ -12,7 +12,7 @@ import (
 // variables are those that belong to no option, written as options are.
 var variables = []string{ //nolint:gochecknoglobals // a constant list
 	"apptainer-bind", "auth-file", "cachedir", "config", "image-digest", "image-ref",
-	"index-digest", "labels",
+	"index-digest", "labels", "shim", "shim-inside",
 }
 
 // Misspelt returns a warning for each HPC3_ variable that does nothing and is nearly one that does.

@@ -52,10 +52,11 @@ type Task struct {
 }
 
 // Find tells whether the plugin has put hpc3-run before a task's command, and which task that is.
-// args are the words of the process.
+// args are the words of the process. An hpc3-run that the shim of a module has started is no task,
+// even where a task's variables are set, as in a prolog of the task.
 func Find(getenv func(string) string, args []string) (Task, bool, error) {
 	word := getenv(command)
-	if word == "" || getenv(Image) == "" {
+	if word == "" || getenv(Image) == "" || getenv(option.Shim) != "" {
 		return Task{}, false, nil
 	}
 	t := Task{Plugin: true, Image: getenv(Image)}

@@ -29,6 +29,7 @@ func TestFind(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0", 64)
 	for _, tt := range []struct {
 		name, image, command, pinned string
+		shim                         string
 		args                         []string
 		want                         task.Task
 		is                           bool
@@ -38,9 +39,11 @@ func TestFind(t *testing.T) {
 		{name: "a command of no letters", image: "a/b:1", command: "=", args: []string{"hpc3-run"}, want: task.Task{Plugin: true, Image: "a/b:1", Command: []string{""}, Options: options}, is: true},
 		{name: "typed by a user in a job with an image", image: "a/b:1", args: []string{"hpc3-run", "c/d"}},
 		{name: "no image", command: "=gmx", args: []string{"hpc3-run"}},
+		{name: "a module's shim, in a task's prolog", image: "a/b:1", command: "=gmx", shim: "c/1", args: []string{"hpc3-run", "c/d:1", "mdrun"}},
+		{name: "a module's shim, in a step without a container", image: task.NoImage, shim: "c/1", args: []string{"hpc3-run", "c/d:1", "mdrun"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			env := environment{task.Image: tt.image, "SLURM_HPC3_TASK": tt.command}
+			env := environment{task.Image: tt.image, "SLURM_HPC3_TASK": tt.command, "HPC3_SHIM": tt.shim}
 			env.set(variable)
 			env.set(task.DigestVariable(tt.pinned, digest))
 			got, is, err := task.Find(env.get, tt.args)

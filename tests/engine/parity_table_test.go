@@ -129,6 +129,7 @@ func parityEnvironment() []parity {
 		},
 		{name: "a variable of the host with everything", env: []string{"V=" + odd + "\n="}, flags: plain(), args: []string{"printenv", "V"}, want: answer{stdout: odd + "\n=\n"}, differ: "host-environment"},
 		{name: "what would mislead the image", env: leaks, flags: plain("-q"), args: sh(`for v in LD_PRELOAD LD_AUDIT PYTHONPATH PYTHONHOME PERL5LIB R_LIBS LMOD_CMD _ModuleTable001_ MODULEPATH BASH_ENV ENV CDPATH LOADEDMODULES GCONV_PATH OPAL_PREFIX OMPI_MCA_mca_base_component_path; do eval "echo \${$v-}"; done | tr -d '\n'; case $LD_LIBRARY_PATH in *host*) echo leaked;; esac; echo`), want: answer{stdout: "\n"}},
+		{name: "what a module's shim says to hpc3-run", env: []string{"HPC3_SHIM=a/1", "HPC3_SHIM_INSIDE=7"}, flags: []string{"-v", "-e", "HPC3_SHIM", "-e", "HPC3_SHIM_INSIDE=8"}, args: sh("echo ${HPC3_SHIM-none} ${HPC3_SHIM_INSIDE-none}"), want: answer{stdout: "none none\n"}},
 		{name: "what was dropped is said", env: []string{"LD_LIBRARY_PATH=/host", "PYTHONPATH=/host"}, flags: []string{"-v"}, args: []string{"true"}, want: answer{stderr: "not passed on: LD_LIBRARY_PATH PYTHONPATH\n"}},
 		{name: "functions of the host", call: `f() { echo leaked; }; export -f f; exec "$@"`, args: []string{"bash", "-c", "type f 2>/dev/null || echo none"}, want: answer{stdout: "none\n"}},
 		{name: "a locale that the image lacks", env: []string{"LANG=de_DE.UTF-8", "LC_ALL=de_DE.UTF-8"}, flags: []string{"-v"}, args: sh("echo ${LANG-unset} ${LC_ALL-unset}"), want: answer{stdout: "unset unset\n", stderr: "LANG"}},

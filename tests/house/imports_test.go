@@ -51,7 +51,7 @@ var plan = map[string][]string{
 	},
 	"launcher/run/message":             {},
 	"launcher/run/message/messagetest": {"launcher/run/message"},
-	"launcher/run/process":             {},
+	"launcher/run/process":             {"launcher/option"},
 	"launcher/notes":                   {"launcher/fault"},
 	"launcher/settings":                {"launcher/fault", "launcher/habit", "launcher/option", "launcher/outside", "launcher/site"},
 	"launcher/caches": {

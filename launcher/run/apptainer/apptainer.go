@@ -254,8 +254,15 @@ func (s *start) env(ctx context.Context, img inside.Files) (list, late []string)
 	env.Set("APPTAINER_NO_EVAL", "1") // otherwise Apptainer expands such values as a shell does
 	env.Set("HOME", inside.HomeIn(s.Home))
 	// the PATH by which Apptainer finds its helpers; the image sets its own
-	env.Set("PATH", inside.Lookup(s.HostEnv, "PATH"))
+	env.Set("PATH", withoutShims(inside.Lookup(s.HostEnv, "PATH")))
 	return env.List(), late
+}
+
+// withoutShims returns a PATH without the directories of modules: their commands call hpc3-run
+// again, and with that Apptainer.
+func withoutShims(path string) string {
+	dirs := slices.DeleteFunc(filepath.SplitList(path), process.HasShims)
+	return strings.Join(dirs, string(filepath.ListSeparator))
 }
 
 // insidePrefix marks, in the environment of Apptainer, a variable for the container.

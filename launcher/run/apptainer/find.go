@@ -24,7 +24,8 @@ func Find(ctx context.Context, getenv func(string) string, uid int) (path, whyNo
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
 		file := filepath.Join(dir, "apptainer")
 		info, err := os.Stat(file)
-		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 || !filepath.IsAbs(dir) {
+		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 || !filepath.IsAbs(dir) ||
+			process.HasShims(dir) {
 			continue
 		}
 		if _, known := inside.FindAccount(ctx, uid); !known {

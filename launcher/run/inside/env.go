@@ -64,9 +64,11 @@ func (v *View) passes(name string) bool {
 		v.Engine == option.Apptainer && Matches(ofApptainer, name)
 }
 
-// bookkeeping are variables that every shell sets for itself. They are not passed on, and no
-// message mentions it.
-var bookkeeping = []string{"PATH", "PWD", "OLDPWD", "_", "PS1"} //nolint:gochecknoglobals // a constant list
+// bookkeeping are variables that every shell sets for itself, or the shim of a module for hpc3-run.
+// They are not passed on, and no message mentions it.
+var bookkeeping = []string{ //nolint:gochecknoglobals // a constant list
+	"PATH", "PWD", "OLDPWD", "_", "PS1", option.Shim, option.ShimInside,
+}
 
 // DefaultPath is the command's PATH if the image does not set one; it is docker's.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -116,6 +118,8 @@ func (v *View) Environment(caller *Environ, userName, home string, img Files) *E
 		name, value, _ := strings.Cut(e, "=")
 		env.Set(name, value)
 	}
+	env.Unset(option.Shim) // even if an image or -e sets it: a shim in the container would refuse
+	env.Unset(option.ShimInside)
 	if v.Sharing.With == Apart {
 		instead := apartEnv(v.Getenv)
 		v.Note("ranks of MPI with a container each cannot read one another's memory; set for them, unless they are: " + strings.Join(instead, " "))

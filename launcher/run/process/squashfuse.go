@@ -1,11 +1,14 @@
 package process
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
 // SquashfuseLL is the name of squashfuse's program for FUSE's low-level interface.
@@ -26,8 +29,15 @@ func FindSquashfuse(name string, morePlaces ...string) string {
 		}
 	}
 	program, err := exec.LookPath(name)
-	if err != nil || !filepath.IsAbs(program) {
+	if err != nil || !filepath.IsAbs(program) || HasShims(filepath.Dir(program)) {
 		return ""
 	}
 	return program
+}
+
+// HasShims tells whether a directory has the commands of a module, which call hpc3-run again: it is
+// none of those in which hpc3-run looks for programs of the node.
+func HasShims(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, option.ShimMark))
+	return err == nil
 }
