@@ -19,7 +19,11 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s has no %s in its PATH, %s", e.Reference, strings.Join(e.Commands, ", "),
+	which := "command " + e.Commands[0]
+	if len(e.Commands) > 1 {
+		which = "commands " + strings.Join(e.Commands, ", ")
+	}
+	return fmt.Sprintf("%s has no %s in its PATH, %s", e.Reference, which,
 		strings.Join(e.Path, ":"))
 }
 

@@ -40,7 +40,7 @@ type dpkgReader struct {
 	owners *owners
 	left   int64 // how many bytes of lists may still be read
 
-	stanza map[string]string // the fields that matter
+	stanza map[string][]byte // the fields that matter
 	field  string            // that of the last line
 }
 
@@ -51,8 +51,8 @@ func (r *dpkgReader) line(line string) {
 		r.end()
 		return
 	case line[0] == ' ' || line[0] == '\t':
-		if r.field != "" {
-			r.stanza[r.field] += line
+		if r.field != "" && len(r.stanza[r.field]) < maxRecord {
+			r.stanza[r.field] = append(r.stanza[r.field], line...)
 		}
 		return
 	}
@@ -66,32 +66,33 @@ func (r *dpkgReader) line(line string) {
 		return
 	}
 	if r.stanza == nil {
-		r.stanza = map[string]string{}
+		r.stanza = map[string][]byte{}
 	}
-	r.stanza[r.field] = strings.TrimSpace(value)
+	r.stanza[r.field] = []byte(strings.TrimSpace(value))
 }
 
 // end takes the package of a stanza, if it is installed.
 func (r *dpkgReader) end() {
-	f := r.stanza
+	stanza := r.stanza
 	r.stanza, r.field = nil, ""
-	state := strings.Fields(f["status"])
-	if f["package"] == "" || len(state) == 3 && state[2] != "installed" &&
+	f := func(name string) string { return string(stanza[name]) }
+	state := strings.Fields(f("status"))
+	if f("package") == "" || len(state) == 3 && state[2] != "installed" &&
 		!strings.HasPrefix(state[2], "trigger") {
 		return
 	}
-	p := r.add(f["package"])
+	p := r.add(f("package"))
 	if p == nil {
 		return
 	}
-	p.base = p.base || f["essential"] == "yes" || f["important"] == "yes" ||
-		f["protected"] == "yes" ||
-		slices.Contains([]string{"required", "important", "standard"}, f["priority"])
+	p.base = p.base || f("essential") == "yes" || f("important") == "yes" ||
+		f("protected") == "yes" ||
+		slices.Contains([]string{"required", "important", "standard"}, f("priority"))
 	for _, field := range []string{"pre-depends", "depends"} {
-		r.need(&p.needs, relations(f[field])...)
+		r.need(&p.needs, relations(f(field))...)
 	}
-	r.need(&p.wants, relations(f["recommends"])...)
-	r.need(&p.provides, relations(f["provides"])...)
+	r.need(&p.wants, relations(f("recommends"))...)
+	r.need(&p.provides, relations(f("provides"))...)
 }
 
 // relations returns the names in a field such as "libc6 (>= 2.36), mawk | awk:any".
