@@ -79,8 +79,8 @@ func (r *apkReader) relations(to *[]string, list string) {
 	}
 }
 
-// apkName returns the name in a dependency such as "so:libz.so.1=1.3.1", "python3>3.12", "gcc@edge";
-// "" for a conflict.
+// apkName returns the name in a dependency such as "so:libz.so.1=1.3.1", "python3>3.12" or
+// "gcc@edge"; "" for a conflict.
 func apkName(word string) string {
 	if strings.HasPrefix(word, "!") {
 		return ""

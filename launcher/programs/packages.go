@@ -26,7 +26,7 @@ type pkg struct {
 	wants    []string // what it only recommends
 	provides []string
 	commands bool // it has a command in PATH
-	content  bool // it has libraries or headers: that it has no command does not make it a metapackage
+	content  bool // it has libraries or headers, so without a command it is no metapackage either
 }
 
 // system is the packages of an image.

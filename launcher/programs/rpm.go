@@ -72,8 +72,8 @@ func (s *system) readRpm(out []byte, o *owners) {
 	}
 }
 
-// rpmRelations returns the names in what a package requires: one, or those of a rich dependency such
-// as "(a or b)". What rpm itself has to be able to do is no package.
+// rpmRelations returns the names in what a package requires: one, or those of a rich dependency
+// such as "(a or b)". What rpm itself has to be able to do is no package.
 func rpmRelations(value string) (names []string) {
 	if strings.HasPrefix(value, "rpmlib(") {
 		return nil

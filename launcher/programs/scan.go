@@ -12,8 +12,8 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
 )
 
-// Bounds of what is looked at, since an image may be hostile: directories of a PATH, files in all of
-// them, and symlinks that are followed for these. A distribution's /usr/bin has a few thousand.
+// Bounds of what is looked at, since an image may be hostile: directories of a PATH, files in all
+// of them, and symlinks that are followed for these. A distribution's /usr/bin has a few thousand.
 const (
 	maxDirs  = 1024
 	maxFiles = 1 << 16
