@@ -3,6 +3,7 @@ package house
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -112,6 +113,38 @@ func TestSiteKeysAreDocumented(t *testing.T) {
 				t.Errorf("hpc3.toml.5 does not know %s", key)
 			}
 		}
+	}
+}
+
+// Every key of a list of modules, and every label that is read of their images, is in the manual.
+func TestModulesAreDocumented(t *testing.T) {
+	manual := strings.ReplaceAll(lab.Read(t, "../../etc/man/hpc3.1"), `\-`, "-")
+	_, list, _ := strings.Cut(manual, ".SS A list of modules\n")
+	list, _, found := strings.Cut(list, "\n.S")
+	keys := regexp.MustCompile(`toml:"([a-z]+)"`).FindAllStringSubmatch(lab.Read(t, "../../launcher/module/list.go"), -1)
+	if !found || len(keys) < 14 {
+		t.Fatalf("hpc3.1 has a section for the list: %t; the keys are %v", found, keys)
+	}
+	for _, key := range keys {
+		if key[1] != "module" && !regexp.MustCompile(`(?m)^\.BR? .*\b`+key[1]+`\b`).MatchString(list) {
+			t.Errorf("hpc3.1 does not know the key %s of modules.toml", key[1])
+		}
+	}
+	files, err := filepath.Glob("../../launcher/modules*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := 0
+	for _, file := range files {
+		for _, label := range regexp.MustCompile(`"(org\.supercontainers\.hpc3\.[a-z]+)"`).FindAllStringSubmatch(lab.Read(t, file), -1) {
+			labels++
+			if !strings.Contains(manual, label[1]) {
+				t.Errorf("hpc3.1 does not know the label %s of %s", label[1], file)
+			}
+		}
+	}
+	if labels < 5 {
+		t.Errorf("only %d labels were looked at", labels)
 	}
 }
 
