@@ -8,15 +8,11 @@ import (
 	"path/filepath"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
-	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
 // schema is the version of the record's form that is written here. A higher one may mean something
 // else.
 const schema = 1
-
-// maxRecord bounds a record: ten thousand commands are less.
-const maxRecord = 4 << 20
 
 // record returns what is kept of a module.
 func (m Module) record() []byte {
@@ -33,7 +29,7 @@ func (m Module) record() []byte {
 // into scripts, so it is checked as what a user types is.
 func (t Tree) read(name string) (Module, error) {
 	file := filepath.Join(t.dir, name)
-	raw, err := outside.Read(file, maxRecord)
+	raw, _, err := t.look(name)
 	if err != nil {
 		return Module{}, t.fault("reading", file, err)
 	}

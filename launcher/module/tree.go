@@ -98,6 +98,8 @@ func (t Tree) Modules() ([]Module, error) {
 		case err != nil:
 			errs = append(errs, t.fault("reading", file, err))
 			return nil
+		case d.IsDir() && isShims(file):
+			return filepath.SkipDir
 		case d.IsDir() || d.Name() != record:
 			return nil
 		}
@@ -115,6 +117,11 @@ func (t Tree) Modules() ([]Module, error) {
 	})
 	slices.SortFunc(all, func(a, b Module) int { return compare(a, b) })
 	return all, errors.Join(append(errs, err)...)
+}
+
+func isShims(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, marker))
+	return err == nil
 }
 
 func compare(a, b Module) int {

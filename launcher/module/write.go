@@ -26,7 +26,7 @@ const (
 	abandoned = time.Hour
 )
 
-// maxFile bounds what is read of a module's file to compare it.
+// maxFile bounds what is read of a module's file: a record of ten thousand commands is less.
 const maxFile = 4 << 20
 
 // ours is in the second line of each file that hpc3 writes and that others could have written.
@@ -82,13 +82,18 @@ func (t Tree) look(name string) ([]byte, fs.FileMode, error) {
 }
 
 // isOurs tells whether hpc3 wrote a file. One that does not exist is nobody's.
-func (t Tree) isOurs(name string) (there, our bool) {
+func (t Tree) isOurs(name string) (there, our bool, err error) {
 	raw, _, err := t.look(name)
-	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist), false
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, false, nil
+	case errors.As(err, new(outside.KindError)):
+		return true, false, nil
+	case err != nil:
+		return true, false, t.fault("reading", filepath.Join(t.dir, name), err)
 	}
 	lines := bytes.SplitN(raw, []byte("\n"), 3)
-	return true, len(lines) > 1 && bytes.Contains(lines[1], []byte(ours))
+	return true, len(lines) > 1 && bytes.Contains(lines[1], []byte(ours)), nil
 }
 
 // free refuses a module whose name leads to files of others, or into another module.
@@ -103,7 +108,11 @@ func (w *writer) free(m Module) error {
 		names = append(names, path.Join(m.Name, versionFile))
 	}
 	for _, name := range names {
-		if there, our := w.tree.isOurs(name); there && !our {
+		there, our, err := w.tree.isOurs(name)
+		if err != nil {
+			return err
+		}
+		if there && !our {
 			return fault.New(fault.Usage, "hpc3 did not write what is in the place of %s",
 				filepath.Join(w.tree.dir, name)).
 				Hint("choose another name by --name, or another directory by -o")
@@ -111,11 +120,24 @@ func (w *writer) free(m Module) error {
 	}
 	for name := m.Name; name != "."; name = path.Dir(name) {
 		if _, err := w.root.Lstat(path.Join(own, name, record)); err == nil {
-			return fault.New(fault.Usage, "%s cannot be a module: %s is one", m.FullName(), name).
-				Hint("choose another name by --name")
+			return notBoth(m.FullName(), name)
+		}
+	}
+	for _, name := range w.list(room(m)) {
+		inner := path.Join(room(m), name)
+		info, err := w.root.Lstat(inner)
+		_, isModule := w.root.Lstat(path.Join(inner, record))
+		if err == nil && info.IsDir() && (name != binName || isModule == nil) {
+			return notBoth(m.FullName(), m.FullName()+"/"+name)
 		}
 	}
 	return nil
+}
+
+// notBoth: a module's files would be in the room of another.
+func notBoth(name, other string) error {
+	return fault.New(fault.Usage, "%s cannot be a module: %s is one", name, other).
+		Hint("choose another name by --name")
 }
 
 // put writes a file, unless it is as it should be.
@@ -222,7 +244,7 @@ func (w *writer) list(dir string) []string {
 
 // dropOurs removes a file that hpc3 wrote.
 func (w *writer) dropOurs(name string) {
-	if _, our := w.tree.isOurs(name); our {
+	if _, our, _ := w.tree.isOurs(name); our {
 		w.drop(name)
 	}
 }
@@ -257,8 +279,15 @@ func cause(err error) error {
 	if errors.As(err, &number) {
 		return number
 	}
+	if escapes(err) {
+		return errors.New("a symbolic link leads out of the directory of modules")
+	}
 	return fault.Reason(err)
 }
+
+// escapes tells whether os.Root has met a symbolic link that leads out of it; its error is no
+// value of its package.
+func escapes(err error) bool { return strings.Contains(err.Error(), "escapes") }
 
 func hint(err error) string {
 	switch {
@@ -268,7 +297,7 @@ func hint(err error) string {
 		return "name a directory that you can write to"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR),
 		errors.Is(err, syscall.EEXIST), errors.Is(err, syscall.ELOOP),
-		strings.Contains(err.Error(), "escapes"):
+		escapes(err):
 		return "something else lies at this path: move it away, or name another directory"
 	}
 	return "see whether the file system works, or name another directory"
