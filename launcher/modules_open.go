@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/hpc3-project/hpc3/launcher/convert"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -100,7 +101,14 @@ func (l *look) programs(ctx context.Context) programs.Image {
 	img := programs.Image{FS: l.img.files.FS}
 	if l.cannotAsk() == "" {
 		img.Rpm = func(args ...string) ([]byte, error) {
-			return l.ask(ctx, maxRpm, append([]string{"rpm"}, args...)...)
+			out, err := l.ask(ctx, maxRpm, append([]string{"rpm"}, args...)...)
+			switch {
+			case err != nil:
+				return nil, err
+			case out.cut:
+				return nil, fmt.Errorf("it prints more than %d bytes", maxRpm)
+			}
+			return out.kept, nil
 		}
 	}
 	return img

@@ -24,7 +24,7 @@ const askLimit = 30 * time.Second
 // variable. Names and files of a large distribution's packages take about 20 MiB.
 const (
 	maxPathOutput = 256 << 10
-	maxRpm        = 128 << 20
+	maxRpm        = 64 << 20
 )
 
 // pathMark begins the line in which the image's shell says its PATH. A profile may print as well.
@@ -84,11 +84,11 @@ func (l *look) askPath(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := bytes.LastIndex(out, []byte("\n"+pathMark))
+	at := bytes.LastIndex(out.kept, []byte("\n"+pathMark))
 	if at < 0 {
 		return nil, errors.New("it did not print its PATH")
 	}
-	value, _, _ := bytes.Cut(out[at+1+len(pathMark):], []byte("\n"))
+	value, _, _ := bytes.Cut(out.kept[at+1+len(pathMark):], []byte("\n"))
 	dirs := directories(string(value))
 	if len(dirs) == 0 {
 		return nil, errors.New("its PATH names no directory")
@@ -96,9 +96,9 @@ func (l *look) askPath(ctx context.Context) ([]string, error) {
 	return dirs, nil
 }
 
-// ask runs a command in the image and returns the end of what it prints, at most limit bytes. It
-// gets the caller's environment except for what says how hpc3-run is to start another command.
-func (l *look) ask(ctx context.Context, limit int, command ...string) ([]byte, error) {
+// ask runs a command in the image and returns the end of what it prints, about limit bytes. It gets
+// the caller's environment except for what says how hpc3-run is to start another command.
+func (l *look) ask(ctx context.Context, limit int, command ...string) (*tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	words := append([]string{"-q", "--no-container-mount-home", "sif:" + l.img.path}, command...)
@@ -121,7 +121,7 @@ func (l *look) ask(ctx context.Context, limit int, command ...string) ([]byte, e
 		}
 		return nil, err
 	}
-	return out.kept, nil
+	return out, nil
 }
 
 // askEnv leaves out of an environment what is for another start: options but for those that say
@@ -154,11 +154,12 @@ func reason(out []byte) string {
 type tail struct {
 	limit int
 	kept  []byte
+	cut   bool // there was more before it
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	if t.kept = append(t.kept, p...); len(t.kept) > 2*t.limit {
-		t.kept = slices.Clone(t.kept[len(t.kept)-t.limit:])
+		t.kept, t.cut = slices.Clone(t.kept[len(t.kept)-t.limit:]), true
 	}
 	return len(p), nil
 }
