@@ -102,7 +102,8 @@ var always = []string{
 	"/etc/hpc3/hpc3.toml", "/opt/h/bin/hpc3", "/opt/h/bin/hpc3-run", "/opt/h/libexec/hpc3/hpc3-gpu",
 	"/opt/h/share/doc/hpc3/ARCHITECTURE.md", "/opt/h/share/doc/hpc3/CHANGELOG.md", "/opt/h/share/doc/hpc3/LICENSE", "/opt/h/share/doc/hpc3/README.md",
 	"/opt/h/share/doc/hpc3/etc/hpc3.toml", "/opt/h/share/doc/hpc3/etc/slurm/oci.conf", "/opt/h/share/doc/hpc3/etc/slurm/plugstack.conf",
-	"/opt/h/share/doc/hpc3/spank/README.md", "/opt/h/share/hpc3/modulefiles/hpc3",
+	"/opt/h/share/doc/hpc3/spank/README.md", "/opt/h/share/hpc3/modulefiles/hpc3", "/opt/h/share/hpc3/modulefiles/gromacs/2021.5",
+	"/opt/h/share/hpc3/modulefiles/__hpc3/gromacs/2021.5/bin/.hpc3-shims", "/opt/h/share/hpc3/modulefiles/__hpc3/gromacs/2021.5/bin/gmx",
 }
 
 // TestInstall installs a tree as an admin does: from nothing, over an older one, with and without a
@@ -150,6 +151,30 @@ func (tr *tree) examples(t *testing.T) {
 	load.Env = []string{"PATH=/usr/bin:/bin", "HOME=/", "MODULEPATH=" + tr.dest + "/opt/h/share/hpc3/modulefiles"}
 	if out, err := load.CombinedOutput(); err != nil || !strings.Contains(string(out), "PATH=/opt/h/bin:/usr/bin:/bin;") {
 		t.Errorf("loading the module: %v\n%s", err, out)
+	}
+	tr.gromacs(t, modulecmd, tr.dest+"/opt/h/share/hpc3/modulefiles", "/opt/h/bin/hpc3-run")
+	tr.gromacs(t, modulecmd, tr.dir+"/etc/modulefiles", "/usr/local/bin/hpc3-run")
+}
+
+// gromacs loads the example of a module of commands, and calls its command, with an hpc3-run of its
+// own. The example prefers that of its installation.
+func (tr *tree) gromacs(t *testing.T, modulecmd, modules, launcher string) {
+	shim := modules + "/__hpc3/gromacs/2021.5/bin/gmx"
+	if text := lab.Read(t, shim); !strings.Contains(text, "|| exec "+launcher+" \"$@\"\n") {
+		t.Errorf("%s does not name %s:\n%s", shim, launcher, text)
+	}
+	if _, err := os.Stat(launcher); err == nil {
+		return
+	}
+	bin := t.TempDir()
+	if err := os.WriteFile(bin+"/hpc3-run", []byte("#!/bin/sh\necho $HPC3_SHIM \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	call := exec.Command("bash", "-c", `eval "$("$0" bash load gromacs)" && gmx mdrun && eval "$("$0" bash unload gromacs)" && echo "$PATH" && ! gmx mdrun`, modulecmd)
+	call.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "HOME=/", "MODULEPATH=" + modules}
+	want := "gromacs/2021.5 docker.io/qnib/gromacs:2021.5 gmx mdrun\n" + bin + ":/usr/bin:/bin\n"
+	if out, err := call.Output(); err != nil || string(out) != want {
+		t.Errorf("the command of a module in %s: %v, %q, want %q", modules, err, out, want)
 	}
 }
 
