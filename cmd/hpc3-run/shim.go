@@ -24,17 +24,13 @@ func (w *walker) ofModule(err error) error {
 	if full == "" || len(w.args) < 3 {
 		return err
 	}
-	loaded := slices.Contains(strings.Split(os.Getenv("LOADEDMODULES"), ":"), full)
-	state := "which is not loaded any more"
-	if loaded {
-		state = "which is loaded"
-	}
-	err = fault.WithHint(err, "%s is a command of the module %s, %s", w.args[2], full, state)
+	loaded := os.Getenv("LOADEDMODULES")
+	err = fault.WithHint(err, "%s", option.OfModule(w.args[2], full, loaded))
 	if !slices.Contains(noImage, fault.ClassOf(err)) {
 		return err
 	}
 	name := full[:max(0, strings.LastIndexByte(full, '/'))]
-	if loaded {
+	if option.IsLoaded(full, loaded) {
 		return fault.WithHint(err, "if its image is gone for good: module unload %s, "+
 			"or load another version, which module avail %s lists", full, name)
 	}

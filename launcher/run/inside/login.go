@@ -67,7 +67,7 @@ func (v *View) loginWords(img Files, command []string) ([]string, error) {
 // bashScript reads the profile in bash and becomes the command. It reads the profile at top level:
 // in a function, the variables that the profile declares would be local.
 func (v *View) bashScript() string {
-	return v.facts() + explain + ended + guard + orderPath + `_hpc3_w=("$@"); set --
+	return v.facts() + v.explain() + ended + guard + orderPath + `_hpc3_w=("$@"); set --
 { ` + onExit + onExec + readProfile + v.dotfiles(bashFiles) + `builtin unset -f builtin exec set shopt trap type unset
 trap - EXIT DEBUG; set +aefuvxT
 set -- "${_hpc3_w[@]}"
@@ -85,7 +85,7 @@ func (v *View) shScript(img Files) string {
 	if v.mayExec(img) {
 		load = trial + load
 	}
-	return v.facts() + explain + ended + sourceProfile + orderPath + "_hpc3_load() {\n" + load +
+	return v.facts() + v.explain() + ended + sourceProfile + orderPath + "_hpc3_load() {\n" + load +
 		"}\n{ _hpc3_load\n" + v.finalPath() + v.findAndExec() + "}"
 }
 

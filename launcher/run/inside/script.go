@@ -19,9 +19,12 @@ else case $1 in
 *) set -- 127 'no such command in the image' "see what is there: ls /usr/bin; cd, functions and pipes need a shell: sh -c '...'" ;;
 esac; fi
 printf '%s: error[exec]: running %s: %s\n%s: hint: %s\n' "$0" "$_hpc3_n" "$2" "$0" "$3" >&2
-exit "$1"
+` + explainMore + `exit "$1"
 }
 `
+
+// explainMore is the place of another hint.
+const explainMore = ": more\n"
 
 // ended says which file of the profile has ended the shell, and ends with 125. If _hpc3_f does not
 // name that file, the files of profile.d are read once more, in a subshell, until one does not

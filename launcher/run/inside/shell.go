@@ -30,6 +30,18 @@ func (v *View) facts() string {
 	return script + "_hpc3_f=\n"
 }
 
+// explain returns the function that says why a command cannot be run, and whose command it is if
+// that of a module has become hpc3-run.
+func (v *View) explain() string {
+	module := Lookup(v.HostEnv, option.Shim)
+	if module == "" || len(v.Args) == 0 {
+		return explain
+	}
+	hint := option.OfModule(v.Args[0], module, Lookup(v.HostEnv, "LOADEDMODULES"))
+	return strings.Replace(explain, explainMore,
+		`printf '%s: hint: %s\n' "$0" `+quote(hint)+" >&2\n", 1)
+}
+
 // takePath makes the scripts use the current PATH as that of the image's ENV, for a SIF that hpc3
 // did not make.
 func (v *View) takePath() string {
