@@ -322,10 +322,14 @@ func TestSlurm(t *testing.T) {
 			t.Run("lives", c.lives)
 			t.Run("crowds", c.crowds)
 			t.Run("told", c.told)
+			if suite != "sid" {
+				t.Run("modules", c.modules)
+			}
 			if suite == "sid" { // has Apptainer of its own
 				c.engine = "apptainer"
 				t.Run("Apptainer", func(t *testing.T) { c.rows(t, slices.Concat(submitRows, slurmRows, execRows)) })
 				t.Run("lives through Apptainer", c.lives)
+				t.Run("modules through Apptainer", c.modules)
 			}
 		})
 	}
@@ -550,9 +554,15 @@ func TestSlurmGROMACS(t *testing.T) {
 	c.image = lab.Serve(t, lab.Script(t, "../demo/image"), filepath.Join(c.work, "demo-registry"))
 	c.check(t, slurmRow{text: `srun --container=$IMAGE gmx -version | grep -c '^GROMACS version'`, stdout: "1"})
 	c.check(t, slurmRow{text: water + `ls water.tpr`, stdout: "water.tpr"})
+	c.check(t, slurmRow{text: `/lab/bin/hpc3 module -q --name gromacs/2022.5 --commands gmx,nbody -o mods $IMAGE`, stdout: "/home/tester/mods/gromacs/2022.5"})
+	const load = `. /usr/share/modules/init/bash; module use mods; module load gromacs; `
+	c.check(t, slurmRow{text: load + `gmx -version | grep '^GROMACS version'; srun -N2 -w n1,n2 gmx -version | grep '^GROMACS version'`, stdout: `(GROMACS version: +2022\.5.*\n?){3}`})
+	// Prologs tell the nodes what they are.
+	c.check(t, slurmRow{text: load + `printf '#!/bin/sh\necho export HPC3_PLATFORM=linux/amd64/v${SLURMD_NODENAME#n}\n' >prolog; chmod +x prolog; srun --task-prolog=$HOME/prolog -N2 -w n1,n2 nbody 1 | cut -d: -f1`, stdout: "x86-64\nx86-64-v2"})
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil || !regexp.MustCompile(`\brdtscp\b`).Match(cpu) {
 		t.Skip("this processor has no rdtscp, without which Debian's gmx mdrun does not run")
 	}
 	c.check(t, slurmRow{text: `srun --container=$IMAGE gmx mdrun -s water.tpr 2>&1 | grep -c '^Performance'`, stdout: "1"})
+	c.check(t, slurmRow{text: load + `srun gmx mdrun -s water.tpr 2>&1 | grep -c '^Performance'`, stdout: "1"})
 }
