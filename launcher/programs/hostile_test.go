@@ -8,6 +8,9 @@ import (
 
 // An image that was made to take long or much memory gives an answer.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large images are not made by a short run")
+	}
 	chain := func(n int, depends string) string {
 		var b strings.Builder
 		for i := range n {

@@ -19,8 +19,8 @@ type Image struct {
 // Beyond returns the commands in the directories of path that the base system does not have,
 // sorted. If several directories have one of a name, the first counts. A package's commands count
 // if the image's author asked for the package, rather than for another that needs it; so do files
-// that no package owns. notes says what could not be found out. An error means that the image
-// cannot be read.
+// that no package owns, unless Spack or conda know better. notes says what could not be found out.
+// An error means that the image cannot be read.
 func (i Image) Beyond(path []string) (commands, notes []string, err error) {
 	t := newTree(i.FS)
 	found, err := t.scan(path)
@@ -38,7 +38,7 @@ func (i Image) Beyond(path []string) (commands, notes []string, err error) {
 	}
 	commands, tools := system.judge(found, owners)
 	if len(commands) == 0 {
-		commands = tools // they are all that the image is for
+		commands = tools // they are all that the image has
 	}
 	slices.Sort(commands)
 	return commands, system.notes, nil
@@ -56,19 +56,19 @@ func (i Image) Find(path []string, command string) string {
 	return ""
 }
 
-// judge returns the commands beyond the base system, and apart from them those of tools that images
-// are mostly built with rather than for.
+// judge returns the commands beyond the base system. Apart from them it returns those of tools that
+// images are mostly built with rather than for, and those that Spack or conda installed because
+// others need them.
 func (s *system) judge(found []command, owners *owners) (commands, tools []string) {
 	s.decide()
+	installed := newPrefixes(owners.tree)
 	for _, c := range found {
 		of := owners.of(c)
 		switch {
 		case c.admin() || entrypoint(c.name):
 		case of == "" && s.unread && c.ofSystem():
-		case of == "":
-			commands = append(commands, c.name)
-		case !s.wanted[of]:
-		case isTool(of):
+		case of != "" && !s.wanted[of]:
+		case isTool(of), of == "" && installed.implied(c):
 			tools = append(tools, c.name)
 		default:
 			commands = append(commands, c.name)

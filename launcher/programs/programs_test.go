@@ -318,6 +318,31 @@ func TestBeyond(t *testing.T) {
 			name: "pacman", files: files{"var/lib/pacman/local/ALPM_DB_VERSION": "9", "usr/bin/gmx": "+", "opt/app/bin/app": "+"},
 			want: "app", notes: "its package data base was not read, so that commands in /bin and /usr/bin do not count: /var/lib/pacman/local is of a kind that is not known",
 		},
+		{
+			name: "Spack", path: []string{"/opt/view/bin"}, want: "gmx gmx_mpi own",
+			files: debian().with(files{
+				"opt/view": "->/opt/._view/abc", "opt/._view/abc/bin/gmx": "->/opt/software/linux-zen3/gromacs-2021.5-abc/bin/gmx",
+				"opt/._view/abc/bin/gmx_mpi": "->gmx", "opt/._view/abc/bin/perl": "->/opt/software/linux-zen3/perl-5.38-def/bin/perl",
+				"opt/._view/abc/bin/own": "+", "opt/._view/abc/.spack/gromacs/spec.json": "{}",
+				"opt/software/linux-zen3/gromacs-2021.5-abc/bin/gmx": "+", "opt/software/linux-zen3/gromacs-2021.5-abc/.spack/spec.json": "{}",
+				"opt/software/linux-zen3/perl-5.38-def/bin/perl": "+", "opt/software/linux-zen3/perl-5.38-def/.spack/spec.json": "{}",
+				"opt/software/.spack-db/index.json": `{"database":{"version":"7","installs":{
+					"abc":{"spec":{"name":"gromacs"},"path":"/build/software/linux-zen3/gromacs-2021.5-abc","installed":true,"explicit":true},
+					"def":{"spec":{"name":"perl"},"path":"/build/software/linux-zen3/perl-5.38-def","installed":true,"explicit":false}}}}`,
+			}),
+		},
+		{
+			name: "conda", path: []string{"/opt/conda/bin"}, want: "gmx own python python3.12",
+			files: files{
+				"opt/conda/bin/gmx": "+", "opt/conda/bin/openssl": "+", "opt/conda/bin/python3.12": "+", "opt/conda/bin/python": "->python3.12",
+				"opt/conda/bin/own": "+", "opt/conda/bin/blastn": "+", "opt/conda/conda-meta/history": "==> 2026-01-01 00:00:00 <==\n# cmd: conda install\n" +
+					"+conda-forge::openssl-3\n# update specs: ['conda-forge::gromacs[version=2021]', \"Python>=3.9\", 'blast']\n# remove specs: ['blast']\n",
+				"opt/conda/conda-meta/gromacs-2021.json": `{"name":"gromacs","files":["bin/gmx","share/gromacs/top"]}`,
+				"opt/conda/conda-meta/openssl-3.json":    `{"name":"openssl","files":["bin/openssl"]}`,
+				"opt/conda/conda-meta/blast-2.json":      `{"name":"blast","files":["bin/blastn"]}`,
+				"opt/conda/conda-meta/python-3.json":     `{"name":"python","files":["bin/python","bin/python3.12"]}`,
+			},
+		},
 		{name: "no data base", files: files{"bin/busybox": "+", "bin/ls": "->busybox", "opt/app/bin/app": "+"}, want: "app busybox ls"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
