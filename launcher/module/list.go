@@ -50,7 +50,7 @@ type entry struct {
 
 // ReadList reads the list of a directory: modules.toml or, without that, the only file there that
 // ends in ".toml". file is its path. Errors name file and line; they are of class fault.Config, and
-// of fault.Usage if there is no list.
+// of fault.Usage if there is no list, or two of its modules have one name.
 func ReadList(ctx context.Context, dir string) (wanted []Wanted, file string, err error) {
 	if file, err = listOf(dir); err != nil {
 		return nil, "", err
@@ -122,11 +122,12 @@ func parseList(file string, raw []byte) ([]Wanted, error) {
 	for i, e := range list.Module {
 		w, err := e.wanted()
 		w.Line = lines[i]
+		class := fault.Config
 		if err == nil {
-			err = w.unlike(seen, i)
+			class, err = fault.Usage, w.unlike(seen, i)
 		}
 		if err != nil {
-			return nil, fault.New(fault.Config, "%s%s: %w", file, colon(w.Line), err).Hint(inManual)
+			return nil, fault.New(class, "%s%s: %w", file, colon(w.Line), err).Hint(inManual)
 		}
 		wanted[i] = w
 	}

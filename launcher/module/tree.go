@@ -43,6 +43,11 @@ func Open(dir string) (Tree, error) {
 			"the directory %q holds a colon or a control character, and is to be part of PATH", abs).
 			Hint("give it another name")
 	}
+	if at := strings.IndexAny(abs, "${}"); at >= 0 {
+		return Tree{}, fault.New(fault.Usage,
+			"the directory %q holds %q, which Environment Modules takes for its own", abs, abs[at:at+1]).
+			Hint("give it another name")
+	}
 	return Tree{abs}, nil
 }
 
