@@ -73,7 +73,7 @@ container_env = "A=1"
 func TestReadListRefuses(t *testing.T) {
 	const first = "[[module]]\nimage = \"a\"\n"
 	for text, want := range map[string]string{
-		first + "nmae = \"x\"\n":                                     `:3: a list of modules has no key "module.nmae"`,
+		first + "names = \"x\"\n":                                    `:3: a list of modules has no key "module.names"`,
 		"modules = 1\n":                                              `:1: a list of modules has no key "modules"`,
 		first + first + "\n[module.option]\na = 1":                   `a list of modules has no key "module.option"`,
 		first + "commands = \"gmx\"\n":                               ":3: the key module.commands takes another kind of value",

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -38,7 +39,7 @@ func Open(dir string) (Tree, error) {
 	if err != nil {
 		return Tree{}, fault.New(fault.Usage, "finding the directory %q: %w", dir, err)
 	}
-	if strings.ContainsFunc(abs, isControl) || strings.Contains(abs, ":") {
+	if strings.ContainsFunc(abs, isControl) || strings.Contains(abs, ":") || !utf8.ValidString(abs) {
 		return Tree{}, fault.New(fault.Usage,
 			"the directory %q holds a colon or a control character, and is to be part of PATH", abs).
 			Hint("give it another name")
@@ -147,7 +148,7 @@ func (t Tree) Write(m Module) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer w.root.Close()
+	defer w.close()
 	if err := w.free(m); err != nil {
 		return false, err
 	}
@@ -171,7 +172,7 @@ func (t Tree) Remove(m Module) error {
 	if err != nil {
 		return err
 	}
-	defer w.root.Close()
+	defer w.close()
 	for _, f := range []Format{Tcl, Lua} {
 		w.dropOurs(moduleFile(m, f))
 	}

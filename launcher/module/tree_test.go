@@ -393,7 +393,7 @@ func TestWriteRefuses(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	for dir, want := range map[string]string{
-		"": "is empty", "/a:b": "holds a colon or a control character", "/a\nb": "holds a colon", "/a\x1bb": "control character",
+		"": "is empty", "/a:b": "holds a colon or a control character", "/a\nb": "holds a colon", "/a\x1bb": "control character", "/\xff": "control character",
 		"/a b/[x]/ü": "", "/a/$x": `holds "$", which Environment Modules`, "/{": `holds "{"`, "/a}": `holds "}"`,
 	} {
 		_, err := Open(dir)

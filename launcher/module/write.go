@@ -59,6 +59,8 @@ func (t Tree) writer() (*writer, error) {
 	return &writer{tree: t, root: root}, nil
 }
 
+func (w *writer) close() { _ = w.root.Close() } // it was only a place
+
 // failed keeps the first error, and tells whether there is one.
 func (w *writer) failed(doing, name string, err error) bool {
 	if err != nil && w.err == nil {
