@@ -88,7 +88,9 @@ foreach file $argv {
 	interp delete $i
 }
 `, func(m Module) ([]byte, string) {
-		return m.Tcl("/tree/" + m.Launcher), calls(m) + told("help", m.help()...)
+		// no character of Tcl 8 has more than 16 bits
+		emoji, instead := hex.EncodeToString([]byte("😀")), hex.EncodeToString([]byte("\ufffd"))
+		return m.Tcl("/tree/" + m.Launcher), strings.ReplaceAll(calls(m)+told("help", m.help()...), emoji, instead)
 	})
 }
 

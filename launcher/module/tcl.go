@@ -3,7 +3,6 @@ package module
 import (
 	"fmt"
 	"strings"
-	"unicode/utf16"
 )
 
 // Tcl returns the module file for Environment Modules and Lmod. bin is the directory of the shims.
@@ -47,10 +46,10 @@ func tclWord(s string) string {
 			b.WriteString(`\` + string(r))
 		case r >= ' ' && r < 0x7f:
 			b.WriteRune(r)
-		default: // a character beyond 16 bits is two for Tcl 8
-			for _, unit := range utf16.Encode([]rune{r}) {
-				fmt.Fprintf(&b, `\u%04x`, unit)
-			}
+		case r > 0xffff: // Tcl 8 has no such characters: Lmod would print halves of a pair
+			b.WriteString(`\ufffd`)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
 	b.WriteByte('"')
