@@ -151,11 +151,21 @@ func (l *look) beyond(ctx context.Context) ([]string, error) {
 	return commands, nil
 }
 
+// shells are in every system, and a user's scripts mean the node's. Where no package data base says
+// so, they are no commands of a module unless somebody names them.
+var shells = []string{ //nolint:gochecknoglobals // a constant list
+	"ash", "bash", "csh", "dash", "ksh", "sh", "tcsh", "zsh",
+}
+
 // usableCommands returns those that a shim can be made for, and why not the others.
 func usableCommands(found []string) (commands, left []string) {
 	for _, c := range found {
 		if err := module.CheckCommand(c); err != nil {
 			left = append(left, fault.Reason(err).Error())
+			continue
+		}
+		if slices.Contains(shells, c) {
+			left = append(left, c+": it would replace the user's own")
 			continue
 		}
 		commands = append(commands, c)

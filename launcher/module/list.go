@@ -113,6 +113,10 @@ func parseList(file string, raw []byte) ([]Wanted, error) {
 	if err := d.Decode(&list); err != nil {
 		return nil, explain(file, err)
 	}
+	if len(list.Module) == 0 { // more likely a slip than a wish to lose all modules
+		return nil, fault.New(fault.Config, "%s names no module", file).
+			Hint("name one, or remove the whole directory; nothing was changed")
+	}
 	lines := entryLines(raw)
 	if len(lines) != len(list.Module) { // they are written as a list in brackets
 		lines = make([]int, len(list.Module))

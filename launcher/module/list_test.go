@@ -136,7 +136,9 @@ func TestListOf(t *testing.T) {
 	}
 	writeFile(t, dir+"/b.toml", "")
 	says("has several lists of modules: b.toml, site.toml")
-	writeFile(t, dir+"/modules.toml", "")
+	writeFile(t, dir+"/modules.toml", "# module\n")
+	says(dir + "/modules.toml names no module")
+	writeFile(t, dir+"/modules.toml", "[[module]]\nimage = \"a\"\n")
 	says("")
 	if err := os.Remove(dir + "/modules.toml"); err != nil {
 		t.Fatal(err)
