@@ -184,12 +184,13 @@ func inspect(f *os.File, size int64) (Contents, error) {
 	if c.Sums, err = sumsIn(img, size); err != nil {
 		return Contents{}, err
 	}
-	if c.Config, err = object(img, nameConfig, size); err != nil {
-		return Contents{}, err
-	}
 	raw, err := object(img, nameProvenance, size)
 	if err != nil || raw == nil {
 		return c, err
+	}
+	// Apptainer has an object of the same name, which holds the inner part of the config alone.
+	if c.Config, err = object(img, nameConfig, size); err != nil {
+		return Contents{}, err
 	}
 	return c, json.Unmarshal(raw, &c.Provenance)
 }

@@ -69,6 +69,13 @@ func TestSIFIsApptainersOwn(t *testing.T) {
 			}
 		})
 	}
+	// Apptainer keeps a part of the config under the name that ours has, and the whole by its scripts.
+	for _, sif := range []string{"ours.sif", "theirs.sif"} {
+		out, errs, status := l.Run(p, "native", sif, "printenv", "APP_HOME", "PATH")
+		if want := "/opt/app\n/opt/app/bin:/usr/local/games:/usr/games:/opt/extra/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"; out != want || status != 0 {
+			t.Errorf("hpc3-run %s = %q, status %d, %s; want %q", sif, out, status, errs, want)
+		}
+	}
 	for _, args := range [][]string{
 		{"sif", "list", "ours.sif", "FS (Squashfs/*System/amd64)"},
 		{"inspect", "--labels", "ours.sif", "org.opencontainers.image.title: login\n"},
