@@ -88,8 +88,9 @@ func (l *look) chooseSIF() error {
 	var err error
 	if len(l.img.contents.Config) > 0 {
 		l.config, err = oci.ParseConfig(l.img.contents.Config)
-		l.labels = l.config.Labels
-	} else {
+	}
+	// Apptainer keeps only the inner part of a config, which as a whole says nothing.
+	if l.labels = l.config.Labels; l.labels == nil {
 		l.labels = l.img.labels()
 	}
 	return err
