@@ -273,6 +273,9 @@ func completed(
 	if len(m.Formats) == 0 {
 		m.Formats = []module.Format{module.Tcl}
 	}
+	if why := tree.Unread(*m); why != "" {
+		found.Notes = append(found.Notes, why)
+	}
 	m.Listed = listed
 	return found
 }

@@ -52,6 +52,15 @@ func Open(dir string) (Tree, error) {
 	return Tree{abs}, nil
 }
 
+// Unread says which module tool does not read m in a tree of this name, and why; "" if all do.
+func (t Tree) Unread(m Module) string {
+	if !strings.Contains(t.dir, " ") || !m.Default && !slices.Contains(m.Formats, Tcl) {
+		return ""
+	}
+	return "Lmod reads no file in Tcl whose path has a blank; " +
+		"a module in Lua (--lua) that is no default it reads"
+}
+
 // Dir returns the path of the tree.
 func (t Tree) Dir() string { return t.dir }
 
