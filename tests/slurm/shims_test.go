@@ -64,7 +64,7 @@ kill -STOP %1; command -p sleep 0.2; echo state $(ps -o stat= -p $p | cut -c1)
 kill -CONT %1; command -p sleep 0.2; echo state $(ps -o stat= -p $p | cut -c1)
 kill %1; wait %1; echo ended $?
 exit
-END`, stdout: "ended 143\nstate S\nstate T"},
+END`, stdout: "ended 143\nstate [DRS]\nstate T"},
 	{name: "umask and limits", text: inTool + `umask 027; ulimit -Sn 300; perl -e 'printf "%03o\n", umask; exec "sh", "-c", "ulimit -n"'`, stdout: "027\n300"},
 
 	// What reaches the command, and what does not.
@@ -94,7 +94,7 @@ END`, stdout: "ended 143\nstate S\nstate T"},
 	{name: "srun on nodes of two types", text: inTool + `srun -N3 where`, stdout: "plain n1\nplain n3\nwide n2"},
 	{name: "srun by its path, without an environment", text: inTool + `srun --export=NONE $B/hello`, stdout: "hello from /opt/app"},
 	{name: "srun --export=NAME", text: inTool + `srun -n1 --export=PATH,A=1 printenv A`, stdout: "1"},
-	{name: "tasks share one container", native: true, text: inTool + `srun -w n1 -n4 perl -e 'print readlink("/proc/self/ns/mnt"), "\n"; sleep 1' | uniq -c | tr -s ' ' | cut -d' ' -f2`, stdout: "4"},
+	{name: "tasks share one container", native: true, text: inTool + `rm -f up.*; srun -w n1 -n4 perl -e 'open F, ">up.$ENV{SLURM_PROCID}"; select undef, undef, undef, 0.05 until (() = <up.*>) == 4; print readlink("/proc/self/ns/mnt"), "\n"' | uniq -c | tr -s ' ' | cut -d' ' -f2`, stdout: "4"},
 	{name: "srun's arguments, status and input", text: inTool + `srun args 'a b' '' '*'; echo line | srun cat; srun leave 7; echo $?; srun -n1 perl -e 'kill SEGV, $$'`, stdout: "3:<a b><><\\*>\n7\nline", status: 139},
 	{name: "srun --pty", text: inTool + `script -qec "srun --pty perl -e 'print -t STDIN, qq(\n)'" /dev/null | tr -d '\r'`, stdout: "(?s).*1"},
 	{name: "srun of a shell", text: inTool + `srun -n2 -N2 -w n1,n2 bash -c 'where | cat'`, stdout: "plain n1\nwide n2"},
