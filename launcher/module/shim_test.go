@@ -2,7 +2,6 @@ package module
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -301,12 +300,9 @@ func TestShimStartsNoProcess(t *testing.T) {
 		t.Skip("there is no setpriv")
 	}
 	s := newShims(t, func(m *Module) { m.Launcher = "/usr/bin/printf" })
-	for dir := s.tree.Bin(s.Module); dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil && !errors.Is(err, os.ErrPermission) {
+	for dir := s.tree.Bin(s.Module); strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
-		}
-		if dir == os.TempDir() {
-			break
 		}
 	}
 	const limit = `ulimit -u 0; exec "$@"`
