@@ -16,7 +16,6 @@ import (
 	"github.com/hpc3-project/hpc3/launcher"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
-	"github.com/hpc3-project/hpc3/launcher/settings"
 	"github.com/hpc3-project/hpc3/launcher/task"
 )
 
@@ -126,7 +125,7 @@ func (w *walker) compareVersions(t task.Task) error {
 // optionsOfStep returns the options that srun was given with the command of a module. That has an
 // image of its own, so the plugin puts nothing before it.
 func optionsOfStep() (option.Settings, error) {
-	if os.Getenv(settings.ShimVariable) == "" {
+	if os.Getenv(option.Shim) == "" {
 		return option.Settings{}, nil
 	}
 	if _, err := task.Submitter(os.Getenv); err != nil {

@@ -19,10 +19,6 @@ type Settings struct {
 	Option option.Run
 }
 
-// ShimVariable names the module whose command has become this process. Such a command is a script
-// (launcher/module); the command in the image does not get the variable.
-const ShimVariable = "HPC3_SHIM"
-
 // Host is the process that walks the road, as the operating system shows it: what a room needs of
 // the outside comes from here, so that a test can give another.
 type Host struct {
