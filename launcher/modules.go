@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -26,7 +27,11 @@ func (r *Road) Module(
 			return FoundModule{}, fault.New(fault.Usage, "%w", err)
 		}
 	}
-	l := &look{Road: r, launcher: launcher}
+	own, err := r.by(w.Options)
+	if err != nil {
+		return FoundModule{}, err
+	}
+	l := &look{Road: own, launcher: launcher}
 	defer l.close()
 	if err := l.take(ctx, w.Image, false); err != nil {
 		return FoundModule{}, err
@@ -36,7 +41,7 @@ func (r *Road) Module(
 		Options: w.Options, Formats: w.Formats, Default: w.Default, Listed: w.Line > 0,
 		Launcher: launcher,
 	}
-	err := l.identify(&m, w)
+	err = l.identify(&m, w)
 	if err == nil {
 		err = l.describe(&m, w)
 	}
@@ -53,16 +58,19 @@ func (r *Road) Module(
 // registry is asked, whatever the caches have. If that cannot be found out, the error is of the
 // class of the fault: network or auth.
 func (r *Road) CheckModule(ctx context.Context, m module.Module) error {
-	fresh := *r
+	fresh, err := r.by(m.Options)
+	if err != nil {
+		return err
+	}
 	fresh.Option.Pull = option.Always
-	fresh.opened = nil
-	l := &look{Road: &fresh, launcher: m.Launcher}
+	l := &look{Road: fresh, launcher: m.Launcher}
 	defer l.close()
 	if err := l.take(ctx, m.Image, true); err != nil {
 		return err
 	}
-	if digest := l.digest(); digest != "" && digest == m.ImageDigest {
-		return nil // the commands were found in this image
+	index, digest := l.chosen.Index.Digest, l.digest()
+	if index != "" && index == m.IndexDigest || digest != "" && digest == m.ImageDigest {
+		return nil // the commands were found in this image, or in another of this index
 	}
 	if named, err := l.labelled(); err == nil && len(named) > 0 && containsAll(named, m.Commands) {
 		return nil
@@ -71,4 +79,25 @@ func (r *Road) CheckModule(ctx context.Context, m module.Module) error {
 		return err
 	}
 	return l.missing(ctx, m.Commands)
+}
+
+// by returns a road that chooses by options of a module, as its commands will.
+func (r *Road) by(options map[string][]string) (*Road, error) {
+	var s option.Settings
+	for _, name := range []string{"variants", "variant", "platform", "authfile"} {
+		for _, value := range options[option.KeyOf(name)] {
+			if err := s.Set(name, value); err != nil {
+				return nil, fault.New(fault.Config, "the option %s of a module: %w", name, err)
+			}
+		}
+	}
+	own, said := *r, option.Merge(s)
+	own.opened = nil // the caches go by the road's own options
+	if s.Variants != nil {
+		own.Option.Variants = said.Variants
+	}
+	own.Option.Variant = cmp.Or(said.Variant, own.Option.Variant)
+	own.Option.Platform = cmp.Or(said.Platform, own.Option.Platform)
+	own.Option.AuthFile = cmp.Or(said.AuthFile, own.Option.AuthFile)
+	return &own, nil
 }

@@ -168,7 +168,9 @@ func TestModuleNames(t *testing.T) {
 		{w: module.Wanted{Image: layout, Commands: []string{"cd"}}, failed: "usage: "},
 	} {
 		r := onZen3(t)
-		r.Option.Variants = tt.variants
+		if tt.variants != "" {
+			tt.w.Options = map[string][]string{"variants": {string(tt.variants)}}
+		}
 		r.Site.PlainHTTP = []string{strings.TrimPrefix(tagged.URL, "http://")}
 		found, err := r.Module(t.Context(), tt.w, "")
 		if err != nil {

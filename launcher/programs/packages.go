@@ -142,7 +142,7 @@ func (s *system) want(first *pkg) {
 			continue
 		}
 		s.wanted[p.name] = true
-		if !p.commands && !p.content {
+		if !p.commands && !p.content && !isTool(p.name) {
 			todo = append(todo, s.needed(p.needs)...)
 		}
 	}

@@ -57,8 +57,8 @@ func (i Image) Find(path []string, command string) string {
 }
 
 // judge returns the commands beyond the base system. Apart from them it returns those of tools that
-// images are mostly built with rather than for, and those that Spack or conda installed because
-// others need them.
+// images are mostly built with rather than for, those that every system has, and those that Spack
+// or conda installed because others need them.
 func (s *system) judge(found []command, owners *owners) (commands, tools []string) {
 	s.decide()
 	installed := newPrefixes(owners.tree)
@@ -68,7 +68,7 @@ func (s *system) judge(found []command, owners *owners) (commands, tools []strin
 		case c.admin() || entrypoint(c.name):
 		case of == "" && s.unread && c.ofSystem():
 		case of != "" && !s.wanted[of]:
-		case isTool(of), of == "" && installed.implied(c):
+		case isTool(of), basic(c.name), of == "" && installed.implied(c):
 			tools = append(tools, c.name)
 		default:
 			commands = append(commands, c.name)
