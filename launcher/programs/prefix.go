@@ -78,8 +78,8 @@ func (t *tree) has(file string) bool {
 	return err == nil
 }
 
-// spack looks a prefix up in Spack's data base, which is above all of its prefixes. They are told by
-// their last part, which has a hash: the whole may have been moved when the image was built.
+// spack looks a prefix up in Spack's data base, which is above all of its prefixes. They are told
+// by their last part, which has a hash: the whole may have been moved when the image was built.
 func (p *prefixes) spack(prefix string) *bool {
 	dir := prefix
 	for range maxUp {

@@ -69,7 +69,7 @@ func TestSIFIsApptainersOwn(t *testing.T) {
 			}
 		})
 	}
-	// Apptainer keeps a part of the config under the name that ours has, and the whole by its scripts.
+	// Apptainer keeps part of a config under the name that ours has. Its scripts have all of it.
 	for _, sif := range []string{"ours.sif", "theirs.sif"} {
 		out, errs, status := l.Run(p, "native", sif, "printenv", "APP_HOME", "PATH")
 		if want := "/opt/app\n/opt/app/bin:/usr/local/games:/usr/games:/opt/extra/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"; out != want || status != 0 {
