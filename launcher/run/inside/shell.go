@@ -30,14 +30,21 @@ func (v *View) facts() string {
 	return script + "_hpc3_f=\n"
 }
 
-// explain returns the function that says why a command cannot be run, and whose command it is if
-// that of a module has become hpc3-run.
-func (v *View) explain() string {
+// Whose says which module the command is of; "" if it is of none.
+func (v *View) Whose() string {
 	module := Lookup(v.HostEnv, option.Shim)
 	if module == "" || len(v.Args) == 0 {
+		return ""
+	}
+	return option.OfModule(v.Args[0], module, Lookup(v.HostEnv, "LOADEDMODULES"))
+}
+
+// explain returns the function that says why a command cannot be run, and whose command it is.
+func (v *View) explain() string {
+	hint := v.Whose()
+	if hint == "" {
 		return explain
 	}
-	hint := option.OfModule(v.Args[0], module, Lookup(v.HostEnv, "LOADEDMODULES"))
 	return strings.Replace(explain, explainMore,
 		`printf '%s: hint: %s\n' "$0" `+quote(hint)+" >&2\n", 1)
 }

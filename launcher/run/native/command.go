@@ -16,6 +16,13 @@ import (
 
 // notExecuted says why the command was not found, or why executing it failed: with err.
 func (st *Stage) notExecuted(err error) error {
+	if st.Whose != "" {
+		return fault.WithHint(st.whyNotExecuted(err), "%s", st.Whose)
+	}
+	return st.whyNotExecuted(err)
+}
+
+func (st *Stage) whyNotExecuted(err error) error {
 	file, notFound := find(st.Words[0], inside.Lookup(st.Env, "PATH"))
 	if notFound != nil {
 		err = notFound

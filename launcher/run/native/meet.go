@@ -44,7 +44,7 @@ func (st *Stage) shareName(group string, sif *os.File) string {
 	}
 	same := *st
 	same.Words, same.Env, same.Workdirs, same.Strict = []string{""}, nil, nil, false
-	same.KeepPrivs, same.Prefix, same.Parent = false, "", 0
+	same.KeepPrivs, same.Prefix, same.Whose, same.Parent = false, "", "", 0
 	same.Ignored, same.Blocked, same.FileSize = 0, 0, 0
 	// one task of a step may have it
 	same.Mounts = slices.DeleteFunc(slices.Clone(same.Mounts),

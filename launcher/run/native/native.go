@@ -222,6 +222,7 @@ func (n *start) stage(ctx context.Context, img inside.Files, words []string) Sta
 		Groups:   inside.GroupLines(ctx, append(groups, gid)),
 		Writable: n.Writable, KeepPrivs: n.KeepPrivs, Parent: n.Parent, UID: uid, GID: gid,
 		Ignored: entryIgnored, Blocked: entryBlocked, Prefix: n.ErrorPrefix, SIF: n.SIF,
+		Whose: n.Whose(),
 	}
 	n.TellMounts(st.Mounts)
 	if n.Workdir != "" {

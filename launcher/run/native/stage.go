@@ -26,6 +26,7 @@ type Stage struct {
 	Blocked   uint64 // the caller's signal mask
 	FileSize  uint64 // the caller's limit of file sizes
 	Prefix    string // of messages
+	Whose     string // which module the command is of, for messages
 	SIF       string // its name, for messages
 
 	Squashfuse string // the program that serves the SIF; "" for hpc3 itself
