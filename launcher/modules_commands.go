@@ -8,6 +8,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/module"
+	"github.com/hpc3-project/hpc3/launcher/programs"
 )
 
 // MissingError says that an image does not have commands.
@@ -93,10 +94,10 @@ func (l *look) confirmed(ctx context.Context, named []string) ([]string, error) 
 	if err := l.openCached(); err != nil || l.img == nil {
 		return named, err
 	}
-	path := l.path(ctx)
+	plain := l.readPath() // has most of them; to ask the image's shell starts a container
 	var there []string
 	for _, c := range named {
-		if l.programs(ctx).Find(path, c) == "" {
+		if l.find(plain, c) == "" && l.find(l.path(ctx), c) == "" {
 			l.Sayf("warning: %s: its label names the command %s, and the image has none",
 				l.ref, c)
 			continue
@@ -109,12 +110,17 @@ func (l *look) confirmed(ctx context.Context, named []string) ([]string, error) 
 	return there, nil
 }
 
+// find returns the file of a command in the image, which is open; "" for none.
+func (l *look) find(path []string, command string) string {
+	return programs.Image{FS: l.img.files.FS}.Find(path, command)
+}
+
 // missing returns an error if the image, which is open, lacks commands.
 func (l *look) missing(ctx context.Context, commands []string) error {
 	path := l.path(ctx)
 	e := &MissingError{Reference: l.ref.String(), Path: path}
 	for _, c := range commands {
-		if l.programs(ctx).Find(path, c) == "" {
+		if l.find(path, c) == "" {
 			e.Commands = append(e.Commands, c)
 		}
 	}
@@ -126,6 +132,10 @@ func (l *look) missing(ctx context.Context, commands []string) error {
 	}
 	return fault.New(fault.Exec, "%w", e)
 }
+
+// maxFound bounds the commands that are found: a module of more is a slip, such as a PATH that leads
+// to data. An environment of conda has some 1500.
+const maxFound = 4096
 
 // beyond returns the commands that the image has beyond its base system.
 func (l *look) beyond(ctx context.Context) ([]string, error) {
@@ -141,6 +151,11 @@ func (l *look) beyond(ctx context.Context) ([]string, error) {
 	commands, left := usableCommands(found)
 	for _, why := range left {
 		l.Notef("left out: %s", why)
+	}
+	if len(commands) > maxFound {
+		return nil, fault.New(fault.Exec, "%s has %d commands beyond its base system, "+
+			"and a module of them has %d at most", l.ref, len(commands), maxFound).
+			Hint("name the commands that the module is to have: --commands A,B")
 	}
 	if len(commands) == 0 {
 		return nil, fault.New(fault.Exec,
