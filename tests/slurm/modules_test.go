@@ -206,8 +206,8 @@ name = "gone/1"
 const inTree = `TOOL=${IMAGE%/*}/tool T=$HOME/mods; hpc3() { /lab/bin/hpc3 "$@"; }
 `
 
-// modules makes a tree of modules and loads them with both module tools in every shell; the commands
-// of a module are put to many uses.
+// modules makes a tree of modules and loads them with both module tools in every shell; the
+// commands of a module are put to many uses.
 func (c *cluster) modules(t *testing.T) {
 	lose := c.toolImages(t)
 	got := c.run(t, inTree+`mkdir -p $T; echo "$LIST" | sed "s|\$TOOL|$TOOL|" >$T/modules.toml; hpc3 module --update $T &&
