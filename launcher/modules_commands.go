@@ -133,8 +133,8 @@ func (l *look) missing(ctx context.Context, commands []string) error {
 	return fault.New(fault.Exec, "%w", e)
 }
 
-// maxFound bounds the commands that are found: a module of more is a slip, such as a PATH that leads
-// to data. An environment of conda has some 1500.
+// maxFound bounds the commands that are found: a module of more is a slip, such as a PATH that
+// leads to data. An environment of conda has some 1500.
 const maxFound = 4096
 
 // beyond returns the commands that the image has beyond its base system.
