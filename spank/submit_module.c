@@ -50,12 +50,15 @@ bool hpc3_calls_module(void)
 		return false;
 	words = hpc3_command_line(&length);
 	command = words;
-	for (int n = 0; command != NULL && n < optind; n++)
-		command = command + strlen(command) + 1 < words + length ? command + strlen(command) + 1
-																 : NULL;
-	if (command != NULL && *command != '\0')
-		is = strchr(command, '/') != NULL ? is_shim(command)
-										  : find(command, path) && is_shim(path);
+	for (int n = 0; command != NULL && n < optind; n++) {
+		command += strlen(command) + 1;
+		if (command >= words + length)
+			command = NULL;
+	}
+	if (command != NULL && strchr(command, '/') != NULL)
+		is = is_shim(command);
+	else if (command != NULL && *command != '\0')
+		is = find(command, path) && is_shim(path);
 	free(words);
 	return is;
 }
