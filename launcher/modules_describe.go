@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode"
 
 	"github.com/hpc3-project/hpc3/launcher/choose"
 	"github.com/hpc3-project/hpc3/launcher/fault"
@@ -24,19 +22,13 @@ const (
 	labelOfImage  = "org.opencontainers.image."
 )
 
-// Bounds of an author's texts: a line of whatis, and a help that is read in a terminal.
-const (
-	maxLine = 1 << 10
-	maxHelp = 8 << 10
-)
-
 // describe takes texts and relations to other modules from the labels; what is wanted replaces
 // them.
 func (l *look) describe(m *module.Module, w module.Wanted) error {
-	m.Title = line(cmp.Or(w.Title, l.labels[labelOfImage+"title"]))
-	m.Description = line(cmp.Or(w.Description, l.labels[labelOfImage+"description"]))
-	m.URL = line(cmp.Or(l.labels[labelOfImage+"url"], l.labels[labelOfImage+"documentation"]))
-	m.Help = text(cmp.Or(w.Help, l.labels[labelHelp]))
+	m.Title = module.Line(cmp.Or(w.Title, l.labels[labelOfImage+"title"]))
+	m.Description = module.Line(cmp.Or(w.Description, l.labels[labelOfImage+"description"]))
+	m.URL = module.Line(cmp.Or(l.labels[labelOfImage+"url"], l.labels[labelOfImage+"documentation"]))
+	m.Help = module.Text(cmp.Or(w.Help, l.labels[labelHelp]))
 	for _, names := range []struct {
 		to     *[]string
 		wanted []string
@@ -86,34 +78,6 @@ func (l *look) hasOwnMPI() bool {
 	mpi := stated["org.supercontainers.mpi.implementation"]
 	mode := stated["org.supercontainers.mpi.portability.mode"]
 	return mpi != "" && mpi != "none" && mode != "mpi_replace" && mode != "mpi_system"
-}
-
-// line makes one line of an author's text.
-func line(s string) string {
-	return bound(strings.Join(strings.Fields(printable(s, "")), " "), maxLine)
-}
-
-// text keeps the lines of an author's text.
-func text(s string) string {
-	return bound(strings.Trim(printable(strings.ReplaceAll(s, "\r\n", "\n"), "\n"), "\n "), maxHelp)
-}
-
-// printable makes blanks of control characters but those in keep.
-func printable(s, keep string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && !strings.ContainsRune(keep, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-// bound cuts a text at a limit in bytes, and keeps its characters whole.
-func bound(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit-len("…")], "") + "…"
 }
 
 // maxVariants bounds the list of variants in a module's help; an index may have thousands.

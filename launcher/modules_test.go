@@ -71,7 +71,7 @@ func TestModuleByLabels(t *testing.T) {
 		SchemaVersion: 1, Name: "layout", Version: "2021.5", Image: layout, IndexDigest: oci.DigestOf([]byte(index)),
 		ImageDigest: oci.DigestOf([]byte(imageOf(zen3))), Commands: []string{"demux.pl", "gmx"},
 		Variants: []string{"linux/amd64", "linux/amd64:zen3", "linux/amd64:zen2"}, Title: "GROMACS", Description: "a b c",
-		Help: "first\n second [31m", URL: "https://example.org", Conflicts: []string{"gmx", "amber/22"}, Needs: []string{"cuda"},
+		Help: "first\n    second [31m", URL: "https://example.org", Conflicts: []string{"gmx", "amber/22"}, Needs: []string{"cuda"},
 		Families: []string{"mpi"}, Options: map[string][]string{"engine": {"native"}}, Default: true, Listed: true,
 	}
 	if diff := cmp.Diff(FoundModule{Module: want, From: fromLabel}, found); diff != "" {

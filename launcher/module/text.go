@@ -10,6 +10,7 @@ import (
 // whatever an image says of itself.
 const (
 	maxLine = 200
+	maxText = 1 << 10
 	maxHelp = 8 << 10
 )
 
@@ -22,6 +23,12 @@ func isControl(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
 		r == '\u2028' || r == '\u2029'
 }
+
+// Line makes one line of an author's text, as a record keeps it.
+func Line(s string) string { return plain(s, maxText) }
+
+// Text makes lines of an author's text, as a record keeps them.
+func Text(s string) string { return strings.Join(lines(s, maxHelp), "\n") }
 
 // plain makes one line of a text of at most limit bytes: invalid bytes are replaced, and control
 // characters and runs of blanks become one blank.
