@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -88,14 +89,17 @@ func gpuNeedsOf(demands []*demand) gpuNeeds {
 // any reports whether there is GPU code at all.
 func (n gpuNeeds) any() bool { return len(n.nvidia)+len(n.amd) > 0 }
 
-// ptx reports whether some of the code is PTX.
-func (n gpuNeeds) ptx() bool {
-	for _, code := range n.nvidia {
-		if code.ptx {
-			return true
-		}
+// compiled reports whether the driver would have to compile PTX for one of these GPUs: no machine
+// code runs on it, or its compute capability is not known. A fat binary also has PTX for GPUs of
+// the future, which other GPUs leave alone.
+func (n gpuNeeds) compiled(gpus []gpu) bool {
+	if !slices.ContainsFunc(n.nvidia, func(code gpuCode) bool { return code.ptx }) {
+		return false
 	}
-	return false
+	return slices.ContainsFunc(gpus, func(g gpu) bool {
+		best := n.bestOn(g.capability)
+		return !g.known || best > 0 && best < runsMinor
+	})
 }
 
 // bestOn returns how well the best of the code runs on an NVIDIA GPU.

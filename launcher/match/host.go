@@ -142,7 +142,7 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 			h.checkDriver(d, refuse)
 			s[keyDriver] = max(s[keyDriver], d.version.weight())
 		case kindCUDA:
-			h.checkCUDA(d, gpus.ptx(), refuse)
+			h.checkCUDA(d, gpus.compiled(h.nvidia), refuse)
 		case kindMPI:
 			h.checkMPI(d, refuse)
 			s[keyMPI]++

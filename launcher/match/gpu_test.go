@@ -1,0 +1,65 @@
+package match
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hpc3-project/hpc3/probe/facts"
+)
+
+// gpuCase is a node with GPUs, an index, and the entry that an expert takes of it.
+type gpuCase struct {
+	name    string
+	node    facts.Node
+	entries []string
+	chosen  int    // -1: none
+	of      int    // an entry …
+	said    string // … and part of what is said of it
+}
+
+// nvidiaNode returns a node with an NVIDIA driver, of which CUDA follows, and GPUs: "V100 7.0".
+func nvidiaNode(t *testing.T, driver string, gpus ...string) facts.Node {
+	t.Helper()
+	n := node(t, "linux/amd64:skylake_avx512")
+	n.NVIDIA = &facts.NVIDIA{Driver: driver}
+	for _, g := range gpus {
+		at := strings.LastIndex(g, " ")
+		n.GPUs = append(n.GPUs, facts.GPU{Vendor: "nvidia", Name: g[:max(at, 0)], Arch: g[at+1:]})
+	}
+	return n
+}
+
+func testGPUCases(t *testing.T, cases []gpuCase) {
+	t.Helper()
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Best([]facts.Node{tt.node}, entriesOf(t, tt.entries...), Policy{})
+			checkShape(t, r)
+			if r.Chosen != tt.chosen {
+				t.Errorf("chose %d, want %d: %s\n%s", r.Chosen, tt.chosen, r.Why, verdicts(r))
+			}
+			if got := strings.Join(r.Verdicts[tt.of].Reasons, "; "); !strings.Contains(got, tt.said) {
+				t.Errorf("of entry %d it says %q, want %q", tt.of, got, tt.said)
+			}
+		})
+	}
+}
+
+// PTX asks for the CUDA of its compiler only where the driver has to compile it.
+func TestPTXWhereNoCodeObjectServes(t *testing.T) {
+	const fat = "linux/amd64:nv-compute-7-0:nv-compute-9-0:nv-ptx-9-0:cuda-12-9"
+	unread := nvidiaNode(t, "535.161.08", "NVIDIA X 7.0")
+	unread.GPUs[0].Arch = ""
+	testGPUCases(t, []gpuCase{
+		{"the usual fat binary", nvidiaNode(t, "535.161.08", "Tesla V100-SXM2-32GB 7.0"), []string{"linux/amd64", fat}, 1, 1, "has code for the GPU"},
+		{"its other GPU", nvidiaNode(t, "535.161.08", "NVIDIA H100 80GB HBM3 9.0"), []string{"linux/amd64", fat}, 1, 1, "has code for the GPU"},
+		{"a GPU that PTX of a lower capability serves", nvidiaNode(t, "535.161.08", "NVIDIA A100-SXM4-40GB 8.0"), []string{"linux/amd64:nv-compute-7-0:nv-ptx-7-0:cuda-12-9", "linux/amd64"}, 1, 0, "needs CUDA 12.9 to compile its PTX, the node's driver 535.161.08 has 12.2"},
+		{"one of two GPUs needs the PTX", nvidiaNode(t, "535.161.08", "Tesla V100-SXM2-32GB 7.0", "NVIDIA B200 10.0"), []string{fat, "linux/amd64"}, 1, 0, "to compile its PTX"},
+		{"two GPUs, each with code of its own", nvidiaNode(t, "535.161.08", "Tesla V100-SXM2-32GB 7.0", "NVIDIA H100 PCIe 9.0"), []string{"linux/amd64", fat}, 1, 1, ""},
+		{"code of a lower minor number serves", nvidiaNode(t, "535.161.08", "NVIDIA L4 8.9"), []string{"linux/amd64", "linux/amd64:nv-compute-8-0:nv-ptx-8-0:cuda-12-4"}, 1, 1, ""},
+		{"PTX that the driver can compile", nvidiaNode(t, "575.57.08", "NVIDIA B200 10.0"), []string{"linux/amd64", fat}, 1, 1, ""},
+		{"a driver of another major version", nvidiaNode(t, "470.82.01", "Tesla V100-SXM2-32GB 7.0"), []string{fat, "linux/amd64"}, 1, 0, "needs CUDA 12.9, the node's driver 470.82.01 has 11.4"},
+		{"a driver older than minor version compatibility", nvidiaNode(t, "525.30.01", "Tesla V100-SXM2-32GB 7.0"), []string{fat, "linux/amd64"}, 1, 0, "needs CUDA 12.9"},
+		{"a GPU of unknown capability", unread, []string{fat, "linux/amd64"}, 1, 0, "the compute capability of GPU 0 is unknown"},
+	})
+}
