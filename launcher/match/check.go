@@ -66,17 +66,23 @@ func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 		refuse(kindAMD, "built for AMD GPUs (%s), none is visible here", list)
 		return 0
 	}
+	if unheard := needs.unknownGeneric(); len(unheard) > 0 {
+		list += "; hpc3 does not know which those of " + strings.Join(unheard, " and ") + " are"
+	}
+	worst := runsSame
 	for _, g := range h.amd {
+		best := needs.amdOn(g.arch)
 		switch {
 		case !g.known:
 			refuse(kindUnknown,
 				"built for AMD GPUs (%s), and the architecture of GPU %d is unknown", list,
 				g.index)
-		case !slices.Contains(needs.amd, g.arch):
+		case best == 0:
 			refuse(kindAMD, "built for AMD GPUs (%s), GPU %d is %s", list, g.index, g.arch)
 		}
+		worst = min(worst, best)
 	}
-	return runsSame
+	return worst
 }
 
 func (h *host) checkDriver(d *demand, refuse refuser) {

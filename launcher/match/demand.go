@@ -35,7 +35,7 @@ type demand struct {
 	target  *target // kindCPU; nil if no such target is known
 	version version // kindDriver, kindCUDA, kindMPI, kindGlibc
 	code    gpuCode // kindNVIDIA
-	name    string  // kindAMD: "gfx90a"; kindMPI: "openmpi", "mpich", "mpiabi"
+	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindMPI: "openmpi", "mpich", "mpiabi"
 }
 
 // target is a microarchitecture with its frequently used properties.
@@ -175,9 +175,7 @@ func readPattern(token string) (demand, bool) {
 		v, ok := numbers(rest, 2, 2)
 		return demand{kind: kindGlibc, version: v}, ok
 	case "amd":
-		digits, gfx := strings.CutPrefix(rest, "gfx")
-		return demand{kind: kindAMD, name: rest}, gfx && digits != "" &&
-			strings.Trim(digits, "0123456789abcdef") == ""
+		return demand{kind: kindAMD, name: rest}, isGFX(rest)
 	case "mpi":
 		name, number, given := strings.Cut(rest, "-")
 		v, ok := numbers(number, 1, 8)

@@ -63,3 +63,37 @@ func TestPTXWhereNoCodeObjectServes(t *testing.T) {
 		{"a GPU of unknown capability", unread, []string{fat, "linux/amd64"}, 1, 0, "the compute capability of GPU 0 is unknown"},
 	})
 }
+
+// LLVM's generic targets run on the processors that they cover, and code for just one comes first.
+func TestGenericAMD(t *testing.T) {
+	amd := func(gpus ...string) facts.Node {
+		n := node(t, "linux/amd64:zen3")
+		for _, g := range gpus {
+			n.GPUs = append(n.GPUs, facts.GPU{Vendor: "amd", Arch: g})
+		}
+		return n
+	}
+	const plain, generic = "linux/amd64", "linux/amd64:amd-gfx9-4-generic"
+	testGPUCases(t, []gpuCase{
+		{"MI300X", amd("gfx942"), []string{plain, generic}, 1, 1, "has code for the GPU"},
+		{"MI350X", amd("gfx950"), []string{plain, generic, "linux/amd64:amd-gfx942"}, 1, 2, "built for AMD GPUs (gfx942), GPU 0 is gfx950"},
+		{"its own code first", amd("gfx942"), []string{generic, "linux/amd64:amd-gfx942"}, 1, 0, "nearer to the GPU (accel-exact 500 < 1000)"},
+		{"both in one entry", amd("gfx942"), []string{generic, "linux/amd64:amd-gfx9-4-generic:amd-gfx942"}, 1, 0, "nearer to the GPU"},
+		{"MI250X has no generic target", amd("gfx90a"), []string{"linux/amd64:amd-gfx9-generic", generic, plain}, 2, 0, "built for AMD GPUs (gfx9-generic), GPU 0 is gfx90a"},
+		{"MI100 neither", amd("gfx908"), []string{"linux/amd64:amd-gfx9-generic", plain}, 1, 0, "GPU 0 is gfx908"},
+		{"MI50", amd("gfx906"), []string{plain, "linux/amd64:amd-gfx9-generic"}, 1, 1, ""},
+		{"RDNA 1 is not RDNA 2", amd("gfx1030"), []string{"linux/amd64:amd-gfx10-1-generic", "linux/amd64:amd-gfx10-3-generic"}, 1, 0, "GPU 0 is gfx1030"},
+		{"W7900 beside an APU", amd("gfx1100", "gfx1151"), []string{plain, "linux/amd64:amd-gfx11-generic"}, 1, 1, ""},
+		{"one of two GPUs is not covered", amd("gfx1100", "gfx1201"), []string{"linux/amd64:amd-gfx11-generic", plain}, 1, 0, "GPU 1 is gfx1201"},
+		{"the worst of two counts", amd("gfx942", "gfx950"), []string{"linux/amd64:amd-gfx942:amd-gfx950", "linux/amd64:amd-gfx942:amd-gfx9-4-generic"}, 0, 1, "accel-exact 500 < 1000"},
+		{"a generic target of the future", amd("gfx1201"), []string{"linux/amd64:amd-gfx13-generic", plain}, 1, 0, "built for AMD GPUs (gfx13-generic; hpc3 does not know which those of gfx13-generic are), GPU 0 is gfx1201"},
+		{"no generic target by its form", amd("gfx942"), []string{"linux/amd64:amd-gfx9--generic", plain}, 1, 0, `needs "amd-gfx9--generic"`},
+	})
+	for _, covered := range genericProcessors {
+		for _, name := range covered {
+			if !isGFX(name) {
+				t.Errorf("%q is no processor", name)
+			}
+		}
+	}
+}
