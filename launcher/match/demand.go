@@ -17,6 +17,7 @@ const (
 	kindEntry   kind = iota // the entry itself is unusable
 	kindOS                  // operating system or architecture
 	kindCPU                 // a microarchitecture
+	kindFlags               // flags of a CPU
 	kindGeneric             // "generic": no demand
 	kindNVIDIA              // NVIDIA GPU code
 	kindAMD                 // AMD GPU code
@@ -36,6 +37,8 @@ type demand struct {
 	version version // kindDriver, kindCUDA, kindMPI, kindGlibc
 	code    gpuCode // kindNVIDIA
 	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindMPI: "openmpi", "mpich", "mpiabi"
+	// kindFlags: the flags by family, in the spelling of /proc/cpuinfo
+	flags map[string][]string
 }
 
 // target is a microarchitecture with its frequently used properties.
@@ -149,7 +152,10 @@ func (c *chooser) read(token string) *demand {
 	}
 	d, ok := readPattern(token)
 	if !ok {
-		d.kind = kindLabel
+		d = demand{kind: kindLabel}
+		if flags := readFlag(token); flags != nil {
+			d = demand{kind: kindFlags, flags: flags}
+		}
 	}
 	d.token = token
 	return &d

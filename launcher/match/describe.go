@@ -77,7 +77,9 @@ func Describe(n facts.Node, words []string) (facts.Node, error) {
 	}
 	slices.Sort(n.Labels)
 	n.Labels = slices.Compact(n.Labels)
-	return n, c.stateCPU(&n, demands)
+	err := c.stateCPU(&n, demands)
+	c.describeFlags(&n, demands)
+	return n, err
 }
 
 // states reports whether one of the words is of this kind.

@@ -74,6 +74,9 @@ func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 		return "fits, but is tuned for " + mine + ", a CPU of another vendor; " + theirs +
 			" comes first" + values
 	}
+	if key == keyFeatures && flagWords(chosen)+flagWords(j) != "" {
+		return "fits, but " + theirs + " uses more of " + c.cpus() + " than " + mine + values
+	}
 	if c.exact(chosen) {
 		return "fits, but " + theirs + " is exactly this CPU" + values
 	}
@@ -86,17 +89,16 @@ func (c *chooser) vectorsApart(j, chosen *judgement) string {
 	if j.target == nil || chosen.target == nil || chosen.target.Generation > 0 {
 		return theirs + " is newer than " + mine
 	}
-	return fmt.Sprintf("%s has %s, %s only %s", theirs, vectorName(chosen.target), mine,
-		vectorName(j.target))
+	return fmt.Sprintf("%s has %s, %s only %s", theirs, vectorName(chosen), mine, vectorName(j))
 }
 
-// vectorName names the class of a target's vectors.
-func vectorName(t *target) string {
+// vectorName names the class of an entry's vectors.
+func vectorName(j *judgement) string {
 	names := [...]string{"SSE2", "SSE4.2", "AVX", "AVX2", "AVX-512"}
-	if t.root == "aarch64" {
+	if j.target.root == "aarch64" {
 		names = [...]string{"ARMv8.0", "ARMv8.1", "SVE", "SVE2", ""}
 	}
-	return names[t.vector]
+	return names[min(j.score[keyVector], len(names)-1)]
 }
 
 // exact reports whether an entry is built for exactly the nodes' CPU.
@@ -129,12 +131,28 @@ func (c *chooser) tuning(j *judgement) string {
 	if j.target == nil {
 		return "no particular CPU"
 	}
+	name := j.target.Name
 	for _, d := range j.demands {
 		if d.target == j.target && d.kind == kindCPU && c.lookup(d.token) == d.target {
-			return d.token
+			name = d.token
+			break
 		}
 	}
-	return j.target.Name
+	if flags := flagWords(j); flags != "" {
+		return name + " with " + flags
+	}
+	return name
+}
+
+// flagWords lists the words of an entry that stand for CPU flags.
+func flagWords(j *judgement) string {
+	var words []string
+	for _, d := range j.demands {
+		if d.kind == kindFlags {
+			words = append(words, d.token)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // here says "this node" or "these nodes".
@@ -254,6 +272,8 @@ func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 	}
 	h := &c.hosts[0]
 	switch {
+	case flagWords(chosen) != "":
+		return "needs " + c.tuning(chosen) + ", which this CPU, " + h.cpu() + ", has"
 	case c.exact(chosen) && h.target.generic:
 		return prefix + "exactly the level of this CPU"
 	case c.exact(chosen):
@@ -263,7 +283,7 @@ func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 	case nearest(judged, chosen) || chosen.target.Generation > 0:
 		return prefix + "the nearest ancestor of this CPU, " + h.cpu()
 	}
-	return prefix + "an ancestor of this CPU, " + h.cpu() + ", with " + vectorName(chosen.target)
+	return prefix + "an ancestor of this CPU, " + h.cpu() + ", with " + vectorName(chosen)
 }
 
 // nearest reports whether the chosen entry's target descends from that of every other fitting entry

@@ -138,6 +138,10 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 			if sameArch {
 				foreign = h.checkCPU(d, p, refuse) || foreign
 			}
+		case kindFlags:
+			if sameArch {
+				h.checkFlags(d, refuse)
+			}
 		case kindDriver:
 			h.checkDriver(d, refuse)
 			s[keyDriver] = max(s[keyDriver], d.version.weight())
@@ -157,6 +161,9 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 		s[keyAccel], s[keyAccelExact] = 1, h.checkGPUs(gpus, refuse)
 	}
 	s.cpu(cmp.Or(j.target, h.root), foreign)
+	if h.root != nil {
+		s.flagged(cmp.Or(j.target, h.root), flagsOf(j.demands, h.root.Name))
+	}
 	return refusals, s
 }
 

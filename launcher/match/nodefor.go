@@ -32,6 +32,7 @@ func NodeFor(platform string) (facts.Node, error) {
 			Hint("name the CPU as archspec or a compiler does: zen3, skylake_avx512, " +
 				"neoverse_v2, x86_64_v3")
 	}
+	c.describeFlags(&n, demands)
 	completeNVIDIA(&n)
 	slices.Sort(n.Labels)
 	return n, nil

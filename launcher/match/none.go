@@ -130,6 +130,8 @@ func (c *chooser) remedy(j *judgement) string {
 	switch j.refusals[0].kind {
 	case kindCPU:
 		return "another node, or an image for " + c.common()
+	case kindFlags:
+		return "a node whose CPU has that, or an image for " + c.common()
 	case kindNVIDIA, kindAMD:
 		return "a job with such a GPU, or an image without GPU code"
 	case kindDriver, kindCUDA:
