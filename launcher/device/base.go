@@ -1,9 +1,6 @@
 package device
 
-import (
-	"path/filepath"
-	"strings"
-)
+import "strings"
 
 // base returns a /dev with what programs expect on every system. Its device nodes are the node's:
 // none can be made in a user namespace.
@@ -46,34 +43,4 @@ func (a *Ask) fabric(f *Found) {
 	if len(found) > 0 {
 		f.note("fabric: " + strings.Join(found, " "))
 	}
-}
-
-// otherGPUs adds GPUs of AMD and Intel, whose libraries come with the image, and other
-// accelerators.
-func (a *Ask) otherGPUs(f *Found) {
-	var found []string
-	for _, p := range a.nodes("/dev/kfd", "/dev/dri/renderD*", "/dev/dri/card*",
-		"/dev/accel/*", "/dev/habanalabs*", "/dev/dxg") {
-		if filepath.Dir(p) != "/dev/dri" || a.driver(p) != "nvidia" {
-			found = append(found, p)
-		}
-	}
-	f.bind(a, found...)
-	if len(found) == 0 {
-		return
-	}
-	if a.exists("/dev/dri/by-path") {
-		f.bind(a, "/dev/dri/by-path")
-	}
-	f.note("GPUs: " + strings.Join(found, " "))
-}
-
-// driver returns the kernel's driver of a node in /dev/dri; "" if it is not known.
-func (a *Ask) driver(node string) string {
-	link := "/sys/class/drm/" + filepath.Base(node) + "/device/driver"
-	driver, err := filepath.EvalSymlinks(a.at(link))
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(driver)
 }

@@ -17,15 +17,28 @@ import (
 	"github.com/hpc3-project/hpc3/launcher/outside"
 )
 
-const nvidiaKind = "nvidia.com/gpu"
+// vendor is a maker of GPUs, as CDI and the variables of its container tools know it.
+type vendor struct {
+	name     string
+	kind     string // of CDI devices
+	variable string // names the GPUs that are wanted; "" if its tools have none
+}
+
+var ( //nolint:gochecknoglobals // constants
+	nvidia = vendor{"NVIDIA", "nvidia.com/gpu", "NVIDIA_VISIBLE_DEVICES"}
+	// ROCm/container-toolkit writes amd.com/gpu, with the devices "all", "0", "1", …
+	amd = vendor{"AMD", "amd.com/gpu", "AMD_VISIBLE_DEVICES"}
+	// intel-cdi-specs-generator writes intel.com/gpu, with a device for each PCI address.
+	intel = vendor{"Intel", "intel.com/gpu", ""}
+)
 
 // maxSpec limits a CDI specification: that of a node with 16 GPUs, each also split in 7, has some
 // 200 KiB.
 const maxSpec = 16 << 20
 
-// cdi adds GPUs by the first CDI specification of the node that has them, and reports whether one
-// does. /var/run/cdi comes first.
-func (a *Ask) cdi(f *Found, words []string) bool {
+// cdi adds a vendor's GPUs by the first CDI specification of the node that has them, and reports
+// whether one does, and whether there is any for this vendor. /var/run/cdi comes first.
+func (a *Ask) cdi(f *Found, v vendor, words []string) (applied, described bool) {
 	for _, dir := range []string{"/var/run/cdi", "/run/cdi", "/etc/cdi"} {
 		files, _ := filepath.Glob(a.at(dir + "/*")) // the pattern is well formed
 		for _, file := range files {
@@ -35,13 +48,17 @@ func (a *Ask) cdi(f *Found, words []string) bool {
 				f.warn(fmt.Sprintf("passing over %s, which describes devices: %s", file, why))
 				continue
 			}
-			if spec != nil && spec.Kind == nvidiaKind && a.apply(f, spec, words) {
-				f.note("NVIDIA: by " + file)
-				return true
+			if spec == nil || spec.Kind != v.kind {
+				continue
+			}
+			described = true
+			if a.apply(f, v, spec, words) {
+				f.note(v.name + ": by " + file)
+				return true, true
 			}
 		}
 	}
-	return false
+	return false, described
 }
 
 // readSpec reads a specification in YAML or JSON; nil if the file's name says that it is neither.
@@ -119,7 +136,7 @@ func memberType(t reflect.Type, key string) reflect.Type {
 
 // apply adds the edits of the specification itself and of the devices that the words name; false if
 // it has none of these devices.
-func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
+func (a *Ask) apply(f *Found, v vendor, spec *specs.Spec, words []string) bool {
 	if len(words) == 0 {
 		words = []string{"all"}
 	}
@@ -140,11 +157,11 @@ func (a *Ask) apply(f *Found, spec *specs.Spec, words []string) bool {
 		return false
 	}
 	for _, word := range unknown {
-		f.warn(fmt.Sprintf("NVIDIA_VISIBLE_DEVICES: "+
-			"the specification of this node's GPUs has no device %q", word))
+		f.warn(fmt.Sprintf("%s: the specification of this node's GPUs has no device %q", v.variable,
+			word))
 	}
 	for _, e := range edits {
-		a.edit(f, e)
+		a.edit(f, v, e)
 	}
 	return true
 }
@@ -176,38 +193,44 @@ func hostPath(n *specs.DeviceNode) string {
 	return n.Path
 }
 
-func (a *Ask) edit(f *Found, e specs.ContainerEdits) {
+func (a *Ask) edit(f *Found, v vendor, e specs.ContainerEdits) {
 	var nodes []string
 	for _, n := range e.DeviceNodes {
 		if from := a.at(hostPath(n)); a.allowed(from) && path.IsAbs(n.Path) {
-			f.add(Mount{Source: from, Target: n.Path})
-			nodes = append(nodes, n.Path)
+			if f.add(Mount{Source: from, Target: n.Path}) {
+				nodes = append(nodes, n.Path)
+			}
 		}
 	}
 	if len(nodes) > 0 {
-		f.note("NVIDIA: " + strings.Join(nodes, " "))
+		f.note(v.name + ": " + strings.Join(nodes, " "))
 	}
 	f.Env = append(f.Env, e.Env...)
-	a.specMounts(f, e.Mounts)
+	a.specMounts(f, v, e.Mounts)
 	for _, h := range e.Hooks {
-		a.hook(f, h)
+		a.hook(f, v, h)
 	}
 }
 
-// add appends a mount unless it is there: two devices may name the same node.
-func (f *Found) add(m Mount) {
-	if !slices.Contains(f.Mounts, m) {
-		f.Mounts = append(f.Mounts, m)
+// add appends a mount unless it is there, and reports whether it did: two devices may name the same
+// node, as all of AMD's name /dev/kfd.
+func (f *Found) add(m Mount) bool {
+	if slices.Contains(f.Mounts, m) {
+		return false
 	}
+	f.Mounts = append(f.Mounts, m)
+	return true
 }
 
 // specMounts binds the files of a specification. A library goes where the image's loader finds it,
 // because hooks that run ldconfig in the container are not run.
-func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
+func (a *Ask) specMounts(f *Found, v vendor, mounts []*specs.Mount) {
 	var libraries []string
 	for _, m := range mounts {
 		switch {
 		case !a.exists(m.HostPath) || !path.IsAbs(m.ContainerPath):
+		// A name of a device, as in /dev/dri/by-path: its cgroup counts like that of the device.
+		case strings.HasPrefix(m.HostPath, "/dev/") && !a.allowed(a.at(m.HostPath)):
 		case isShared(m.HostPath):
 			libraries = append(libraries, m.HostPath)
 		default:
@@ -231,7 +254,7 @@ func (a *Ask) specMounts(f *Found, mounts []*specs.Mount) {
 			f.add(Mount{Kind: Symlink, Source: name, Target: path.Join(libc.Dir, soname)})
 		}
 	}
-	f.note("NVIDIA: " + strconv.Itoa(len(libraries)) + " libraries in " + libc.Dir)
+	f.note(v.name + ": " + strconv.Itoa(len(libraries)) + " libraries in " + libc.Dir)
 	a.checkGlibc(f, "the node's GPU driver", libraries, libc)
 }
 
@@ -272,7 +295,7 @@ func (a *Ask) link(f *Found, target, link string) {
 }
 
 // hook does what a known hook would do, and notes others.
-func (a *Ask) hook(f *Found, h *specs.Hook) {
+func (a *Ask) hook(f *Found, v vendor, h *specs.Hook) {
 	switch {
 	case slices.Contains(h.Args, "create-symlinks"):
 		for i, arg := range h.Args {
@@ -288,6 +311,6 @@ func (a *Ask) hook(f *Found, h *specs.Hook) {
 		}
 	case slices.Contains(h.Args, "update-ldcache"): // the loader finds the libraries anyway
 	default:
-		f.note("NVIDIA: the hook " + strings.Join(h.Args, " ") + " of the specification is not run")
+		f.note(v.name + ": the hook " + strings.Join(h.Args, " ") + " of the specification is not run")
 	}
 }

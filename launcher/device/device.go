@@ -85,7 +85,7 @@ func Find(a Ask) Found {
 	f := Found{Mounts: a.base()}
 	a.fabric(&f)
 	a.otherGPUs(&f)
-	a.nvidia(&f)
+	a.nvidiaGPUs(&f)
 	a.mpi(&f)
 	a.slurm(&f)
 	return f

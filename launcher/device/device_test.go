@@ -244,6 +244,115 @@ func TestCDI(t *testing.T) {
 	}
 }
 
+// amdSpecification is what amd-ctk cdi generate writes, and intelSpecification what
+// intel-cdi-specs-generator does.
+const (
+	amdSpecification = `{"cdiVersion": "0.6.0", "kind": "amd.com/gpu", "containerEdits": {}, "devices": [
+{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/dri/card1", "type": "c"}, {"path": "/dev/dri/renderD128", "type": "c"}, {"path": "/dev/kfd", "type": "c"}]}},
+{"name": "1", "containerEdits": {"deviceNodes": [{"path": "/dev/dri/card2", "type": "c"}, {"path": "/dev/dri/renderD129", "type": "c"}, {"path": "/dev/kfd", "type": "c"}]}},
+{"name": "all", "containerEdits": {"deviceNodes": [{"path": "/dev/dri/card1"}, {"path": "/dev/dri/renderD128"}, {"path": "/dev/dri/card2"}, {"path": "/dev/dri/renderD129"}, {"path": "/dev/kfd"}]}}]}`
+	intelSpecification = `cdiVersion: 0.5.0
+kind: intel.com/gpu
+devices:
+- name: 0000-03-00-0-0x0bd5
+  containerEdits:
+    deviceNodes:
+    - {path: /dev/dri/card1, hostPath: /dev/dri/card1, type: c}
+    - {path: /dev/dri/renderD128, hostPath: /dev/dri/renderD128, type: c}
+    mounts:
+    - {hostPath: /dev/dri/by-path/pci-0000:03:00.0-render, containerPath: /dev/dri/by-path/pci-0000:03:00.0-render, type: none, options: [bind, rw]}
+- name: 0000-04-00-0-0x0bd5
+  containerEdits:
+    deviceNodes:
+    - {path: /dev/dri/card2, hostPath: /dev/dri/card2, type: c}
+    - {path: /dev/dri/renderD129, hostPath: /dev/dri/renderD129, type: c}
+    mounts:
+    - {hostPath: /dev/dri/by-path/pci-0000:04:00.0-render, containerPath: /dev/dri/by-path/pci-0000:04:00.0-render, type: none, options: [bind, rw]}
+`
+)
+
+// driNode is a node with two GPUs of one kernel driver, and a console that is none.
+func driNode(t *testing.T, driver string, files map[string]string) string {
+	t.Helper()
+	all := map[string]string{
+		"dev/dri/card0": "", "dev/dri/card1": "", "dev/dri/card2": "", "dev/dri/renderD128": "", "dev/dri/renderD129": "",
+		"dev/dri/by-path/pci-0000:03:00.0-render": "", "dev/dri/by-path/pci-0000:04:00.0-render": "",
+		"sys/bus/pci/drivers/" + driver + "/": "", "sys/bus/pci/drivers/ast/": "",
+	}
+	if driver == "amdgpu" {
+		all["dev/kfd"] = ""
+	}
+	for name, content := range files {
+		all[name] = content
+	}
+	root := node(t, all)
+	for card, by := range map[string]string{"card0": "ast", "card1": driver, "card2": driver, "renderD128": driver, "renderD129": driver} {
+		dir := filepath.Join(root, "sys/class/drm", card, "device")
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.Symlink("../../../../bus/pci/drivers/"+by, filepath.Join(dir, "driver"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// GPUs of AMD and Intel come by their CDI specifications, where the node has any.
+func TestCDIOfOthers(t *testing.T) {
+	card := func(names ...string) (paths []string) {
+		for _, name := range names {
+			paths = append(paths, "/dev/"+name)
+		}
+		return paths
+	}
+	// The console's card brings the directory of names, unless the specification has them.
+	names := card("dri/by-path")
+	one, all := card("dri/by-path", "dri/card0", "dri/card1", "dri/renderD128", "kfd"), card("dri/by-path", "dri/card0", "dri/card1", "dri/card2", "dri/renderD128", "dri/renderD129", "kfd")
+	render := card("dri/card0", "dri/card1", "dri/card2", "dri/renderD128", "dri/renderD129")
+	byPath := card("dri/by-path/pci-0000:03:00.0-render", "dri/by-path/pci-0000:04:00.0-render")
+	amdFile, intelFile := map[string]string{"etc/cdi/amd.json": amdSpecification}, map[string]string{"etc/cdi/intel.yaml": intelSpecification}
+	broken := map[string]string{"etc/cdi/amd.json": `{"kind": `}
+	for _, tt := range []struct {
+		name, driver string
+		files, env   map[string]string
+		hidden       []string
+		want         []string
+		note, warn   string
+	}{
+		{"AMD, all", "amdgpu", amdFile, nil, nil, all, "AMD: by ", ""},
+		{"AMD, all by name", "amdgpu", amdFile, map[string]string{"AMD_VISIBLE_DEVICES": "all"}, nil, all, "AMD: by ", ""},
+		{"AMD, one", "amdgpu", amdFile, map[string]string{"AMD_VISIBLE_DEVICES": "0"}, nil, one, "AMD: by ", ""},
+		{"AMD, one hidden", "amdgpu", amdFile, nil, card("dri/card2", "dri/renderD129"), one, "AMD: by ", ""},
+		{"AMD, none", "amdgpu", amdFile, map[string]string{"AMD_VISIBLE_DEVICES": "none"}, nil, append(names, "/dev/dri/card0"), "", ""},
+		{"AMD, no such", "amdgpu", amdFile, map[string]string{"AMD_VISIBLE_DEVICES": "7"}, nil, append(names, "/dev/dri/card0"), "", "AMD_VISIBLE_DEVICES: the specification of this node's GPUs has no device 7"},
+		{"AMD, without a specification", "amdgpu", nil, nil, nil, all, "GPUs: /dev/dri/card0", ""},
+		{"AMD, one, without a specification", "amdgpu", nil, map[string]string{"AMD_VISIBLE_DEVICES": "0"}, nil, all, "", "AMD_VISIBLE_DEVICES=0: no CDI specification of amd.com/gpu"},
+		{"AMD, a broken specification", "amdgpu", broken, nil, nil, all, "", "passing over"},
+		{"AMD, a specification for others", "amdgpu", intelFile, nil, nil, all, "", ""},
+		{"Intel, all", "xe", intelFile, nil, nil, append(byPath, render...), "Intel: by ", ""},
+		{"Intel, one hidden", "i915", intelFile, nil, append(card("dri/card2", "dri/renderD129"), byPath[1]), append(byPath[:1:1], card("dri/card0", "dri/card1", "dri/renderD128")...), "Intel: by ", ""},
+		{"Intel asks no variable", "xe", intelFile, map[string]string{"AMD_VISIBLE_DEVICES": "none"}, nil, append(byPath, render...), "Intel: by ", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := look(driNode(t, tt.driver, tt.files), tt.env, tt.hidden...)
+			got := append(f.targets("/dev/dri/"), f.targets("/dev/kfd")...)
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(tt.want))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("devices differ (-want +got):\n%s", diff)
+			}
+			if notes := strings.Join(f.Notes, "\n"); !strings.Contains(notes, tt.note) {
+				t.Errorf("notes %q, want %q", notes, tt.note)
+			}
+			if warnings := strings.Join(f.Warnings, "\n"); !strings.Contains(warnings, tt.warn) || tt.warn == "" && warnings != "" {
+				t.Errorf("warnings %q, want %q", warnings, tt.warn)
+			}
+		})
+	}
+}
+
 // A library that needs a symbol of a glibc newer than that of the image.
 func TestGlibcClash(t *testing.T) {
 	gcc, err := exec.LookPath("gcc")

@@ -17,15 +17,16 @@ type gpu struct {
 	node string // /dev/nvidia0
 }
 
-// nvidia adds NVIDIA's GPUs: by the node's CDI specifications, else by what is known of the driver.
-func (a *Ask) nvidia(f *Found) {
-	wanted, wantsAny := a.wanted()
+// nvidiaGPUs adds NVIDIA's GPUs: by the node's CDI specifications, else by what is known of the
+// driver.
+func (a *Ask) nvidiaGPUs(f *Found) {
+	wanted, wantsAny := a.wanted(nvidia)
 	nodes := a.nodes("/dev/nvidia[0-9]*")
 	if !wantsAny || len(nodes) == 0 {
 		return
 	}
 	f.NVIDIA = true
-	if a.cdi(f, wanted) {
+	if applied, _ := a.cdi(f, nvidia, wanted); applied {
 		return
 	}
 	chosen := a.choose(f, wanted, nodes)
@@ -40,10 +41,13 @@ func (a *Ask) nvidia(f *Found) {
 	a.driverFiles(f)
 }
 
-// wanted returns the words of NVIDIA_VISIBLE_DEVICES, none for all GPUs, and whether any GPU is
+// wanted returns the words of a vendor's variable, none for all GPUs, and whether any GPU is
 // wanted. "void" and an empty value mean none, as in NVIDIA's own container runtime.
-func (a *Ask) wanted() (words []string, wantsAny bool) {
-	value, set := a.Lookup("NVIDIA_VISIBLE_DEVICES")
+func (a *Ask) wanted(v vendor) (words []string, wantsAny bool) {
+	if v.variable == "" {
+		return nil, true
+	}
+	value, set := a.Lookup(v.variable)
 	switch value {
 	case "":
 		return nil, !set

@@ -6,8 +6,8 @@ import (
 )
 
 // genericProcessors are LLVM's generic targets of AMD GPUs: one code object for all of these.
-// Source: "Generic processors" in LLVM's AMDGPUUsage, and the list of ROCm's loader (clr), which has
-// gfx12-5-generic as well. None covers gfx908 and gfx90a.
+// Source: "Generic processors" in LLVM's AMDGPUUsage, and the list of ROCm's loader (clr), which
+// has gfx12-5-generic as well. None covers gfx908 and gfx90a.
 //
 //nolint:gochecknoglobals // a constant table
 var genericProcessors = map[string][]string{
