@@ -210,6 +210,11 @@ func mpiWanted(d *demand) string {
 	return fmt.Sprintf("Open MPI %s or a newer %d.x", d.version, d.version[0])
 }
 
+// isFabric reports whether a word names a kind of fabric, as probe does.
+func isFabric(word string) bool {
+	return slices.Contains([]string{"cxi", "efa", "infiniband", "opa", "roce"}, word)
+}
+
 // checkLabel checks any other word against the labels from the site and the fabric.
 func (h *host) checkLabel(d *demand, refuse refuser) {
 	if slices.Contains(h.labels, d.token) {
@@ -220,8 +225,7 @@ func (h *host) checkLabel(d *demand, refuse refuser) {
 			because(why))
 		return
 	}
-	if why, unknown := h.unknown("fabric"); unknown &&
-		slices.Contains([]string{"cxi", "efa", "infiniband", "opa", "roce"}, d.token) {
+	if why, unknown := h.unknown("fabric"); unknown && isFabric(d.token) {
 		refuse(kindUnknown, "needs %s; the fabric of this node is unknown%s", clip(d.token),
 			because(why))
 		return

@@ -63,6 +63,8 @@ func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 		return "fits, but " + other + " has code for the GPU of " + c.here() + values
 	case keyAccelExact:
 		return "fits, but the GPU code of " + other + " is nearer to the GPU" + values
+	case keyFabric:
+		return "fits, but " + other + " knows more of the fabric of " + c.here() + values
 	case keyMPI:
 		return "fits, but " + other + " uses the MPI of " + c.here() + values
 	case keyVector:
@@ -252,6 +254,8 @@ func (c *chooser) merit(judged []judgement, chosen, next *judgement) string {
 		return "has code for the GPU of " + c.here()
 	case keyAccelExact:
 		return "has the GPU code nearest to the GPU of " + c.here()
+	case keyFabric:
+		return "knows the fabric of " + c.here()
 	case keyMPI:
 		return "uses the MPI of " + c.here()
 	case keyDriver:

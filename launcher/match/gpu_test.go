@@ -97,3 +97,22 @@ func TestGenericAMD(t *testing.T) {
 		}
 	}
 }
+
+// That an entry names the fabric does not put it before code for the GPU; a site's label does.
+func TestFabricIsNoSiteLabel(t *testing.T) {
+	gpu := nvidiaNode(t, "550.54.15", "NVIDIA H100 80GB HBM3 9.0")
+	gpu.Fabric, gpu.Labels = []string{"infiniband"}, []string{"rack_b"}
+	bare := node(t, "linux/amd64:zen4")
+	bare.Fabric, bare.MPI = []string{"cxi"}, []facts.MPI{{Implementation: "mpich", Version: "4.1"}}
+	const code = "linux/amd64:nv-compute-9-0"
+	described := node(t, "linux/arm64:graviton3:efa:nv-compute-9-0:nvidia-550-54-15")
+	testGPUCases(t, []gpuCase{
+		{"GPU code before a fabric word", gpu, []string{"linux/amd64/v4:infiniband", code}, 1, 0, "has code for the GPU of this node (accel 0 < 1)"},
+		{"a site's label before GPU code", gpu, []string{code, "linux/amd64:rack_b"}, 1, 0, "names more labels of this node (site 0 < 1)"},
+		{"a fabric word among GPU codes", gpu, []string{code, code + ":infiniband"}, 1, 0, "knows more of the fabric of this node (fabric 0 < 1)"},
+		{"nearer GPU code before a fabric word", gpu, []string{"linux/amd64:nv-compute-9-0a", "linux/amd64:nv-compute-9-0:infiniband"}, 0, 1, "nearer to the GPU"},
+		{"a fabric word before the host's MPI and the CPU", bare, []string{"linux/amd64:zen4:mpi-mpich", "linux/amd64/v3:cxi"}, 1, 0, "knows more of the fabric"},
+		{"a fabric that a platform names", described, []string{"linux/arm64:graviton3:efa", "linux/arm64:nv-compute-9-0"}, 1, 0, "has code for the GPU"},
+		{"a fabric that is not there", gpu, []string{"linux/amd64:nv-compute-9-0:cxi", "linux/amd64"}, 1, 0, `needs "cxi", which is not among the labels`},
+	})
+}

@@ -154,7 +154,13 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 			h.checkGlibc(d, refuse)
 		case kindLabel:
 			h.checkLabel(d, refuse)
-			s[keySite]++
+			// A site's own word goes before all else. That an image knows the fabric says less of
+			// its speed than code for the GPU does.
+			if isFabric(d.token) {
+				s[keyFabric]++
+			} else {
+				s[keySite]++
+			}
 		}
 	}
 	if gpus.any() {

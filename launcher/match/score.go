@@ -9,6 +9,7 @@ const (
 	keySite              // labels of the site that the entry names
 	keyAccel             // 1 with GPU code
 	keyAccelExact        // how near the GPU code is to the GPU, see gpuCode.on
+	keyFabric            // words for the node's fabric
 	keyMPI               // MPI demands
 	keyVector            // class of the vectors of the entry's target
 	keyAffinity          // 2 a vendor's target, 1 a generic level, 0 a foreign target
@@ -21,12 +22,12 @@ const (
 // keyName is the name of a key in explanations.
 func keyName(key int) string {
 	return [...]string{
-		"rank", "site", "accel", "accel-exact", "mpi", "vector", "affinity", "depth",
-		"features", "driver", "index",
+		"rank", "site", "accel", "accel-exact", "fabric", "mpi", "vector", "affinity",
+		"depth", "features", "driver", "index",
 	}[key]
 }
 
-// score holds the value of each key. The CPU keys 6 to 9 extend the partial order of
+// score holds the value of each key. The CPU keys from vector to features extend the partial order of
 // microarchitectures: an ancestor never scores more than its descendant.
 type score [keyCount]int
 
