@@ -12,7 +12,9 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
@@ -83,18 +85,47 @@ func (p *prober) cannotTell(what, format string, args ...any) {
 }
 
 func (p *prober) cpu() error {
-	if !p.recorded {
+	cpu := &p.node.CPU
+	if p.recorded {
+		var err error
+		if *cpu, p.node.Arch, err = recordedCPU(p.fsys); err != nil {
+			return err
+		}
+	} else {
 		var unknown []facts.Unknown
-		p.node.CPU, unknown = nativeCPU(p.fsys)
+		*cpu, unknown = nativeCPU(p.fsys)
 		p.node.Unknown = append(p.node.Unknown, unknown...)
-		return nil
 	}
-	cpu, arch, err := recordedCPU(p.fsys)
-	if err != nil {
-		return err
+	if slices.Contains(cpu.Features, "sve") {
+		cpu.SVEBits = p.sveBits()
 	}
-	p.node.CPU, p.node.Arch = cpu, arch
+	cpu.Compatible = facts.Compatible(*cpu, facts.FamilyOf(p.node.Arch))
 	return nil
+}
+
+// sveBits returns the length of SVE's vectors: this process's, or that with which the node starts
+// programs. 0 if neither can be read.
+func (p *prober) sveBits() int {
+	if !p.recorded {
+		if bits := ownSVEBits(); bits > 0 {
+			return bits
+		}
+	}
+	bytes, err := strconv.ParseUint(p.line("proc/sys/abi/sve_default_vector_length"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(bytes) * 8
+}
+
+// ownSVEBits asks the kernel for the length of this process's SVE vectors; 0 without SVE.
+func ownSVEBits() int {
+	const getVL, lengthMask = 51, 0xffff // PR_SVE_GET_VL, PR_SVE_VL_LEN_MASK of linux/prctl.h
+	answer, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, getVL, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(answer&lengthMask) * 8
 }
 
 // kernel returns the release, as uname -r prints it.

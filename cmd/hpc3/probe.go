@@ -74,6 +74,10 @@ func (t *tool) printNode(n facts.Node) {
 	line("glibc", n.Glibc)
 	line("cpu", n.CPU.Name)
 	line("target", target(n.CPU))
+	line("also runs", strings.Join(n.CPU.Compatible, ", "))
+	if n.CPU.SVEBits > 0 {
+		line("sve", fmt.Sprintf("vectors of %d bits", n.CPU.SVEBits))
+	}
 	for _, g := range n.GPUs {
 		line("gpu", gpu(g))
 	}

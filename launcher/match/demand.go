@@ -67,6 +67,11 @@ func (c *chooser) lookup(name string) *target {
 			Target: found, root: found.Root(), above: found.Ancestors(),
 			generic: found.Vendor == "" || found.Vendor == "generic",
 		}
+		// archspec has no Armv9.1, which is all that these two ask for.
+		if t.Name != "armv9.1a" && slices.Contains(t.above, "armv9.0a") &&
+			slices.Contains(t.above, "armv8.6a") {
+			t.above = append(t.above, "armv9.1a")
+		}
 		t.depth = len(t.above)
 		t.vector = vectorClass(t)
 	}

@@ -138,6 +138,7 @@ func (c *chooser) stateCPU(n *facts.Node, demands []*demand) error {
 	}
 	n.CPU.Target, n.CPU.Rule, n.CPU.Level, n.CPU.Missing = cpu.Name, facts.RuleSite, c.level(cpu),
 		nil
+	n.CPU.Compatible = nil // the site's word is the whole answer
 	if len(n.CPU.Features) > 0 {
 		n.CPU.Missing = slices.DeleteFunc(slices.Clone(cpu.Features),
 			func(f string) bool { return slices.Contains(n.CPU.Features, f) })

@@ -239,7 +239,18 @@ func (c *chooser) fit(j *judgement) string {
 	case c.exact(j):
 		return "made for this very CPU, and "
 	}
+	if h := &c.hosts[0]; h.runsBeside(j.target) {
+		return besideCPU(j.target, h) + ", and "
+	}
 	return "an ancestor of this CPU, " + c.hosts[0].cpu() + ", and "
+}
+
+// besideCPU says what a target is that the node runs although its CPU does not descend from it.
+func besideCPU(t *target, h *host) string {
+	if t.generic {
+		return "a level of which this CPU, " + h.cpu() + ", shows all features"
+	}
+	return "a CPU of which this one, " + h.cpu() + ", shows all features"
 }
 
 // merit names the key by which the chosen entry precedes the next.
@@ -272,6 +283,9 @@ func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 		prefix = name + " is "
 	}
 	if len(c.hosts) > 1 {
+		if slices.ContainsFunc(c.hosts, func(h host) bool { return h.runsBeside(chosen.target) }) {
+			return prefix + "the nearest of those that run on each of " + c.cpus()
+		}
 		return prefix + "the nearest common ancestor of " + c.cpus()
 	}
 	h := &c.hosts[0]
@@ -282,6 +296,8 @@ func (c *chooser) nearness(judged []judgement, chosen *judgement) string {
 		return prefix + "exactly the level of this CPU"
 	case c.exact(chosen):
 		return prefix + "exactly this CPU"
+	case h.runsBeside(chosen.target):
+		return prefix + besideCPU(chosen.target, h)
 	case h.target == nil || !h.target.is(chosen.target):
 		return prefix + "a foreign CPU, of which " + h.cpu() + " has all features"
 	case nearest(judged, chosen) || chosen.target.Generation > 0:

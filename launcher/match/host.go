@@ -25,6 +25,7 @@ type host struct {
 	amd      []gpu
 	driver   version // nil without a driver
 	cuda     version // nil where not known
+	lookup   func(name string) *target
 }
 
 // gpu is a GPU of one vendor; index counts those of all vendors.
@@ -36,7 +37,7 @@ type gpu struct {
 }
 
 func (c *chooser) newHost(n *facts.Node) host {
-	h := host{node: n, arch: oci.Architecture(n.Arch)}
+	h := host{node: n, arch: oci.Architecture(n.Arch), lookup: c.lookup}
 	family := facts.FamilyOf(h.arch)
 	h.root = c.lookup(family)
 	h.target = c.lookup(strings.ToLower(n.CPU.Target))
@@ -94,6 +95,7 @@ func fingerprint(n *facts.Node) string {
 	}
 	return fmt.Sprintf("%q", []any{
 		n.OS, n.Arch, n.Glibc, n.CPU.Target, n.CPU.Rule == facts.RuleSite, n.CPU.Features,
+		n.CPU.Vendor, n.CPU.SVEBits,
 		n.GPUs, n.NVIDIA != nil, driver, n.MPI, n.Fabric, n.Labels, n.Unknown,
 	})
 }
@@ -166,11 +168,33 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 	if gpus.any() {
 		s[keyAccel], s[keyAccelExact] = 1, h.checkGPUs(gpus, refuse)
 	}
-	s.cpu(cmp.Or(j.target, h.root), foreign)
+	t := cmp.Or(j.target, h.root)
+	s.cpu(t, foreign)
+	if !foreign {
+		s[keyLine] = h.nearness(t)
+	}
 	if h.root != nil {
-		s.flagged(cmp.Or(j.target, h.root), flagsOf(j.demands, h.root.Name))
+		s.flagged(t, flagsOf(j.demands, h.root.Name))
 	}
 	return refusals, s
+}
+
+// nearness says how near a target is to the node's own line: by the depth of the nearest target
+// that both are or descend from. A target on the line precedes those beside it.
+func (h *host) nearness(t *target) int {
+	switch {
+	case t == nil || h.target == nil:
+		return 0
+	case h.target.is(t):
+		return 2*t.depth + 1
+	}
+	common := 0
+	for _, name := range t.above {
+		if a := h.lookup(name); a != nil && h.target.is(a) {
+			common = max(common, a.depth)
+		}
+	}
+	return 2 * common
 }
 
 // cpu sets the keys of an entry's target.
@@ -231,6 +255,14 @@ func (h *host) checkCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 		refuse(kindUnknown, "needs %s, and the CPU of this node is unknown", named(d))
 		return false
 	}
+	fits, vectors := h.beside(d.target)
+	if fits {
+		return false
+	}
+	if vectors != "" { // no policy makes that fit
+		refuse(kindCPU, "needs %s, %s", named(d), vectors)
+		return false
+	}
 	missing := h.missing(d.target)
 	// An empty feature list says nothing: ARM's generic levels, POWER and RISC-V have none.
 	if p.CPUFeatures && len(d.target.Features) > 0 && len(h.withoutNiche(missing)) == 0 {
@@ -240,10 +272,30 @@ func (h *host) checkCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 	return false
 }
 
-// missing returns the features of t that the node lacks.
+// runsBeside reports whether the node runs images for a target from which its CPU does not descend.
+func (h *host) runsBeside(t *target) bool {
+	if t == nil || h.root == nil || t.root != h.root.Name || h.target != nil && h.target.is(t) {
+		return false
+	}
+	fits, _ := h.beside(t)
+	return fits
+}
+
+// beside reports whether the node runs images for a target from which its own does not descend; if
+// only the length of vectors stands against it, it says so.
+func (h *host) beside(t *target) (fits bool, vectors string) {
+	return facts.Beside(h.node.CPU, func(f string) bool { return h.features[f] }, t.Target)
+}
+
+// missing returns what programs for t use and the node lacks. What a level of ARM requires is held
+// only against a CPU that shows its own features.
 func (h *host) missing(t *target) []string {
 	var missing []string
-	for _, f := range t.Features {
+	uses := t.Features
+	if h.recorded {
+		uses = t.Uses()
+	}
+	for _, f := range uses {
 		if !h.features[f] {
 			missing = append(missing, f)
 		}

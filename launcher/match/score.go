@@ -13,6 +13,7 @@ const (
 	keyMPI               // MPI demands
 	keyVector            // class of the vectors of the entry's target
 	keyAffinity          // 2 a vendor's target, 1 a generic level, 0 a foreign target
+	keyLine              // how near the target is to the node's own line, see host.nearness
 	keyDepth             // ancestors of the target
 	keyFeatures          // features of the target
 	keyDriver            // newest NVIDIA driver demanded
@@ -23,12 +24,12 @@ const (
 func keyName(key int) string {
 	return [...]string{
 		"rank", "site", "accel", "accel-exact", "fabric", "mpi", "vector", "affinity",
-		"depth", "features", "driver", "index",
+		"line", "depth", "features", "driver", "index",
 	}[key]
 }
 
-// score holds the value of each key. The CPU keys from vector to features extend the partial order of
-// microarchitectures: an ancestor never scores more than its descendant.
+// score holds the value of each key. The CPU keys from vector to features extend the partial order
+// of microarchitectures: an ancestor never scores more than its descendant.
 type score [keyCount]int
 
 // differs returns the first key in which two scores differ; keyCount if none does.

@@ -55,7 +55,12 @@ type CPU struct {
 	// The x86-64 psABI level, 1 to 4; 0 on other architectures.
 	Level    int      `json:"level,omitempty"`
 	Features []string `json:"features,omitempty"` // /proc/cpuinfo spelling, sorted
-	Emulated bool     `json:"emulated"`           // true under qemu-user
+	// The length of ARM's SVE vectors: 128, 256, 512 …; 0 without SVE, or if it is not known.
+	SVEBits int `json:"sveBits,omitempty"`
+	// Targets beyond Target and its ancestors whose images run here by Features, sorted: see
+	// Beside. The choice derives them anew, and believes no list.
+	Compatible []string `json:"compatible,omitempty"`
+	Emulated   bool     `json:"emulated"` // true under qemu-user
 }
 
 // RuleSite is the Rule of a CPU whose Target the site stated: the site's word wins, so that even

@@ -104,5 +104,6 @@ x60|riscv64|SpacemiT`
 const later = `cooperlake|cascadelake|GenuineIntel|+ avx512_bf16
 tigerlake|icelake|GenuineIntel|+ avx512_vp2intersect movdir64b movdiri
 graniterapids|sapphirerapids|GenuineIntel|+ amx_fp16
+armv9.1a|armv9.0a,armv8.6a|generic
 power11|power10|IBM||11
 power11le|power10le|IBM||11`
