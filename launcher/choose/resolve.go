@@ -41,8 +41,8 @@ func (ch *chooser) enlist(variants []byTag, plain bool) {
 // words, else the node's.
 func assumed(n facts.Node, tokens []string) oci.Platform {
 	for _, t := range tokens {
-		if target, ok := facts.LookupTarget(t); ok {
-			return oci.Platform{OS: n.OS, Architecture: facts.ArchOf(target.Root())}
+		if arch := match.ArchOf(t); arch != "" {
+			return oci.Platform{OS: n.OS, Architecture: arch}
 		}
 	}
 	return oci.Platform{OS: n.OS, Architecture: n.Arch}

@@ -85,6 +85,23 @@ func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 	return worst
 }
 
+// checkVendor checks that there is a GPU of a vendor, whichever. A label of the node with the same
+// name counts, as for flags.
+func (h *host) checkVendor(d *demand, refuse refuser) {
+	gpus, vendor := h.nvidia, "NVIDIA"
+	if d.name == "amd" {
+		gpus, vendor = h.amd, "AMD"
+	}
+	why, unknown := h.unknown("gpus", "gpu", d.name)
+	switch {
+	case len(gpus) > 0 || slices.Contains(h.labels, d.token):
+	case unknown:
+		refuse(kindUnknown, "needs a GPU of %s (%s); GPU state unknown: %s", vendor, d.token, why)
+	default:
+		refuse(kindGPU, "needs a GPU of %s (%s), none is visible here", vendor, d.token)
+	}
+}
+
 func (h *host) checkDriver(d *demand, refuse refuser) {
 	why, unknown := h.unknown("nvidia")
 	switch {

@@ -21,6 +21,7 @@ const (
 	kindGeneric             // "generic": no demand
 	kindNVIDIA              // NVIDIA GPU code
 	kindAMD                 // AMD GPU code
+	kindGPU                 // any GPU of a vendor
 	kindDriver              // NVIDIA driver
 	kindCUDA                // CUDA of the driver
 	kindMPI
@@ -36,9 +37,10 @@ type demand struct {
 	target  *target // kindCPU; nil if no such target is known
 	version version // kindDriver, kindCUDA, kindMPI, kindGlibc
 	code    gpuCode // kindNVIDIA
-	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindMPI: "openmpi", "mpich", "mpiabi"
+	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindGPU: "nvidia", "amd"; kindMPI: "openmpi"
 	// kindFlags: the flags by family, in the spelling of /proc/cpuinfo
 	flags map[string][]string
+	also  []*demand // what the word demands beside this
 }
 
 // target is a microarchitecture with its frequently used properties.
@@ -49,6 +51,15 @@ type target struct {
 	vector  int
 	above   []string // ancestors
 	generic bool     // a level that no vendor owns
+}
+
+// rootOf returns the family of a target, which package facts need not know.
+func rootOf(t facts.Target) string {
+	if len(t.Parents) == 0 {
+		return t.Name
+	}
+	parent, _ := facts.LookupTarget(t.Parents[0])
+	return parent.Root()
 }
 
 // is reports whether t is other or descends from it.
@@ -62,9 +73,13 @@ func (c *chooser) lookup(name string) *target {
 		return t
 	}
 	var t *target
-	if found, ok := facts.LookupTarget(name); ok {
+	found := found(name)
+	if found == nil {
+		found, _ = c.cpuNamed(name)
+	}
+	if found != nil {
 		t = &target{
-			Target: found, root: found.Root(), above: found.Ancestors(),
+			Target: *found, root: rootOf(*found), above: found.Ancestors(),
 			generic: found.Vendor == "" || found.Vendor == "generic",
 		}
 		// archspec has no Armv9.1, which is all that these two ask for.
@@ -121,8 +136,27 @@ func (c *chooser) demandsOf(e *oci.Entry) []*demand {
 			c.known[token] = d
 		}
 		demands = append(demands, d)
+		demands = append(demands, d.also...)
+	}
+	if e.Platform != nil && e.Platform.Architecture == "ppc64le" {
+		for i, d := range demands {
+			demands[i] = c.littleEndian(d)
+		}
 	}
 	return demands
+}
+
+// littleEndian returns the demand of an image for ppc64le: compilers call POWER's cores alike for
+// both byte orders.
+func (c *chooser) littleEndian(d *demand) *demand {
+	if d.kind != kindCPU || d.target == nil || d.target.root != "ppc64" {
+		return d
+	}
+	le := *d
+	if t := c.lookup(d.target.Name + "le"); t != nil {
+		le.target = t
+	}
+	return &le
 }
 
 // variantTarget returns the target that a variant of the image specification means; another variant
@@ -157,13 +191,36 @@ func (c *chooser) read(token string) *demand {
 	}
 	d, ok := readPattern(token)
 	if !ok {
-		d = demand{kind: kindLabel}
-		if flags := readFlag(token); flags != nil {
-			d = demand{kind: kindFlags, flags: flags}
-		}
+		d = c.readSpelled(token)
 	}
 	d.token = token
 	return &d
+}
+
+// readSpelled parses a word that is not in the normal form.
+func (c *chooser) readSpelled(token string) demand {
+	if _, known := c.cpuNamed(token); known {
+		return demand{kind: kindCPU}
+	}
+	if words := spelled(token); len(words) > 0 {
+		d := *c.read(words[0])
+		for _, word := range words[1:] {
+			also := *c.read(word)
+			also.token = token
+			d.also = append(d.also, &also)
+		}
+		return d
+	}
+	switch token {
+	case "cuda":
+		return demand{kind: kindGPU, name: "nvidia"}
+	case "rocm":
+		return demand{kind: kindGPU, name: "amd"}
+	}
+	if flags := readFlag(token); flags != nil {
+		return demand{kind: kindFlags, flags: flags}
+	}
+	return demand{kind: kindLabel}
 }
 
 // readPattern parses the tokens that hold numbers.
@@ -182,6 +239,9 @@ func readPattern(token string) (demand, bool) {
 	case "cuda":
 		v, ok := numbers(rest, 2, 2)
 		return demand{kind: kindCUDA, version: v}, ok
+	case "rocm":
+		v, ok := numbers(rest, 1, 3)
+		return demand{kind: kindGPU, version: v, name: "amd"}, ok
 	case "glibc":
 		v, ok := numbers(rest, 2, 2)
 		return demand{kind: kindGlibc, version: v}, ok

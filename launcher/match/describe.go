@@ -69,7 +69,11 @@ func Describe(n facts.Node, words []string) (facts.Node, error) {
 			n.Labels, n.Fabric = slices.DeleteFunc(n.Labels, is), slices.DeleteFunc(n.Fabric, is)
 			continue
 		}
-		demands = append(demands, c.read(token))
+		d := c.read(token)
+		if oci.Architecture(n.Arch) == "ppc64le" {
+			d = c.littleEndian(d)
+		}
+		demands = append(append(demands, d), d.also...)
 	}
 	replaced(&n, demands)
 	for _, d := range demands {

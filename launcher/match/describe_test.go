@@ -101,7 +101,7 @@ func TestDescribeFaults(t *testing.T) {
 		"nv-compute-9":      `"nv-compute-9" is almost a word of the vocabulary`,
 		"amd-gfx":           "almost",
 		"nvidia-550":        "almost",
-		"cuda-12":           "almost",
+		"nvidia-12":         "almost",
 		"glibc-2":           "almost",
 		"mpi-openmpi-x":     "almost",
 		"x86_64_v9":         "almost",

@@ -144,6 +144,9 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 			if sameArch {
 				h.checkFlags(d, refuse)
 			}
+		case kindGPU:
+			h.checkVendor(d, refuse)
+			s[keyAccel] = 1
 		case kindDriver:
 			h.checkDriver(d, refuse)
 			s[keyDriver] = max(s[keyDriver], d.version.weight())

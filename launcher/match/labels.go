@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
-	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
 // Contradictions compares what the index says of an entry with the labels of the image itself,
@@ -33,9 +32,9 @@ func sameStatement(a, b oci.Statement) bool {
 	}
 	switch {
 	case a.Key == oci.AnnotationFeatures:
-		return slices.Equal(words(a.Value), words(b.Value))
+		return slices.Equal(normal(words(a.Value)), normal(words(b.Value)))
 	case strings.HasSuffix(a.Key, ".microarch"):
-		return facts.CanonicalAlias(a.Value) == facts.CanonicalAlias(b.Value)
+		return slices.Equal(normal([]string{a.Value}), normal([]string{b.Value}))
 	case strings.HasSuffix(a.Key, "gpu.available"):
 		return hasGPU(a.Value) == hasGPU(b.Value) && (plainYes(a.Value) || plainYes(b.Value) ||
 			!hasGPU(a.Value))

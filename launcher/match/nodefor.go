@@ -83,8 +83,15 @@ func describe(n *facts.Node, d *demand) {
 		n.GPUs = append(n.GPUs, facts.GPU{Vendor: "nvidia", Arch: d.code.capability.String()})
 	case kindAMD:
 		n.GPUs = append(n.GPUs, facts.GPU{Vendor: "amd", Arch: d.name})
+	case kindGPU:
+		if !slices.ContainsFunc(n.GPUs, func(g facts.GPU) bool { return g.Vendor == d.name }) {
+			n.GPUs = append(n.GPUs, facts.GPU{Vendor: d.name})
+		}
 	case kindDriver:
-		nvidia(n).Driver = strings.ReplaceAll(strings.TrimPrefix(d.token, "nvidia-"), "-", ".")
+		nvidia(n).Driver = d.version.String()
+		if number, as := strings.CutPrefix(d.token, "nvidia-"); as { // with its leading zeros
+			nvidia(n).Driver = strings.ReplaceAll(number, "-", ".")
+		}
 	case kindCUDA:
 		nvidia(n).CUDA = d.version.String()
 	case kindMPI:

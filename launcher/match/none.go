@@ -132,7 +132,7 @@ func (c *chooser) remedy(j *judgement) string {
 		return "another node, or an image for " + c.common()
 	case kindFlags:
 		return "a node whose CPU has that, or an image for " + c.common()
-	case kindNVIDIA, kindAMD:
+	case kindNVIDIA, kindAMD, kindGPU:
 		return "a job with such a GPU, or an image without GPU code"
 	case kindDriver, kindCUDA:
 		return "a newer driver, or an image for an older one"

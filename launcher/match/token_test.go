@@ -46,7 +46,7 @@ func TestReadTokens(t *testing.T) {
 		"nvidia-390-30": kindDriver, "nvidia-535-104-12": kindDriver, "cuda-12-4": kindCUDA, "amd-gfx90a": kindAMD, "amd-gfx9-generic": kindAMD, "amd-gfx10-3-generic": kindAMD, "glibc-2-28": kindGlibc,
 		"mpi-mpich": kindMPI, "mpi-openmpi-4-1": kindMPI, "mpi-mpiabi": kindMPI,
 		"efa": kindLabel, "nv-compute-9": kindLabel, "nv-compute-9-0af": kindLabel, "nv-ptx-8-0a": kindLabel, "nv-cubin-9-0": kindLabel,
-		"nvidia-390": kindLabel, "nvidia-1-2-3-4": kindLabel, "cuda-12": kindLabel, "cuda-12-4-1": kindLabel, "amd-gfx": kindLabel, "amd-gfx-generic": kindLabel, "amd-gfx9-": kindLabel, "amd-gfx9-4": kindLabel, "amd-gfx90a-generic": kindLabel, "amd-90a": kindLabel,
+		"nvidia-390": kindLabel, "nvidia-1-2-3-4": kindLabel, "cuda-12": kindCUDA, "cuda-12-4-1": kindCUDA, "amd-gfx": kindLabel, "amd-gfx-generic": kindLabel, "amd-gfx9-": kindLabel, "amd-gfx9-4": kindLabel, "amd-gfx90a-generic": kindLabel, "amd-90a": kindLabel,
 		"mpi-lam": kindLabel, "mpi-openmpi-": kindLabel, "nvidia-9999999-1": kindLabel, "nvidia-390--30": kindLabel, "nvidia-+1-2": kindLabel,
 		"insttype:c5": kindLabel, "-": kindLabel, "": kindLabel,
 	}

@@ -12,7 +12,7 @@ import (
 // added in one of these places only fails here.
 func TestEveryKindOfDemandIsComplete(t *testing.T) {
 	samples := map[kind]string{
-		kindCPU: "zen3", kindFlags: "avx512_vbmi2", kindNVIDIA: "nv-compute-9-0", kindAMD: "amd-gfx90a", kindDriver: "nvidia-535-104-12",
+		kindCPU: "zen3", kindFlags: "avx512_vbmi2", kindGPU: "rocm-6-3", kindNVIDIA: "nv-compute-9-0", kindAMD: "amd-gfx90a", kindDriver: "nvidia-535-104-12",
 		kindCUDA: "cuda-12-4", kindMPI: "mpi-mpich-4-1", kindGlibc: "glibc-2-36", kindLabel: "efa",
 	}
 	others := map[kind]string{kindNVIDIA: "nv-compute-7-0", kindAMD: "amd-gfx906"} // another GPU of the vendor

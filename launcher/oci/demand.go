@@ -50,18 +50,22 @@ const (
 	maxToken  = 128
 )
 
-// foldTokens returns the tokens in lower case, each once, in order. A malformed token is a fault.
+// foldTokens returns the tokens in lower case, each once, in order. A plus joins words, as in a
+// compiler's "armv8.2-a+sve". A malformed token is a fault.
 func foldTokens(raw []string) (tokens, faults []string) {
 	if len(raw) > maxTokens {
 		return nil, []string{fmt.Sprintf("%d features, the limit is %d", len(raw), maxTokens)}
 	}
 	for _, r := range raw {
-		token := foldToken(r)
-		switch {
-		case !validToken(token):
+		words := strings.Split(foldToken(r), "+")
+		if slices.ContainsFunc(words, func(w string) bool { return !validToken(w) }) {
 			faults = append(faults, fmt.Sprintf("%.80q is no feature", r))
-		case !slices.Contains(tokens, token):
-			tokens = append(tokens, token)
+			continue
+		}
+		for _, token := range words {
+			if !slices.Contains(tokens, token) {
+				tokens = append(tokens, token)
+			}
 		}
 	}
 	return tokens, faults
