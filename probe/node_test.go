@@ -243,8 +243,8 @@ func TestModelNames(t *testing.T) {
 		"Tesla V100-SXM2-32GB": "7.0", "NVIDIA A100-PCIE-40GB": "8.0", "NVIDIA H100 80GB HBM3": "9.0", "NVIDIA GH200 480GB": "9.0",
 		"NVIDIA L40S": "8.9", "Tesla T4": "7.5", "NVIDIA GeForce RTX 4090": "", "NVIDIA A1000": "", "": "",
 	} {
-		if got := capabilityOf(model); got != want {
-			t.Errorf("capabilityOf(%q) = %q, want %q", model, got, want)
+		if got := facts.DataCentreCapability(model); got != want {
+			t.Errorf("DataCentreCapability(%q) = %q, want %q", model, got, want)
 		}
 	}
 }

@@ -20,7 +20,7 @@ const nvmlNotLoaded = 9
 // because a broken driver may end or hang the process. Without that helper, /proc gives part of the
 // answer.
 func (p *prober) nvidia(ctx context.Context, opt Options) {
-	driver, err := p.nvidiaDriver()
+	driver, err := NVIDIADriver(p.fsys)
 	if err != nil {
 		p.cannotTell("nvidia", "%v", err)
 	}
@@ -61,9 +61,9 @@ func (p *prober) take(answer facts.NVML) {
 	}
 }
 
-// nvidiaDriver returns the version of the loaded kernel module; empty without one.
-func (p *prober) nvidiaDriver() (string, error) {
-	text, err := readFile(p.fsys, "proc/driver/nvidia/version", maxSmall)
+// NVIDIADriver returns the version of the loaded kernel module of NVIDIA; empty without one.
+func NVIDIADriver(fsys fs.FS) (string, error) {
+	text, err := readFile(fsys, "proc/driver/nvidia/version", maxSmall)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -121,7 +121,10 @@ func (p *prober) listedGPUs() {
 		if !p.mayOpen(info["Device Minor"]) {
 			continue
 		}
-		g := facts.GPU{Vendor: "nvidia", Name: info["Model"], Arch: capabilityOf(info["Model"])}
+		model := info["Model"]
+		g := facts.GPU{
+			Vendor: "nvidia", Name: model, Arch: facts.DataCentreCapability(model),
+		}
 		found, uuids = append(found, g), append(uuids, info["GPU UUID"])
 	}
 	setting, set := p.visibleDevices()
@@ -147,23 +150,4 @@ func (p *prober) mayOpen(minor string) bool {
 	}
 	f.Close()
 	return true
-}
-
-// capabilityOf returns the compute capability of a data-centre GPU by its model, as in "Tesla
-// V100-SXM2-32GB" and "NVIDIA H100 80GB HBM3" (NVIDIA's list of CUDA GPUs); empty if it is not
-// known. Desktop models of different generations share names.
-func capabilityOf(model string) string {
-	model = strings.TrimPrefix(strings.TrimPrefix(model, "NVIDIA "), "Tesla ")
-	word := strings.FieldsFunc(model, func(r rune) bool { return r == ' ' || r == '-' })
-	if len(word) == 0 {
-		return ""
-	}
-	capabilities := map[string]string{
-		"K40": "3.5", "K40m": "3.5", "K80": "3.7", "M10": "5.0", "M40": "5.2", "M60": "5.2",
-		"P100": "6.0", "P4": "6.1", "P40": "6.1", "V100": "7.0", "V100S": "7.0", "T4": "7.5",
-		"A100": "8.0", "A30": "8.0", "A10": "8.6", "A10G": "8.6", "A16": "8.6", "A2": "8.6",
-		"A40": "8.6", "L4": "8.9", "L40": "8.9", "L40S": "8.9", "H100": "9.0", "H200": "9.0",
-		"H800": "9.0", "GH200": "9.0", "B200": "10.0", "GB200": "10.0",
-	}
-	return capabilities[word[0]]
 }

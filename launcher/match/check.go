@@ -123,30 +123,6 @@ func because(why string) string {
 	return ": " + why
 }
 
-// checkCUDA checks a CUDA version. Within a major version, older drivers run newer programs unless
-// the driver must compile PTX.
-func (h *host) checkCUDA(d *demand, compiled bool, refuse refuser) {
-	why, unknown := h.unknown("nvidia")
-	oldest := minorCompatible(d.version[0])
-	switch {
-	case h.cuda != nil && h.cuda.compare(d.version) >= 0:
-	case !compiled && h.cuda.major(d.version[0]) && oldest != nil && h.driver != nil &&
-		h.driver.compare(oldest) >= 0:
-	case h.cuda == nil && (unknown || h.node.NVIDIA != nil):
-		refuse(kindUnknown, "needs CUDA %s; the version of this node's driver is unknown%s",
-			d.version,
-			because(why))
-	case h.node.NVIDIA == nil:
-		refuse(kindCUDA, "needs CUDA %s, the node has no NVIDIA driver", d.version)
-	case compiled && h.cuda.major(d.version[0]):
-		refuse(kindCUDA, "needs CUDA %s to compile its PTX, the node's driver %s has %s", d.version,
-			h.node.NVIDIA.Driver, h.cuda)
-	default:
-		refuse(kindCUDA, "needs CUDA %s, the node's driver %s has %s", d.version,
-			h.node.NVIDIA.Driver, h.cuda)
-	}
-}
-
 func (h *host) checkGlibc(d *demand, refuse refuser) {
 	has := parseVersion(h.node.Glibc)
 	why, unknown := h.unknown("glibc")

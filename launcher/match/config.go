@@ -28,7 +28,10 @@ func (c *chooser) configOf(e *oci.Entry) *imageConfig {
 	self := e.Descriptor
 	self.Annotations, self.Platform = nil, nil
 	alone := &oci.SingleIndex(self, cfg).Entries[0]
-	o := &imageConfig{judgement{entry: alone, notImage: notImage(alone)}, requirements(cfg.Env)}
+	o := &imageConfig{
+		judgement: judgement{entry: alone, notImage: notImage(alone)},
+		required:  requirements(cfg.Env),
+	}
 	o.demands = c.demandsOf(alone)
 	o.target = c.targetOf(alone, o.demands)
 	return o
@@ -41,7 +44,15 @@ func (j *judgement) configRefusals(h *host, p Policy, said []refusal) (refusals 
 		return nil
 	}
 	found, _ := h.check(&j.config.judgement, p)
-	unmet, note := require(h.node, j.config.required)
+	brings := func(cuda version, relied bool) bool {
+		holds, _, _ := h.byCompat(cudaNeed{cuda, true, j.compat})
+		if holds && relied {
+			j.byCompat = later(j.byCompat, j.compat.of(cuda))
+		}
+		return holds
+	}
+	unmet, note := require(h.node, j.config.required, brings)
+	j.byCompat = later(j.byCompat, j.config.byCompat)
 	if unmet.reason != "" {
 		found = append(found, unmet)
 	}

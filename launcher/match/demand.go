@@ -24,6 +24,7 @@ const (
 	kindGPU                 // any GPU of a vendor
 	kindDriver              // NVIDIA driver
 	kindCUDA                // CUDA of the driver
+	kindCompat              // the image has cuda-compat: no demand
 	kindMPI
 	kindGlibc
 	kindLabel   // any other word
@@ -35,7 +36,7 @@ type demand struct {
 	token   string
 	kind    kind
 	target  *target // kindCPU; nil if no such target is known
-	version version // kindDriver, kindCUDA, kindMPI, kindGlibc
+	version version // kindDriver, kindCUDA, kindCompat, kindMPI, kindGlibc
 	code    gpuCode // kindNVIDIA
 	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindGPU: "nvidia", "amd"; kindMPI: "openmpi"
 	// kindFlags: the flags by family, in the spelling of /proc/cpuinfo
@@ -237,6 +238,10 @@ func readPattern(token string) (demand, bool) {
 		v, ok := numbers(rest, 2, 3)
 		return demand{kind: kindDriver, version: v}, ok
 	case "cuda":
+		if compat, number, versioned := strings.Cut(rest, "-"); compat == "compat" {
+			v, ok := numbers(number, 2, 2)
+			return demand{kind: kindCompat, version: v}, ok || !versioned
+		}
 		v, ok := numbers(rest, 2, 2)
 		return demand{kind: kindCUDA, version: v}, ok
 	case "rocm":

@@ -17,7 +17,7 @@ import (
 //nolint:gochecknoglobals // constant once compiled
 var misspelt = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(nv-(compute|ptx)|amd-gfx|mpi-(openmpi|mpich|mpiabi)-|` +
-		`(nvidia|cuda|glibc)-\d|x86[_-]64[_-])`)
+		`(nvidia|cuda|glibc)-\d|cuda-compat-|x86[_-]64[_-])`)
 })
 
 // CheckWord returns what is wrong with a word for Describe; nil if it is right.
@@ -35,6 +35,9 @@ func CheckWord(word string) error {
 			"%q is almost a word of the vocabulary, such as nv-compute-9-0, amd-gfx90a, "+
 				"nvidia-550-54-15, cuda-12-4, mpi-openmpi-4-1, glibc-2-36 or x86_64_v3",
 			clipped(word))
+	case d.kind == kindCompat:
+		return fmt.Errorf("%q says what an image holds; of a node say which CUDA its driver has, "+
+			"such as cuda-12-4", clipped(word))
 	case taken && d.kind != kindLabel:
 		return fmt.Errorf("%q: only a label or a fabric can be taken away", clipped(word))
 	}

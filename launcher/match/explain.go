@@ -12,7 +12,8 @@ func (c *chooser) explain(judged []judgement, best int) Result {
 	if best < 0 {
 		r.Why = c.whyNone(judged)
 	} else {
-		r.Why = c.whyChosen(judged, best)
+		r.Why = strings.Join(append([]string{c.whyChosen(judged, best)},
+			c.sayCompat(&judged[best])...), "; ")
 	}
 	for i := range judged {
 		r.Verdicts[i] = Verdict{
@@ -21,6 +22,9 @@ func (c *chooser) explain(judged []judgement, best int) Result {
 			Skipped:  judged[i].notImage != "",
 			Reasons:  c.reasons(judged, i, best),
 			Notes:    judged[i].notes,
+		}
+		if judged[i].fits() {
+			r.Verdicts[i].CUDACompat = judged[i].byCompat.String()
 		}
 	}
 	if best >= 0 {
@@ -35,13 +39,29 @@ func (c *chooser) reasons(judged []judgement, i, best int) []string {
 		return []string{j.notImage}
 	}
 	var reasons []string
+	if j.fits() && i != best {
+		return append([]string{c.whyPassedOver(j, &judged[best])}, c.sayCompat(j)...)
+	}
 	for _, r := range j.refusals {
 		reasons = append(reasons, r.reason)
 	}
-	if len(reasons) == 0 && i != best {
-		reasons = []string{c.whyPassedOver(j, &judged[best])}
-	}
 	return reasons
+}
+
+// sayCompat says that a fitting entry relies on its cuda-compat; nothing if it does not.
+func (c *chooser) sayCompat(j *judgement) []string {
+	if j.byCompat == nil {
+		return nil
+	}
+	var drivers []string
+	for i := range c.hosts {
+		h := &c.hosts[i]
+		if h.cuda.compare(j.byCompat) < 0 && !slices.Contains(drivers, h.node.NVIDIA.Driver) {
+			drivers = append(drivers, h.node.NVIDIA.Driver)
+		}
+	}
+	return []string{fmt.Sprintf("its cuda-compat brings CUDA %s, which driver %s lacks", j.byCompat,
+		strings.Join(drivers, " and "))}
 }
 
 // whyPassedOver says what the chosen entry has over another one that fits: the first key that

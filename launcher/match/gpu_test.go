@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -115,4 +116,100 @@ func TestFabricIsNoSiteLabel(t *testing.T) {
 		{"a fabric that a platform names", described, []string{"linux/arm64:graviton3:efa", "linux/arm64:nv-compute-9-0"}, 1, 0, "has code for the GPU"},
 		{"a fabric that is not there", gpu, []string{"linux/amd64:nv-compute-9-0:cxi", "linux/amd64"}, 1, 0, `needs "cxi", which is not among the labels`},
 	})
+}
+
+const (
+	hopper = "NVIDIA H100 80GB HBM3 9.0"
+	volta  = "Tesla V100-SXM2-32GB 7.0"
+)
+
+// The three rules of NVIDIA's guide, and what lies outside of them.
+func TestCUDARules(t *testing.T) {
+	const plain = "linux/amd64"
+	entry := func(words string) string { return "linux/amd64:nv-compute-9-0:nv-compute-7-0:" + words }
+	testGPUCases(t, []gpuCase{
+		{"a newer driver runs older programs", nvidiaNode(t, "580.65.06", hopper), []string{plain, entry("cuda-11-8")}, 1, 1, ""},
+		{"minor version", nvidiaNode(t, "525.60.13", hopper), []string{plain, entry("cuda-12-9")}, 1, 1, ""},
+		{"CUDA 13 on a driver of CUDA 12", nvidiaNode(t, "575.57.08", hopper), []string{entry("cuda-13-0"), plain}, 1, 0, "needs CUDA 13.0, the node's driver 575.57.08 has 12.9"},
+		{"forward, across major versions", nvidiaNode(t, "535.161.08", hopper), []string{plain, entry("cuda-13-1:cuda-compat")}, 1, 1, "; its cuda-compat brings CUDA 13.1, which driver 535.161.08 lacks"},
+		{"forward, of a release by its name", nvidiaNode(t, "535.161.08", hopper), []string{plain, entry("cuda-13-1:cuda-compat-13-1")}, 1, 1, "brings CUDA 13.1"},
+		{"forward, the driver's LTS branch with a release of the future", nvidiaNode(t, "580.65.06", hopper), []string{plain, entry("cuda-14-2:cuda-compat")}, 1, 1, "brings CUDA 14.2"},
+		{"where the driver serves, nothing relies on it", nvidiaNode(t, "580.65.06", hopper), []string{plain, entry("cuda-12-9:cuda-compat")}, 1, 1, "has code for the GPU of this node"},
+		{"PTX of a later minor version", nvidiaNode(t, "535.161.08", "NVIDIA B200 10.0"), []string{plain, "linux/amd64:nv-compute-9-0:nv-ptx-9-0:cuda-12-9:cuda-compat"}, 1, 1, "brings CUDA 12.9"},
+		{"a desktop GPU", nvidiaNode(t, "535.161.08", "NVIDIA GeForce RTX 4090 8.9"), []string{"linux/amd64:nv-compute-8-9:cuda-13-1:cuda-compat", plain}, 1, 0, "needs CUDA 13.1, the node's driver 535.161.08 has 12.2; its cuda-compat is for data-centre GPUs, and GPU 0 (NVIDIA GeForce RTX 4090) is none"},
+		{"a workstation GPU", nvidiaNode(t, "535.161.08", "NVIDIA RTX A6000 8.6"), []string{"linux/amd64:nv-compute-8-6:cuda-13-1:cuda-compat", plain}, 1, 0, "GPU 0 (NVIDIA RTX A6000) is none"},
+		{"a desktop GPU beside a data-centre one", nvidiaNode(t, "535.161.08", volta, "NVIDIA TITAN V 7.0"), []string{entry("cuda-13-1:cuda-compat"), plain}, 1, 0, "GPU 1 (NVIDIA TITAN V) is none"},
+		{"a GPU without a name", nvidiaNode(t, "535.161.08", "7.0"), []string{entry("cuda-13-1:cuda-compat"), plain}, 1, 0, "whether GPU 0 is one is unknown"},
+		{"a GPU without a name that can only be one", nvidiaNode(t, "535.161.08", "9.0"), []string{plain, entry("cuda-13-1:cuda-compat")}, 1, 1, "brings CUDA 13.1"},
+		{"a branch without support", nvidiaNode(t, "545.23.08", hopper), []string{entry("cuda-13-1:cuda-compat"), plain}, 1, 0, "its cuda-compat does not work with drivers of branch 545"},
+		{"a branch whose support has ended", nvidiaNode(t, "470.82.01", volta), []string{entry("cuda-13-1:cuda-compat"), plain}, 1, 0, "its cuda-compat works with drivers of branch 470 up to CUDA 12.8"},
+		{"the last release with support", nvidiaNode(t, "470.82.01", volta), []string{plain, entry("cuda-12-8:cuda-compat")}, 1, 1, "brings CUDA 12.8"},
+		{"a package of an older release", nvidiaNode(t, "535.161.08", hopper), []string{entry("cuda-13-1:cuda-compat-12-9"), plain}, 1, 0, "its cuda-compat is that of CUDA 12.9"},
+		{"a package of an older release of the major version", nvidiaNode(t, "470.82.01", volta), []string{plain, entry("cuda-12-9:cuda-compat-12-8")}, 1, 1, "brings CUDA 12.8"},
+		{"but not for PTX", nvidiaNode(t, "470.82.01", "NVIDIA A100-SXM4-40GB 8.0"), []string{"linux/amd64:nv-ptx-8-0:cuda-12-9:cuda-compat-12-8", plain}, 1, 0, "its cuda-compat is that of CUDA 12.8"},
+		{"an explicit driver is still asked for", nvidiaNode(t, "535.161.08", hopper), []string{entry("cuda-13-1:cuda-compat:nvidia-580-65"), plain}, 1, 0, "needs NVIDIA driver 580.65 or newer, the node has 535.161.08"},
+		{"GPUs that are hidden", nvidiaNode(t, "535.161.08"), []string{"linux/amd64:cuda-13-1:cuda-compat", plain}, 1, 0, "its cuda-compat is for data-centre GPUs, and none is visible here"},
+		{"no driver", node(t, "linux/amd64"), []string{"linux/amd64:cuda-13-1:cuda-compat", plain}, 1, 0, "needs CUDA 13.1, the node has no NVIDIA driver"},
+		{"the word alone asks for nothing", node(t, "linux/amd64"), []string{"linux/amd64/v2", "linux/amd64:cuda-compat"}, 1, 1, ""},
+		{"no word, no cuda-compat", nvidiaNode(t, "535.161.08", hopper), []string{entry("cuda-13-1"), plain}, 1, 0, "needs CUDA 13.1, the node's driver 535.161.08 has 12.2"},
+		{"a misspelt word", nvidiaNode(t, "535.161.08", hopper), []string{entry("cuda-13-1:cuda-compat-13"), plain}, 1, 0, `needs "cuda-compat-13"`},
+	})
+}
+
+// What run has to find in the image is what the choice relies on, for the neediest of the nodes.
+func TestCUDACompatOfAVerdict(t *testing.T) {
+	nodes := []facts.Node{nvidiaNode(t, "580.65.06", hopper), nvidiaNode(t, "535.161.08", hopper)}
+	entries := entriesOf(t, "linux/amd64:nv-compute-9-0:cuda-12-4", "linux/amd64:nv-compute-9-0:cuda-13-1:cuda-compat")
+	for _, tt := range []struct {
+		nodes []facts.Node
+		want  []string
+	}{{nodes[:1], []string{"", ""}}, {nodes[1:], []string{"", "13.1"}}, {nodes, []string{"", "13.1"}}} {
+		r := Best(tt.nodes, entries, Policy{})
+		for i, want := range tt.want {
+			if got := r.Verdicts[i]; got.CUDACompat != want || !got.Fits {
+				t.Errorf("on %d nodes of entry %d: CUDACompat %q, fits %v, want %q: %q", len(tt.nodes), i, got.CUDACompat, got.Fits, want, got.Reasons)
+			}
+		}
+	}
+	for word, want := range map[string]string{"cuda-compat": "says what an image holds", "cuda-compat-12-9": "says what an image holds", "cuda-compat-12": "almost a word"} {
+		if err := CheckWord(word); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckWord(%q) = %v, want %q", word, err, want)
+		}
+	}
+}
+
+// An image says of itself that it carries cuda-compat, and what that brings meets what its config
+// requires of CUDA.
+func TestCUDACompatOfAConfig(t *testing.T) {
+	h100At535, geForce := nvidiaNode(t, "535.161.08", hopper), nvidiaNode(t, "535.161.08", "NVIDIA GeForce RTX 4090 8.9")
+	require := "NVIDIA_REQUIRE_CUDA=cuda>=13.1"
+	labelled := map[string]string{oci.AnnotationFeatures: "cuda-13-1,cuda-compat"}
+	for _, tt := range []struct {
+		name    string
+		node    facts.Node
+		entry   string
+		config  oci.Config
+		refused string // part of the reason; "": fits
+		compat  string
+	}{
+		{"the entry's word counts for its config", h100At535, "cuda-13-1:cuda-compat", oci.Config{Env: []string{require}}, "", "13.1"},
+		{"the package by the variable of nvidia/cuda", h100At535, "generic", oci.Config{Env: []string{require, "NV_CUDA_COMPAT_PACKAGE=cuda-compat-13-1"}}, "", "13.1"},
+		{"the image's own label", h100At535, "generic", oci.Config{Labels: labelled}, "", "13.1"},
+		{"nothing says so", h100At535, "generic", oci.Config{Env: []string{require}}, "cuda>=13.1 (cuda=12.2)", ""},
+		{"NVIDIA's own alternative relies on no word", h100At535, "generic", oci.Config{Env: []string{require + " brand=tesla,driver>=535,driver<536"}}, "", ""},
+		{"a failing alternative relies on nothing", h100At535, "cuda-compat", oci.Config{Env: []string{require + ",brand=geforce brand=tesla,driver>=535"}}, "", ""},
+		{"a desktop GPU", geForce, "cuda-compat", oci.Config{Env: []string{require}}, "cuda>=13.1 (cuda=12.2)", ""},
+		{"a desktop GPU, by its label", geForce, "generic", oci.Config{Labels: labelled}, "by its own config, needs CUDA 13.1, the node's driver 535.161.08 has 12.2; its cuda-compat is for data-centre GPUs", ""},
+		{"no release in the variable", h100At535, "generic", oci.Config{Env: []string{require, "NV_CUDA_COMPAT_PACKAGE=other-13-1"}}, "cuda>=13.1 (cuda=12.2)", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.config.OS, tt.config.Architecture = "linux", "amd64"
+			e := entriesOf(t, "linux/amd64:"+tt.entry)
+			e[0].Config = &tt.config
+			v := Best([]facts.Node{tt.node}, e, Policy{}).Verdicts[0]
+			if got := strings.Join(v.Reasons, "; "); v.Fits != (tt.refused == "") || !strings.Contains(got, tt.refused) || v.CUDACompat != tt.compat {
+				t.Errorf("fits %v, CUDACompat %q, %q; want %q and %q", v.Fits, v.CUDACompat, got, tt.compat, tt.refused)
+			}
+		})
+	}
 }

@@ -151,7 +151,8 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 			h.checkDriver(d, refuse)
 			s[keyDriver] = max(s[keyDriver], d.version.weight())
 		case kindCUDA:
-			h.checkCUDA(d, gpus.compiled(h.nvidia), refuse)
+			need := cudaNeed{d.version, gpus.compiled(h.nvidia), j.compat}
+			j.byCompat = later(j.byCompat, h.checkCUDA(need, refuse))
 		case kindMPI:
 			h.checkMPI(d, refuse)
 			s[keyMPI]++

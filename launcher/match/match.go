@@ -27,6 +27,9 @@ type Verdict struct {
 	Skipped  bool     // not an image, hence neither taken nor refused
 	Reasons  []string // sentences; at least one
 	Notes    []string // what could not be held against a node; mostly none
+	// The CUDA release that the image's cuda-compat has to bring, "12.9"; empty if the nodes'
+	// drivers need none.
+	CUDACompat string
 }
 
 // Result is a choice, or a refusal.
@@ -65,6 +68,8 @@ type judgement struct {
 	target   *target
 	notImage string       // why the entry is no image; empty for images
 	config   *imageConfig // what the image says itself; nil if that is not known
+	compat   cudaCompat   // of the image, by the entry's words and its own
+	byCompat version      // the CUDA release that it has to bring to some node
 	refusals []refusal
 	notes    []string
 	score    score
@@ -141,6 +146,11 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	j.demands = c.demandsOf(e)
 	j.target = c.targetOf(e, j.demands)
 	j.config = c.configOf(e)
+	j.compat = compatOf(j.demands, nil)
+	if j.config != nil {
+		j.compat = compatOf(slices.Concat(j.demands, j.config.demands), e.Config)
+		j.config.compat = j.compat
+	}
 	c.check(&j)
 	c.judgeNested(&j)
 	return j

@@ -29,14 +29,16 @@ type condition struct{ property, operator, value string }
 var conditionPattern = sync.OnceValue(
 	func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]+)(!=|<=|>=|=|<|>)([^=<>!]+)$`) })
 
-// require checks the requirements of an image's environment against a node. The refusal has no
+// require checks the requirements of the image's environment against a node. The refusal has no
 // reason if they are met. Without NVIDIA's driver nothing of NVIDIA is used, so nothing can be
 // required: that is a note.
-func require(n *facts.Node, required []requirement) (unmet refusal, note string) {
+func require(
+	n *facts.Node, required []requirement, brings func(cuda version, relied bool) bool,
+) (unmet refusal, note string) {
 	if len(required) == 0 {
 		return refusal{}, ""
 	}
-	host := requireHost{node: n}
+	host := requireHost{n, brings}
 	if n.NVIDIA == nil && !host.unknown() {
 		return refusal{}, "the image requires something of NVIDIA's driver (" + required[0].name +
 			"), and this node has none"
@@ -82,7 +84,12 @@ func requirements(env []string) []requirement {
 }
 
 // requireHost answers requirements for a node.
-type requireHost struct{ node *facts.Node }
+type requireHost struct {
+	node *facts.Node
+	// Tells whether the image's cuda-compat brings a CUDA release; relied: the choice relies on
+	// that. NVIDIA's tools ask the driver alone.
+	brings func(cuda version, relied bool) bool
+}
 
 func (h requireHost) unknown() bool {
 	return slices.ContainsFunc(h.node.Unknown, func(u facts.Unknown) bool {
@@ -110,6 +117,7 @@ func (h requireHost) check(r requirement) refusal {
 		at := slices.IndexFunc(conditions,
 			func(c condition) bool { holds, _ := h.holds(c); return !holds })
 		if at < 0 {
+			h.rely(conditions)
 			return refusal{}
 		}
 		c := conditions[at]
@@ -125,6 +133,17 @@ func (h requireHost) check(r requirement) refusal {
 	}
 	return refusal{kind: about, reason: fmt.Sprintf("requires of NVIDIA's driver, by %s: %s",
 		r.name, firstFew(failed))}
+}
+
+// rely notes which of the conditions hold by the image's cuda-compat alone.
+func (h requireHost) rely(conditions []condition) {
+	has := parseVersion(h.version("cuda"))
+	for _, c := range conditions {
+		wanted := parseVersion(c.value)
+		if c.property == "cuda" && c.operator == ">=" && has.compare(wanted) < 0 {
+			h.brings(wanted, true)
+		}
+	}
 }
 
 // about is the subject of a condition that does not hold; has is the node's value.
@@ -191,7 +210,7 @@ func (h requireHost) holds(c condition) (holds bool, has string) {
 	case ">":
 		return order > 0, has
 	}
-	return order >= 0, has
+	return order >= 0 || c.property == "cuda" && h.brings(parseVersion(c.value), false), has
 }
 
 // version returns a property of the node; for the compute capability, the lowest of its GPUs.

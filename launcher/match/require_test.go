@@ -47,7 +47,7 @@ func TestRequire(t *testing.T) {
 		{"a driver that cannot be asked", hangs, []string{"NVIDIA_REQUIRE_CUDA=cuda>=12.4"}, "(cuda=unknown)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			unmet, note := require(&tt.node, requirements(tt.env))
+			unmet, note := require(&tt.node, requirements(tt.env), bringsNone)
 			got := unmet.reason
 			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 				t.Errorf("require(%q) = %q, want %q", tt.env, got, tt.want)
@@ -59,17 +59,20 @@ func TestRequire(t *testing.T) {
 	}
 }
 
+// bringsNone is an image without cuda-compat.
+func bringsNone(version, bool) bool { return false }
+
 func FuzzRequire(f *testing.F) {
 	f.Add("cuda>=12.4 brand=tesla,driver>=470,driver<471")
 	f.Add("arch!=7.5,,cuda")
 	n := facts.Node{NVIDIA: &facts.NVIDIA{Driver: "535.104.12", CUDA: "12.2"}, GPUs: []facts.GPU{{Vendor: "nvidia", Arch: "9.0"}}}
 	f.Fuzz(func(t *testing.T, value string) {
-		got, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_REQUIRE_B=" + value}))
-		again, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_B=" + value, "NVIDIA_REQUIRE_A=" + value}))
+		got, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_REQUIRE_B=" + value}), bringsNone)
+		again, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_B=" + value, "NVIDIA_REQUIRE_A=" + value}), bringsNone)
 		if got != again {
 			t.Errorf("the order of variables counts for %q: %+v, %+v", value, got, again)
 		}
-		if off, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_DISABLE_REQUIRE=1"})); off.reason != "" {
+		if off, _ := require(&n, requirements([]string{"NVIDIA_REQUIRE_A=" + value, "NVIDIA_DISABLE_REQUIRE=1"}), bringsNone); off.reason != "" {
 			t.Errorf("%q is required though it is switched off: %s", value, off.reason)
 		}
 	})

@@ -43,10 +43,10 @@ func TestReadTokens(t *testing.T) {
 	tests := map[string]kind{
 		"generic": kindGeneric, "zen3": kindCPU, "znver3": kindCPU, "graviton2": kindCPU, "x86-64-v3": kindCPU, "amd64": kindCPU,
 		"nv-compute-9-0": kindNVIDIA, "nv-compute-9-0a": kindNVIDIA, "nv-compute-10-0f": kindNVIDIA, "nv-ptx-8-0": kindNVIDIA,
-		"nvidia-390-30": kindDriver, "nvidia-535-104-12": kindDriver, "cuda-12-4": kindCUDA, "amd-gfx90a": kindAMD, "amd-gfx9-generic": kindAMD, "amd-gfx10-3-generic": kindAMD, "glibc-2-28": kindGlibc,
+		"nvidia-390-30": kindDriver, "nvidia-535-104-12": kindDriver, "cuda-12-4": kindCUDA, "cuda-compat": kindCompat, "cuda-compat-12-9": kindCompat, "amd-gfx90a": kindAMD, "amd-gfx9-generic": kindAMD, "amd-gfx10-3-generic": kindAMD, "glibc-2-28": kindGlibc,
 		"mpi-mpich": kindMPI, "mpi-openmpi-4-1": kindMPI, "mpi-mpiabi": kindMPI,
 		"efa": kindLabel, "nv-compute-9": kindLabel, "nv-compute-9-0af": kindLabel, "nv-ptx-8-0a": kindLabel, "nv-cubin-9-0": kindLabel,
-		"nvidia-390": kindLabel, "nvidia-1-2-3-4": kindLabel, "cuda-12": kindCUDA, "cuda-12-4-1": kindCUDA, "amd-gfx": kindLabel, "amd-gfx-generic": kindLabel, "amd-gfx9-": kindLabel, "amd-gfx9-4": kindLabel, "amd-gfx90a-generic": kindLabel, "amd-90a": kindLabel,
+		"nvidia-390": kindLabel, "nvidia-1-2-3-4": kindLabel, "cuda-12": kindCUDA, "cuda-12-4-1": kindCUDA, "cuda-compat-": kindLabel, "cuda-compat-x": kindLabel, "amd-gfx": kindLabel, "amd-gfx-generic": kindLabel, "amd-gfx9-": kindLabel, "amd-gfx9-4": kindLabel, "amd-gfx90a-generic": kindLabel, "amd-90a": kindLabel,
 		"mpi-lam": kindLabel, "mpi-openmpi-": kindLabel, "nvidia-9999999-1": kindLabel, "nvidia-390--30": kindLabel, "nvidia-+1-2": kindLabel,
 		"insttype:c5": kindLabel, "-": kindLabel, "": kindLabel,
 	}

@@ -18,7 +18,7 @@ func TestEveryKindOfDemandIsComplete(t *testing.T) {
 	others := map[kind]string{kindNVIDIA: "nv-compute-7-0", kindAMD: "amd-gfx906"} // another GPU of the vendor
 	none := newChooser(nil, Policy{}).remedy(&judgement{refusals: []refusal{{kind: kindUnknown}}})
 	for k := kindCPU; k < kindUnknown; k++ {
-		if k == kindGeneric {
+		if k == kindGeneric || k == kindCompat { // these ask for nothing
 			continue
 		}
 		token := samples[k]

@@ -34,6 +34,8 @@ func CUDAOfBranch(branch int) (cuda string, known bool) {
 		{570, "12.8"},
 		{575, "12.9"},
 		{580, "13.0"},
+		{590, "13.1"},
+		{595, "13.2"},
 	} {
 		if branch < b.branch {
 			break
@@ -41,4 +43,50 @@ func CUDAOfBranch(branch int) (cuda string, known bool) {
 		cuda, known = b.cuda, branch == b.branch
 	}
 	return cuda, known
+}
+
+// MinorCompatible returns the oldest driver that runs programs of any release of a CUDA major
+// version, except PTX; empty if NVIDIA promises none. Source: NVIDIA's CUDA Compatibility guide,
+// "Minor Version Compatibility".
+func MinorCompatible(major int) string {
+	switch major {
+	case 11:
+		return "450.80.02"
+	case 12:
+		return "525.60.13"
+	case 13:
+		return "580"
+	}
+	return ""
+}
+
+// ForwardBase returns the newest CUDA release whose package cuda-compat works on drivers of a
+// branch, and whether NVIDIA may still add newer ones; empty for a branch on which NVIDIA supports
+// none. Sources: what the images nvidia/cuda of these releases require of driver and brand
+// (NVIDIA_REQUIRE_CUDA), and for 12.9 and 13.1 the note .note.cuda.fwd_compatibility of their
+// libcuda (NVIDIA/nvidia-container-toolkit, testdata/compat). Branch 580 has long-term support.
+func ForwardBase(branch int) (newest string, open bool) {
+	switch branch {
+	case 384, 396, 410:
+		return "10.2", false
+	case 418, 440:
+		return "11.4", false
+	case 450, 510, 515:
+		return "12.0", false
+	case 525:
+		return "12.4", false
+	case 470:
+		return "12.8", false
+	case 560, 565:
+		return "12.9", false
+	case 550, 575:
+		return "13.1", false
+	case 535, 570, 590:
+		return "13.2", false
+	case 595:
+		return "13.3", false
+	case 580:
+		return "13.2", true
+	}
+	return "", false
 }
