@@ -227,6 +227,6 @@ func (h *host) checkLabel(d *demand, refuse refuser) {
 	if len(h.labels) > 0 {
 		has = fmt.Sprintf("it has %s", firstFew(h.labels))
 	}
-	refuse(kindLabel, "needs %s, which is not among the labels of this node: %s", clip(d.token),
-		has)
+	refuse(kindLabel, "needs %s, which is not among the labels of this node: %s%s", clip(d.token),
+		has, h.probably(d))
 }

@@ -41,7 +41,8 @@ type demand struct {
 	name    string  // kindAMD: "gfx90a", "gfx11-generic"; kindGPU: "nvidia", "amd"; kindMPI: "openmpi"
 	// kindFlags: the flags by family, in the spelling of /proc/cpuinfo
 	flags map[string][]string
-	also  []*demand // what the word demands beside this
+	also  []*demand     // what the word demands beside this
+	near  func() string // kindLabel: see nearOf; nil if that is not asked for
 }
 
 // target is a microarchitecture with its frequently used properties.
@@ -52,15 +53,6 @@ type target struct {
 	vector  int
 	above   []string // ancestors
 	generic bool     // a level that no vendor owns
-}
-
-// rootOf returns the family of a target, which package facts need not know.
-func rootOf(t facts.Target) string {
-	if len(t.Parents) == 0 {
-		return t.Name
-	}
-	parent, _ := facts.LookupTarget(t.Parents[0])
-	return parent.Root()
 }
 
 // is reports whether t is other or descends from it.
@@ -80,7 +72,7 @@ func (c *chooser) lookup(name string) *target {
 	}
 	if found != nil {
 		t = &target{
-			Target: *found, root: rootOf(*found), above: found.Ancestors(),
+			Target: *found, root: found.Root(), above: found.Ancestors(),
 			generic: found.Vendor == "" || found.Vendor == "generic",
 		}
 		// archspec has no Armv9.1, which is all that these two ask for.
@@ -221,7 +213,7 @@ func (c *chooser) readSpelled(token string) demand {
 	if flags := readFlag(token); flags != nil {
 		return demand{kind: kindFlags, flags: flags}
 	}
-	return demand{kind: kindLabel}
+	return demand{kind: kindLabel, near: c.nearOf(token)}
 }
 
 // readPattern parses the tokens that hold numbers.

@@ -90,6 +90,7 @@ type chooser struct {
 	hosts   []host
 	known   map[string]*demand
 	targets map[string]*target
+	nears   int // words for which the nearest known one was looked for
 }
 
 func newChooser(nodes []facts.Node, p Policy) *chooser {
@@ -150,6 +151,9 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	if j.config != nil {
 		j.compat = compatOf(slices.Concat(j.demands, j.config.demands), e.Config)
 		j.config.compat = j.compat
+	}
+	if why := c.contradiction(j.demands); why != "" {
+		j.refuse(refusal{kind: kindCPU, reason: why})
 	}
 	c.check(&j)
 	c.judgeNested(&j)

@@ -200,7 +200,7 @@ func TestReasons(t *testing.T) {
 		{"CUDA of the driver's branch", "linux/amd64:cuda-12-2", v100, nil},
 		{"minor version compatibility", "linux/amd64:cuda-12-8", v100, nil},
 		{"none with PTX", "linux/amd64:cuda-12-8:nv-ptx-7-0", v100, []string{"needs CUDA 12.8 to compile its PTX, the node's driver 535.104.05 has 12.2"}},
-		{"a label nobody knows", "linux/amd64:nvidia-390", nil, []string{`needs "nvidia-390", which is not among the labels of this node: it has none`}},
+		{"a label nobody knows", "linux/amd64:nvidia-390", nil, []string{`needs "nvidia-390", which is not among the labels of this node: it has none; it is probably misspelt for "nvidia-550-54"`}},
 		{"GPUs not known", "linux/amd64:nv-compute-8-0", unknown("gpus", "NVML hangs"), []string{"built for NVIDIA GPUs (8.0); GPU state unknown: NVML hangs"}},
 		{"driver not known", "linux/amd64:nvidia-390-30", unknown("nvidia", "no permission"), []string{"needs NVIDIA driver 390.30 or newer; the driver of this node is unknown: no permission"}},
 		{"MPI not known", "linux/amd64:mpi-mpich", unknown("mpi", "no cache"), []string{"needs an MPI with MPICH's ABI; the MPI of this node is unknown: no cache"}},

@@ -197,7 +197,12 @@ func (t Target) DescendsFrom(name string) bool {
 func (t Target) Depth() int { return len(t.Ancestors()) }
 
 // Root returns the family, the ancestor that has no parent: "x86_64", "aarch64", "ppc64le" …
-func (t Target) Root() string { return targets().root(t.Name) }
+func (t Target) Root() string {
+	if _, ok := targets().rows[t.Name]; !ok && len(t.Parents) > 0 { // one that a caller made
+		return targets().root(t.Parents[0])
+	}
+	return targets().root(t.Name)
+}
 
 // Generic reports whether no vendor owns t.
 func (t Target) Generic() bool { return t.Vendor == "generic" }

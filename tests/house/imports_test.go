@@ -27,7 +27,7 @@ var plan = map[string][]string{
 	"launcher/site":     {"launcher/option", "launcher/match", "launcher/fault", "launcher/outside"},
 	"launcher/slurm":    {},
 	"launcher/task":     {"launcher/option"},
-	"launcher/match":    {"launcher/oci", "launcher/fault", "probe/facts"},
+	"launcher/match":    {"launcher/oci", "launcher/fault", "launcher/habit", "probe/facts"},
 	"launcher/fetch":    {"launcher/oci", "launcher/fault", "launcher/outside", "launcher/gunzip"},
 	"launcher/squashfs": {},
 	"launcher/gunzip":   {},
