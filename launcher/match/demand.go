@@ -179,11 +179,11 @@ func (c *chooser) read(token string) *demand {
 	if token == "generic" {
 		return &demand{token: token, kind: kindGeneric}
 	}
-	if t := c.lookup(token); t != nil {
-		return &demand{token: token, kind: kindCPU, target: t}
-	}
-	d, ok := readPattern(token)
+	d, ok := readPattern(token) // no name of a CPU is one, and most words are
 	if !ok {
+		if t := c.lookup(token); t != nil {
+			return &demand{token: token, kind: kindCPU, target: t}
+		}
 		d = c.readSpelled(token)
 	}
 	d.token = token

@@ -124,7 +124,22 @@ var flagBook = sync.OnceValue(func() map[string]map[string][]string {
 
 // bare leaves the separators out of a word.
 func bare(word string) string {
-	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(word)
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' {
+			return -1
+		}
+		return r
+	}, word)
+}
+
+// hyphened separates the parts of a word by hyphens.
+func hyphened(word string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '.' {
+			return '-'
+		}
+		return r
+	}, word)
 }
 
 // readFlag returns the flags that a word demands, by family; nil if it is none.

@@ -89,7 +89,7 @@ func nearestForm(word string) string {
 	if len(numbers) == 0 {
 		return ""
 	}
-	plain := digits().ReplaceAllString(strings.NewReplacer("_", "-", ".", "-").Replace(word), "0")
+	plain := digits().ReplaceAllString(hyphened(word), "0")
 	begin, _, _ := strings.Cut(plain, "0")
 	const least = 4 // letters before the first number
 	if len(begin) < least {

@@ -76,7 +76,7 @@ func spelled(word string) []string {
 	if tokens := productBook()[product]; tokens != nil {
 		return tokens
 	}
-	plain := strings.NewReplacer("_", "-", ".", "-").Replace(word)
+	plain := hyphened(word)
 	if plain != word {
 		if _, ok := readPattern(plain); ok {
 			return []string{plain}
