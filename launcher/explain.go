@@ -95,6 +95,10 @@ func (r *Road) explain(c choose.Chosen, name string) Explanation {
 		if entry.Tag != "" {
 			entry, _ = c.Meaning(entry)
 		}
+		if entry.Platform == nil && entry.Nested != nil { // its images tell
+			inner, _ := c.Meaning(entry)
+			entry.Platform, entry.Tokens = inner.Platform, inner.Tokens
+		}
 		e.Entries = append(e.Entries, ExplainedEntry{
 			entry.Position, entry.Digest, choose.PlatformOf(entry), entry.Tag, v.Fits, v.Reasons,
 		})

@@ -162,9 +162,12 @@ func Every(
 	if err := ch.resolveAll(ctx); err != nil {
 		return err
 	}
+	if ch.c.Index.Entries, err = ch.flat(ctx, ch.c.Index.Entries, 0); err != nil {
+		return err
+	}
 	taken, last := 0, error(match.ErrNoMatch.New("%s holds no image", req.Reference))
 	for i, entry := range ch.c.Index.Entries {
-		if entry.Attestation || entry.IsIndex() || len(entry.Faults) > 0 {
+		if entry.Attestation || len(entry.Faults) > 0 {
 			continue
 		}
 		ch.c.At, ch.c.Entry, ch.c.Why, ch.c.Reasons = i, entry, "--all-variants", nil
@@ -210,7 +213,8 @@ func Digest(
 	ch := newChooser(req, from, tell)
 	err := ch.readOwnIndex(ctx)
 	switch {
-	case err == nil && req.Variants != option.TagVariants:
+	case err == nil && req.Variants == option.IndexVariants,
+		err == nil && req.Variants == option.AnyVariants && !ch.mayHaveVariants():
 		return ch.c.Index.Digest, nil
 	case err != nil && (!namesNone(err) || req.Variants == option.IndexVariants):
 		return "", err
@@ -219,7 +223,8 @@ func Digest(
 		return "", err
 	}
 	ch.c.Nodes = ch.Nodes
-	return "", ch.readCandidates(ctx)
+	err = ch.readCandidates(ctx)
+	return ch.c.Index.Digest, err // "" for one of tags
 }
 
 // ByIndex chooses by the words of an index alone.

@@ -18,6 +18,9 @@ const maxNesting = 3
 // pick matches the entries, or takes the one that --variant names, and reads it if it is an index
 // itself: what that holds may change the choice.
 func (ch *chooser) pick(ctx context.Context) error {
+	if err := ch.open(ctx); err != nil {
+		return err
+	}
 	for {
 		result, err := ch.matchEntries()
 		if ch.take(result); err != nil {
@@ -39,17 +42,11 @@ func (ch *chooser) pick(ctx context.Context) error {
 			return oci.ErrUnusable.New("reading %s: indexes are nested more than %d deep",
 				ch.Reference, maxNesting)
 		}
-		raw, err := ch.from.Blob(ctx, ch.c.Entry.Descriptor)
+		nested, err := ch.nested(ctx, ch.c.Entry)
 		if err != nil {
 			return err
 		}
-		nested, err := oci.ParseIndex(raw)
-		if err != nil {
-			return err
-		}
-		ch.learn(ch.c.Entry.Digest, func(e *oci.Entry) {
-			e.Nested = append([]oci.Entry{}, nested.Entries...)
-		})
+		ch.learn(ch.c.Entry.Digest, func(e *oci.Entry) { e.Nested = nested })
 	}
 }
 

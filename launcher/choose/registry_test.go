@@ -165,6 +165,15 @@ func TestImage(t *testing.T) {
 		{name: "inside", at: 1, index: func(r *registry) string {
 			return index(r.image(amd64, of), r.put(index(r.image(arm64, ""), r.image(amd64, wanting("zen2"))), oci.MediaTypeIndex, wanting("zen")))
 		}},
+		{name: "an index inside without a platform", at: 1, index: func(r *registry) string {
+			return index(r.image(amd64, of), r.put(index(r.image(arm64, ""), r.image(amd64, `,"annotations":{"org.supercontainers.hpc3.features":"zen2"}`)), oci.MediaTypeIndex, ""))
+		}},
+		{name: "an index inside without a platform, for others", at: 0, index: func(r *registry) string {
+			return index(r.image(amd64, of), r.put(index(r.image(arm64, ""), r.put(r.manifest("{}", "x/y"), oci.MediaTypeManifest, "")), oci.MediaTypeIndex, ""))
+		}},
+		{name: "podman's variant", at: 0, note: `warning: entry 0 of docker.io/library/app:1: its variant "v8" is one of arm64`, index: func(r *registry) string {
+			return index(r.image(amd64, `,"platform":{"os":"linux","architecture":"amd64","variant":"v8"}`), r.image(amd64, wanting("zen5")))
+		}},
 		{name: "a broken index inside", class: fault.Registry, index: func(r *registry) string { return index(r.put("{}", oci.MediaTypeIndex, of)) }},
 		{name: "by its position", at: 0, set: func(q *Request) { q.Variant = "0" }, index: func(r *registry) string {
 			return index(r.image(amd64, of), r.image(amd64, wanting("zen2")))

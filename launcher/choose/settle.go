@@ -54,7 +54,14 @@ func (ch *chooser) ownConfig(ctx context.Context) ([]byte, error) {
 	if made || err != nil {
 		return config, err
 	}
-	raw, err := ch.from.Blob(ctx, ch.c.Entry.Descriptor)
+	return ch.fetchConfig(ctx, ch.c.Entry, ch.c.which())
+}
+
+// fetchConfig returns the config of an entry that the source has; name is for messages.
+func (ch *chooser) fetchConfig(
+	ctx context.Context, e oci.Entry, name string,
+) (config []byte, err error) {
+	raw, err := ch.from.Blob(ctx, e.Descriptor)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +70,10 @@ func (ch *chooser) ownConfig(ctx context.Context) ([]byte, error) {
 		return nil, Broken(ch.Reference, err)
 	}
 	if kind := artifact(manifest); kind != "" {
-		return nil, noImage(ch.c.which(), kind)
+		return nil, noImage(name, kind)
 	}
 	if config, err = ch.from.Blob(ctx, manifest.Config); err == nil {
-		_, err = asImage(ch.c.which(), manifest, config)
+		_, err = asImage(name, manifest, config)
 	}
 	return config, err
 }
@@ -106,9 +113,15 @@ func (ch *chooser) agrees(config oci.Config) error {
 // warn says what speaks against an image that --force takes, and what could not be held against a
 // node.
 func (ch *chooser) warn() {
+	if odd := match.OddVariant(ch.c.Entry); odd != "" {
+		ch.Sayf("warning: %s: %s", ch.c.which(), odd)
+	}
 	policy := match.Policy{CPUFeatures: ch.CPUFeatures}
 	v := match.Best(ch.Nodes, []oci.Entry{ch.c.Entry}, policy).Verdicts[0]
 	for _, note := range v.Notes {
+		if note == match.OddVariant(ch.c.Entry) {
+			continue
+		}
 		ch.Notef("%s", note)
 	}
 	if !v.Fits {

@@ -16,8 +16,7 @@ import (
 // readCandidates reads the index of the reference or, if the variants are told by tags, makes one
 // of these.
 func (ch *chooser) readCandidates(ctx context.Context) error {
-	tagged := ch.Reference.Transport == oci.Registry && ch.Reference.Digest == ""
-	if ch.Variants == option.IndexVariants || !tagged {
+	if ch.Variants == option.IndexVariants || !ch.tagged() {
 		return ch.readOwnIndex(ctx)
 	}
 	list, listed, err := ch.cachedTags()
@@ -28,7 +27,7 @@ func (ch *chooser) readCandidates(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if ch.Variants != option.TagVariants && ch.c.Index.Digest != "" {
+	if ch.Variants != option.TagVariants && !ch.mayHaveVariants() {
 		return nil // an index says it itself
 	}
 	if !listed {
@@ -43,6 +42,17 @@ func (ch *chooser) readCandidates(ctx context.Context) error {
 	}
 	ch.enlist(variants, gone == nil)
 	return ch.resolve(ctx)
+}
+
+// tagged reports whether the reference is a tag of a registry.
+func (ch *chooser) tagged() bool {
+	return ch.Reference.Transport == oci.Registry && ch.Reference.Digest == ""
+}
+
+// mayHaveVariants reports whether tags may be variants of what was read: an index of several images
+// says itself which there are.
+func (ch *chooser) mayHaveVariants() bool {
+	return ch.tagged() && (ch.c.Index.Digest == "" || ch.c.Index.Lone())
 }
 
 // errAbsent stands for a tag of which the cache knows that it is not there.

@@ -37,7 +37,14 @@ func TestTags(t *testing.T) {
 			r.tags["1_zen2"], r.tags["1"] = []byte(r.manifest("{}", "x/y")), one(r, amd64)
 		}},
 		{name: "no variant", tags: func(r *registry) { r.tags["1"], r.tags["1_debug"] = one(r, amd64), one(r, amd64) }},
-		{name: "an index says it itself", asked: []string{"1"}, tags: func(r *registry) { r.tags["1"] = []byte(index(r.image(amd64, of))) }},
+		{name: "an index says it itself", asked: []string{"1"}, tags: func(r *registry) {
+			r.tags["1"], r.tags["1_zen2"] = []byte(index(r.image(amd64, of), r.image(v2, of))), one(r, amd64)
+		}},
+		{name: "an index of one image and its attestation", want: "1_zen2", asked: []string{"1", "tags", "1_zen2"}, tags: func(r *registry) {
+			r.tags["1"] = []byte(index(r.image(amd64, of), r.image(amd64, `,"platform":{"os":"unknown","architecture":"unknown"}`)))
+			r.tags["1_zen2"] = one(r, amd64)
+		}},
+		{name: "an index of one image, without variants", asked: []string{"1", "tags"}, tags: func(r *registry) { r.tags["1"] = []byte(index(r.image(amd64, of))) }},
 		{name: "nothing", class: fault.Reference, tags: func(*registry) {}},
 		{name: "nothing, and tags are wanted", class: fault.Reference, set: func(q *Request) { q.Variants = option.TagVariants }, tags: func(r *registry) {
 			r.tags["1_debug"] = one(r, amd64)
@@ -132,6 +139,11 @@ func TestEvery(t *testing.T) {
 	r.tags["1"] = []byte(index(r.image(amd64, of), r.image(arm64, wanting("zen5")), r.put(r.manifest("{}", "x/y"), oci.MediaTypeManifest, of)))
 	if got, err := take(t, r); len(got) != 2 || err != nil {
 		t.Errorf("Every() of an index takes %q, %v", got, err)
+	}
+	r = newRegistry()
+	r.tags["1"] = []byte(index(r.image(amd64, of), r.put(index(r.image(arm64, ""), r.image(v2, "")), oci.MediaTypeIndex, of)))
+	if got, err := take(t, r); len(got) != 3 || err != nil {
+		t.Errorf("Every() of an index inside an index takes %q, %v", got, err)
 	}
 	r = newRegistry()
 	r.tags["1"], r.tags["1_zen2"], r.tags["1_zen4"] = []byte(r.manifest(amd64, oci.MediaTypeConfig)), []byte(r.manifest(v2, oci.MediaTypeConfig)), []byte(r.manifest("{}", "x/y"))

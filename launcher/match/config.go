@@ -77,7 +77,8 @@ func (j *judgement) configRefusals(h *host, p Policy, said []refusal) (refusals 
 	return refusals
 }
 
-// judgeTagged judges a tag that names an index: it counts as the best of its entries or, if none
+// judgeTagged judges a tag that names an index, or an index inside an index that states no platform
+// and was read: it counts as the best of its entries or, if none
 // fits, is refused as the nearest is.
 func (c *chooser) judgeTagged(e *oci.Entry) judgement {
 	judged, at := c.judgeAll(e.Inner())
@@ -92,7 +93,13 @@ func (c *chooser) judgeTagged(e *oci.Entry) judgement {
 		j.refuse(refusal{kind: kindEntry, reason: "cannot be used: its index holds no image"})
 		return j
 	}
-	return judged[at]
+	j := judged[at]
+	if e.Tag == "" {
+		inner := *j.entry
+		inner.Position = e.Position
+		j.entry = &inner
+	}
+	return j
 }
 
 // judgeNested refuses a nested index that was read and of which no entry fits.

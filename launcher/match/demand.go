@@ -115,7 +115,7 @@ func firstOf(conditions ...bool) int {
 // demandsOf reads the variant and the tokens of an entry.
 func (c *chooser) demandsOf(e *oci.Entry) []*demand {
 	demands := make([]*demand, 0, len(e.Tokens)+1)
-	if e.Platform != nil && e.Platform.Variant != "" {
+	if e.Platform != nil && e.Platform.Variant != "" && !oddVariant(e) {
 		v := e.Platform.Variant
 		demands = append(demands, &demand{
 			token: v, kind: kindCPU,
@@ -137,6 +137,23 @@ func (c *chooser) demandsOf(e *oci.Entry) []*demand {
 		}
 	}
 	return demands
+}
+
+// oddVariant reports whether an entry for amd64 has a variant of arm64: podman on Apple silicon
+// writes v8 on all that it pulls and pushes (podman#22730). It says nothing of the image.
+func oddVariant(e *oci.Entry) bool {
+	return e.Platform != nil && e.Platform.Architecture == "amd64" &&
+		(e.Platform.Variant == "v8" || e.Platform.Variant == "v8.0")
+}
+
+// OddVariant says what is odd about the variant of an entry, as a sentence; "" if nothing is. The
+// entry fits as one without a variant, after all others.
+func OddVariant(e oci.Entry) string {
+	if !oddVariant(&e) {
+		return ""
+	}
+	return fmt.Sprintf("its variant %s is one of arm64, as podman on Apple silicon writes it; "+
+		"it is taken as one for any amd64", clip(e.Platform.Variant))
 }
 
 // littleEndian returns the demand of an image for ppc64le: compilers call POWER's cores alike for

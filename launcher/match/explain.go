@@ -67,6 +67,9 @@ func (c *chooser) sayCompat(j *judgement) []string {
 // whyPassedOver says what the chosen entry has over another one that fits: the first key that
 // differs, with both values.
 func (c *chooser) whyPassedOver(j, chosen *judgement) string {
+	if oddVariant(j.entry) && !oddVariant(chosen.entry) {
+		return fmt.Sprintf("fits, but comes last: %s", OddVariant(*j.entry))
+	}
 	key := j.score.differs(chosen.score)
 	if key == keyCount {
 		return samePlace(j, chosen)
@@ -214,9 +217,9 @@ func (c *chooser) whyChosen(judged []judgement, best int) string {
 			continue
 		}
 		fitting++
-		if j.score == chosen.score {
+		if j.score == chosen.score && oddVariant(j.entry) == oddVariant(chosen.entry) {
 			alike++
-		} else if next == nil || j.score.first(next.score) > 0 {
+		} else if next == nil || j.before(next) {
 			next = j
 		}
 	}
@@ -275,6 +278,9 @@ func besideCPU(t *target, h *host) string {
 
 // merit names the key by which the chosen entry precedes the next.
 func (c *chooser) merit(judged []judgement, chosen, next *judgement) string {
+	if oddVariant(next.entry) && !oddVariant(chosen.entry) {
+		return "the others have a variant of another architecture"
+	}
 	key := chosen.score.differs(next.score)
 	switch key {
 	case keyRank:

@@ -53,7 +53,7 @@ func (c *chooser) judgeAll(entries []oci.Entry) (judged []judgement, best int) {
 	alone := onlyCandidate(entries)
 	for i := range entries {
 		judged[i] = c.judge(&entries[i], i == alone)
-		if judged[i].fits() && (best < 0 || judged[i].score.first(judged[best].score) > 0) {
+		if judged[i].fits() && (best < 0 || judged[i].before(&judged[best])) {
 			best = i
 		}
 	}
@@ -73,6 +73,14 @@ type judgement struct {
 	refusals []refusal
 	notes    []string
 	score    score
+}
+
+// before reports whether an entry that fits is preferred to an earlier one.
+func (j *judgement) before(k *judgement) bool {
+	if odd := oddVariant(j.entry); odd != oddVariant(k.entry) {
+		return !odd
+	}
+	return j.score.first(k.score) > 0
 }
 
 func (j judgement) fits() bool { return j.notImage == "" && len(j.refusals) == 0 }
@@ -126,7 +134,7 @@ func onlyCandidate(entries []oci.Entry) int {
 // judge checks an entry against every node. An entry without a platform is taken only if it is
 // alone in the index: its config will tell.
 func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
-	if e.Tag != "" && e.Nested != nil {
+	if e.Nested != nil && (e.Tag != "" || e.Platform == nil && !alone) {
 		return c.judgeTagged(e)
 	}
 	j := judgement{entry: e, notImage: notImage(e)}
@@ -151,6 +159,9 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	if j.config != nil {
 		j.compat = compatOf(slices.Concat(j.demands, j.config.demands), e.Config)
 		j.config.compat = j.compat
+	}
+	if odd := OddVariant(*e); odd != "" {
+		j.notes = append(j.notes, odd)
 	}
 	if why := c.contradiction(j.demands); why != "" {
 		j.refuse(refusal{kind: kindCPU, reason: why})

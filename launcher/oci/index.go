@@ -32,6 +32,21 @@ type Entry struct {
 	Nested      []Entry  // of an index, what it holds; nil if that was not read
 }
 
+// Lone reports whether an index holds one image and nothing else that could run: buildx pushes a
+// single image so, beside statements about its build.
+func (x Index) Lone() bool {
+	images := 0
+	for _, e := range x.Entries {
+		switch {
+		case e.IsIndex():
+			return false
+		case e.IsImage():
+			images++
+		}
+	}
+	return images == 1
+}
+
 // Inner returns the entries of the index that e stands for, as candidates: those under a tag carry
 // it and, if they state no platform, get the tag's.
 func (e Entry) Inner() []Entry {
