@@ -232,6 +232,7 @@ func (r *Road) plan(
 		Image: inside.Image{
 			SIF: img.Path, Offset: img.Contents.Offset, Overlay: img.Contents.Overlay,
 			Sums: inside.Checksums(img.Contents.Sums), Config: config, HasConfig: has,
+			CUDACompat: r.relies(chosen),
 		},
 		Command: inside.Command{
 			Args: command, Entrypoint: r.Option.Entrypoint, Dotfiles: r.Option.Dotfiles,
@@ -253,6 +254,14 @@ func (r *Road) plan(
 	}
 	p.Hold(img.Held)
 	return p, nil
+}
+
+// relies returns the CUDA release that the image has to bring; none where it is run regardless.
+func (r *Road) relies(chosen choose.Chosen) string {
+	if r.Option.Force {
+		return ""
+	}
+	return chosen.CUDACompat
 }
 
 // place is where the command starts.

@@ -70,6 +70,8 @@ type Chosen struct {
 	Config    oci.Config      // what the image says of itself
 	PassedBy  []PassedBy      // tags beside the reference that are none of its variants
 	Unread    string          // why Config was not read, and might change the choice
+	// The CUDA release that the image's cuda-compat has to bring, see match.Verdict; "" for none.
+	CUDACompat string
 
 	policy match.Policy
 }

@@ -124,6 +124,7 @@ func (ch *chooser) warn() {
 		}
 		ch.Notef("%s", note)
 	}
+	ch.c.CUDACompat = v.CUDACompat
 	if !v.Fits {
 		ch.Sayf("warning: %s is run by --force, though, %s", ch.c.which(),
 			strings.Join(v.Reasons, "; "))

@@ -310,6 +310,7 @@ func (a *Ask) hook(f *Found, v vendor, h *specs.Hook) {
 			a.link(f, target, link)
 		}
 	case slices.Contains(h.Args, "update-ldcache"): // the loader finds the libraries anyway
+	case slices.Contains(h.Args, "enable-cuda-compat"): // see compat
 	default:
 		f.note(v.name + ": the hook " + strings.Join(h.Args, " ") + " of the specification is not run")
 	}

@@ -4,6 +4,7 @@ package device
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +26,11 @@ type Ask struct {
 	Lookup   func(name string) (value string, set bool) // a variable of the command
 	Libc     func() Libc                                // of the image; called if needed
 	ImageHas func(path string) bool                     // a file; nil: not known
+
+	// What the image has; nil: not known.
+	ImageList func(dir string) []string     // the names in a directory
+	ImageOpen func(file string) io.ReaderAt // a regular file; nil if it is none
+	CUDA      string                        // what the image's cuda-compat has to bring; "" = none
 
 	names   []string                // the node's, in /dev
 	refused func(path string) error // why a device may not be opened; tests set it
@@ -66,6 +72,8 @@ type Found struct {
 	Env      []string // NAME=VALUE, unless the caller has set NAME
 	Client   []Mount  // Slurm's client
 	NVIDIA   bool     // it gets NVIDIA GPUs
+	Compat   string   // a directory of the image for the front of LD_LIBRARY_PATH; "" = none
+	Unmet    string   // why the container lacks what the choice relies on; "" if it does not
 	Notes    []string // details, for --verbose
 	Warnings []string // for everyone
 }
@@ -86,6 +94,7 @@ func Find(a Ask) Found {
 	a.fabric(&f)
 	a.otherGPUs(&f)
 	a.nvidiaGPUs(&f)
+	a.compat(&f)
 	a.mpi(&f)
 	a.slurm(&f)
 	return f

@@ -13,8 +13,9 @@ import (
 
 // gpu is an NVIDIA GPU of the node.
 type gpu struct {
-	uuid string
-	node string // /dev/nvidia0
+	uuid  string
+	model string
+	node  string // /dev/nvidia0
 }
 
 // nvidiaGPUs adds NVIDIA's GPUs: by the node's CDI specifications, else by what is known of the
@@ -123,6 +124,8 @@ func (a *Ask) gpus(nodes []string) []gpu {
 		for line := range strings.Lines(string(raw)) {
 			name, value, _ := strings.Cut(line, ":")
 			switch value = strings.TrimSpace(value); strings.TrimSpace(name) {
+			case "Model":
+				g.model = value
 			case "GPU UUID":
 				g.uuid = value
 			case "Device Minor":

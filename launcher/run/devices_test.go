@@ -146,3 +146,60 @@ func TestDevicesUnderApptainer(t *testing.T) {
 		}
 	}
 }
+
+// An image's cuda-compat goes before the driver's libcuda, by either engine, where that is of an
+// older CUDA; an image that does not have what it was chosen for is not started.
+func TestCUDACompat(t *testing.T) {
+	l := need(t)
+	const compat = "/usr/local/cuda/compat"
+	shell := tree{"etc/passwd": text("root:x:0:0:root:/root:/bin/sh\n"), "etc/group": text("root:x:0:\n"), "usr/bin/sh": host("/usr/bin/dash"), "usr/bin/cat": host(""), "bin": link("usr/bin"), "lib": link("usr/lib"), "lib64": link("usr/lib64"), "usr/local/cuda": link("/etc/alternatives/cuda"), "etc/alternatives/cuda": link("/usr/local/cuda-12.9")}
+	var with, without string
+	err := l.image(&with, "compat.sqfs", shell, tree{"usr/local/cuda-12.9/compat/libcuda.so.575.57.08": text("user's part\n"), "usr/local/cuda-12.9/compat/libcuda.so.1": link("libcuda.so.575.57.08")})
+	if err == nil {
+		err = l.image(&without, "nocompat.sqfs", shell, tree{"usr/local/cuda-12.9/lib64/libcudart.so.12": text("")})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stand := filepath.Join(shared(t), "apptainer")
+	if err := os.WriteFile(stand, []byte("#!/bin/sh\necho \"$APPTAINERENV_LD_LIBRARY_PATH\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	driver := func(version, model string) string {
+		return gpus + "mount -t tmpfs -o mode=755 x /proc/driver; mkdir -p /proc/driver/nvidia/gpus/0 /proc/driver/nvidia/gpus/1\n" +
+			"echo 'NVRM version: NVIDIA UNIX x86_64 Kernel Module  " + version + "  Tue' >/proc/driver/nvidia/version\n" +
+			"for n in 0 1; do printf 'Model: " + model + "\\nDevice Minor: %s\\n' $n >/proc/driver/nvidia/gpus/$n/information; done\n"
+	}
+	old, young, desktop := driver("535.161.08", "NVIDIA H100 80GB HBM3"), driver("580.65.06", "NVIDIA H100 80GB HBM3"), driver("535.161.08", "NVIDIA GeForce RTX 4090")
+	image := []string{"PATH=/usr/bin:/bin", "LD_LIBRARY_PATH=/opt/lib"}
+	for _, tt := range []struct {
+		name, before, sif, needed string
+		env                       []string // of the image
+		set                       []string // by -e
+		want, said                string
+	}{
+		{"an older driver", old, with, "12.9", nil, nil, compat, "note: NVIDIA: " + compat + " of the image goes before the libcuda of driver 535.161.08: CUDA 12.9"},
+		{"before what the image sets", old, with, "12.9", image, nil, compat + ":/opt/lib", ""},
+		{"before what the user sets", old, with, "", image, []string{"LD_LIBRARY_PATH=/mine"}, compat + ":/mine", ""},
+		{"a newer driver", young, with, "12.9", image, nil, "/opt/lib", "not using " + compat},
+		{"a desktop GPU", desktop, with, "", image, nil, "/opt/lib", "NVIDIA GeForce RTX 4090 is none"},
+		{"no GPU", "", with, "", image, nil, "/opt/lib", ""},
+		{"a word that lied", old, without, "12.9", nil, nil, "", "error[nomatch]: the image has to bring CUDA 12.9 by its cuda-compat, because driver 535.161.08 lacks it; but it has no libcuda in " + compat},
+		{"a word that lied where it does not matter", young, without, "12.9", image, nil, "/opt/lib", ""},
+	} {
+		for _, engine := range []option.Engine{option.Native, option.Apptainer} {
+			flat := flatPlan{SIF: tt.sif, CUDACompat: tt.needed, SetEnv: tt.set, Engine: engine}
+			if engine == option.Apptainer {
+				flat.Apptainer = stand
+			}
+			got := l.run(t, start{who: unknown, plan: config(flat, tt.env...), before: tt.before, env: []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin"}, command: []string{"sh", "-c", "echo $LD_LIBRARY_PATH; cat /usr/local/cuda/compat/libcuda.so.1 2>/dev/null || :"}})
+			lib, _, _ := strings.Cut(got.stdout, "\n")
+			if lib != tt.want || !strings.Contains(got.stderr, tt.said) {
+				t.Errorf("%s, %s: LD_LIBRARY_PATH %q, want %q; stderr %q, want %q", tt.name, engine, lib, tt.want, got.stderr, tt.said)
+			}
+			if refused := strings.HasPrefix(tt.said, "error["); refused != (got.status == 125) {
+				t.Errorf("%s, %s: status %d; stderr %s", tt.name, engine, got.status, got.stderr)
+			}
+		}
+	}
+}

@@ -302,6 +302,7 @@ type flatPlan struct {
 	Mounts                        []option.Mount
 	MountHome, Writable, Alone    bool
 	Places                        []string
+	CUDACompat                    string
 	Parent                        int
 }
 
@@ -319,7 +320,7 @@ func (p flatPlan) parts() any {
 		SquashFS  option.SquashFS
 		Apptainer apptainer.Program
 	}{
-		inside.Image{SIF: p.SIF, Cached: p.Cached, Offset: offset, Sums: p.Sums, Aside: p.Aside, Config: p.Config, HasConfig: p.HasConfig},
+		inside.Image{SIF: p.SIF, Cached: p.Cached, Offset: offset, Sums: p.Sums, Aside: p.Aside, Config: p.Config, HasConfig: p.HasConfig, CUDACompat: p.CUDACompat},
 		inside.Command{Entrypoint: p.Entrypoint, Dotfiles: p.Dotfiles, CleanEnv: p.CleanEnv, KeepPrivs: p.KeepPrivs, Workdir: p.Workdir, SetEnv: p.SetEnv, Parent: p.Parent},
 		inside.Place{Mounts: p.Mounts, MountHome: p.MountHome, Writable: p.Writable, Extra: p.Places, Share: share},
 		p.Engine, p.SquashFS,

@@ -33,7 +33,7 @@ var plan = map[string][]string{
 	"launcher/gunzip":   {},
 	"launcher/convert":  {"launcher/oci", "launcher/gunzip", "launcher/squashfs", "launcher/fault", "launcher/outside"},
 	"launcher/store":    {"launcher/fault"},
-	"launcher/device":   {"probe", "launcher/outside"},
+	"launcher/device":   {"probe", "probe/facts", "launcher/outside"},
 	"launcher/run": {
 		"launcher/fault", "launcher/option", "launcher/squashfs",
 		"launcher/run/apptainer", "launcher/run/inside", "launcher/run/message", "launcher/run/native", "launcher/run/process", "launcher/run/serve",

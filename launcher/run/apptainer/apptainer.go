@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
@@ -67,8 +68,12 @@ func (s *start) exec(ctx context.Context, img inside.Files) error {
 	if err := s.refuse(img, words); err != nil {
 		return err
 	}
-	env, late := s.env(ctx, img)
-	args, err := s.args(ctx, img)
+	found, err := s.Devices(img)
+	if err != nil {
+		return err
+	}
+	env, late := s.env(ctx, img, found)
+	args, err := s.args(ctx, img, found)
 	if err != nil {
 		return err
 	}
@@ -110,9 +115,10 @@ const shareFlag = "--sharens"
 
 // args returns Apptainer's arguments up to the image. Its warnings are suppressed: tryOut has shown
 // them.
-func (s *start) args(ctx context.Context, img inside.Files) ([]string, error) {
+func (s *start) args(
+	ctx context.Context, img inside.Files, found device.Found,
+) ([]string, error) {
 	args := append([]string{"apptainer", "--silent", "exec"}, s.home(ctx)...)
-	found := s.Devices(img)
 	devices, err := s.devices(ctx, img, found)
 	if err != nil {
 		return nil, err
@@ -241,10 +247,16 @@ func mountFlag(m option.Mount) (flag, spec string, err error) {
 // Apptainer. Variables that the image or the options set must not affect programs of the node,
 // neither Apptainer nor what it starts. They get names with a prefix, which Apptainer removes in
 // the container. Those that Apptainer does not let anybody set are returned as late.
-func (s *start) env(ctx context.Context, img inside.Files) (list, late []string) {
+func (s *start) env(
+	ctx context.Context, img inside.Files, found device.Found,
+) (list, late []string) {
 	who, _ := inside.FindAccount(ctx, os.Getuid()) // Find has checked that it exists
 	env := s.Callers(img)
 	wanted := s.Environment(env, who.Name, inside.HomeIn(s.Home), img)
+	if found.Compat != "" {
+		// Apptainer appends the directory of the driver's libraries.
+		wanted.Prepend("LD_LIBRARY_PATH", found.Compat)
+	}
 	s.TellEnvironment(env, wanted)
 	if gpus, set := s.Asked("NVIDIA_VISIBLE_DEVICES"); set && gpus != "all" {
 		wanted.Complete("CUDA_VISIBLE_DEVICES=" + gpus) // --nv brings all GPUs

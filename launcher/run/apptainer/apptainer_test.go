@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
 )
 
@@ -24,7 +25,7 @@ func TestApptainersOwnEnvironment(t *testing.T) {
 		s.SetEnv = append(s.SetEnv, "SET_"+name+"=option")
 	}
 	s.SetEnv = append(s.SetEnv, "LD_AUDIT=option", "APPTAINER_BIND=option")
-	env, late := s.env(context.Background(), inside.Files{})
+	env, late := s.env(context.Background(), inside.Files{}, device.Found{})
 	wanted := map[string]string{}
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")

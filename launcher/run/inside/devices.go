@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hpc3-project/hpc3/launcher/device"
+	"github.com/hpc3-project/hpc3/launcher/fault"
 )
 
 // Asked returns a variable that says which devices are wanted. The caller's value takes precedence
@@ -42,19 +43,29 @@ func terminal() string {
 	return ""
 }
 
-// Devices finds which of the node's devices the container gets.
-func (v *View) Devices(img Files) device.Found {
-	found := device.Find(device.Ask{
+// Devices finds which of the node's devices the container gets. The error is about an image that
+// lacks what its entry has promised for a node such as this.
+func (v *View) Devices(img Files) (device.Found, error) {
+	ask := device.Ask{
 		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra,
-		Libc: img.libc, Client: v.Client, ImageHas: img.Has,
-	})
+		Libc: img.libc, Client: v.Client, ImageHas: img.Has, CUDA: v.CUDACompat,
+	}
+	if img.Known {
+		ask.ImageList, ask.ImageOpen = img.names, img.open
+	}
+	found := device.Find(ask)
 	for _, text := range found.Notes {
 		v.Note(text)
 	}
 	for _, text := range found.Warnings {
 		v.Warn(text)
 	}
-	return found
+	if found.Unmet != "" {
+		return found, fault.New(fault.NoMatch, "%s", found.Unmet).
+			Hint("take another entry by --variant, and tell the image's author that the word " +
+				"cuda-compat does not hold: hpc3 explain; --force runs it all the same")
+	}
+	return found, nil
 }
 
 // deviceBinds returns the mounts for them. If the user binds the node's whole /dev, it already has

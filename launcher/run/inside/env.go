@@ -178,6 +178,18 @@ func (e *Environ) Complete(variable string) {
 	}
 }
 
+// Prepend puts a directory at the front of a variable that lists some, unless it is there.
+func (e *Environ) Prepend(name, dir string) {
+	list := e.Values[name]
+	switch {
+	case list == dir || strings.HasPrefix(list, dir+":"):
+	case list == "":
+		e.Set(name, dir)
+	default:
+		e.Set(name, dir+":"+list)
+	}
+}
+
 // Unset removes a variable.
 func (e *Environ) Unset(name string) {
 	delete(e.Values, name)

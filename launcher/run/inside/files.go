@@ -158,6 +158,39 @@ func (i Files) libc() device.Libc {
 	return found
 }
 
+// names returns the names in a directory of the image, nothing if there is none.
+func (i Files) names(dir string) []string {
+	if kind, _ := i.Mode(dir); kind != unix.S_IFDIR {
+		return nil
+	}
+	ref, err := i.FS.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	entries, err := i.FS.ReadDir(ref)
+	if err != nil {
+		return nil // CheckImage reports damage
+	}
+	names := make([]string, len(entries))
+	for at, e := range entries {
+		names[at] = e.Name
+	}
+	return names
+}
+
+// open returns a regular file of the image for reading; nil if there is none. A symlink to one does
+// not count.
+func (i Files) open(file string) io.ReaderAt {
+	if !i.Regular(file) {
+		return nil
+	}
+	ref, err := i.FS.Resolve(file)
+	if err != nil {
+		return nil
+	}
+	return fileIn{i.FS, ref}
+}
+
 // fileIn is a file of an image.
 type fileIn struct {
 	img *squashfs.FS

@@ -18,6 +18,9 @@ type Image struct {
 	Aside     Aside      // what to do with the SIF if it is damaged
 	Config    oci.Config // of the image, if HasConfig
 	HasConfig bool       // false: hpc3 did not make the SIF; its environment is in scripts
+	// The CUDA release that its cuda-compat has to bring where the driver lacks it: the image was
+	// chosen for that. "" for none.
+	CUDACompat string
 }
 
 // Command is what is executed, with its settings and privileges.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hpc3-project/hpc3/launcher/device"
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/launcher/run/inside"
@@ -44,8 +45,12 @@ func Exec(ctx context.Context, v inside.View, img inside.Files, m Means) error {
 	if err != nil {
 		return err
 	}
+	found, err := n.Devices(img)
+	if err != nil {
+		return err
+	}
 	n.Settled(option.Native)
-	c, err := n.prepare(ctx, img, words)
+	c, err := n.prepare(ctx, img, words, found)
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,9 @@ type pending struct {
 }
 
 // prepare does all that is possible before there is a container.
-func (n *start) prepare(ctx context.Context, img inside.Files, words []string) (*pending, error) {
+func (n *start) prepare(
+	ctx context.Context, img inside.Files, words []string, found device.Found,
+) (*pending, error) {
 	if err := CheckEntry(); err != nil {
 		return nil, err
 	}
@@ -73,7 +80,7 @@ func (n *start) prepare(ctx context.Context, img inside.Files, words []string) (
 	if err != nil {
 		return nil, err
 	}
-	c := pending{stage: n.stage(ctx, img, words), sif: img.File, reader: reader}
+	c := pending{stage: n.stage(ctx, img, words, found), sif: img.File, reader: reader}
 	if err := n.CheckImage(img); err != nil {
 		return nil, err
 	}
@@ -194,7 +201,9 @@ func CanMount() bool {
 }
 
 // stage settles what the maker, or a joining task, does.
-func (n *start) stage(ctx context.Context, img inside.Files, words []string) Stage {
+func (n *start) stage(
+	ctx context.Context, img inside.Files, words []string, found device.Found,
+) Stage {
 	uid, gid := os.Getuid(), os.Getgid()
 	home := inside.HomeIn(n.Home)
 	ctx, cancel := context.WithTimeout(ctx, inside.GetentLimit) // for all that is asked
@@ -211,8 +220,10 @@ func (n *start) stage(ctx context.Context, img inside.Files, words []string) Sta
 	}
 	callers := n.Callers(img)
 	env := n.Environment(callers, who.Name, home, img)
+	if found.Compat != "" {
+		env.Prepend("LD_LIBRARY_PATH", found.Compat)
+	}
 	n.TellEnvironment(callers, env)
-	found := n.Devices(img)
 	for _, e := range found.Env {
 		env.Complete(e)
 	}
