@@ -70,6 +70,7 @@ type judgement struct {
 	config   *imageConfig // what the image says itself; nil if that is not known
 	compat   cudaCompat   // of the image, by the entry's words and its own
 	byCompat version      // the CUDA release that it has to bring to some node
+	floor    []floorNeed  // what its code needs, as far as it is known
 	refusals []refusal
 	notes    []string
 	score    score
@@ -166,6 +167,7 @@ func (c *chooser) judge(e *oci.Entry, alone bool) judgement {
 	if why := c.contradiction(j.demands); why != "" {
 		j.refuse(refusal{kind: kindCPU, reason: why})
 	}
+	j.floor = c.floorOf(e)
 	c.check(&j)
 	c.judgeNested(&j)
 	return j
@@ -187,6 +189,7 @@ func (c *chooser) check(j *judgement) {
 		var s score
 		found[i], s = c.hosts[i].check(j, c.policy)
 		found[i] = append(found[i], j.configRefusals(&c.hosts[i], c.policy, found[i])...)
+		found[i] = append(found[i], j.floorRefusals(&c.hosts[i])...)
 		if i == 0 {
 			j.score = s
 		}

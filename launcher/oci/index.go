@@ -29,6 +29,7 @@ type Entry struct {
 	Faults      []string // why the entry can not be used, whatever the node; mostly none
 	Notes       []string // oddities that do not keep it from being used
 	Config      *Config  // what the image says of itself; nil if that was not read
+	Floor       *Floor   // what its code needs; nil if that is not known
 	Nested      []Entry  // of an index, what it holds; nil if that was not read
 }
 
