@@ -42,6 +42,33 @@ type dpkgReader struct {
 
 	stanza map[string][]byte // the fields that matter
 	field  string            // that of the last line
+	taken  func(Package)     // gets the packages instead of system; nil for system
+}
+
+// Package is an installed package of Debian's data base.
+type Package struct {
+	Name    string
+	Variant string   // of its architecture, as Ubuntu has it: "amd64v3"; mostly ""
+	Needs   []string // names in its dependencies, of alternatives each
+}
+
+// Packages gives take each installed package of Debian's data base. An image without one has none.
+func (i Image) Packages(take func(Package)) error {
+	t := newTree(i.FS)
+	r := dpkgReader{
+		system: newSystem(), tree: t, owners: newOwners(t, nil), left: maxLists, taken: take,
+	}
+	_, err := t.lines(dpkgDir+"/status", maxDatabase, r.line)
+	r.end()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return t.each(dpkgDir+"/status.d", maxPackages, func(e squashfs.DirEntry) error {
+		if strings.HasSuffix(e.Name, ".md5sums") {
+			return nil
+		}
+		return r.single(e)
+	})
 }
 
 // line reads a line of a stanza. Only lists of dependencies are continued in a second line.
@@ -60,7 +87,7 @@ func (r *dpkgReader) line(line string) {
 	r.field = strings.ToLower(name)
 	if !slices.Contains([]string{
 		"package", "status", "essential", "important", "protected", "priority", "depends",
-		"pre-depends", "recommends", "provides",
+		"pre-depends", "recommends", "provides", "architecture-variant",
 	}, r.field) {
 		r.field = ""
 		return
@@ -79,6 +106,13 @@ func (r *dpkgReader) end() {
 	state := strings.Fields(f("status"))
 	if f("package") == "" || len(state) == 3 && state[2] != "installed" &&
 		!strings.HasPrefix(state[2], "trigger") {
+		return
+	}
+	if r.taken != nil {
+		r.taken(Package{
+			f("package"), f("architecture-variant"),
+			relations(f("pre-depends") + "," + f("depends")),
+		})
 		return
 	}
 	p := r.add(f("package"))

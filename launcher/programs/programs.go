@@ -3,6 +3,7 @@
 package programs
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/hpc3-project/hpc3/launcher/squashfs"
@@ -54,6 +55,31 @@ func (i Image) Find(path []string, command string) string {
 		}
 	}
 	return ""
+}
+
+// Real returns the path of a file without symlinks. The error is fs.ErrNotExist if there is no such
+// file.
+func (i Image) Real(file string) (string, error) {
+	real, _, err := newTree(i.FS).trace(file)
+	if err != nil {
+		return "", absent(err)
+	}
+	return real, nil
+}
+
+// Files returns the files of all commands in the directories of path, without symlinks, each once
+// and sorted. An error means that the image cannot be read.
+func (i Image) Files(path []string) ([]string, error) {
+	found, err := newTree(i.FS).scan(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, c := range found {
+		files = append(files, cmp.Or(c.target, c.file))
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
 }
 
 // judge returns the commands beyond the base system. Apart from them it returns those of tools that

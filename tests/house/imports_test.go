@@ -64,8 +64,8 @@ var plan = map[string][]string{
 		"probe/facts", "launcher/fault", "launcher/fetch", "launcher/match", "launcher/notes", "launcher/oci", "launcher/option", "launcher/settings",
 	},
 	"launcher/image": {
-		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/notes", "launcher/oci", "launcher/option",
-		"launcher/outside", "launcher/run/inside", "launcher/run/process", "launcher/settings", "launcher/store",
+		"launcher/caches", "launcher/choose", "launcher/convert", "launcher/fault", "launcher/fetch", "launcher/floor", "launcher/notes", "launcher/oci",
+		"launcher/option", "launcher/outside", "launcher/run/inside", "launcher/run/process", "launcher/settings", "launcher/store",
 	},
 	"launcher/upkeep": {
 		"launcher/caches", "launcher/convert", "launcher/fault", "launcher/notes", "launcher/oci", "launcher/outside", "launcher/settings", "launcher/site",
@@ -77,6 +77,7 @@ var plan = map[string][]string{
 	},
 	"launcher/module":   {"launcher/fault", "launcher/option", "launcher/outside"},
 	"launcher/programs": {"launcher/squashfs"},
+	"launcher/floor":    {"launcher/oci", "launcher/programs", "launcher/squashfs"},
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
 		"launcher/image", "launcher/match", "launcher/module", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside",
