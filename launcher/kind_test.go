@@ -68,7 +68,7 @@ func pulledBy(t *testing.T, image string) (Pulled, error) {
 		Settings: inTemp(t), Given: &facts.Node{OS: "linux", Arch: "amd64", CPU: facts.CPU{Target: "zen3"}},
 	}
 	r.Host.NoStart = true
-	return r.Pull(t.Context(), image, "", false)
+	return r.Pull(t.Context(), image, Pulling{})
 }
 
 // What is no image is said as what it is.

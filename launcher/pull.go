@@ -16,6 +16,8 @@ type SIF struct {
 	Platform string `json:"platform"`
 	Position int    `json:"position"`
 	Tag      string `json:"tag,omitempty"` // where it was chosen by its tag
+
+	Needs []oci.Need `json:"needs,omitempty"` // of its code, as far as it shows
 }
 
 // Pulled is what Pull did.
@@ -25,9 +27,16 @@ type Pulled struct {
 	Images      []SIF
 }
 
-// Pull fetches and converts the best entry for the node into the cache, or into a file, or all
-// entries into the cache.
-func (r *Road) Pull(ctx context.Context, name, file string, all bool) (Pulled, error) {
+// Pulling says what Pull fetches, and to where. The zero value is for the best entry for the node,
+// into the cache.
+type Pulling struct {
+	File string // a SIF to write instead
+	All  bool   // all entries
+	Deep bool   // what all programs of the image need of a CPU is found
+}
+
+// Pull fetches and converts the best entry for the node, or all.
+func (r *Road) Pull(ctx context.Context, name string, how Pulling) (Pulled, error) {
 	r.Upkeep().MendShared()
 	request, err := r.request(ctx, name)
 	if err != nil {
@@ -40,42 +49,71 @@ func (r *Road) Pull(ctx context.Context, name, file string, all bool) (Pulled, e
 	src := r.source(request.Reference, false)
 	defer src.Close()
 	p := Pulled{Reference: request.Reference.String()}
-	take := func(chosen choose.Chosen) error {
-		sif, err := r.pullOne(ctx, chosen, src, file)
-		if err == nil {
-			p.IndexDigest, p.Images = chosen.Index.Digest, append(p.Images, sif)
-		}
-		return err
+	pull := puller{Road: r, src: src, Pulling: how}
+	add := func(chosen choose.Chosen) {
+		p.IndexDigest, p.Images = chosen.Index.Digest, append(p.Images, pull.sif(chosen))
 	}
-	if all { // a login node fills the cache of a cluster
-		return p, choose.Every(ctx, request, src, r.Notes, take)
+	if how.All { // a login node fills the cache of a cluster
+		err := choose.Every(ctx, request, src, r.Notes, func(chosen choose.Chosen) error {
+			err := pull.take(ctx, chosen)
+			if err == nil {
+				add(chosen)
+			}
+			return err
+		})
+		return p, err
 	}
 	chosen, err := choose.Image(ctx, request, src, r.Notes)
 	if err == nil {
-		err = take(chosen)
+		chosen, err = r.fitting(ctx, chosen, request, src, func(c choose.Chosen) error {
+			return pull.take(ctx, c)
+		})
+	}
+	if err == nil {
+		add(chosen)
 	}
 	return p, err
 }
 
-func (r *Road) pullOne(
-	ctx context.Context, chosen choose.Chosen, src *image.Source, file string,
-) (SIF, error) {
-	sif := SIF{
-		Path: file, Digest: chosen.Entry.Digest, Platform: chosen.Platform(),
+// puller pulls one image after another.
+type puller struct {
+	*Road
+	Pulling
+	src  *image.Source
+	path string // of the SIF that was pulled last
+}
+
+// take pulls an image. One that does not fit, as its conversion shows, is not written to a file.
+func (p *puller) take(ctx context.Context, chosen choose.Chosen) error {
+	if p.File != "" {
+		fits := func() bool { return p.Option.Force || choose.Unfit(chosen, p.src) == "" }
+		to := image.Target{File: p.File, Deep: p.Deep, Fits: fits}
+		written, err := p.src.Save(ctx, chosen, to)
+		if err != nil || !written {
+			return err
+		}
+		p.path = p.File
+	} else {
+		img, err := p.src.Obtain(ctx, chosen)
+		if err != nil {
+			return err
+		}
+		p.src.Learn(img, chosen, p.Deep)
+		img.Close()
+		p.path = img.Path
+	}
+	p.Upkeep().WarnPrivate(p.path)
+	return nil
+}
+
+// sif describes the image that was pulled last.
+func (p *puller) sif(chosen choose.Chosen) SIF {
+	s := SIF{
+		Path: p.path, Digest: chosen.Entry.Digest, Platform: chosen.Platform(),
 		Position: chosen.Taken().Position, Tag: chosen.Taken().Tag,
 	}
-	if file != "" {
-		if err := src.Save(ctx, chosen, file); err != nil {
-			return SIF{}, err
-		}
-	} else {
-		img, err := src.Obtain(ctx, chosen)
-		if err != nil {
-			return SIF{}, err
-		}
-		img.Close()
-		sif.Path = img.Path
+	if f := p.src.Floor(chosen.Entry.Digest); f != nil {
+		s.Needs = f.Needs
 	}
-	r.Upkeep().WarnPrivate(sif.Path)
-	return sif, nil
+	return s
 }

@@ -101,7 +101,7 @@ func (r *Road) walk(ctx context.Context, s *Start, name string, command []string
 	if err != nil {
 		return err
 	}
-	img, err := r.obtain(ctx, chosen, s.source)
+	chosen, img, err := r.obtain(ctx, chosen, request, s.source)
 	if err != nil {
 		return err
 	}
@@ -154,6 +154,7 @@ func (r *Road) requestFor(ref oci.Reference, written string) choose.Request {
 		Reference: ref, Written: written, Platform: r.Option.Platform, Variants: r.Option.Variants,
 		Variant: r.Option.Variant, Force: r.Option.Force, Labels: labels,
 		CPUFeatures: r.Site.CPUFeatures, WarnMismatch: r.Site.LabelMismatch == "warn",
+		NoNext: r.Option.NodesFile != "",
 	}
 }
 
@@ -196,19 +197,49 @@ func (r *Road) choose(
 	return choose.Image(ctx, request, from, r.Notes)
 }
 
-// obtain brings the image to this node.
+// obtain brings the image to this node: the chosen one or, if that does not fit as its conversion
+// has shown, the next best.
 func (r *Road) obtain(
-	ctx context.Context, chosen choose.Chosen, from *image.Source,
-) (image.Image, error) {
+	ctx context.Context, chosen choose.Chosen, request choose.Request, from *image.Source,
+) (_ choose.Chosen, img image.Image, err error) {
 	if chosen.Found() {
-		return from.Obtain(ctx, chosen)
+		chosen, err = r.fitting(ctx, chosen, request, from, func(c choose.Chosen) error {
+			img.Close()
+			img, err = from.Obtain(ctx, c)
+			return err
+		})
+		if err != nil {
+			img.Close()
+		}
+		return chosen, img, err
 	}
 	r.Notef("image: %s", chosen.Reference.Path)
 	path, err := filepath.Abs(chosen.Reference.Path)
 	if err != nil {
-		return image.Image{}, fault.New(fault.Reference, "finding %s: %w", chosen.Reference, err)
+		return chosen, img, fault.New(fault.Reference, "finding %s: %w", chosen.Reference, err)
 	}
-	return image.File(chosen.Reference, path)
+	img, err = image.File(chosen.Reference, path)
+	return chosen, img, err
+}
+
+// fitting has take obtain a chosen image and, if that turns out not to fit, the next best. A second
+// surprise is an error: each costs a conversion.
+func (r *Road) fitting(
+	ctx context.Context, chosen choose.Chosen, request choose.Request, from *image.Source,
+	take func(choose.Chosen) error,
+) (choose.Chosen, error) {
+	if err := take(chosen); err != nil {
+		return chosen, err
+	}
+	next, err := choose.Again(ctx, chosen, request, from, r.Notes)
+	if err != nil || next.Entry.Digest == chosen.Entry.Digest {
+		return next, err
+	}
+	if err := take(next); err != nil {
+		return next, err
+	}
+	request.NoNext = true
+	return choose.Again(ctx, next, request, from, r.Notes)
 }
 
 // possible refuses what can be refused before anything is known of the image.

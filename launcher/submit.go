@@ -121,7 +121,7 @@ func lateCause(ctx context.Context, err error) error {
 func (r *Road) pullForNodes(ctx context.Context, image string) error {
 	if r.Option.NodesFile == "" {
 		r.Sayf("pulling every variant of %s before the job is submitted", image)
-		_, err := r.Pull(ctx, image, "", true)
+		_, err := r.Pull(ctx, image, Pulling{All: true})
 		return err
 	}
 	list, err := nodes.ReadAll(ctx, r.Option.NodesFile)
@@ -131,7 +131,7 @@ func (r *Road) pullForNodes(ctx context.Context, image string) error {
 	r.Sayf("pulling %s for the nodes before the job is submitted", image)
 	for _, node := range list {
 		r.Given = &node
-		if _, err := r.Pull(ctx, image, "", false); err != nil {
+		if _, err := r.Pull(ctx, image, Pulling{}); err != nil {
 			return err
 		}
 	}

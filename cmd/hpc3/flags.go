@@ -48,7 +48,8 @@ func (t *tool) app() *cli.App {
 				value("index"),
 			}, image...)},
 			{Name: "pull", Action: t.pull, Flags: append([]cli.Flag{
-				value("o", "output"), toggle("all-variants"), toggle("quiet", "q"),
+				value("o", "output"), toggle("all-variants"), toggle("deep"),
+				toggle("quiet", "q"),
 			}, image...)},
 			t.moduleCommand(image),
 			t.cacheCommand(say),

@@ -102,6 +102,7 @@ hpc3-run starts without asking a registry, or in a file. Prints the path.
 
   -o, --output FILE.sif     write a file, not into the cache
       --all-variants        bring every variant into the cache
+      --deep                look at all programs for what they need of a CPU
 ` + forImages + inJSON + quiet + verbose + help + `
   hpc3 pull qnib/gromacs:2021.5
   hpc3 pull qnib/gromacs:2021.5 -o gromacs.sif

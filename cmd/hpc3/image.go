@@ -128,7 +128,8 @@ func (t *tool) pull(c *cli.Context) error {
 			Hint("leave one out")
 	}
 	teller.Watch(road.Progress)
-	p, err := road.Pull(c.Context, image, out, c.Bool("all-variants"))
+	how := launcher.Pulling{File: out, All: c.Bool("all-variants"), Deep: c.Bool("deep")}
+	p, err := road.Pull(c.Context, image, how)
 	teller.Stop()
 	if err != nil {
 		return err

@@ -33,6 +33,8 @@ type Source interface {
 	Blob(ctx context.Context, d oci.Descriptor) ([]byte, error)
 	// Config returns the config of an image that is a SIF in a cache; made tells whether it is.
 	Config(digest, arch string) (config []byte, made bool, err error)
+	// Floor returns what is known of the needs of an image's code; nil if nothing is.
+	Floor(digest string) *oci.Floor
 }
 
 // Name is what a cache knows a document by: what a reference names, or the list of the tags beside
@@ -56,6 +58,7 @@ type Request struct {
 	CPUFeatures   bool // see match.Policy
 	WarnMismatch  bool // labels that contradict the index are no error
 	UnreadIsKnown bool // a config that cannot be had is no error: see Chosen.Unread
+	NoNext        bool // see Again: nodes that were given all take the same entry
 }
 
 // Chosen is the image that is taken.

@@ -21,8 +21,9 @@ type registry struct {
 	tags    map[string][]byte // of the registry
 	known   map[Name][]byte   // of the caches
 	made    map[string][]byte // configs of SIFs in the caches, by the manifest's digest
-	offline error             // of every question to the registry
-	listing error             // of the list of tags
+	floors  map[string]*oci.Floor
+	offline error // of every question to the registry
+	listing error // of the list of tags
 	asked   []string
 	noted   []string
 }
@@ -83,6 +84,8 @@ func (r *registry) Config(digest, _ string) (config []byte, made bool, err error
 	config, made = r.made[digest]
 	return config, made, nil
 }
+
+func (r *registry) Floor(digest string) *oci.Floor { return r.floors[digest] }
 
 func (r *registry) notes() notes.Notes {
 	note := func(text string) { r.noted = append(r.noted, text) }

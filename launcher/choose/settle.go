@@ -34,8 +34,11 @@ func (ch *chooser) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if digest := ch.c.Entry.Digest; ch.c.Entry.Config == nil {
-			if err := ch.pickAgain(ctx, func(e *oci.Entry) { e.Config = &config }); err != nil {
+		digest := ch.c.Entry.Digest
+		floor := ch.from.Floor(digest)
+		if ch.c.Entry.Config == nil || ch.c.Entry.Floor == nil && floor != nil {
+			note := func(e *oci.Entry) { e.Config, e.Floor = &config, floor }
+			if err := ch.pickAgain(ctx, note); err != nil {
 				return err
 			}
 			if ch.c.Entry.Digest != digest {

@@ -25,12 +25,13 @@ var errPrivate = errors.New("not everybody may read it")
 // makeSIF converts the image into the first of the site's caches that takes it, else into the
 // user's.
 func (s *Source) makeSIF(ctx context.Context, c choose.Chosen, img convert.Image) (string, error) {
+	delete(s.floors, c.Entry.Digest) // another process may learn it
 	for _, t := range s.Caches.Tiers() {
 		if !s.Caches.Fills(t) || !s.Caches.Anonymous() {
 			continue
 		}
 		path, err := t.Store.CreateSIF(ctx, c.Entry.Digest, c.Arch(), func(f *os.File) error {
-			return s.convert(ctx, f, c, s.onlyPublic(img))
+			return s.convertFor(ctx, t.Store, f, c, s.onlyPublic(img))
 		})
 		if err == nil || !s.nextCache(ctx, t, err) {
 			return path, err
@@ -41,7 +42,18 @@ func (s *Source) makeSIF(ctx context.Context, c choose.Chosen, img convert.Image
 		return "", err
 	}
 	return own.CreateSIF(ctx, c.Entry.Digest, c.Arch(),
-		func(f *os.File) error { return s.convert(ctx, f, c, img) })
+		func(f *os.File) error { return s.convertFor(ctx, own, f, c, img) })
+}
+
+// convertFor converts for a cache, and learns what the code needs.
+func (s *Source) convertFor(
+	ctx context.Context, to *store.Store, f *os.File, c choose.Chosen, img convert.Image,
+) error {
+	if err := s.convert(ctx, f, c, img); err != nil {
+		return err
+	}
+	s.learn(to, f, c, false)
+	return nil
 }
 
 // garbagePercent is for conversions, whose memory is mostly the tree of names: a collector that

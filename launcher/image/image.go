@@ -36,10 +36,11 @@ func (i Image) Close() {
 type Source struct {
 	Options
 	ref    oci.Reference
-	src    fetch.Source      // nil until it is asked
-	keys   map[string]string // of references in the caches, see key
-	made   Image             // the SIF that Config found last; its Path is "" for none
-	of     choice            // that it is of
+	src    fetch.Source          // nil until it is asked
+	keys   map[string]string     // of references in the caches, see key
+	made   Image                 // the SIF that Config found last; its Path is "" for none
+	of     choice                // that it is of
+	floors map[string]*oci.Floor // what is known of images' code, see Floor
 	layers layers
 }
 
@@ -58,7 +59,9 @@ type Options struct {
 
 // Open returns the source of a reference. Nothing is opened or asked yet.
 func Open(ref oci.Reference, opt Options) *Source {
-	return &Source{Options: opt, ref: ref, keys: map[string]string{}}
+	return &Source{
+		Options: opt, ref: ref, keys: map[string]string{}, floors: map[string]*oci.Floor{},
+	}
 }
 
 // Close lets go of the registry or archive.

@@ -282,7 +282,7 @@ func TestSave(t *testing.T) {
 	c := chosen(t, s)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "app.sif")
-	if err := s.Save(t.Context(), c, file); err != nil {
+	if written, err := s.Save(t.Context(), c, Target{File: file}); err != nil || !written {
 		t.Fatal(err)
 	}
 	img, err := File(oci.Reference{Transport: oci.SIF, Path: file}, file)
@@ -290,13 +290,13 @@ func TestSave(t *testing.T) {
 		t.Errorf("File() = %+v, %v", img, err)
 	}
 	for _, bad := range []string{dir, filepath.Join(dir, "none", "app.sif")} {
-		if err := s.Save(t.Context(), c, bad); fault.ClassOf(err) != fault.Convert {
+		if _, err := s.Save(t.Context(), c, Target{File: bad}); fault.ClassOf(err) != fault.Convert {
 			t.Errorf("Save(%s) = %v", bad, err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Save(ended, c, filepath.Join(dir, "late.sif")); err == nil {
+	if _, err := s.Save(ended, c, Target{File: filepath.Join(dir, "late.sif")}); err == nil {
 		t.Error("Save() after the end is no error")
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 1 {

@@ -366,6 +366,7 @@ func (c *collector) blobs() error {
 			c.done.Kept -= b.info.Size()
 		}
 	}
+	c.floors(wanted)
 	c.sort()
 	return nil
 }

@@ -25,7 +25,7 @@ func (s *Store) Mend(links func(blob []byte) []string) (mended []string, err err
 		m.set(".", info, publicDir)
 	}
 	for _, room := range []string{
-		dirSIF, dirRefs, dirBlobs, dirBlobs + "/sha256", dirBlobs + "/sha512",
+		dirSIF, dirRefs, dirFloors, dirBlobs, dirBlobs + "/sha256", dirBlobs + "/sha512",
 		dirLayers, dirLayers + "/sha256", dirLayers + "/sha512",
 	} {
 		m.room(room)

@@ -38,6 +38,7 @@ func (s *Store) Remove(ctx context.Context, opt Collection, want func(digest str
 		return c.done, err
 	}
 	r.blobs()
+	c.eachFloor(r.goes)
 	c.sort()
 	return c.done, nil
 }

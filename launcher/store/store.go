@@ -10,6 +10,7 @@
 //	DIR/blobs/layers/ALGORITHM/HEX               layers, compressed as they came
 //	DIR/partial/ALGORITHM-HEX                    incomplete layers, for the next fetch
 //	DIR/refs/HEX.json                            pins, named by the SHA-256 of the reference
+//	DIR/floors/ALGORITHM-HEX.json                what the code of an image needs, by its manifest
 //	DIR/tmp                                      files being written
 //	DIR/locks                                    a file per SIF that is being made
 //	DIR/words                                    notices that processes leave one another
@@ -41,6 +42,7 @@ const (
 	dirLayers  = "blobs/layers"
 	dirPartial = "partial"
 	dirRefs    = "refs"
+	dirFloors  = "floors"
 	dirTmp     = "tmp"
 	dirLocks   = "locks"
 	dirNotices = "words"

@@ -36,7 +36,8 @@ func (s *Store) checkOwner(root *os.Root) error {
 	if err := s.checkDir(dir, "it"); err != nil {
 		return err
 	}
-	for _, room := range []string{dirSIF, dirRefs} { // blobs are checked against their digests
+	// blobs are checked against their digests
+	for _, room := range []string{dirSIF, dirRefs, dirFloors} {
 		if info, err := root.Lstat(room); err == nil {
 			if err := s.checkDir(info, "its "+room); err != nil {
 				return err

@@ -181,7 +181,7 @@ func (q question) dryRun(t *testing.T, image, why string) outcome {
 
 func pull(t *testing.T, r *launcher.Road, image, why string) outcome {
 	t.Helper()
-	p, err := r.Pull(t.Context(), image, "", false)
+	p, err := r.Pull(t.Context(), image, launcher.Pulling{})
 	if err != nil {
 		return failed(err, why)
 	}

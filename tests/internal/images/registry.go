@@ -276,8 +276,8 @@ func TarLayer(files map[string]string) (v1.Layer, error) {
 }
 
 // WriteLayouts writes local images next to a script: the layout "layout", the archives "image.tar"
-// (docker's) and "cut.tar" (half of it), "arm", a layout that holds nothing for amd64, and
-// "garbled", one whose image has a config that is no JSON.
+// (docker's) and "cut.tar" (half of it), "arm", a layout that holds nothing for amd64,
+// "garbled", one whose image has a config that is no JSON, and "newer".
 func WriteLayouts(dir string) error {
 	index, err := variantsIndex()
 	if err != nil {
@@ -316,7 +316,7 @@ func WriteLayouts(dir string) error {
 	}
 	return errors.Join(os.WriteFile(filepath.Join(dir, "cut.tar"), raw[:len(raw)/2], 0o644),
 		writeGarbled(filepath.Join(dir, "garbled")), writeEscaping(filepath.Join(dir, "escapes")),
-		writeDescribed(dir))
+		writeDescribed(dir), writeNewer(filepath.Join(dir, "newer")))
 }
 
 // writeEscaping writes an image whose second layer has a path that leads out of the root.
