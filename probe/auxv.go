@@ -39,7 +39,7 @@ func cpuFromAuxv(fsys fs.FS, info cpuinfo) facts.CPU {
 // armCPU finds the target that all kinds of core of one machine share, since a process may run on
 // any of them.
 func (p processor) armCPU(cores []armCore) facts.CPU {
-	p.vendor, p.part = "", ""
+	p.vendor, p.part, p.silent = "", "", silentFeatures("aarch64", p.features)
 	common := p.find()
 	for i, core := range cores {
 		p.vendor, p.part = implementer(core.implementer), core.part
@@ -47,8 +47,8 @@ func (p processor) armCPU(cores []armCore) facts.CPU {
 		if i > 0 {
 			f.target = commonTarget(common.target, f.target)
 			f.strict = commonTarget(common.strict, f.strict)
-			f.missing = nil
-			f = f.lacking(p.features)
+			f.missing, f.silent = nil, nil
+			f = f.lacking(p)
 		}
 		common = f
 	}
@@ -154,7 +154,9 @@ func hwcapNames(key uint64) []string {
 		return strings.Fields(`dcpodp sve2 sveaes svepmull svebitperm svesha3 svesm4 flagm2 frint
 			svei8mm svef32mm svef64mm svebf16 i8mm bf16 dgh rng bti mte ecv afp rpres mte3 sme
 			smei16i64 smef64f64 smei8i32 smef16f32 smeb16f32 smef32f32 smefa64 wfxt ebf16 sveebf16
-			cssc rprfm sve2p1 sme2 sme2p1`)
+			cssc rprfm sve2p1 sme2 sme2p1 smei16i32 smebi32i32 smeb16b16 smef16f16 mops hbc sveb16b16
+			lrcpc3 lse128 fpmr lut faminmax f8cvt f8fma f8dp4 f8dp2 f8e4m3 f8e5m2 smelutv2
+			smef8f16 smef8f32 smesf8fma smesf8dp4 smesf8dp2 poe`)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func nativeCPU(fsys fs.FS) (facts.CPU, []facts.Unknown) {
 	family := facts.FamilyOf(runtime.GOARCH)
 	switch runtime.GOARCH {
 	case "amd64", "386":
-		return cpuFromCPUID(&cpuid.CPU, family, info), unknown
+		return cpuFromCPUID(&cpuid.CPU, thisCPU(), family, info), unknown
 	case "arm64":
 		return cpuFromAuxv(fsys, info), unknown
 	}
@@ -60,11 +60,16 @@ func (c cpuinfo) cpu(family string) facts.CPU {
 	if family == "aarch64" {
 		return p.armCPU(c.cores)
 	}
+	p.silent = silentFeatures(family, p.features)
 	return p.cpu(c.name(), p.find())
 }
 
-// cpu returns the facts of a processor and of the target found for it.
+// cpu returns the facts of a processor and of the target found for it. What the target has and the
+// text cannot show counts as shown, as it would be on the machine itself.
 func (p processor) cpu(name string, f finding) facts.CPU {
+	for _, feature := range f.silent {
+		p.features[feature] = struct{}{}
+	}
 	c := facts.CPU{
 		Vendor: p.vendor, Family: p.number, Model: p.model, Stepping: p.stepping, Name: name,
 		Target: f.target, Strict: f.strict, Rule: f.rule, Missing: f.missing,

@@ -9,17 +9,30 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// cpuFromCPUID reads the CPU by its CPUID instruction. /proc/cpuinfo adds the features that the
-// cpuid package has no constant for, unless it describes another machine: qemu-user shows its
-// host's.
-func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
+// own is what the CPU on which this runs says beyond the cpuid package.
+type own struct {
+	features []string
+	xcr0     uint64 // the state that the kernel saves
+}
+
+func thisCPU() own { return own{cpuidAnswers(cpuidRegisters).features(), ownState()} }
+
+// cpuFromCPUID reads the CPU by its CPUID instruction. A feature whose state the kernel does not
+// save does not count. /proc/cpuinfo adds the features that the cpuid package has no constant for,
+// unless it describes another machine: qemu-user shows its host's.
+func cpuFromCPUID(c *cpuid.CPUInfo, this own, family string, info cpuinfo) facts.CPU {
 	p := processor{
 		family: family, vendor: c.VendorString, features: set{},
 		number: c.Family, model: c.Model, stepping: c.Stepping,
 	}
 	for _, f := range cpuidFeatures() {
-		if c.Has(f.id) {
+		if c.Has(f.id) && saves(this.xcr0, f.name) {
 			p.features[f.name] = struct{}{}
+		}
+	}
+	for _, f := range this.features {
+		if saves(this.xcr0, f) {
+			p.features[f] = struct{}{}
 		}
 	}
 	p.features.addImplied()
@@ -39,6 +52,8 @@ func cpuFromCPUID(c *cpuid.CPUInfo, family string, info cpuinfo) facts.CPU {
 	f := p.find()
 	if !emulated {
 		// For display; the rule has seen every feature that counts.
+		unusable := func(f string, _ struct{}) bool { return !saves(this.xcr0, f) }
+		maps.DeleteFunc(told.features, unusable)
 		maps.Copy(p.features, told.features)
 	}
 	cpu := p.cpu(name, f)
@@ -75,10 +90,6 @@ func cpuidFeatures() []cpuidFeature {
 		{"abm", cpuid.LZCNT},
 		{"adx", cpuid.ADX},
 		{"aes", cpuid.AESNI},
-		{"amx_bf16", cpuid.AMXBF16},
-		{"amx_fp16", cpuid.AMXFP16},
-		{"amx_int8", cpuid.AMXINT8},
-		{"amx_tile", cpuid.AMXTILE},
 		{"avx", cpuid.AVX},
 		{"avx2", cpuid.AVX2},
 		{"avx512_bf16", cpuid.AVX512BF16},
@@ -145,5 +156,5 @@ func cpuidFeatures() []cpuidFeature {
 // cpuidLacks returns the features that targets list and the cpuid package, as of 2.4, cannot
 // report.
 func cpuidLacks() []string {
-	return []string{"clflushopt", "clwb", "fsgsbase", "pku", "rdpid", "sha512", "tbm", "tsc_adjust"}
+	return []string{"clflushopt", "clwb", "fsgsbase", "pku", "rdpid", "tbm", "tsc_adjust"}
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,9 @@ const maxCPUInfo = 1 << 20
 
 // cpuinfo is the text of /proc/cpuinfo: keys and values of the first CPU, and the cores of all.
 type cpuinfo struct {
-	values map[string]string
-	cores  []armCore // distinct, in order; none if the text is not ARM's
+	values  map[string]string
+	cores   []armCore // distinct, in order; none if the text is not ARM's
+	machine string    // the machine type of IBM Z; empty if the text has none
 }
 
 // armCore is a kind of ARM core.
@@ -30,7 +32,9 @@ func parseCPUInfo(text string) cpuinfo {
 	for line := range strings.Lines(text) {
 		key, value, found := strings.Cut(line, ":")
 		if !found {
-			first = first && len(c.values) == 0
+			// LoongArch names the kind of machine in a block of its own.
+			_, machine := c.values["system type"]
+			first = first && (len(c.values) == 0 || machine && len(c.values) == 1)
 			continue
 		}
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
@@ -38,6 +42,10 @@ func parseCPUInfo(text string) cpuinfo {
 			c.values[key] = value
 		}
 		switch key {
+		case "processor 0": // "version = FF,  identification = …,  machine = 8561"
+			if _, machine, ok := strings.Cut(value, "machine = "); ok {
+				c.machine = strings.TrimSpace(machine)
+			}
 		case "CPU implementer":
 			core = armCore{implementer: strings.ToLower(value)}
 		case "CPU part":
@@ -78,6 +86,11 @@ func (c cpuinfo) arch() string {
 		return "ppc64le"
 	case strings.HasPrefix(c.values["isa"], "rv64"):
 		return "riscv64"
+	case strings.HasPrefix(c.values["vendor_id"], "IBM/S390"):
+		return "s390x"
+	case strings.HasPrefix(c.values["CPU Family"], "Loongson-64bit"),
+		strings.Contains(c.values["isa"], "loongarch64"):
+		return "loong64"
 	}
 	return ""
 }
@@ -100,17 +113,46 @@ func (c cpuinfo) processor(family string) processor {
 		p.generation = powerGeneration(c.values["cpu"])
 		p.core = laterPowerCore(family, c.values["cpu"])
 	case "riscv64":
-		p.core = riscvCore(c.values["uarch"], c.values["model name"])
+		p.core = riscvCore(c.values["uarch"], c.values["model name"], c.values["isa"])
+	case "s390x":
+		p.core = zCore(c.machine)
+	case "loongarch64":
+		p.core = loongsonCore(c.name())
 	}
 	return p
 }
 
+// silentFeatures returns the features that the kernel of a text does not name, whether the CPU has
+// them or not. Names come in groups, each with a version of the kernel: who prints none of a group
+// knows none of it. Of the tiles beyond the first three no kernel prints any.
+func silentFeatures(family string, shown set) set {
+	var groups []string
+	switch family {
+	case "x86_64":
+		groups = []string{
+			"avx_ifma avx_ne_convert avx_vnni_int16 avx_vnni_int8 cmpccxadd sha512 sm3 sm4",
+			"amx_avx512 amx_complex amx_fp16 amx_fp8 amx_movrs amx_tf32 avx10_2 movrs",
+		}
+	case "aarch64": // since Linux 6.10
+		groups = []string{"f8dp2 f8dp4 f8fma faminmax lut"}
+	}
+	silent := set{}
+	for _, group := range groups {
+		if names := strings.Fields(group); !slices.ContainsFunc(names, shown.has) {
+			maps.Copy(silent, newSet(names))
+		}
+	}
+	return silent
+}
+
 // name returns the marketing name.
 func (c cpuinfo) name() string {
-	if name := c.values["model name"]; name != "" {
-		return name
+	for _, key := range []string{"model name", "Model Name", "cpu"} {
+		if name := c.values[key]; name != "" {
+			return name
+		}
 	}
-	return c.values["cpu"]
+	return ""
 }
 
 // powerGeneration reads "POWER9, altivec supported"; 0 if there is no number.
@@ -138,13 +180,60 @@ func laterPowerCore(family, cpu string) string {
 	return "power11" + strings.TrimPrefix(family, "ppc64")
 }
 
-// riscvCore returns the target of a RISC-V core; empty if it is not known.
-func riscvCore(uarch, model string) string {
+// riscvCore returns the target of a RISC-V core; empty if it is not known. The kernel prints the
+// first name of the core in the device tree (Documentation/devicetree/bindings/riscv/cpus.yaml);
+// some vendors' kernels print that of the SoC.
+func riscvCore(uarch, model, isa string) string {
 	switch {
 	case uarch == "sifive,u74-mc":
 		return "u74mc"
+	case uarch == "sifive,p550", uarch == "eswin,eic770x":
+		return "p550"
 	case uarch == "spacemit,x60", model == "Spacemit(R) X60":
 		return "x60"
+	case uarch == "spacemit,x100", model == "Spacemit(R) X100":
+		return "x100"
+	case uarch == "thead,c920":
+		// SG2042 has the vectors of a draft, which the kernel does not call v, as it does SG2044's.
+		letters, _, _ := strings.Cut(strings.TrimPrefix(isa, "rv64"), "_")
+		if strings.Contains(letters, "v") {
+			return "sg2044"
+		}
+		return "c920"
+	}
+	return ""
+}
+
+// zCore returns the target of a machine type of IBM Z; empty if it is not known (GCC,
+// gcc/config/s390/driver-native.cc).
+func zCore(machine string) string {
+	switch machine {
+	case "2964", "2965":
+		return "z13"
+	case "3906", "3907":
+		return "z14"
+	case "8561", "8562":
+		return "z15"
+	case "3931", "3932":
+		return "z16"
+	case "9175", "9176":
+		return "z17"
+	}
+	return ""
+}
+
+// loongsonCore returns the target of a Loongson; empty if it is not known. Sources: Loongson's
+// product pages, by which core is in which; GCC's manual, LoongArch Options.
+func loongsonCore(name string) string {
+	for _, product := range []string{"3A5000", "3B5000", "3C5000", "3D5000"} {
+		if strings.Contains(name, product) {
+			return "la464"
+		}
+	}
+	for _, product := range []string{"3A6000", "3B6000", "3C6000", "3D6000", "3E6000"} {
+		if strings.Contains(name, product) {
+			return "la664"
+		}
 	}
 	return ""
 }

@@ -41,7 +41,14 @@ func TestCPUInfoDumps(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, want, _ := strings.Cut(rest, "-")
-			testDump(t, string(raw), want, !given)
+			target := want
+			if e.Name() == "linux-ubuntu24.04-alderlake" {
+				target = "arrowlake_s" // its kernel prints none of what that adds; linux-ubuntu26.04-arrowlake_s is the same machine
+			}
+			if given {
+				target = ""
+			}
+			testDump(t, string(raw), want, target)
 		})
 	}
 	if tried == 0 {
@@ -52,7 +59,8 @@ func TestCPUInfoDumps(t *testing.T) {
 	}
 }
 
-func testDump(t *testing.T, text, want string, whole bool) {
+// testDump checks archspec's answer and, unless it is empty, the target.
+func testDump(t *testing.T, text, want, ours string) {
 	target, ok := facts.LookupTarget(want)
 	if !ok {
 		t.Fatalf("%q is no target", want)
@@ -63,8 +71,8 @@ func testDump(t *testing.T, text, want string, whole bool) {
 	if cpu.Strict != want {
 		t.Errorf("strict = %s, want %s", cpu.Strict, want)
 	}
-	if whole && target.Root() == "x86_64" && cpu.Target != want {
-		t.Errorf("target = %s by rule %s, want %s as by strict: these machines hide nothing", cpu.Target, cpu.Rule, want)
+	if ours != "" && target.Root() == "x86_64" && cpu.Target != ours {
+		t.Errorf("target = %s by rule %s, want %s: these machines hide nothing", cpu.Target, cpu.Rule, ours)
 	}
 	if got := facts.FamilyOf(info.arch()); got != target.Root() && got+"le" != target.Root() && got != target.Root()+"le" {
 		t.Errorf("family by the text = %s, want %s", got, target.Root())

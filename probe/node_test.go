@@ -132,7 +132,7 @@ func TestUnusableRecords(t *testing.T) {
 	for name, root := range map[string]string{
 		"no directory":    filepath.Join(t.TempDir(), "none"),
 		"no cpuinfo":      t.TempDir(),
-		"unknown cpuinfo": record(t, map[string]string{"proc/cpuinfo": "vendor_id : IBM/S390\n"}),
+		"unknown cpuinfo": record(t, map[string]string{"proc/cpuinfo": "vendor_id : IBM/S360\n"}),
 		"link outwards":   record(t, map[string]string{"proc/cpuinfo": "-> /proc/cpuinfo"}),
 	} {
 		if n, err := Node(context.Background(), Options{Root: root}); err == nil {
@@ -173,6 +173,10 @@ func TestEveryFeatureHasASource(t *testing.T) {
 		known = append(known, f.name)
 	}
 	known = append(known, cpuidLacks()...)
+	known = append(known, "avx10_2") // see cpuidAnswers.features
+	for _, b := range cpuidBits() {
+		known = append(known, b.name)
+	}
 	for _, key := range []uint64{16, 26} {
 		known = append(known, hwcapNames(key)...)
 	}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -14,7 +15,10 @@ type processor struct {
 	features                set
 	part                    string // ARM: "0xd0c"
 	generation              int    // POWER
-	core                    string // RISC-V, later POWER: the target that the text names
+	core                    string // RISC-V, z, LoongArch, later POWER: the target by the text
+	// Features that the processor may have although it shows none of them, because what was read
+	// does not name them.
+	silent set
 }
 
 // The ways in which a target is found, in the words of facts.CPU.Rule.
@@ -32,48 +36,37 @@ const (
 type finding struct {
 	target, strict, rule string
 	missing              []string
+	silent               []string // features of the target that the CPU has without showing them
 }
 
 // find returns the target of a CPU. Archspec's own answer is often too low on a virtual machine,
 // because hypervisors and kernels hide features that no compiler emits. Family and model still name
 // the core, and limit for how much such features may be assumed: without that limit a broadwell
-// would pass for a skylake.
+// would pass for a skylake. A number that is not known cannot be held against them.
 func (p processor) find() finding {
 	f := finding{strict: p.fit(nil).Name, rule: ruleStrict}
 	f.target = f.strict
-	strict, _ := facts.LookupTarget(f.strict)
 	niche := newSet(facts.NicheFeatures(p.family))
-	differs := func(t facts.Target) bool { return t.Name != f.strict }
+	aside := niche.with(p.silent)
+	deeper := func(t facts.Target) bool { return t.Name != f.target && t.DescendsFrom(f.target) }
 	switch p.family {
 	case "x86_64":
-		named, known := facts.LookupTarget(coreOf(p.vendor, p.number, p.model, p.stepping))
-		if known {
-			deeper := func(t facts.Target) bool { return differs(t) && t.DescendsFrom(f.strict) }
-			f.take(p.bounded(named, niche), ruleBounded, deeper)
-		} else if strict.Generic() {
-			f.take(p.fit(niche), ruleRelaxed, differs)
+		if named, known := facts.LookupTarget(p.namedCore()); known {
+			f.take(p.bounded(named, aside), ruleBounded, deeper)
+		} else {
+			f.take(p.fit(niche), ruleRelaxed, deeper)
 		}
 	case "aarch64":
-		if strict.Generic() {
-			f.take(p.fit(niche), ruleRelaxed, differs)
+		if strict, _ := facts.LookupTarget(f.strict); strict.Generic() {
+			f.take(p.fit(niche), ruleRelaxed, deeper)
 		}
 	}
-	if t, known := facts.LookupTarget(p.laterCore()); known && p.shows(t, niche) {
-		f.take(t, ruleBounded, func(t facts.Target) bool { return t.DescendsFrom(f.target) })
+	if t, known := facts.LookupTarget(p.laterCore()); known && p.shows(t, aside) {
+		// A part number of ARM names its core alone; archspec looks at features where it does not
+		// know the number.
+		f.take(t, ruleBounded, func(t facts.Target) bool { return p.part != "" || deeper(t) })
 	}
-	return f.lacking(p.features)
-}
-
-// laterCore returns the target, newer than archspec's table, that a CPU's number or name gives;
-// empty if it gives none.
-func (p processor) laterCore() string {
-	switch {
-	case p.family == "x86_64" && p.vendor == "GenuineIntel" && p.number == 6:
-		return laterIntelCore(p.model, p.stepping)
-	case p.family == "ppc64" || p.family == "ppc64le":
-		return p.core
-	}
-	return ""
+	return f.lacking(p)
 }
 
 // take makes t the finding if it is better.
@@ -84,13 +77,17 @@ func (f *finding) take(t facts.Target, rule string, better func(facts.Target) bo
 }
 
 // lacking adds the features of the target that the CPU does not show.
-func (f finding) lacking(features set) finding {
+func (f finding) lacking(p processor) finding {
 	if f.rule == ruleStrict {
 		return f
 	}
 	t, _ := facts.LookupTarget(f.target)
 	for _, name := range t.Features {
-		if !features.has(name) {
+		switch {
+		case p.features.has(name):
+		case p.silent.has(name):
+			f.silent = append(f.silent, name)
+		default:
 			f.missing = append(f.missing, name)
 		}
 	}
@@ -197,10 +194,20 @@ func (s set) has(name string) bool {
 	return ok
 }
 
+// with returns the features of both sets.
+func (s set) with(other set) set {
+	both := maps.Clone(s)
+	maps.Copy(both, other)
+	return both
+}
+
 // addImplied adds what a feature implies, as archspec's feature_aliases do; the kernel calls sse3
-// pni.
+// pni, and apx_f apx.
 func (s set) addImplied() {
 	if s.has("ssse3") {
 		s["sse3"] = struct{}{}
+	}
+	if s.has("apx") {
+		s["apx_f"] = struct{}{}
 	}
 }

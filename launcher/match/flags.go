@@ -15,17 +15,17 @@ import (
 // Each is a word by itself, and with the separators "-", "_" and "." left out or replaced: so are
 // the names of Node Feature Discovery and of gcc's -m options, "AVX512VNNI", "sse4.2", "amx-tile".
 // Source: Linux, arch/x86/include/asm/cpufeatures.h and Documentation/arch/arm64/elf_hwcaps.rst.
-const plainFlags = `x86_64|3dnow 3dnowext 3dnowprefetch abm adx aes amx_bf16 amx_complex amx_fp16
-  amx_int8 amx_tile apx_f avx avx2 avx512_4fmaps avx512_4vnniw avx512_bf16 avx512_bitalg avx512_fp16
+const plainFlags = `x86_64|3dnow 3dnowext 3dnowprefetch abm adx aes amx_avx512 amx_bf16 amx_complex
+  amx_fp16 amx_fp8 amx_int8 amx_movrs amx_tf32 amx_tile apx_f avx avx10_2 avx2 avx512_4fmaps avx512_4vnniw avx512_bf16 avx512_bitalg avx512_fp16
   avx512_vbmi2 avx512_vnni avx512_vp2intersect avx512_vpopcntdq avx512bw avx512cd avx512dq avx512er
   avx512f avx512ifma avx512pf avx512vbmi avx512vl avx_ifma avx_ne_convert avx_vnni avx_vnni_int16
   avx_vnni_int8 bmi1 bmi2 cldemote clflushopt clwb clzero cmov cmpccxadd cx16 cx8 enqcmd erms f16c
   fma fma4 fsgsbase fsrm fxsr gfni hle lahf_lm lwp misalignsse mmx mmxext monitor movbe movdir64b
-  movdiri mwaitx pclmulqdq pconfig pku popcnt prefetchi rdpid rdpru rdrand rdseed rdtscp rtm
+  movdiri movrs mwaitx pclmulqdq pconfig pku popcnt prefetchi rdpid rdpru rdrand rdseed rdtscp rtm
   serialize sgx sha512 sha_ni sm3 sm4 sse sse2 sse3 sse4_1 sse4_2 sse4a ssse3 tbm tsxldtrk
   user_shstk vaes vpclmulqdq waitpkg wbnoinvd xgetbv1 xop xsave xsavec xsaveopt xsaves
 aarch64|aes afp asimd asimddp asimdfhm asimdhp asimdrdm atomics bf16 bti crc32 cssc dcpodp dcpop dgh
-  dit ebf16 ecv fcma flagm flagm2 fp fphp frint hbc i8mm ilrcpc jscvt lrcpc lrcpc3 lse128 mops mte
+  dit ebf16 ecv f8dp2 f8dp4 f8fma faminmax fcma flagm flagm2 fp fphp frint hbc i8mm ilrcpc jscvt lrcpc lrcpc3 lse128 lut mops mte
   mte3 paca pacg pmull rng rpres rprfm sb sha1 sha2 sha3 sha512 sm3 sm4 sme sme2 sme2p1 smef64f64
   smei16i64 ssbs sve sve2 sve2p1 sveaes svebf16 svebitperm svef32mm svef64mm svei8mm svepmull
   svesha3 svesm4 uscat wfxt`

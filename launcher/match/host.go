@@ -253,7 +253,13 @@ func (h *host) checkCPU(d *demand, p Policy, refuse refuser) (foreign bool) {
 	case h.root == nil || d.target.root != h.root.Name:
 		refuse(kindCPU, "needs %s, which is not a CPU of %s", named(d), h.arch)
 		return false
-	case d.target.Name == h.root.Name || h.target != nil && h.target.is(d.target):
+	case d.target.Name == h.root.Name:
+		return false
+	case h.target != nil && h.target.is(d.target):
+		// archspec takes each core of Fujitsu's for an A64FX, and a hypervisor may shorten vectors.
+		if why := facts.OtherVectors(h.node.CPU, d.target.Target); why != "" {
+			refuse(kindCPU, "needs %s, %s", named(d), why)
+		}
 		return false
 	case h.target == nil && !h.recorded:
 		refuse(kindUnknown, "needs %s, and the CPU of this node is unknown", named(d))

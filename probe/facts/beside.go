@@ -25,22 +25,33 @@ func Beside(c CPU, has func(feature string) bool, t Target) (fits bool, why stri
 			return false, ""
 		}
 	}
-	if !slices.Contains(t.Features, "sve") || c.SVEBits > 0 && c.SVEBits == t.SVEBits() {
-		return true, ""
+	if slices.Contains(t.Features, "sve") && (c.SVEBits == 0 || t.SVEBits() == 0) {
+		return false, unknownVectors(c, t)
 	}
-	return false, t.otherVectors(c.SVEBits)
+	why = OtherVectors(c, t)
+	return why == "", why
 }
 
-// otherVectors says that code for t may not run with vectors of that many bits.
-func (t Target) otherVectors(bits int) string {
-	theirs := fmt.Sprintf("whose SVE vectors have %d bits", t.SVEBits())
-	if t.SVEBits() == 0 {
-		theirs = "whose SVE vectors are of an unknown length"
+// OtherVectors says that code for t may be fixed to SVE vectors of another length than the CPU's;
+// empty if the lengths are the same, or one of them is not known.
+func OtherVectors(c CPU, t Target) string {
+	theirs := t.SVEBits()
+	if theirs == 0 || c.SVEBits == 0 || theirs == c.SVEBits {
+		return ""
 	}
-	if bits == 0 {
-		return theirs + ", and the length of this CPU's is unknown"
+	return fmt.Sprintf("whose SVE vectors have %d bits, this CPU's %d", theirs, c.SVEBits)
+}
+
+func unknownVectors(c CPU, t Target) string {
+	switch theirs := t.SVEBits(); {
+	case theirs > 0:
+		return fmt.Sprintf(
+			"whose SVE vectors have %d bits, and the length of this CPU's is unknown", theirs)
+	case c.SVEBits > 0:
+		return fmt.Sprintf(
+			"whose SVE vectors are of an unknown length, this CPU's have %d bits", c.SVEBits)
 	}
-	return fmt.Sprintf("%s, this CPU's %d", theirs, bits)
+	return "whose SVE vectors are of an unknown length, as are this CPU's"
 }
 
 // sharesMaker reports whether t is of the CPU's vendor or of none. ARM's instruction set is the
@@ -115,16 +126,20 @@ func armLevel(level string) []string {
 }
 
 // SVEBits returns the length of the SVE vectors of the target's cores; 0 if they have none, or if
-// it is not known. Sources: Arm's technical reference manuals of the Neoverse cores, Fujitsu's A64FX
-// Microarchitecture Manual.
+// it is not known. Sources: Arm's technical reference manuals of the Neoverse and Cortex cores;
+// Fujitsu's A64FX Microarchitecture Manual and its pages on MONAKA; NVIDIA's on Vera, whose core
+// has six units of 128 bits.
 func (t Target) SVEBits() int {
 	switch t.Name {
-	case "neoverse_n2", "neoverse_v2", "neoverse_v3ae":
+	case "neoverse_n2", "neoverse_n3", "neoverse_v2", "neoverse_v3", "neoverse_v3ae", "olympus":
 		return 128
-	case "neoverse_v1":
+	case "neoverse_v1", "monaka":
 		return 256
 	case "a64fx":
 		return 512
+	}
+	if strings.HasPrefix(t.Name, "cortex") && slices.Contains(t.Features, "sve") {
+		return 128
 	}
 	return 0
 }

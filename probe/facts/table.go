@@ -98,12 +98,53 @@ x60|riscv64|SpacemiT`
 
 // later lists targets that archspec does not name yet, in the same form; they follow table. No rule
 // of archspec's finds them: a CPU is one of them only if it names itself so and shows what the
-// target adds, see probe. Sources: the lists of -march in GCC's manual (sections x86 Options and
-// PowerPC Options), without what programs do not use by themselves, and Linux,
-// arch/x86/include/asm/intel-family.h and arch/powerpc/kernel/cpu_specs_book3s_64.h.
+// target adds, see probe. Features are what compilers use for the name, without what programs do
+// not use by themselves. Sources:
+//
+//   - x86 and POWER: GCC's manual, x86 Options and PowerPC Options, and gcc/config/i386/i386.h; for
+//     zen6 and the Atoms also LLVM, llvm/lib/TargetParser/X86TargetParser.cpp. The numbers: Linux,
+//     arch/x86/include/asm/intel-family.h and arch/powerpc/kernel/cpu_specs_book3s_64.h.
+//   - dhyana: QEMU, target/i386/cpu.c, the model Dhyana: the first Zen without its hashes.
+//   - ARM: LLVM, llvm/lib/Target/AArch64/AArch64Processors.td, and GCC,
+//     gcc/config/aarch64/aarch64-cores.def: neoverse-v3, neoverse-n3, olympus, fujitsu-monaka.
+//   - RISC-V: Linux, Documentation/devicetree/bindings/riscv/cpus.yaml.
+//   - z and LoongArch: GCC's manual, S/390 and zSeries Options, LoongArch Options.
 const later = `cooperlake|cascadelake|GenuineIntel|+ avx512_bf16
 tigerlake|icelake|GenuineIntel|+ avx512_vp2intersect movdir64b movdiri
 graniterapids|sapphirerapids|GenuineIntel|+ amx_fp16
+diamondrapids|graniterapids|GenuineIntel|+ amx_avx512 amx_complex amx_fp8 amx_movrs amx_tf32 apx_f
+  avx10_2 avx512_fp16 avx_ifma avx_ne_convert avx_vnni avx_vnni_int16 avx_vnni_int8 cmpccxadd movrs
+  sha512 sm3 sm4
+sierraforest|arrowlake|GenuineIntel|+
+grandridge|sierraforest|GenuineIntel|+
+clearwaterforest|sierraforest,arrowlake_s|GenuineIntel|+
+pantherlake|arrowlake_s|GenuineIntel|+
+zen6|zen5|AuthenticAMD|+ avx512_fp16 avx_ifma avx_ne_convert avx_vnni_int8
+dhyana|x86_64_v3|HygonGenuine|+ adx aes clflushopt clzero fsgsbase pclmulqdq rdrand rdseed sse4a
+  xsavec xsaveopt
 armv9.1a|armv9.0a,armv8.6a|generic
+neoverse_v3|neoverse_v3ae|ARM|+||0xd84
+neoverse_n3|neoverse_n2,armv9.2a|ARM|+ afp bti dgh dit ecv paca pacg svebitperm wfxt||0xd8e
+olympus|armv9.2a|Nvidia|aes afp asimd asimddp asimdfhm asimdhp asimdrdm atomics bf16 bti cpuid crc32
+  dcpodp dcpop dgh dit ecv evtstrm f8dp2 f8dp4 f8fma faminmax fcma flagm flagm2 fp fphp frint i8mm
+  ilrcpc jscvt lrcpc lut paca pacg pmull rng sb sha1 sha2 sha3 sha512 sm3 sm4 ssbs sve sve2 sveaes
+  svebf16 svebitperm svei8mm svepmull svesha3 svesm4 uscat wfxt||0x010
+monaka|armv9.2a|Fujitsu|aes afp asimd asimddp asimdfhm asimdhp asimdrdm atomics bf16 bti cpuid crc32
+  dcpodp dcpop dgh dit ecv evtstrm f8dp2 f8dp4 f8fma faminmax fcma flagm flagm2 fp fphp frint hbc
+  i8mm ilrcpc jscvt lrcpc lut mops paca pacg pmull rng sb sha1 sha2 sha3 sha512 sm3 sm4 ssbs sve
+  sve2 sveaes svebf16 svebitperm svei8mm svepmull svesha3 svesm4 uscat wfxt||0x003
+p550|riscv64|SiFive
+x100|riscv64|SpacemiT
+c920|riscv64|T-Head
+sg2044|c920|T-Head
+s390x||generic
+z13|s390x|IBM
+z14|z13|IBM
+z15|z14|IBM
+z16|z15|IBM
+z17|z16|IBM
+loongarch64||generic
+la464|loongarch64|Loongson
+la664|la464|Loongson
 power11|power10|IBM||11
 power11le|power10le|IBM||11`

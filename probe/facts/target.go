@@ -157,18 +157,35 @@ func CanonicalAlias(name string) string {
 		return "zen4"
 	case "znver5", "turin":
 		return "zen5"
+	case "znver6", "venice":
+		return "zen6"
 	case "graviton":
 		return "cortex_a72"
 	case "graviton2", "altra":
 		return "neoverse_n1"
 	case "graviton3", "graviton3e":
 		return "neoverse_v1"
-	case "graviton4", "grace", "axion":
+	// Two cores are called Axion, so that only Google's machine types tell them apart.
+	case "graviton4", "grace", "c4a", "axion-c4a", "axion_c4a":
 		return "neoverse_v2"
-	case "cobalt100":
+	case "cobalt100", "cobalt-100":
 		return "neoverse_n2"
+	case "graviton5", "cobalt200", "cobalt-200":
+		return "neoverse_v3"
+	case "n4a", "axion-n4a", "axion_n4a":
+		return "neoverse_n3"
+	case "vera":
+		return "olympus"
+	case "fujitsu-monaka":
+		return "monaka"
 	case "ampereone":
 		return "ampere1a"
+	case "loong64":
+		return "loongarch64"
+	case "sg2042", "c920v1":
+		return "c920"
+	case "c920v2":
+		return "sg2044"
 	}
 	return name
 }
@@ -217,7 +234,9 @@ func FamilyOf(goarch string) string {
 		return "aarch64"
 	case "386":
 		return "x86"
-	case "ppc64", "ppc64le", "riscv64", "arm":
+	case "loong64":
+		return "loongarch64"
+	case "ppc64", "ppc64le", "riscv64", "arm", "s390x":
 		return goarch
 	}
 	return ""
@@ -225,7 +244,9 @@ func FamilyOf(goarch string) string {
 
 // ArchOf returns the architecture of a family in GOARCH spelling; empty if it is no family.
 func ArchOf(family string) string {
-	for _, arch := range []string{"amd64", "arm64", "386", "ppc64", "ppc64le", "riscv64", "arm"} {
+	for _, arch := range []string{
+		"amd64", "arm64", "386", "ppc64", "ppc64le", "riscv64", "arm", "s390x", "loong64",
+	} {
 		if FamilyOf(arch) == family {
 			return arch
 		}
