@@ -54,6 +54,26 @@ var nodeChoices = map[string]nodeChoice{
 		"linux/amd64/v3:nv-compute-8-0:nv-ptx-8-0:cuda-11-4", "a part of a GPU has the capability of the whole; two entries have code for just that, and the first counts",
 		"linux/amd64/v3:nv-compute-8-0:nv-compute-9-0:nv-ptx-9-0:cuda-12-2", "earlier in the index",
 	},
+	"v100-535": {
+		"linux/amd64/v3:nv-compute-7-0:nv-compute-9-0:nv-ptx-9-0:cuda-12-9", "a cubin for 7.0 serves; the PTX is for others, and driver 535 runs the cubins of all of CUDA 12",
+		"linux/amd64/v3:mpi-openmpi-4-1:infiniband", "has code for the GPU of this node",
+	},
+	"l40s-535": {
+		"linux/amd64/v3:nv-compute-8-9:cuda-13-1:cuda-compat", "a data-centre GPU, and driver 535 takes cuda-compat of CUDA 13.1",
+		"linux/amd64/v3:nv-compute-8-9:cuda-13-1:cuda-compat", "its cuda-compat brings CUDA 13.1, which driver 535.161.08 lacks",
+	},
+	"rtx4090-535": {
+		"linux/amd64/v3:nv-compute-8-0:nv-ptx-8-0:cuda-11-4", "cuda-compat does not work on a desktop GPU; code for 8.0 runs on 8.9",
+		"linux/amd64/v3:nv-compute-8-9:cuda-13-1:cuda-compat", "its cuda-compat is for data-centre GPUs, and GPU 0 (NVIDIA GeForce RTX 4090) is none",
+	},
+	"mi300x": {
+		"linux/amd64/v3:amd-gfx942", "code for just this GPU goes before generic code that runs on it as well",
+		"linux/amd64/v3:amd-gfx9-4-generic", "nearer to the GPU",
+	},
+	"mi350x": {
+		"linux/amd64/v3:amd-gfx9-4-generic", "LLVM's generic target covers gfx942 and gfx950",
+		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPU 0 is gfx950",
+	},
 	"mi250x": {
 		"linux/amd64/v3:amd-gfx90a", "code for the GPU goes before the host's MPI and before its CPU",
 		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPU 0 is gfx90a",
