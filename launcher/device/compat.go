@@ -48,9 +48,23 @@ func (a *Ask) compat(f *Found) {
 	case a.CUDA != "" && !reaches(driver, a.CUDA):
 		f.Unmet = fmt.Sprintf("the image has to bring CUDA %s by its cuda-compat, because driver "+
 			"%s lacks it; but %s", a.CUDA, orUnknown(driver), why)
+	case lib.dir != "" && namesCompat(a.Libraries):
+		f.warn("LD_LIBRARY_PATH, as the image or -e sets it, puts " + lib.dir + " before the " +
+			"driver's libcuda, and CUDA may fail with error 803 or 804: " + why)
 	case lib.dir != "":
 		f.note("NVIDIA: not using " + lib.dir + " of the image: " + why)
 	}
+}
+
+// namesCompat reports whether a list of directories has one of cuda-compat.
+func namesCompat(list string) bool {
+	return slices.ContainsFunc(strings.Split(list, ":"), func(dir string) bool {
+		dir = path.Clean(dir)
+		if base := path.Base(dir); base == "lib" || base == "lib.real" {
+			dir = path.Dir(dir)
+		}
+		return path.Base(dir) == "compat" && strings.HasPrefix(path.Base(path.Dir(dir)), "cuda")
+	})
 }
 
 // reaches reports whether a driver runs programs of a CUDA release by itself.

@@ -87,7 +87,7 @@ func TestCUDACompat(t *testing.T) {
 		needed              string // by the choice
 		env                 map[string]string
 		want                string // the directory
-		note, unmet         string // part of
+		note, unmet         string // part of; a note that begins with "!" is a warning
 	}{
 		{"as chosen", "535.161.08", "NVIDIA H100 80GB HBM3", image131, "13.1", nil, at, "NVIDIA: " + at + " of the image goes before the libcuda of driver 535.161.08: CUDA 13.1", ""},
 		{"nobody asked for it", "535.161.08", "Tesla V100-SXM2-32GB", image129, "", nil, at, "CUDA 12.9", ""},
@@ -109,6 +109,9 @@ func TestCUDACompat(t *testing.T) {
 		{"the driver is not known", "", "NVIDIA A100-SXM4-40GB", image129, "12.9", nil, "", "", "because driver of this node lacks it; but the driver of this node is unknown"},
 		{"nothing there", "535.161.08", "NVIDIA A100-SXM4-40GB", nil, "", nil, "", "", ""},
 		{"only a link's name", "535.161.08", "NVIDIA A100-SXM4-40GB", map[string]string{at + "/libcuda.so.1": "", at + "/libcuda.so.1.1": compat131}, "", nil, "", "", ""},
+		{"an image that puts it there itself", "580.65.06", "NVIDIA H100 PCIe", image129, "", map[string]string{"LD_LIBRARY_PATH": "/opt/lib:/usr/local/cuda-12.9/compat/"}, "", "!LD_LIBRARY_PATH, as the image or -e sets it, puts " + at + " before the driver's libcuda, and CUDA may fail with error 803 or 804: that is of driver 575.57.08", ""},
+		{"an image that puts it there itself, and rightly", "535.161.08", "NVIDIA H100 PCIe", image129, "", map[string]string{"LD_LIBRARY_PATH": "/usr/local/cuda/compat/lib"}, at, "CUDA 12.9", ""},
+		{"an image that puts something else there", "580.65.06", "NVIDIA H100 PCIe", image129, "", map[string]string{"LD_LIBRARY_PATH": "/usr/local/cuda/lib64:/usr/lib/compat"}, "", "NVIDIA: not using", ""},
 		{"no GPU for the container", "535.161.08", "NVIDIA A100-SXM4-40GB", nil, "12.9", map[string]string{"NVIDIA_VISIBLE_DEVICES": "none"}, "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,7 +133,7 @@ func TestCUDACompat(t *testing.T) {
 					}
 					return unix.Access(path, unix.R_OK)
 				},
-				CUDA: tt.needed, ImageList: func(dir string) []string { return listed(tt.image, dir) },
+				CUDA: tt.needed, Libraries: tt.env["LD_LIBRARY_PATH"], ImageList: func(dir string) []string { return listed(tt.image, dir) },
 				ImageOpen: func(file string) io.ReaderAt {
 					if content, ok := tt.image[file]; ok {
 						return strings.NewReader(content)
@@ -139,6 +142,9 @@ func TestCUDACompat(t *testing.T) {
 				},
 			})
 			notes := strings.Join(f.Notes, "\n")
+			for _, w := range f.Warnings {
+				notes += "!" + w
+			}
 			if f.Compat != tt.want || !strings.Contains(notes, tt.note) || tt.note == "" && strings.Contains(notes, "compat") {
 				t.Errorf("Compat %q with %q, want %q and %q", f.Compat, notes, tt.want, tt.note)
 			}

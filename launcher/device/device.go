@@ -31,6 +31,7 @@ type Ask struct {
 	ImageList func(dir string) []string     // the names in a directory
 	ImageOpen func(file string) io.ReaderAt // a regular file; nil if it is none
 	CUDA      string                        // what the image's cuda-compat has to bring; "" = none
+	Libraries string                        // the command's LD_LIBRARY_PATH
 
 	names   []string                // the node's, in /dev
 	refused func(path string) error // why a device may not be opened; tests set it

@@ -197,6 +197,7 @@ containerEdits:
   hooks:
   - {hookName: createContainer, path: /usr/bin/nvidia-ctk, args: [nvidia-ctk, hook, create-symlinks, --link, "libcuda.so.1::/usr/lib/elsewhere/libcuda.so"]}
   - {hookName: createContainer, path: /usr/bin/nvidia-ctk, args: [nvidia-ctk, hook, update-ldcache, --folder, /usr/lib64]}
+  - {hookName: createContainer, path: /usr/bin/nvidia-cdi-hook, args: [nvidia-cdi-hook, enable-cuda-compat, --host-driver-version=535.161.08]}
   - {hookName: createContainer, path: /usr/bin/other, args: [other, do]}
 devices:
 - name: "0"
@@ -229,7 +230,7 @@ func TestCDI(t *testing.T) {
 			if !slices.Contains(f.Mounts, link) || !slices.Contains(f.targets("/usr/"), "/usr/bin/nvidia-smi") || slices.Contains(f.targets("/"), "/no/such") {
 				t.Errorf("mounts: %+v", f.Mounts)
 			}
-			if notes := strings.Join(f.Notes, "\n"); !strings.Contains(notes, "hook other do of the specification is not run") || strings.Contains(notes, "ldcache") {
+			if notes := strings.Join(f.Notes, "\n"); !strings.Contains(notes, "hook other do of the specification is not run") || strings.Contains(notes, "ldcache") || strings.Contains(notes, "cuda-compat") {
 				t.Errorf("notes: %s", notes)
 			}
 			if !slices.Contains(f.Env, "NVIDIA_VISIBLE_DEVICES=void") || len(f.Warnings) != 0 {

@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -49,6 +50,8 @@ func (v *View) Devices(img Files) (device.Found, error) {
 	ask := device.Ask{
 		Root: "/", Arch: runtime.GOARCH, Lookup: v.Asked, Terminal: terminal(), Places: v.Extra,
 		Libc: img.libc, Client: v.Client, ImageHas: img.Has, CUDA: v.CUDACompat,
+		Libraries: cmp.Or(Lookup(v.SetEnv, "LD_LIBRARY_PATH"),
+			Lookup(v.Config.Env, "LD_LIBRARY_PATH")),
 	}
 	if img.Known {
 		ask.ImageList, ask.ImageOpen = img.names, img.open
