@@ -156,6 +156,16 @@ func TestCUDARules(t *testing.T) {
 	})
 }
 
+// A word that is almost cuda-compat is named with it; other spellings are understood.
+func TestCUDACompatMisspelt(t *testing.T) {
+	testGPUCases(t, []gpuCase{
+		{"a letter too many", nvidiaNode(t, "535.161.08", hopper), []string{"linux/amd64:cuda-13-1:cuda-compatt", "linux/amd64"}, 1, 0, `probably misspelt for "cuda-compat"`},
+		{"a letter too few", nvidiaNode(t, "535.161.08", hopper), []string{"linux/amd64:cuda-13-1:cuda-compt-13-1", "linux/amd64"}, 1, 0, `probably misspelt for "cuda-compat-13-1"`},
+		{"dots", nvidiaNode(t, "535.161.08", hopper), []string{"linux/amd64/v2", "linux/amd64:nv-compute-9-0:cuda-13-1:cuda-compat-13.1"}, 1, 1, "brings CUDA 13.1"},
+		{"underscores", nvidiaNode(t, "535.161.08", hopper), []string{"linux/amd64/v2", "linux/amd64:sm_90:cuda13.1:cuda_compat"}, 1, 1, "brings CUDA 13.1"},
+	})
+}
+
 // What run has to find in the image is what the choice relies on, for the neediest of the nodes.
 func TestCUDACompatOfAVerdict(t *testing.T) {
 	nodes := []facts.Node{nvidiaNode(t, "580.65.06", hopper), nvidiaNode(t, "535.161.08", hopper)}

@@ -26,6 +26,7 @@ var forms = []struct{ form, example string }{
 	{"nvidia-0-0", "nvidia-550-54"},
 	{"nvidia-0-0-0", "nvidia-550-54-15"},
 	{"cuda-0-0", "cuda-12-4"},
+	{"cuda-compat-0-0", "cuda-compat-12-9"},
 	{"rocm-0-0", "rocm-6-3"},
 	{"glibc-0-0", "glibc-2-28"},
 	{"mpi-openmpi-0-0", "mpi-openmpi-4-1"},
@@ -37,7 +38,7 @@ var forms = []struct{ form, example string }{
 //nolint:gochecknoglobals // constant once made
 var vocabulary = sync.OnceValue(func() []string {
 	words := slices.Concat(facts.Targets(), facts.Later(), slices.Collect(maps.Keys(productBook())),
-		[]string{"generic", "mpi-openmpi", "mpi-mpich", "mpi-mpiabi", "cuda", "rocm"})
+		[]string{"generic", "mpi-openmpi", "mpi-mpich", "mpi-mpiabi", "cuda", "cuda-compat", "rocm"})
 	for name, row := range compilerBook() {
 		if row != "" {
 			words = append(words, strings.ReplaceAll(name, "_", "-"))
