@@ -19,6 +19,7 @@ func LibraryDirs(arch string) []string {
 	triplets := map[string]string{
 		"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu",
 		"ppc64le": "powerpc64le-linux-gnu", "riscv64": "riscv64-linux-gnu",
+		"s390x": "s390x-linux-gnu", "loong64": "loongarch64-linux-gnu",
 	}
 	dirs := []string{"lib64", "usr/lib64"}
 	if triplet, ok := triplets[arch]; ok {

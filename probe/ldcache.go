@@ -6,16 +6,19 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // maxCache limits ld.so.cache: one of 3000 libraries has 250 KB.
 const maxCache = 16 << 20
 
-// cachedLibraries returns the MPI libraries that the dynamic linker finds, by soname, relative to
-// the root.
+// cachedLibraries returns the MPI and PMI libraries that the dynamic linker finds, by soname,
+// relative to the root.
 func (p *prober) cachedLibraries() (map[string]string, error) {
-	known := implementations()
-	return Libraries(p.fsys, p.node.Arch, func(soname string) bool { return known[soname] != "" })
+	return Libraries(p.fsys, p.node.Arch, func(soname string) bool {
+		return strings.HasPrefix(soname, "libmpi") && implementationOf(soname) != "" ||
+			strings.HasPrefix(soname, "libpmi") && pmiOf(soname) != ""
+	})
 }
 
 // Libraries returns the libraries of an architecture that the dynamic linker of a root finds and

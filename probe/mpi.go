@@ -10,17 +10,33 @@ import (
 )
 
 // implementations returns the MPI of each soname. libmpi.so.12 is the ABI that MPICH, Intel MPI,
-// Cray MPICH and MVAPICH2 share; Debian's MPICH calls it libmpich.so.12.
+// Cray MPICH and MVAPICH2 share; Debian's MPICH calls it libmpich.so.12. The ABI of MPI 5 has
+// libmpi_abi.so.1; MPICH 5.0.1 calls it .so.0 by mistake (pmodels/mpich issue 7928).
 func implementations() map[string]string {
 	return map[string]string{
 		"libmpi.so.40": "openmpi", "libmpi.so.12": "mpich", "libmpich.so.12": "mpich",
-		"libmpi_abi.so.0": "mpiabi",
+		"libmpi_abi.so.0": "mpiabi", "libmpi_abi.so.1": "mpiabi",
 	}
 }
 
-// mpi sets the MPI libraries that a program started here would find.
+// implementationOf returns the MPI of a soname; empty if it is none's. Cray has a library for each
+// compiler, libmpi_cray.so.12 and libmpi_gnu_123.so.12, and those for Fortran and C++ beside them.
+func implementationOf(soname string) string {
+	if compiler, ok := strings.CutPrefix(soname, "libmpi_"); ok {
+		if compiler, ok = strings.CutSuffix(compiler, ".so.12"); ok {
+			family, _, _ := strings.Cut(compiler, "_")
+			if slices.Contains([]string{"aocc", "amd", "cray", "gnu", "intel", "nvidia"}, family) {
+				return "mpich"
+			}
+		}
+	}
+	return implementations()[soname]
+}
+
+// mpi sets the MPI and PMI libraries that a program started here would find.
 func (p *prober) mpi() {
 	cached, err := p.cachedLibraries()
+	defer p.pmi(cached)
 	dirs := p.mpiDirs()
 	if err != nil {
 		dirs = append(dirs, LibraryDirs(p.node.Arch)...)
@@ -32,10 +48,11 @@ func (p *prober) mpi() {
 	}
 	for soname, name := range cached {
 		// A cache may be older than the libraries; a record may hold the cache alone.
-		if p.recorded || p.exists(name) {
+		if implementationOf(soname) != "" && (p.recorded || p.exists(name)) {
 			p.addMPI(soname, name)
 		}
 	}
+	p.crayMPI()
 	for _, dir := range dirs {
 		for soname := range implementations() {
 			if name := dir + "/" + soname; p.exists(name) {
@@ -51,7 +68,7 @@ func (p *prober) mpi() {
 }
 
 func (p *prober) addMPI(soname, name string) {
-	m := facts.MPI{Implementation: implementations()[soname], Soname: soname}
+	m := facts.MPI{Implementation: implementationOf(soname), Soname: soname}
 	// Open MPI before 2.0 had the soname of MPICH's ABI.
 	if soname == "libmpi.so.12" && p.exists(path.Dir(name)+"/libopen-rte.so.12") {
 		m.Implementation = "openmpi"
@@ -60,18 +77,35 @@ func (p *prober) addMPI(soname, name string) {
 		m.Version = p.openMPIVersion(name)
 	}
 	p.node.MPI = append(p.node.MPI, m)
+	if soname != "libmpi.so.12" && strings.HasSuffix(soname, ".so.12") {
+		// Beside each of Cray's is one with MPICH's soname.
+		abi := path.Join(path.Dir(p.resolve(name)), "../lib-abi-mpich/libmpi.so.12")
+		if p.exists(abi) {
+			p.addMPI("libmpi.so.12", abi)
+		}
+	}
+}
+
+// crayMPI adds Cray's libraries in the directory that its module names: they are of many names.
+func (p *prober) crayMPI() {
+	dir := p.env("CRAY_MPICH_DIR")
+	if !path.IsAbs(dir) {
+		return
+	}
+	dir = path.Join(dir, "lib")[1:]
+	for _, name := range p.list(dir) {
+		if strings.HasPrefix(name, "libmpi_") && implementationOf(name) != "" {
+			p.addMPI(name, dir+"/"+name)
+		}
+	}
 }
 
 // openMPIVersion returns the version of an Open MPI from its pkg-config file, else from the name of
 // the library; empty if neither states it. To ask the library itself would take a process that
 // loads it.
 func (p *prober) openMPIVersion(library string) string {
-	if text, err := readFile(p.fsys, path.Dir(library)+"/pkgconfig/ompi.pc", maxSmall); err == nil {
-		for line := range strings.Lines(text) {
-			if version, ok := strings.CutPrefix(line, "Version:"); ok {
-				return strings.TrimSpace(version)
-			}
-		}
+	if version := p.packageVersion(path.Dir(library) + "/pkgconfig/ompi.pc"); version != "" {
+		return version
 	}
 	return openMPIOfLibrary(path.Base(p.resolve(library)))
 }
@@ -95,6 +129,8 @@ func openMPIOfLibrary(name string) string {
 		return "4.1." + release
 	case "40":
 		return "5.0." + release
+	case "50":
+		return "6.0." + release
 	}
 	return ""
 }

@@ -287,7 +287,7 @@ func TestMPIPlaces(t *testing.T) {
 		"cray/lib-abi-mpich/libmpi.so.12": "", "old/lib/libmpi.so.12": "", "old/lib/libopen-rte.so.12": "",
 		"ompi/lib/libmpi.so.40": "-> libmpi.so.40.40.7", "ompi/lib/libmpi.so.40.40.7": "", "ompi/bin/mpirun": "",
 		"pc/libmpi.so.40": "", "pc/pkgconfig/ompi.pc": "Name: Open MPI\nVersion: 4.1.7a1\n",
-		"std/lib/libmpi_abi.so.0": "", "bare/libmpi.so.40": "",
+		"std/lib/libmpi_abi.so.0": "", "bare/libmpi.so.40": "", "bare/libmpi_abi.so.1": "", "bare/libmpi.so.40.50.0": "",
 	})
 	env := map[string]string{
 		"CRAY_MPICH_DIR": dir + "/cray", "I_MPI_ROOT": dir + "/old", "PATH": "relative:/nowhere:" + dir + "/ompi/bin",
@@ -297,7 +297,7 @@ func TestMPIPlaces(t *testing.T) {
 	p := prober{node: &n, fsys: os.DirFS("/"), env: func(name string) string { return env[name] }}
 	var got []facts.MPI
 	for _, d := range p.mpiDirs() {
-		for soname := range implementations() {
+		for _, soname := range slices.Sorted(maps.Keys(implementations())) {
 			if p.exists(d + "/" + soname) {
 				p.addMPI(soname, d+"/"+soname)
 			}
@@ -310,9 +310,79 @@ func TestMPIPlaces(t *testing.T) {
 		{Implementation: "mpich", Soname: "libmpi.so.12"},
 		{Implementation: "openmpi", Soname: "libmpi.so.40", Version: "4.1.7a1"},
 		{Implementation: "openmpi", Soname: "libmpi.so.40"},
+		{Implementation: "mpiabi", Soname: "libmpi_abi.so.1"},
 		{Implementation: "openmpi", Soname: "libmpi.so.40", Version: "5.0.7"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("MPI (-want +got):\n%s", diff)
+	}
+}
+
+// MPI 6 has its number in the name of Open MPI's library, Cray a library for each compiler, and PMI
+// is a fact beside them.
+func TestNewerMPI(t *testing.T) {
+	const cray = "opt/cray/pe/mpich/8.1.29/ofi/gnu/12.3"
+	const lib = "usr/lib/x86_64-linux-gnu"
+	cache := func(libraries ...string) string {
+		const header, entry = 48, 24
+		raw := make([]byte, header+entry*len(libraries))
+		copy(raw, "glibc-ld.so.cache1.1")
+		binary.LittleEndian.PutUint32(raw[20:], uint32(len(libraries)))
+		for i, name := range libraries {
+			e := raw[header+i*entry:]
+			binary.LittleEndian.PutUint32(e, 0x0303)
+			binary.LittleEndian.PutUint32(e[4:], uint32(len(raw)))
+			binary.LittleEndian.PutUint32(e[8:], uint32(len(raw)+len(filepath.Base(name))+1))
+			raw = append(raw, filepath.Base(name)+"\x00/"+name+"\x00"...)
+		}
+		return string(raw)
+	}
+	root := record(t, map[string]string{
+		"proc/cpuinfo": milan,
+		"etc/ld.so.cache": cache(lib+"/libmpi.so.40", lib+"/libmpi_abi.so.1", lib+"/libpmix.so.2", lib+"/libpmi2.so.0", "opt/cray/pe/lib64/libmpi_gnu_123.so.12",
+			"opt/cray/pe/lib64/libmpi_cray.so.12", lib+"/libmpi_usempi.so.12", lib+"/libmpi_mpifh.so.40"),
+		lib + "/libmpi.so.40":    "-> libmpi.so.40.50.1",
+		lib + "/libmpi_abi.so.1": "", lib + "/libmpi.so.40.50.1": "",
+		lib + "/libpmix.so.2": "-> pmix2/lib/libpmix.so.2.13.7", lib + "/pmix2/lib/libpmix.so.2.13.7": "",
+		lib + "/libpmi2.so.0":                    "",
+		"opt/cray/pe/lib64/libmpi_gnu_123.so.12": "-> ../mpich/8.1.29/ofi/gnu/12.3/lib/libmpi_gnu_123.so.12",
+		"opt/cray/pe/lib64/libmpi_cray.so.12":    "",
+		cray + "/lib/libmpi_gnu_123.so.12":       "",
+		cray + "/lib-abi-mpich/libmpi.so.12":     "",
+		lib + "/slurm-wlm/mpi_pmi2.so":           "",
+		lib + "/slurm-wlm/mpi_pmix_v5.so":        "",
+		lib + "/slurm-wlm/mpi_pmix.so":           "-> mpi_pmix_v5.so",
+	})
+	n, err := Node(context.Background(), Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]facts.MPI{
+		{Implementation: "mpiabi", Soname: "libmpi_abi.so.1"},
+		{Implementation: "mpich", Soname: "libmpi.so.12"},
+		{Implementation: "mpich", Soname: "libmpi_cray.so.12"},
+		{Implementation: "mpich", Soname: "libmpi_gnu_123.so.12"},
+		{Implementation: "openmpi", Soname: "libmpi.so.40", Version: "6.0.1"},
+	}, n.MPI); diff != "" {
+		t.Errorf("MPI (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]facts.PMI{
+		{Implementation: "pmi2", Slurm: true},
+		{Implementation: "pmi2", Soname: "libpmi2.so.0"},
+		{Implementation: "pmix", Version: "5", Slurm: true},
+		{Implementation: "pmix", Version: "5.0.7", Soname: "libpmix.so.2"},
+	}, n.PMI); diff != "" {
+		t.Errorf("PMI (-want +got):\n%s", diff)
+	}
+}
+
+func TestCrayModule(t *testing.T) {
+	dir := record(t, map[string]string{"lib/libmpi_cray.so.12": "", "lib/libmpifort_cray.so.12": "", "lib/libmpi_cray.so": "", "lib-abi-mpich/libmpi.so.12": ""})
+	n := facts.Node{Arch: "amd64"}
+	p := prober{node: &n, fsys: os.DirFS("/"), env: func(name string) string { return map[string]string{"CRAY_MPICH_DIR": dir}[name] }}
+	p.crayMPI()
+	want := []facts.MPI{{Implementation: "mpich", Soname: "libmpi_cray.so.12"}, {Implementation: "mpich", Soname: "libmpi.so.12"}}
+	if diff := cmp.Diff(want, n.MPI); diff != "" {
 		t.Errorf("MPI (-want +got):\n%s", diff)
 	}
 }

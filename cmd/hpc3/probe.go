@@ -87,6 +87,13 @@ func (t *tool) printNode(n facts.Node) {
 	for _, m := range n.MPI {
 		line("mpi", m.Implementation+" "+m.Version+" "+m.Soname)
 	}
+	for _, m := range n.PMI {
+		where := m.Soname
+		if m.Slurm {
+			where = "in Slurm"
+		}
+		line("pmi", strings.Join(strings.Fields(m.Implementation+" "+m.Version+" "+where), " "))
+	}
 	line("fabric", strings.Join(n.Fabric, ", "))
 	line("labels", strings.Join(n.Labels, ", "))
 	if n.Container != nil {

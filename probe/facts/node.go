@@ -26,6 +26,7 @@ type Node struct {
 	Unknown []Unknown `json:"unknown,omitempty"`
 
 	// No choice depends on the following; nil if nothing is known about it.
+	PMI       []PMI      `json:"pmi,omitempty"`
 	OSRelease *OSRelease `json:"osRelease,omitempty"`
 	Container *Container `json:"container,omitempty"`
 }
@@ -88,6 +89,15 @@ type MPI struct {
 	Implementation string `json:"implementation"`    // "openmpi", "mpich", "mpiabi"
 	Version        string `json:"version,omitempty"` // "4.1.4"; empty if not known
 	Soname         string `json:"soname,omitempty"`  // "libmpi.so.40"
+}
+
+// PMI is one way in which ranks can find each other on a node: a library for programs, or a plugin
+// of Slurm's for srun --mpi.
+type PMI struct {
+	Implementation string `json:"implementation"`    // "pmi2", "pmix"
+	Version        string `json:"version,omitempty"` // "5.0.7"; a plugin's "5"; empty if not known
+	Soname         string `json:"soname,omitempty"`  // "libpmix.so.2"; empty for a plugin
+	Slurm          bool   `json:"slurm,omitempty"`   // a plugin of Slurm's
 }
 
 // Container is what a node offers to container engines, as far as its files tell. Only a trial is
