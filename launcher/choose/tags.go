@@ -122,7 +122,8 @@ func (ch *chooser) askTags(ctx context.Context, gone error) ([]string, error) {
 	case errors.As(err, &unlistable):
 		ch.Notef("%s is taken as it is, without variants by tag: %v", ch.Reference, err)
 		return nil, ch.rememberTags(nil) // or each run would ask again
-	case ch.cached && errors.Is(err, fetch.ErrUnreachable): // a cached image needs no registry
+	case ch.cached && (errors.Is(err, fetch.ErrUnreachable) || // a cached image needs no registry
+		ch.c.Index.Digest != "" && errors.Is(err, ErrNotCached)):
 		ch.Notef("%s is taken as it is, without variants by tag: %v", ch.Reference, err)
 		return nil, nil
 	}
