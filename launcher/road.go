@@ -153,6 +153,7 @@ func (r *Road) requestFor(ref oci.Reference, written string) choose.Request {
 	return choose.Request{
 		Reference: ref, Written: written, Platform: r.Option.Platform, Variants: r.Option.Variants,
 		Variant: r.Option.Variant, Force: r.Option.Force, Labels: labels,
+		TagPatterns: r.Site.TagPatternsOf(ref.Registry + "/" + ref.Repository),
 		CPUFeatures: r.Site.CPUFeatures, WarnMismatch: r.Site.LabelMismatch == "warn",
 		NoNext: r.Option.NodesFile != "",
 	}

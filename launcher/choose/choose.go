@@ -54,6 +54,8 @@ type Request struct {
 	Variant   string   // the entry that is wanted: its position, or a digest; "" for the best
 	Force     bool     // what would be chosen is run, whatever it says of itself
 	Labels    []string // words that tags may have, beside the vocabulary and those of the nodes
+	// how the repository's tags are made, if the site says so
+	TagPatterns []match.TagPattern
 
 	CPUFeatures   bool // see match.Policy
 	WarnMismatch  bool // labels that contradict the index are no error
@@ -113,18 +115,19 @@ func PlatformOf(e oci.Entry) string {
 type chooser struct {
 	Request
 	notes.Notes
-	from   Source
-	cached bool   // the index came from a cache
-	asked  bool   // the registry or archive was asked for one, or for tags
-	told   string // see tellChoice
-	c      Chosen
+	from     Source
+	patterns []match.TagPattern // how the tags beside the reference are made, if that is said
+	cached   bool               // the index came from a cache
+	asked    bool               // the registry or archive was asked for one, or for tags
+	told     string             // see tellChoice
+	c        Chosen
 }
 
 func newChooser(req Request, from Source, tell notes.Notes) *chooser {
 	// By --force what would be chosen is run, whatever it says of itself.
 	policy := match.Policy{CPUFeatures: req.CPUFeatures, Unheard: req.Force && req.Variant == ""}
 	return &chooser{
-		Request: req, Notes: tell, from: from,
+		Request: req, Notes: tell, from: from, patterns: req.TagPatterns,
 		c: Chosen{Reference: req.Reference, Nodes: req.Nodes, At: -1, policy: policy},
 	}
 }

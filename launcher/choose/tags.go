@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
+	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
@@ -32,6 +32,11 @@ func (ch *chooser) readCandidates(ctx context.Context) error {
 	}
 	if !listed {
 		if list, err = ch.askTags(ctx, gone); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(list, func(t string) bool { return t != ch.Reference.Tag }) {
+		if err := ch.readPatterns(ctx); err != nil {
 			return err
 		}
 	}
@@ -91,8 +96,7 @@ func (ch *chooser) withoutVariants(ctx context.Context, list []string, gone erro
 			return err.Hint("these tags are no variants, "+
 				"since they end in no word that is known here: %s", first(list))
 		}
-		return err.Hint("no tag of the repository begins with %s_, as %s_zen3 would",
-			ch.Reference.Tag, ch.Reference.Tag)
+		return err.Hint("%s", noVariants(ch.Reference.Tag))
 	}
 	return gone
 }
@@ -134,7 +138,7 @@ func (ch *chooser) askTags(ctx context.Context, gone error) ([]string, error) {
 func about(all []string, tag string) []string {
 	var list []string
 	for _, t := range all {
-		if t == tag || strings.HasPrefix(t, tag+"_") {
+		if match.MayBeVariant(t, tag) {
 			list = append(list, t)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/fetch"
+	"github.com/hpc3-project/hpc3/launcher/match"
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -45,6 +46,19 @@ func TestTags(t *testing.T) {
 			r.tags["1_zen2"] = one(r, amd64)
 		}},
 		{name: "an index of one image, without variants", asked: []string{"1", "tags"}, tags: func(r *registry) { r.tags["1"] = []byte(index(r.image(amd64, of))) }},
+		{name: "by the site's pattern", want: "a-1-zen2", set: func(q *Request) { q.TagPatterns = patterns(t, "{any}-{version}-{cpu}") }, tags: func(r *registry) {
+			r.tags["1"], r.tags["a-1-zen2"], r.tags["1_zen3"] = one(r, amd64), one(r, amd64), one(r, amd64)
+		}},
+		{name: "by the author's pattern", want: "x1.milan", tags: func(r *registry) {
+			r.tags["1"] = one(r, `{"os":"linux","architecture":"amd64","config":{"Labels":{"org.supercontainers.hpc3.tags":"{bad} x{version}.{cpu}"}}}`)
+			r.tags["x1.milan"], r.tags["1_zen3"] = one(r, amd64), one(r, amd64)
+		}},
+		{name: "by the author's pattern, in an index of one image", want: "x1.milan", tags: func(r *registry) {
+			r.tags["1"] = []byte(index(r.image(`{"os":"linux","architecture":"amd64","config":{"Labels":{"org.supercontainers.hpc3.tags":"x{version}.{cpu}"}}}`, of)))
+			r.tags["x1.milan"], r.tags["1_zen3"] = one(r, amd64), one(r, amd64)
+		}},
+		{name: "a release's name", tags: func(r *registry) { r.tags["1"], r.tags["1_milan"] = one(r, amd64), one(r, amd64) }},
+		{name: "a prefix", want: "zen2-1", tags: func(r *registry) { r.tags["zen2-1"], r.tags["1"] = one(r, amd64), one(r, amd64) }},
 		{name: "nothing", class: fault.Reference, tags: func(*registry) {}},
 		{name: "nothing, and tags are wanted", class: fault.Reference, set: func(q *Request) { q.Variants = option.TagVariants }, tags: func(r *registry) {
 			r.tags["1_debug"] = one(r, amd64)
@@ -88,6 +102,18 @@ func TestTags(t *testing.T) {
 			}
 		})
 	}
+}
+
+func patterns(t *testing.T, texts ...string) (all []match.TagPattern) {
+	t.Helper()
+	for _, text := range texts {
+		p, err := match.ParseTagPattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 const v2 = `{"os":"linux","architecture":"amd64","variant":"v2"}`

@@ -1,11 +1,16 @@
 package choose
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/fetch"
 	"github.com/hpc3-project/hpc3/launcher/match"
+	"github.com/hpc3-project/hpc3/launcher/oci"
 )
 
 // byTag is an image of the repository that is a variant of the reference by its tag.
@@ -20,51 +25,81 @@ type PassedBy struct {
 	Reason string `json:"reason"`
 }
 
+// tagsPattern is the label of an image by which its author says how the tags beside its own are
+// made, as in [[tags]] of the site's file.
+const tagsPattern = "org.supercontainers.hpc3.tags"
+
 // variants returns the tags that say of themselves to be variants of the reference, and the others.
 // A word is known if it is one of the vocabulary, of the nodes, or of any node of the site.
 func (ch *chooser) variants(list []string) (variants []byTag, others []PassedBy) {
-	labels := slices.Clone(ch.Labels)
-	for _, n := range ch.Nodes {
-		labels = append(labels, n.Labels...)
+	set := match.Tags{
+		Repository: ch.Reference.Registry + "/" + ch.Reference.Repository,
+		Labels:     slices.Clone(ch.Labels), Patterns: ch.patterns,
 	}
-	for _, tag := range list {
-		if tag == ch.Reference.Tag {
-			continue
-		}
-		version, tokens := split(tag, ch.Reference.Tag, labels)
-		switch {
-		case version == ch.Reference.Tag:
-			variants = append(variants, byTag{tag, match.TagTokens(tokens, labels)})
-		case len(tokens) > 0:
-			others = append(others,
-				PassedBy{tag, fmt.Sprintf("a variant of %s, an image of its own", version)})
-		default:
-			words := strings.TrimPrefix(tag, ch.Reference.Tag+"_")
-			why := fmt.Sprintf("%q ends in no word that is known here: an image of its own", words)
-			others = append(others, PassedBy{tag, why})
-		}
+	for _, n := range ch.Nodes {
+		set.Labels = append(set.Labels, n.Labels...)
+	}
+	known, none := set.Of(ch.Reference.Tag, list)
+	for _, v := range known {
+		variants = append(variants, byTag{v.Tag, v.Tokens})
+	}
+	for _, o := range none {
+		others = append(others, PassedBy{o.Tag, o.Reason})
 	}
 	return variants, others
 }
 
-// split takes a tag apart. A release may be called as a variant is, 1_v2: asked for by that name it
-// is the version.
-func split(tag, version string, labels []string) (string, []string) {
-	base, tokens := match.SplitTag(tag, labels)
-	name, words := match.SplitTag(version, labels)
-	if name == base && name != version && isLevel(words) {
-		if rest, ok := strings.CutPrefix(tag, version+"_"); ok {
-			if before, tokens := match.SplitTag(rest, labels); before == "" {
-				return version, tokens
-			}
-		}
+// readPatterns notes how the tags of the repository are made, if the site says so or, without that,
+// a label of the image that the reference names.
+func (ch *chooser) readPatterns(ctx context.Context) error {
+	at := slices.IndexFunc(ch.c.Index.Entries, oci.Entry.IsImage)
+	if len(ch.TagPatterns) > 0 || at < 0 {
+		return nil
 	}
-	return base, tokens
+	e := ch.c.Index.Entries[at]
+	said := cmp.Or(ch.c.Index.Annotations[tagsPattern], e.Annotations[tagsPattern])
+	if said == "" {
+		labels, err := ch.labelsOf(ctx, e)
+		unread := errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, ErrNotCached)
+		if err != nil && !(unread && ch.cached) { // a cached image needs no registry
+			return err
+		}
+		said = labels[tagsPattern]
+	}
+	for text := range strings.FieldsSeq(said) {
+		p, err := match.ParseTagPattern(text)
+		if err != nil {
+			ch.Sayf("warning: the label %s of %s is passed over: %v", tagsPattern, ch.Reference, err)
+			continue
+		}
+		ch.patterns = append(ch.patterns, p)
+	}
+	return nil
 }
 
-// isLevel tells whether words are bare variants of an architecture, as v2 is.
-func isLevel(words []string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool {
-		return strings.Trim(w, "v0123456789.") != ""
-	})
+// labelsOf returns the labels of an image, which is read if it was not before. What turns out to be
+// no image has none.
+func (ch *chooser) labelsOf(ctx context.Context, e oci.Entry) (map[string]string, error) {
+	if e.Config != nil {
+		return e.Config.Labels, nil
+	}
+	raw, made, err := ch.from.Config(e.Digest, ch.Nodes[0].Arch)
+	if err == nil && !made {
+		raw, err = ch.fetchConfig(ctx, e, ch.Reference.String())
+	}
+	var none notImageError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	config, err := oci.ParseConfig(raw)
+	return config.Labels, err
+}
+
+// noVariants says what a tag would have to be called to be one of a variant.
+func noVariants(tag string) string {
+	return fmt.Sprintf("no tag of the repository holds %s and a word of a CPU or GPU, as %s_zen3 would",
+		tag, tag)
 }

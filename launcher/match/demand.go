@@ -38,7 +38,8 @@ type demand struct {
 	target  *target // kindCPU; nil if no such target is known
 	version version // kindDriver, kindCUDA, kindCompat, kindMPI, kindGlibc
 	code    gpuCode // kindNVIDIA
-	// kindAMD: "gfx90a", "gfx11-generic"; kindGPU: "nvidia", "amd"; kindMPI: "openmpi"
+	// kindAMD: "gfx90a", "gfx11-generic"; kindGPU: "nvidia", "amd"; kindMPI: "openmpi", "mpich",
+	// "mpiabi"
 	name string
 	// kindFlags: the flags by family, in the spelling of /proc/cpuinfo
 	flags map[string][]string

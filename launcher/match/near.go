@@ -16,7 +16,7 @@ import (
 // fraction of a millisecond, and people read but a few.
 const maxNear = 8
 
-// forms are the words that hold numbers, with an example of each. Numbers are compared as one digit.
+// forms are the words that hold numbers, with an example of each. A number is compared as a digit.
 //
 //nolint:gochecknoglobals // a constant table
 var forms = []struct{ form, example string }{
@@ -72,8 +72,11 @@ func nearestWord(word string) string {
 	var alike, folded []string
 	for _, known := range vocabulary() {
 		// Who misspells a word has mostly its beginning right or, if not that, the rest.
-		close := len(known) >= least && max(len(known)-len(word), len(word)-len(known)) <= len(word)/3
-		if close && (known[0] == word[0] || known[1:] == word[1:]) {
+		apart := max(len(known)-len(word), len(word)-len(known))
+		if len(known) < least || apart > len(word)/3 {
+			continue
+		}
+		if known[0] == word[0] || known[1:] == word[1:] {
 			alike, folded = append(alike, known), append(folded, underscored(known))
 		}
 	}
@@ -101,7 +104,7 @@ func nearestForm(word string) string {
 		known = append(known, f.form)
 	}
 	near := habit.Misspelt(plain, known)
-	i := slices.IndexFunc(forms, func(f struct{ form, example string }) bool { return f.form == near })
+	i := slices.Index(known, near)
 	if i < 0 {
 		return ""
 	}
@@ -145,7 +148,8 @@ func (c *chooser) nearOf(token string) func() string {
 func (c *chooser) contradiction(demands []*demand) string {
 	for i, d := range demands {
 		for _, e := range demands[:i] {
-			if d.target == nil || e.target == nil || d.target.is(e.target) || e.target.is(d.target) {
+			if d.target == nil || e.target == nil ||
+				d.target.is(e.target) || e.target.is(d.target) {
 				continue
 			}
 			families := d.target.root != e.target.root

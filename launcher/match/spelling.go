@@ -59,10 +59,12 @@ var (
 		return regexp.MustCompile(`^(sm|cc|compute|ptx)[-_.]?(\d{1,2})[-_.]?(\d)([af]?)$`)
 	})
 	gluedNumber = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^(cuda|rocm|glibc)[-_]?(\d{1,2})(?:[-_.](\d{1,2}))?(?:[-_.]\d+)*$`)
+		return regexp.MustCompile(`^(cuda|rocm|glibc)[-_]?(\d{1,2})(?:\.(\d{1,2})(?:\.\d{1,2})?|` +
+			`-(\d{1,2})-\d{1,2})?$`)
 	})
+	// "cuda80" is the capability 8.0 for E4S and CUDA 8.0 for others, hence no word.
 	wheelNumber = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^cu(?:da)?(?:(1\d)(\d{0,2})|([89])(\d))$`)
+		return regexp.MustCompile(`^(?:cu(?:da)?(1\d)(\d{0,2})|cu([89])(\d))$`)
 	})
 	levelNumber = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:(x86[-_]?64|amd64|arm64|aarch64)[-_]?)?(v[1-9](?:\.\d)?)$`)
@@ -97,8 +99,9 @@ func spelled(word string) []string {
 		return []string{"cuda-" + m[1] + m[3] + "-" + minor}
 	}
 	if m := gluedNumber().FindStringSubmatch(word); m != nil {
-		minor := m[3]
-		if minor == "" && m[1] == "glibc" {
+		minor := m[3] + m[4]
+		// "cuda80" is a capability for E4S.
+		if minor == "" && (m[1] == "glibc" || m[1] == "cuda" && m[2] > "2") {
 			return nil
 		}
 		if minor == "" {

@@ -60,6 +60,8 @@ type Site struct {
 	Mirrors      []Mirror `toml:"mirror"`        // asked instead of registries
 	Unreachable  string   `toml:"unreachable"`   // at submission: "warn" (default) or "error"
 
+	Tags []Tags `toml:"tags"` // how the tags of repositories are made
+
 	// Images.
 	Compression      string `toml:"compression"`       // "zstd" (default), "gzip" or "lz4"
 	CompressionLevel int    `toml:"compression_level"` // 0 = the compressor's fastest
@@ -147,6 +149,9 @@ func (s Site) check() error {
 		}
 	}
 	if err := errors.Join(s.checkMirrors(), s.checkTokenServers(), s.checkCaches()); err != nil {
+		return err
+	}
+	if err := s.checkTags(); err != nil {
 		return err
 	}
 	return s.checkWords()

@@ -100,7 +100,7 @@ func TestToolHelp(t *testing.T) {
 // Every key of the files is in the site file that is shipped, and in its manual.
 func TestSiteKeysAreDocumented(t *testing.T) {
 	shipped, manual := lab.Read(t, "../../etc/hpc3.toml"), lab.Read(t, "../../etc/man/hpc3.toml.5")
-	for _, of := range []reflect.Type{reflect.TypeFor[site.Site](), reflect.TypeFor[site.Host](), reflect.TypeFor[site.Mirror](), reflect.TypeFor[site.Cache](), reflect.TypeFor[option.Settings]()} {
+	for _, of := range []reflect.Type{reflect.TypeFor[site.Site](), reflect.TypeFor[site.Host](), reflect.TypeFor[site.Mirror](), reflect.TypeFor[site.Tags](), reflect.TypeFor[site.Cache](), reflect.TypeFor[option.Settings]()} {
 		for i := range of.NumField() {
 			key := of.Field(i).Tag.Get("toml")
 			if key == "" || key == "-" {
