@@ -96,6 +96,22 @@ var nodeChoices = map[string]nodeChoice{
 	},
 	"power9le":      {"linux/ppc64le/power9", "the variant is the target", "linux/ppc64le/power9:nv-compute-7-0:cuda-11-0", "none is visible here"},
 	"power9le-v100": {"linux/ppc64le/power9:nv-compute-7-0:cuda-11-0", "driver 450.80.02 is that of CUDA 11.0", "linux/ppc64le", "fits, but"},
+	"kunpeng920":    {"linux/arm64/v8.2", "it shows what v8.2 requires; of v8.3 it lacks lrcpc and the keys of pointers, of Neoverse N1 lrcpc", "linux/arm64/v8.4", "needs lrcpc, paca, pacg, dit and 3 more of v8.4 (armv8.4a)"},
+	"phytium-d3000": {"linux/arm64:graviton2", "it shows all of Neoverse N1, whoever made it", "linux/arm64/v8.4", "fits, but graviton2"},
+	"oryon":         {"linux/arm64:graviton2", "a CPU that archspec does not know; it has no SVE", "linux/arm64:cobalt100", "needs sve2"},
+	"vera":          {"linux/arm64:neoverse_v3", "Olympus shows all of Neoverse V3, with vectors of the same length", "linux/arm64:a64fx", "needs a64fx, whose SVE vectors have 512 bits, this CPU's 128"},
+	"axion-c4a":     {"linux/arm64:grace", "the same core under another name", "linux/arm64:cobalt100", "fits, but grace is exactly this CPU"},
+	"cobalt100":     {"linux/arm64:cobalt100", "Neoverse N2 under Microsoft's number", "linux/arm64:grace", "fits, but cobalt100 is exactly this CPU"},
+	"grace-128":     {"linux/arm64:grace", "as grace, with the length of its vectors", "linux/arm64:cobalt100", "fits, but grace is exactly this CPU (line 12 < 19)"},
+	"graviton3-256": {"linux/arm64:graviton2", "without EFA its own entry is refused; it descends from Neoverse N1", "linux/arm64:cobalt100", "needs sve2"},
+	"alderlake-avx512": {
+		"linux/amd64:skylake_avx512", "with AVX-512 it is an icelake for archspec, and wider vectors go first",
+		"linux/amd64:alderlake", "fits, but skylake_avx512 has AVX-512, alderlake only AVX2",
+	},
+	"graniterapids": {"linux/amd64:graniterapids:mpi-mpich", "the kernel prints no amx_fp16; libmpi.so.12 is Cray's, from lib-abi-mpich", "linux/amd64:alderlake", "fits, but"},
+	"sierraforest":  {"linux/amd64:sierraforest", "the kernel prints none of what it adds to alderlake", "linux/amd64/v4", "needs avx512f"},
+	"sg2044":        {"linux/riscv64:c920", "the core of SG2042 with newer vectors", "linux/riscv64:x60", "built for SpacemiT's x60"},
+	"z16":           {"linux/s390x:z15", "the generation before it", "linux/s390x", "fits, but z15 is nearer"},
 	"x60":           {"linux/riscv64:x60", "exactly this CPU", "linux/riscv64", "fits, but x60 is exactly this CPU"},
 }
 
