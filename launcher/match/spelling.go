@@ -181,6 +181,13 @@ var armLevel = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^armv([89])(\.\d)?[-_]?a$`)
 })
 
+// riscvProfile matches the profiles of RISC-V, "rva23u64".
+//
+//nolint:gochecknoglobals // constant once compiled
+var riscvProfile = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^rv[ab]\d\d[us]64$`)
+})
+
 // cpuNamed returns the target of a name that compilers use; known tells that it is the name of a
 // CPU, of which nothing more may be known.
 func (c *chooser) cpuNamed(name string) (t *facts.Target, known bool) {
@@ -201,6 +208,9 @@ func (c *chooser) cpuNamed(name string) (t *facts.Target, known bool) {
 	switch name {
 	case "arm64", "x64", "x86_64":
 		return found(map[string]string{"arm64": "aarch64"}[name]), name == "arm64"
+	}
+	if riscvProfile().MatchString(name) { // what a node has of it is not known
+		return nil, true
 	}
 	plain := underscored(name)
 	if t := found(plain); t != nil {

@@ -26,6 +26,11 @@ func TestSpellings(t *testing.T) {
 			t.Errorf("%q is read as kind %d of %+v, want the CPU %s", word, d.kind, d.target, want)
 		}
 	}
+	for _, word := range []string{"rva23u64", "native", "armv8.9-a", "cortex-a320"} {
+		if d := c.read(word); d.kind != kindCPU || d.target != nil {
+			t.Errorf("%q is read as %+v, want a CPU that is not known", word, d)
+		}
+	}
 	for word, want := range map[string]string{
 		"sm90": "nv-compute-9-0", "sm_90": "nv-compute-9-0", "sm-90": "nv-compute-9-0", "sm_90a": "nv-compute-9-0a", "cc90": "nv-compute-9-0", "cc8.6": "nv-compute-8-6",
 		"sm_100f": "nv-compute-10-0f", "sm120": "nv-compute-12-0", "compute_80": "nv-compute-8-0", "nv-compute-9.0": "nv-compute-9-0", "ptx_80": "nv-ptx-8-0",
@@ -105,6 +110,9 @@ func TestCompilerTargets(t *testing.T) {
 		if target == nil || len(target.Features) == 0 || target.Vendor == "" {
 			t.Errorf("the row %q gives %+v", row, target)
 			continue
+		}
+		if _, ok := facts.LookupTarget(underscored(target.Name)); ok {
+			t.Errorf("%s is in the table of package facts as well", target.Name)
 		}
 		parent, _ := facts.LookupTarget(target.Parents[0])
 		if len(target.Features) <= len(parent.Features) {
