@@ -112,6 +112,22 @@ func TestSelectionCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runCases(t, file, raw)
+}
+
+// Cases of our own, each with the expert's answer.
+func TestOwnCases(t *testing.T) {
+	for _, file := range []string{"words.json"} {
+		raw, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runCases(t, file, raw)
+	}
+}
+
+func runCases(t *testing.T, file string, raw []byte) {
+	t.Helper()
 	var all selectionCases
 	if err := json.Unmarshal(raw, &all); err != nil {
 		t.Fatalf("%s: %v", file, err)
