@@ -45,6 +45,8 @@ type Road struct {
 	ProbeRoot string      // probe the recorded node below this directory
 	Parent    int         // the process with which the command is to end; 0: none
 
+	TellVariant func(variant string) // told when the image is on the node; nil for nobody
+
 	opened    *caches.Caches // see caches
 	engine    *Engine        // see Engine
 	toldFiles bool           // see tellFiles
@@ -110,6 +112,9 @@ func (r *Road) walk(ctx context.Context, s *Start, name string, command []string
 	}
 	if err := r.compareRanks(chosen); err != nil {
 		return err
+	}
+	if r.TellVariant != nil {
+		r.TellVariant(provenance(chosen, img.Contents).Variant)
 	}
 	r.Clock.Done("engine", string(engine.Name))
 	s.Plan, err = r.plan(ctx, chosen, img, engine, command)

@@ -63,8 +63,26 @@ int slurm_spank_local_user_init(spank_t spank, int ac, char **av)
 	return hpc3_submit_command(spank);
 }
 
+/* Slurm calls this in slurmstepd, with the user's rights, before the tasks are forked. */
+int slurm_spank_user_init(spank_t spank, int ac, char **av)
+{
+	(void)ac;
+	(void)av;
+	hpc3_step_user_init(spank);
+	return 0;
+}
+
 /* Slurm calls this in the process of a task, which is the user's by then. */
 int slurm_spank_task_init(spank_t spank, int ac, char **av)
 {
 	return hpc3_task_init(spank, ac, av);
+}
+
+/* Slurm calls this in slurmstepd when a task has ended. This runs as root, and never fails. */
+int slurm_spank_task_exit(spank_t spank, int ac, char **av)
+{
+	(void)ac;
+	(void)av;
+	hpc3_task_exit(spank);
+	return 0;
 }

@@ -16,6 +16,7 @@
 #define V_LAUNCHER   "SLURM_HPC3_LAUNCHER"   /* the hpc3-run that srun put there */
 #define V_MULTI_PROG "SLURM_HPC3_MULTI_PROG" /* the step has a command for each task */
 #define V_BCAST      "SLURM_HPC3_BCAST"      /* Slurm has copied the command to the nodes */
+#define V_VARIANT    "SLURM_HPC3_VARIANT_FD" /* where hpc3-run writes the variant: sigill.c */
 
 /* Variables that the library and hpc3-run read as well. */
 #define V_OPTIONS "SLURM_HPC3_OPTIONS"
@@ -105,7 +106,14 @@ int hpc3_absolute_variables(bool all); /* HPC3_..., and if all, docker's and pod
 
 /* Task: slurmstepd. task.c */
 int hpc3_step_init(spank_t spank, int ac, char **av); /* as root */
+void hpc3_step_user_init(spank_t spank);              /* as the user */
 int hpc3_task_init(spank_t spank, int ac, char **av); /* as the user */
+void hpc3_task_exit(spank_t spank);                   /* as root */
+
+/* In slurmstepd. sigill.c: what is said of a task that ends by an illegal instruction. */
+void hpc3_sigill_watch(void);         /* as the user */
+void hpc3_sigill_tell(spank_t spank); /* as the user */
+void hpc3_sigill_ended(int status);   /* as root */
 
 /* In srun, and as the user in slurmstepd. multiprog.c: the text of a file for --multi-prog. */
 size_t hpc3_multiprog_lacking(const char *text, const char *launcher); /* commands without it */

@@ -1,5 +1,5 @@
-/* On a node, in slurmstepd: a task of a step with an image starts as hpc3-run. hpc3_step_init runs
- * as root, and everything else in the process of a task, as the user. */
+/* On a node, in slurmstepd: a task of a step with an image starts as hpc3-run. hpc3_step_init and
+ * hpc3_task_exit run as root, and everything else as the user, mostly in the process of a task. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
@@ -106,6 +106,30 @@ static void replace_command(spank_t spank, bool multi_prog, char **argv)
 		die("changing the command", "out of memory");
 }
 
+/* hpc3_step_user_init runs in slurmstepd, and does nothing for a step on the host. */
+void hpc3_step_user_init(spank_t spank)
+{
+	char image[PATH_MAX * 2];
+	uint32_t step = 0;
+
+	if (spank_getenv(spank, V_IMAGE, image, sizeof image) != ESPANK_SUCCESS || *image == '\0' ||
+		strcmp(image, NO_IMAGE) == 0)
+		return;
+	if (spank_get_item(spank, S_JOB_STEPID, &step) != ESPANK_SUCCESS || step == SLURM_EXTERN_CONT ||
+		(step == SLURM_BATCH_SCRIPT && !hpc3_conf.batch_in_container))
+		return;
+	hpc3_sigill_watch();
+}
+
+/* hpc3_task_exit looks at a status, and at memory: see sigill.c. */
+void hpc3_task_exit(spank_t spank)
+{
+	int status = 0;
+
+	if (spank_get_item(spank, S_TASK_EXIT_STATUS, &status) == ESPANK_SUCCESS)
+		hpc3_sigill_ended(status);
+}
+
 /* hpc3_task_init runs in the process of the task, as the user, before the task prolog and the
  * limits: what Slurm does after it applies to hpc3-run, and so to the command. A failure ends this
  * task only. */
@@ -127,6 +151,7 @@ int hpc3_task_init(spank_t spank, int ac, char **av)
 	if (step == SLURM_BATCH_SCRIPT && !hpc3_conf.batch_in_container)
 		return 0;
 	end_with_slurmstepd();
+	hpc3_sigill_tell(spank);
 	if (spank_get_item(spank, S_JOB_ARGV, &argc, &argv) != ESPANK_SUCCESS || argc < 1)
 		die("reading the command", "Slurm does not show it");
 	multi_prog = step != SLURM_BATCH_SCRIPT && job_variable(spank, V_MULTI_PROG, word, sizeof word);

@@ -28,6 +28,7 @@ const batchScript = "slurm_script"
 
 // startTask walks for a task of Slurm: the plugin has put this program before its command.
 func (w *walker) startTask(ctx context.Context, t task.Task) error {
+	tell := variantTeller(t.Variant)
 	if err := completeEnvironment(ctx); err != nil {
 		return err
 	}
@@ -54,6 +55,7 @@ func (w *walker) startTask(ctx context.Context, t task.Task) error {
 	if err := road.ReadEnvFiles(ctx); err != nil {
 		return err
 	}
+	road.TellVariant = tell
 	road.Parent = os.Getppid() // slurmstepd
 	if road.Parent == 1 {      // it has ended
 		return interrupt.SignalError{Signal: syscall.SIGKILL}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/launcher/option"
@@ -27,6 +28,7 @@ const (
 	copied    = "SLURM_HPC3_BCAST"      // "1": Slurm has copied the command to the node
 	multiProg = "SLURM_HPC3_MULTI_PROG" // for the plugin alone, and so is the next
 	launcher  = "SLURM_HPC3_LAUNCHER"
+	variantFD = "SLURM_HPC3_VARIANT_FD" // where the variant is written for the plugin
 )
 
 // NoImage is the image of a step that runs on the node, without a container.
@@ -49,6 +51,8 @@ type Task struct {
 	Options []Option // what was asked for with the job or step
 	Digest  string   // of the index; "" = it is not settled
 	Copied  bool     // the command is a file that Slurm has copied to the node, not the image's
+	// Variant is the descriptor through which the plugin learns which variant runs; 0 for none.
+	Variant int
 }
 
 // Find tells whether the plugin has put hpc3-run before a task's command, and which task that is.
@@ -60,6 +64,9 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 		return Task{}, false, nil
 	}
 	t := Task{Plugin: true, Image: getenv(Image)}
+	if n, err := strconv.Atoi(getenv(variantFD)); err == nil && n > 2 {
+		t.Variant = n
+	}
 	if first, ok := strings.CutPrefix(word, "="); ok {
 		t.Copied = getenv(copied) != ""
 		if t.Copied && strings.HasSuffix(first, "/") { // Slurm chose the name in this directory
@@ -87,7 +94,7 @@ func Find(getenv func(string) string, args []string) (Task, bool, error) {
 // the steps of the job.
 //
 //nolint:gochecknoglobals // a constant list
-var Own = []string{command, copied, multiProg, launcher}
+var Own = []string{command, copied, multiProg, launcher, variantFD}
 
 // ProtocolError is a job of a plugin whose variables have another meaning.
 type ProtocolError struct{ Version, Protocol string }

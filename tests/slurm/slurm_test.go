@@ -225,6 +225,10 @@ var slurmRows = []slurmRow{
 	{name: "exact arguments", text: `srun --container=$IMAGE printf '%s|' 'a b' '' '*' '$HOME' "'" '"' '\'`, stdout: `a b\|\|\*\|\$HOME\|'\|"\|\\\|`},
 	{name: "status", text: `srun --container=$IMAGE sh -c 'exit 7'`, status: 7, stderr: "Exited with exit code 7"},
 	{name: "a signal", text: `srun --container=$IMAGE sh -c 'kill -SEGV $$'`, status: 139, stderr: "Segmentation fault"},
+	{name: "an illegal instruction", text: `srun -n5 -N2 -w n1,n2 --container=$IMAGE sh -c 'kill -ILL $$' 2>&1 | grep -o 'hpc3: .*' | sort`, stdout: illegal("n1", "by") + "\n" + illegal("n2", "by")},
+	{name: "an illegal instruction behind a shell", text: `srun -n2 -w n1 --container=$IMAGE sh -c 'sh -c "kill -ILL \$\$"; exit $?'`, status: 132, stderr: illegal("n1", "with 132, the status of")},
+	{name: "an illegal instruction in a job", text: job + `printf '#!/bin/bash\nsrun sh -c "kill -ILL \\$\\$"\nsrun true\n' | job -w n1 --container=$IMAGE | grep -v 'Illegal instruction$'`, stdout: "(?s).*" + illegal("n1", "by") + "\nstate JobState=COMPLETED ExitCode=0:0 .*"},
+	{name: "an illegal instruction on the host", text: `srun -w n1 sh -c 'kill -ILL $$' 2>&1 | grep -c hpc3; srun -w n1 --container=$IMAGE sh -c 'ls -l /proc/self/fd | grep -c memfd'`, stdout: "0\n0", status: 1},
 	{name: "standard input", text: `echo line | srun --container=$IMAGE cat`, stdout: "line"},
 	{name: "a terminal", text: `script -qec "srun --pty --container=$IMAGE sh -c 'test -t 0 && stty size && tty'" /dev/null | tr -d '\r'`, stdout: "/dev/(console|pts/[0-9]+)\n.*[0-9]+ [0-9]+"},
 	{name: "the environment", text: `MINE=1 srun --container=$IMAGE sh -c 'echo $MINE $SLURM_JOB_NUM_NODES; env | grep SLURM_HPC3_TASK'`, stdout: "1 1", status: 1},
@@ -295,6 +299,11 @@ var slurmRows = []slurmRow{
 		stdout: "first\nfirst\nhello from /opt/app\nsecond\nsecond", stderr: `hpc3-run: error\[cache\]: the image in .*\.sif cannot be read: damaged SquashFS: a data block at `,
 	},
 	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
+}
+
+// illegal is a pattern for what a node says of a task that ended by an illegal instruction.
+func illegal(node, how string) string {
+	return "hpc3: " + node + ": a task ended " + how + ` an illegal instruction: its program is not made for this CPU; the image's variant is amd64; see hpc3-troubleshooting\(7\), status 132`
 }
 
 // refusal is a pattern for all that a program of Slurm says of what the plugin refuses: nothing

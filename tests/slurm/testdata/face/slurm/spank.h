@@ -11,7 +11,7 @@ typedef enum {
 	S_CTX_SLURMD,
 	S_CTX_JOB_SCRIPT
 } spank_context_t;
-typedef enum { S_JOB_ARGV, S_JOB_STEPID } spank_item_t;
+typedef enum { S_JOB_ARGV, S_JOB_STEPID, S_TASK_EXIT_STATUS } spank_item_t;
 typedef int (*spank_opt_cb_f)(int val, const char *optarg, int remote);
 
 struct spank_option {
@@ -37,4 +37,6 @@ spank_err_t spank_setenv(spank_t spank, const char *name, const char *value, int
 int slurm_spank_init(spank_t spank, int ac, char **av);
 int slurm_spank_init_post_opt(spank_t spank, int ac, char **av);
 int slurm_spank_local_user_init(spank_t spank, int ac, char **av);
+int slurm_spank_user_init(spank_t spank, int ac, char **av);
 int slurm_spank_task_init(spank_t spank, int ac, char **av);
+int slurm_spank_task_exit(spank_t spank, int ac, char **av);
