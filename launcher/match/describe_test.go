@@ -39,6 +39,13 @@ func TestDescribe(t *testing.T) {
 		{"genoa x86_64_v3", func(n *facts.Node) {
 			n.CPU.Target, n.CPU.Rule, n.CPU.Level, n.CPU.Missing = "zen4", "site", 4, missingOf("zen4", n.CPU.Features)
 		}},
+		{"h100", func(n *facts.Node) {
+			n.GPUs = []facts.GPU{{Vendor: "amd", Arch: "gfx906"}, {Vendor: "nvidia", Arch: "9.0"}}
+			without(n, "gpus")
+		}},
+		{"AVX512FP16", func(n *facts.Node) {
+			n.CPU.Features = slices.Sorted(slices.Values(append(slices.Clone(n.CPU.Features), "avx512_fp16")))
+		}},
 		{"generic", func(n *facts.Node) {
 			n.CPU.Target, n.CPU.Rule, n.CPU.Level, n.CPU.Missing = "x86_64", "site", 1, []string{}
 		}},

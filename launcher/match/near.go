@@ -65,6 +65,11 @@ func nearestWord(word string) string {
 	if len(word) < least || len(word) > maxTag {
 		return ""
 	}
+	for _, begin := range []string{"mpi-", "amd-"} { // words that people leave the beginning out of
+		if _, ok := readPattern(begin + hyphened(word)); ok {
+			return begin + hyphened(word)
+		}
+	}
 	if form := nearestForm(word); form != "" {
 		return form
 	}

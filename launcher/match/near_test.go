@@ -12,7 +12,7 @@ func TestNearestWord(t *testing.T) {
 	for word, want := range map[string]string{
 		"zenn3": "zen3", "skylakeavx512x": "skylake_avx512", "haswel": "haswell", "neoverse-vv1": "neoverse_v1",
 		"nv-comput-9-0": "nv-compute-9-0", "nv-compute-90": "nv-compute-9-0", "cuda-12-4x": "cuda-12-4", "nvida-550-54": "nvidia-550-54", "glibc-228": "glibc-2-28",
-		"mpi-openmp": "mpi-openmpi", "mpi-mpch": "mpi-mpich", "amd-gfx90": "amd-gfx906", "avx52f": "avx512f",
+		"mpi-openmp": "mpi-openmpi", "mpi-mpch": "mpi-mpich", "amd-gfx90": "amd-gfx906", "avx52f": "avx512f", "openmpi-4.1": "mpi-openmpi-4-1", "mpiabi": "mpi-mpiabi",
 		"efa": "", "cluster_1": "", "infiniband": "", "rack_b": "", "insttype:c5": "", "batch": "", "debug": "", "gpu": "", "ib_hdr": "", "": "",
 	} {
 		if got := nearestWord(word); got != want {

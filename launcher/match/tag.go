@@ -48,20 +48,6 @@ func (c *chooser) lastToken(s string, labels []string) int {
 	return -1
 }
 
-// TagTokens returns the words of a tag as demands. A variant of an architecture, "v3" or
-// "arm64_v8.2", means what it means in an index, unless it is a label of the site; all other words
-// are returned unchanged.
-func TagTokens(words, labels []string) []string {
-	c := newChooser(nil, Policy{})
-	tokens := slices.Clone(words)
-	for i, word := range words {
-		if !slices.ContainsFunc(labels, func(l string) bool { return strings.EqualFold(l, word) }) {
-			tokens[i] = c.tagToken(word)
-		}
-	}
-	return tokens
-}
-
 // tagToken returns the target that a variant of an architecture stands for, and any other word
 // unchanged. The numbers distinguish amd64 from arm64; an architecture alone is the root of its
 // family.

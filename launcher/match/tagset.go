@@ -93,7 +93,7 @@ func (r *tagReader) readTag(tag string, base []tagWord) reading {
 		switch w.about {
 		case aboutNothing:
 			if read.why == "" {
-				read.why = fmt.Sprintf("%q is no word that is known here", w.text)
+				read.why = fmt.Sprintf("%q is no word that is known here", w.text) + r.near(w)
 			}
 		case aboutBuild:
 			read.variant.Passed = append(read.variant.Passed, w.text)
@@ -107,6 +107,16 @@ func (r *tagReader) readTag(tag string, base []tagWord) reading {
 		read.variant.Tokens, read.why = r.completed(more, read.variant.Tokens)
 	}
 	return read
+}
+
+const misspeltFor = "probably misspelt for"
+
+// near says which word of the vocabulary was probably meant, as the end of a sentence.
+func (r *tagReader) near(w tagWord) string {
+	if near := r.nearOf(strings.ToLower(w.text))(); near != "" {
+		return fmt.Sprintf(", and %s %q", misspeltFor, near)
+	}
+	return ""
 }
 
 // completed adds what words say together: an image with CUDA or ROCm in its tag is built for GPUs.
@@ -181,7 +191,7 @@ func (r *tagReader) apart(tag, base, why string) string {
 	if version, tokens := SplitTag(tag, r.labels); len(tokens) > 0 {
 		return fmt.Sprintf("a variant of %s, an image of its own", version)
 	}
-	if words, ok := strings.CutPrefix(tag, base+"_"); ok {
+	if words, ok := strings.CutPrefix(tag, base+"_"); ok && !strings.Contains(why, misspeltFor) {
 		return fmt.Sprintf("%q ends in no word that is known here: an image of its own", words)
 	}
 	return why + ": an image of its own"

@@ -185,3 +185,23 @@ func TestMayBeVariant(t *testing.T) {
 		t.Error("words between are none")
 	}
 }
+
+// A word of a tag that nobody knows is named with the one that was probably meant.
+func TestMisspeltTag(t *testing.T) {
+	_, others := Tags{Repository: "x/app"}.Of("1", []string{"1_zenn3"})
+	const want = `"zenn3" is no word that is known here, and probably misspelt for "zen3": an image of its own`
+	if len(others) != 1 || others[0].Reason != want {
+		t.Errorf("%q, want %q", others, want)
+	}
+}
+
+func BenchmarkTags(b *testing.B) {
+	var tags []string
+	for i := range 10000 {
+		tags = append(tags, "2021."+strings.Repeat("5", 1+i%3)+[]string{"_zen3", "-ubuntu22.04-sm_90", "_debug"}[i%3]+strings.Repeat("x", i/5000))
+	}
+	set := Tags{Repository: "docker.io/x/app"}
+	for b.Loop() {
+		set.Of("2021.5", tags)
+	}
+}
