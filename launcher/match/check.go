@@ -3,7 +3,9 @@ package match
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hpc3-project/hpc3/probe/facts"
@@ -32,6 +34,7 @@ func (h *host) checkNVIDIA(needs gpuNeeds, refuse refuser) int {
 		return 0
 	}
 	worst := runsArchitecture
+	lacking := map[string][]int{} // GPUs that run none of the code, by capability
 	for _, g := range h.nvidia {
 		if !g.known {
 			refuse(kindUnknown,
@@ -40,13 +43,40 @@ func (h *host) checkNVIDIA(needs gpuNeeds, refuse refuser) int {
 			return 0
 		}
 		best := needs.bestOn(g.capability)
-		if best == 0 {
-			refuse(kindNVIDIA, "built for GPUs of compute capability %s, GPU %d has %s",
-				needs.kinds(), g.index, g.capability)
+		if has := g.capability.String(); best == 0 {
+			lacking[has] = append(lacking[has], g.index)
 		}
 		worst = min(worst, best)
 	}
+	for _, has := range byFirst(lacking) {
+		refuse(kindNVIDIA, "built for GPUs of compute capability %s, %s %s", needs.kinds(),
+			gpuNumbers(lacking[has], "has", "have"), has)
+	}
 	return worst
+}
+
+// byFirst returns the keys in the order of their first GPU.
+func byFirst(gpus map[string][]int) []string {
+	return slices.SortedFunc(maps.Keys(gpus), func(a, b string) int {
+		return cmp.Compare(gpus[a][0], gpus[b][0])
+	})
+}
+
+// gpuNumbers names GPUs by their numbers, in order, and puts a verb in singular or plural behind:
+// "GPU 0 has", "GPUs 0 to 7 have", "GPUs 0, 2 have".
+func gpuNumbers(numbers []int, one, several string) string {
+	first, last := numbers[0], numbers[len(numbers)-1]
+	switch {
+	case len(numbers) == 1:
+		return fmt.Sprintf("GPU %d %s", first, one)
+	case len(numbers) > 2 && last-first == len(numbers)-1:
+		return fmt.Sprintf("GPUs %d to %d %s", first, last, several)
+	}
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = strconv.Itoa(n)
+	}
+	return "GPUs " + strings.Join(words, ", ") + " " + several
 }
 
 func (h *host) noGPU() string {
@@ -70,6 +100,7 @@ func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 		list += "; hpc3 does not know which those of " + strings.Join(unheard, " and ") + " are"
 	}
 	worst := runsSame
+	lacking := map[string][]int{}
 	for _, g := range h.amd {
 		best := needs.amdOn(g.arch)
 		switch {
@@ -78,9 +109,13 @@ func (h *host) checkAMD(needs gpuNeeds, refuse refuser) int {
 				"built for AMD GPUs (%s), and the architecture of GPU %d is unknown", list,
 				g.index)
 		case best == 0:
-			refuse(kindAMD, "built for AMD GPUs (%s), GPU %d is %s", list, g.index, g.arch)
+			lacking[g.arch] = append(lacking[g.arch], g.index)
 		}
 		worst = min(worst, best)
+	}
+	for _, arch := range byFirst(lacking) {
+		refuse(kindAMD, "built for AMD GPUs (%s), %s %s", list,
+			gpuNumbers(lacking[arch], "is", "are"), arch)
 	}
 	return worst
 }

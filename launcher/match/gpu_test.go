@@ -223,3 +223,19 @@ func TestCUDACompatOfAConfig(t *testing.T) {
 		})
 	}
 }
+
+// GPUs that are alike are spoken of together.
+func TestReasonsOfManyGPUs(t *testing.T) {
+	eight := []string{hopper, hopper, hopper, hopper, hopper, hopper, hopper, hopper}
+	amd := node(t, "linux/amd64")
+	for _, arch := range []string{"gfx90a", "gfx942", "gfx90a"} {
+		amd.GPUs = append(amd.GPUs, facts.GPU{Vendor: "amd", Arch: arch})
+	}
+	testGPUCases(t, []gpuCase{
+		{"eight", nvidiaNode(t, "550.54.15", eight...), []string{"linux/amd64:nv-compute-8-0", "linux/amd64"}, 1, 0, "built for GPUs of compute capability 8.0, GPUs 0 to 7 have 9.0"},
+		{"two of three", nvidiaNode(t, "550.54.15", hopper, volta, hopper), []string{"linux/amd64:nv-compute-7-0", "linux/amd64"}, 1, 0, "GPUs 0, 2 have 9.0"},
+		{"one", nvidiaNode(t, "550.54.15", hopper, volta), []string{"linux/amd64:nv-compute-9-0", "linux/amd64"}, 1, 0, "GPU 1 has 7.0"},
+		{"of two kinds", nvidiaNode(t, "550.54.15", hopper, volta), []string{"linux/amd64:nv-compute-8-0", "linux/amd64"}, 1, 0, "GPU 0 has 9.0; built for GPUs of compute capability 8.0, GPU 1 has 7.0"},
+		{"of AMD", amd, []string{"linux/amd64:amd-gfx1100", "linux/amd64"}, 1, 0, "GPUs 0, 2 are gfx90a; built for AMD GPUs (gfx1100), GPU 1 is gfx942"},
+	})
+}

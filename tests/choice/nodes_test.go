@@ -72,11 +72,11 @@ var nodeChoices = map[string]nodeChoice{
 	},
 	"mi350x": {
 		"linux/amd64/v3:amd-gfx9-4-generic", "LLVM's generic target covers gfx942 and gfx950",
-		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPU 0 is gfx950",
+		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPUs 0 to 7 are gfx950",
 	},
 	"mi250x": {
 		"linux/amd64/v3:amd-gfx90a", "code for the GPU goes before the host's MPI and before its CPU",
-		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPU 0 is gfx90a",
+		"linux/amd64/v3:amd-gfx942", "built for AMD GPUs (gfx942), GPUs 0 to 7 are gfx90a",
 	},
 	"nvml-hangs": {
 		"linux/amd64:skylake_avx512", "a driver that does not answer must not stop an image that needs no GPU; cascadelake descends from skylake_avx512",
