@@ -61,7 +61,7 @@ func (ch *chooser) readPatterns(ctx context.Context) error {
 	if said == "" {
 		labels, err := ch.labelsOf(ctx, e)
 		unread := errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, ErrNotCached)
-		if err != nil && !(unread && ch.cached) { // a cached image needs no registry
+		if err != nil && (!unread || !ch.cached) { // a cached image needs no registry
 			return err
 		}
 		said = labels[tagsPattern]

@@ -36,8 +36,8 @@ mi25|amd-gfx900
 mi50 mi60|amd-gfx906
 mi100|amd-gfx908
 mi200 mi210 mi250 mi250x|amd-gfx90a
-mi300 mi300a mi300x mi325x|amd-gfx942
-mi350 mi350x mi355x|amd-gfx950`
+mi300 mi300a mi300x mi325x mi30x mi32x|amd-gfx942
+mi350 mi350x mi355x mi35x|amd-gfx950`
 
 //nolint:gochecknoglobals // constant once read
 var productBook = sync.OnceValue(func() map[string][]string {
@@ -65,6 +65,10 @@ var (
 	// "cuda80" is the capability 8.0 for E4S and CUDA 8.0 for others, hence no word.
 	wheelNumber = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:cu(?:da)?(1\d)(\d{0,2})|cu([89])(\d))$`)
+	})
+	// "rocm908" is a chip for E4S.
+	rocmNumber = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^rocm([5-8])(\d)\d?$`)
 	})
 	levelNumber = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(?:(x86[-_]?64|amd64|arm64|aarch64)[-_]?)?(v[1-9](?:\.\d)?)$`)
@@ -98,10 +102,14 @@ func spelled(word string) []string {
 		}
 		return []string{"cuda-" + m[1] + m[3] + "-" + minor}
 	}
+	if m := rocmNumber().FindStringSubmatch(word); m != nil {
+		return []string{"rocm-" + m[1] + "-" + m[2]}
+	}
 	if m := gluedNumber().FindStringSubmatch(word); m != nil {
 		minor := m[3] + m[4]
-		// "cuda80" is a capability for E4S.
-		if minor == "" && (m[1] == "glibc" || m[1] == "cuda" && m[2] > "2") {
+		// "cuda80" is a capability for E4S, "rocm90" a chip.
+		if minor == "" && (m[1] == "glibc" || m[1] == "cuda" && m[2] > "2" ||
+			m[1] == "rocm" && len(m[2]) > 1 && m[2] > "2") {
 			return nil
 		}
 		if minor == "" {

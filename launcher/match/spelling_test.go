@@ -37,7 +37,7 @@ func TestSpellings(t *testing.T) {
 		"h100": "nv-compute-9-0", "gh200": "nv-compute-9-0 neoverse_v2", "v100": "nv-compute-7-0", "mi300": "amd-gfx942", "mi250x": "amd-gfx90a", "nvidia-h100": "nv-compute-9-0",
 		"gfx942": "amd-gfx942", "gfx11-generic": "amd-gfx11-generic", "amd_gfx90a": "amd-gfx90a",
 		"cuda12.4": "cuda-12-4", "cuda-12.4": "cuda-12-4", "cuda_12.4.1": "cuda-12-4", "cu124": "cuda-12-4", "cu12": "cuda-12-0", "cu118": "cuda-11-8", "cu130": "cuda-13-0",
-		"cu92": "cuda-9-2", "cuda80": "", "cuda12": "cuda-12-0", "cuda118": "cuda-11-8", "rocm6.3": "rocm-6-3", "rocm-6.3.1": "rocm-6-3", "rocm6": "rocm-6-0",
+		"cu92": "cuda-9-2", "cuda80": "", "cuda12": "cuda-12-0", "cuda118": "cuda-11-8", "rocm6.3": "rocm-6-3", "rocm-6.3.1": "rocm-6-3", "rocm6": "rocm-6-0", "rocm700": "rocm-7-0", "rocm63": "rocm-6-3", "rocm10.1": "rocm-10-1", "rocm90": "", "rocm908": "", "rocm90a": "", "mi30x": "amd-gfx942",
 		"mpi-openmpi-5.0.3": "mpi-openmpi-5-0-3", "mpi_openmpi_4.1": "mpi-openmpi-4-1", "glibc-2.28": "glibc-2-28", "glibc2.28": "glibc-2-28", "nvidia-550.54.15": "nvidia-550-54-15",
 		"efa": "", "cluster_1": "", "2021.5": "", "cuda": "", "sm": "", "cc": "", "cu1": "", "sm_9": "", "gfxbench": "", "rack_b": "",
 	} {

@@ -107,8 +107,8 @@ func (f *filler) fill(part, at int) bool {
 		return false
 	}
 	p := f.parts[part]
-	switch {
-	case p.place == "version" || p.place == "":
+	switch p.place {
+	case "version", "":
 		text := p.text
 		if p.place != "" {
 			text = f.base

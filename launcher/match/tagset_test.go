@@ -60,6 +60,21 @@ func TestPublishedTags(t *testing.T) {
 			want: []string{"24.11-aarch64-sm90: aarch64 sm90", "24.11-ppc64le: ppc64le", "24.11-x86_64-sm90: x86_64 sm90"},
 		},
 		{
+			name: "hermes", repository: "docker.io/ethpandaops/hermes", base: "0.0.9",
+			tags: []string{"latest", "0.0.9", "latest-arm64v8", "0.0.9-arm64v8", "latest-amd64", "0.0.9-amd64", "0.0.8-amd64"},
+			want: []string{"0.0.9-amd64: x86_64", "0.0.9-arm64v8: arm64v8"},
+		},
+		{
+			name: "SGLang for ROCm", repository: "docker.io/rocm/sgl-dev", base: "v0.5.5",
+			tags: []string{"v0.5.5-rocm700-mi30x", "v0.5.5-rocm700-mi35x", "v0.5.5-rocm700-mi30x-20251107"},
+			want: []string{"v0.5.5-rocm700-mi30x: rocm700 mi30x", "v0.5.5-rocm700-mi35x: rocm700 mi35x"},
+		},
+		{
+			name: "a system apart from its number", repository: "docker.io/rocm/7.0", base: "v1",
+			tags: []string{"rocm7.0_ubuntu_22.04_v1", "cu13-x86-v1", "cu13-aarch64-v1"},
+			want: []string{"cu13-aarch64-v1: cu13 aarch64 cuda", "cu13-x86-v1: cu13 x86_64 cuda", "rocm7.0_ubuntu_22.04_v1: rocm7.0"},
+		},
+		{
 			name: "architectures", repository: "localhost:5000/app", base: "1.0",
 			tags: []string{"1.0_amd64", "1.0_arm64", "1.0-arm64v8", "arm64-1.0", "1.0.amd64"},
 			want: []string{"1.0-arm64v8: arm64v8", "1.0.amd64: x86_64", "1.0_amd64: x86_64", "1.0_arm64: aarch64", "arm64-1.0: aarch64"},

@@ -39,7 +39,7 @@ var tagGPUs = map[string]string{
 //
 //nolint:gochecknoglobals // a constant list
 var twofold = strings.Fields(`m1 m2 m3 m4 k10 core2 rome milan genoa naples turin bergamo grace axion
-	altra arm ppc x86 x60 knl siena venice`)
+	altra arm ppc x60 knl siena venice`)
 
 // What a word of a tag is about.
 type about int
@@ -94,6 +94,8 @@ func (r *tagReader) readWord(word string) tagWord {
 		return tagWord{about: aboutOther, token: word}
 	case word == "cpu":
 		return tagWord{about: aboutCPU, token: "generic"}
+	case word == "x86": // of 32 bits in an index, where nobody names a tag by that
+		return tagWord{about: aboutCPU, token: "x86_64"}
 	case word == "gpu": // whose, another word has to say
 		return tagWord{about: aboutGPU}
 	case tagGPUs[word] != "":
