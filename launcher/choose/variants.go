@@ -58,7 +58,7 @@ func (ch *chooser) readPatterns(ctx context.Context) error {
 	}
 	e := ch.c.Index.Entries[at]
 	said := cmp.Or(ch.c.Index.Annotations[tagsPattern], e.Annotations[tagsPattern])
-	if said == "" {
+	if said == "" && ch.mayHaveVariants() { // of an index of several, nobody's label counts for all
 		labels, err := ch.labelsOf(ctx, e)
 		unread := errors.Is(err, fetch.ErrUnreachable) || errors.Is(err, ErrNotCached)
 		if err != nil && (!unread || !ch.cached) { // a cached image needs no registry
@@ -78,7 +78,7 @@ func (ch *chooser) readPatterns(ctx context.Context) error {
 }
 
 // labelsOf returns the labels of an image, which is read if it was not before. What turns out to be
-// no image has none.
+// no image, or broken, has none.
 func (ch *chooser) labelsOf(ctx context.Context, e oci.Entry) (map[string]string, error) {
 	if e.Config != nil {
 		return e.Config.Labels, nil
@@ -88,7 +88,8 @@ func (ch *chooser) labelsOf(ctx context.Context, e oci.Entry) (map[string]string
 		raw, err = ch.fetchConfig(ctx, e, ch.Reference.String())
 	}
 	var none notImageError
-	if errors.As(err, &none) {
+	if errors.As(err, &none) || errors.Is(err, oci.ErrUnusable) ||
+		errors.Is(err, fetch.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {

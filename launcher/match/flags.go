@@ -198,7 +198,15 @@ func (h *host) shows(flag string) bool {
 		v := parseVersion(generation)
 		return h.target.Generation >= v.at(0)
 	}
-	return h.features[flag] || flag == "sse3" && h.features["pni"]
+	switch flag {
+	case "cmov", "cx8", "fxsr", "mmx", "sse", "sse2":
+		return h.features[flag] || h.arch == "amd64" // each has them
+	case "asimd", "fp":
+		return h.features[flag] || h.arch == "arm64"
+	case "sse3": // Linux calls it pni, and archspec leaves it out beside ssse3
+		return h.features[flag] || h.features["pni"] || h.features["ssse3"]
+	}
+	return h.features[flag]
 }
 
 // describeFlags gives a node the flags that words name, beside those that it or its target has.

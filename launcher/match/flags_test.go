@@ -85,6 +85,7 @@ func TestFlags(t *testing.T) {
 		{"a level says more", zen4, []string{"linux/amd64:avx512", "linux/amd64/v4"}, 1, "v4"},
 		{"more than a level", zen4, []string{"linux/amd64/v3", "linux/amd64/v3:avx512"}, 1, "avx512"},
 		{"a file without features", file, []string{"linux/amd64:avx2"}, 0, "avx2"},
+		{"what each has", file, []string{"linux/amd64:sse2:sse3:cmov"}, 0, "sse2"},
 		{"a file does not tell", file, []string{"linux/amd64:adx"}, -1, "needs adx, which not every haswell has; the flags of this node are unknown"},
 		{"ARM", grace, []string{"linux/arm64:sve", "linux/arm64:sve2", "linux/arm64"}, 1, "needs aarch64 with sve2"},
 		{"POWER", power, []string{"linux/ppc64le:vsx"}, 0, "vsx"},

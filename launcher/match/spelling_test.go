@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
@@ -130,5 +131,52 @@ func TestEndianness(t *testing.T) {
 		if r := Best([]facts.Node{power}, entriesOf(t, platform), Policy{}); r.Chosen != want {
 			t.Errorf("%s on power9le: chose %d, want %d: %s", platform, r.Chosen, want, r.Why)
 		}
+	}
+}
+
+// An image for a CPU in a compiler's words fits only where each feature of that CPU is shown, niche
+// ones aside.
+func TestCompilerNamesAreSafe(t *testing.T) {
+	raw, err := os.ReadFile("testdata/compilers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, names, fitting := newChooser(nil, Policy{}), map[string]*target{}, 0
+	for line := range bytes.Lines(raw) {
+		_, list, _ := strings.Cut(string(line), ": ")
+		for _, name := range strings.Fields(list) {
+			if token, ok := oci.Token(name); ok {
+				if d := c.read(token); d.target != nil {
+					names[token] = d.target
+				}
+			}
+		}
+	}
+	for _, cpu := range slices.Concat(facts.Targets(), facts.Later()) {
+		on := mustTarget(t, cpu)
+		arch := facts.ArchOf(on.Root())
+		if len(on.Features) == 0 || arch != "amd64" && arch != "arm64" {
+			continue
+		}
+		n := facts.Node{OS: "linux", Arch: arch, CPU: facts.CPU{Target: cpu, Vendor: on.Vendor, Features: on.Features, SVEBits: on.SVEBits()}}
+		niche := facts.NicheFeatures(on.Root())
+		for name, built := range names {
+			e := oci.Entry{Descriptor: oci.Descriptor{Platform: &oci.Platform{OS: "linux", Architecture: arch}}, Tokens: []string{name}}
+			if built.root != on.Root() || !judged(n, e).fits() {
+				continue
+			}
+			fitting++
+			if on.DescendsFrom(built.Name) { // archspec leaves sse3 out beside ssse3
+				continue
+			}
+			for _, f := range built.Features {
+				if !slices.Contains(on.Features, f) && !slices.Contains(niche, f) {
+					t.Errorf("an image for %s (%s) fits %s, which does not show %s", name, built.Name, cpu, f)
+				}
+			}
+		}
+	}
+	if fitting < 500 {
+		t.Errorf("only %d pairs fit", fitting)
 	}
 }
