@@ -2,25 +2,23 @@
 
 package probe
 
+import "github.com/klauspost/cpuid/v2"
+
 // rawCPUID executes the CPUID instruction.
 func rawCPUID(leaf, sub uint32) (eax, ebx, ecx, edx uint32)
 
 // rawXCR0 reads XCR0. A CPU without OSXSAVE does not know the instruction.
 func rawXCR0() (eax, edx uint32)
 
-// cpuidRegisters returns what CPUID answers for a leaf; zeros if the CPU does not have the leaf.
+// cpuidRegisters returns what CPUID answers for a leaf, if the CPU has it.
 func cpuidRegisters(leaf, sub uint32) [4]uint32 {
-	if highest, _, _, _ := rawCPUID(0, 0); leaf > highest {
-		return [4]uint32{}
-	}
 	eax, ebx, ecx, edx := rawCPUID(leaf, sub)
 	return [4]uint32{eax, ebx, ecx, edx}
 }
 
 // ownState returns the parts of the CPU's state that the kernel saves for programs, by XCR0.
 func ownState() uint64 {
-	const osxsave = 1 << 27 // leaf 1, ECX
-	if cpuidRegisters(1, 0)[ecx]&osxsave == 0 {
+	if !cpuid.CPU.Has(cpuid.OSXSAVE) {
 		return 0
 	}
 	low, high := rawXCR0()

@@ -169,10 +169,12 @@ func (p processor) bounded(named facts.Target, aside set) facts.Target {
 // archspec takes the latter. Without targets it is the zero target.
 func deepest(targets []facts.Target) facts.Target {
 	var best facts.Target
+	reached := 0
 	for _, t := range targets {
-		d := t.Depth() - best.Depth()
-		if best.Name == "" || d > 0 || d == 0 && len(t.Features) >= len(best.Features) {
-			best = t
+		depth := t.Depth()
+		if best.Name == "" || depth > reached ||
+			depth == reached && len(t.Features) >= len(best.Features) {
+			best, reached = t, depth
 		}
 	}
 	return best

@@ -77,12 +77,32 @@ func cpuidBits() []cpuidBit {
 // cpuidAnswers is what CPUID answers for a leaf and a part of it; a test plays it.
 type cpuidAnswers func(leaf, sub uint32) [4]uint32
 
+// once asks for each leaf once, and for none that the CPU does not have: a hypervisor answers
+// itself, which takes its time.
+func (ask cpuidAnswers) once() cpuidAnswers {
+	known := map[[2]uint32][4]uint32{}
+	highest := ask(0, 0)[eax]
+	return func(leaf, sub uint32) [4]uint32 {
+		key := [2]uint32{leaf, sub}
+		answer, ok := known[key]
+		if !ok {
+			if leaf <= highest {
+				answer = ask(leaf, sub)
+			}
+			known[key] = answer
+		}
+		return answer
+	}
+}
+
 // features returns those of cpuidBits that the CPU has, and AVX10.2.
 func (ask cpuidAnswers) features() []string {
+	ask = ask.once()
 	var names []string
+	hasTiles := ask(7, 0)[edx]>>24&1 == 1
 	for _, b := range cpuidBits() {
 		// Leaf 7 states in EAX how many parts it has, and leaf 1Eh has one only beside AMX.
-		if b.leaf == 7 && b.sub > ask(7, 0)[eax] {
+		if b.leaf == 7 && b.sub > ask(7, 0)[eax] || b.leaf == 0x1e && !hasTiles {
 			continue
 		}
 		if ask(b.leaf, b.sub)[b.register]>>b.bit&1 == 1 {

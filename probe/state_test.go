@@ -70,7 +70,7 @@ func TestStateThatTheKernelSaves(t *testing.T) {
 
 func TestOwnBits(t *testing.T) {
 	answers := map[[2]uint32][4]uint32{
-		{7, 0}: {1, 0, 0, 1<<22 | 1<<24 | 1<<25}, {7, 1}: {1<<0 | 1<<21, 0, 0, 1<<8 | 1<<19 | 1<<21}, {0x1e, 1}: {1 << 4, 0, 0, 0}, {0x24, 0}: {0, 2, 0, 0},
+		{0, 0}: {0x24}, {7, 0}: {1, 0, 0, 1<<22 | 1<<24 | 1<<25}, {7, 1}: {1<<0 | 1<<21, 0, 0, 1<<8 | 1<<19 | 1<<21}, {0x1e, 1}: {1 << 4, 0, 0, 0}, {0x24, 0}: {0, 2, 0, 0},
 	}
 	ask := cpuidAnswers(func(leaf, sub uint32) [4]uint32 { return answers[[2]uint32{leaf, sub}] })
 	want := []string{"amx_bf16", "amx_complex", "amx_fp16", "amx_fp8", "amx_int8", "amx_tile", "apx_f", "sha512", "avx10_2"}

@@ -174,7 +174,7 @@ func (h *host) check(j *judgement, p Policy) ([]refusal, score) {
 	}
 	t := cmp.Or(j.target, h.root)
 	s.cpu(t, foreign)
-	if !foreign {
+	if !foreign && len(refusals) == 0 { // it costs time, and orders only what fits
 		s[keyLine] = h.nearness(t)
 	}
 	if h.root != nil {

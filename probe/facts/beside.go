@@ -19,9 +19,8 @@ func Beside(c CPU, has func(feature string) bool, t Target) (fits bool, why stri
 	if len(c.Features) == 0 || len(uses) == 0 || c.Rule == RuleSite || !c.sharesMaker(t) {
 		return false, ""
 	}
-	niche := NicheFeatures(t.Root())
 	for _, f := range uses {
-		if !has(f) && !slices.Contains(niche, f) {
+		if !has(f) && !slices.Contains(NicheFeatures(t.Root()), f) {
 			return false, ""
 		}
 	}
@@ -61,8 +60,12 @@ func (c CPU) sharesMaker(t Target) bool {
 	case "aarch64":
 		return true
 	case "x86_64":
-		own, _ := LookupTarget(c.Target)
-		return t.Generic() || t.Vendor == c.Vendor || c.Vendor == "" && t.Vendor == own.Vendor
+		vendor := c.Vendor
+		if vendor == "" {
+			own, _ := targets().target(CanonicalAlias(c.Target))
+			vendor = own.Vendor
+		}
+		return t.Generic() || t.Vendor == vendor
 	}
 	return false
 }

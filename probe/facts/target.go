@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -23,7 +24,9 @@ type Target struct {
 // book is the table. It parses a row when that is looked up: a node needs its own family's rows,
 // a launcher often none.
 type book struct {
-	rows map[string]string // by name
+	rows   map[string]string // by name
+	newer  []string          // those that archspec does not name, parents first
+	rooted map[string]string // the root of each
 
 	mu   sync.Mutex
 	read map[string]Target
@@ -32,11 +35,20 @@ type book struct {
 //nolint:gochecknoglobals // constant once read
 var targets = sync.OnceValue(func() *book {
 	size := strings.Count(table, "\n") + strings.Count(later, "\n") + 2
-	b := &book{rows: make(map[string]string, size), read: map[string]Target{}}
+	b := &book{
+		rows: make(map[string]string, size), rooted: make(map[string]string, size),
+		read: map[string]Target{},
+	}
 	for _, text := range []string{table, later} {
 		for row := range rows(text) {
-			name, _, _ := strings.Cut(row, "|")
+			name, rest, _ := strings.Cut(row, "|")
+			parents, _, _ := strings.Cut(rest, "|")
+			parent, _, _ := strings.Cut(parents, ",")
 			b.rows[name] = row
+			b.rooted[name] = cmp.Or(b.rooted[parent], name) // a parent precedes its children
+			if text == later {
+				b.newer = append(b.newer, name)
+			}
 		}
 	}
 	return b
@@ -89,17 +101,8 @@ func parseTarget(row string, find func(name string) (Target, bool)) Target {
 	return t
 }
 
-// root follows the first parents up to a target without any, and returns its name.
-func (b *book) root(name string) string {
-	for {
-		_, rest, _ := strings.Cut(b.rows[name], "|")
-		parents, _, _ := strings.Cut(rest, "|")
-		if parents == "" {
-			return name
-		}
-		name, _, _ = strings.Cut(parents, ",")
-	}
-}
+// root returns the target without parents to which the first parents lead.
+func (b *book) root(name string) string { return cmp.Or(b.rooted[name], name) }
 
 // LookupTarget returns the target of a name or an alias, in any case.
 func LookupTarget(nameOrAlias string) (Target, bool) {
@@ -110,26 +113,26 @@ func LookupTarget(nameOrAlias string) (Target, bool) {
 
 // Targets returns the names of all targets that archspec knows, sorted.
 func Targets() []string {
-	beyond := Later()
-	isLater := func(name string) bool { return slices.Contains(beyond, name) }
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(targets().rows)), isLater)
+	b := targets()
+	isNewer := func(name string) bool { return slices.Contains(b.newer, name) }
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.rows)), isNewer)
 }
 
 // Family returns the names of the targets that archspec knows with this root, sorted.
 func Family(root string) []string {
-	isOther := func(name string) bool { return targets().root(name) != root }
-	return slices.DeleteFunc(Targets(), isOther)
+	b := targets()
+	var names []string
+	for name := range b.rows {
+		if b.root(name) == root && !slices.Contains(b.newer, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Later returns the names of the targets that are newer than archspec's table, parents first.
-func Later() []string {
-	var names []string
-	for row := range rows(later) {
-		name, _, _ := strings.Cut(row, "|")
-		names = append(names, name)
-	}
-	return names
-}
+func Later() []string { return slices.Clone(targets().newer) }
 
 // CanonicalAlias returns the name that an alias stands for, and any other name in lower case. An
 // alias is the same core under the name of a product or of another tool, never an older core: an
