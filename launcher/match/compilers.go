@@ -2,7 +2,8 @@ package match
 
 // The names of CPUs in the options -march and -mcpu of gcc 12 to 15 and clang 14, 19 and 21, and in
 // the functions cpu_dispatch of clang. testdata/compilers holds the lists, and how they were made.
-// Those of s390x and of vendors' compilers for RISC-V are from their manuals.
+// Those of s390x and of vendors' compilers for RISC-V are from their manuals; beside them stand the
+// names that vendors have for these cores.
 
 // compilerNames are names of targets in the table of package facts, and of compilerTargets:
 // target|names. A name with "-" for "_" is found without. Where a compiler has one name for several
@@ -15,10 +16,15 @@ haswell|core-avx2 core_4th_gen_avx core_4th_gen_avx_tsx
 broadwell|core_5th_gen_avx core_5th_gen_avx_tsx
 core2|core_2_duo_ssse3
 penryn|core_2_duo_sse4_1
-skylake_avx512|skx
+skylake_avx512|skx skylake-x
 mic_knl|knl mic_avx512
-icelake|icelake-client icelake-server rocketlake
-alderlake|raptorlake meteorlake gracemont
+cascadelake|cascade-lake cascadelake-sp cascadelake-ap
+cooperlake|cooper-lake
+icelake|icelake-client icelake-server rocketlake ice-lake icelake-sp
+tigerlake|tiger-lake
+graniterapids|granite-rapids
+sierraforest|sierra-forest
+alderlake|raptorlake meteorlake gracemont alder-lake raptor-lake
 arrowlake_s|lunarlake
 silvermont|slm atom_sse4_2 atom_sse4_2_movbe
 bonnell|atom
@@ -31,8 +37,10 @@ k8|opteron athlon64 athlon-fx
 k8-sse3|opteron-sse3 athlon64-sse3
 nano|nano-1000 nano-2000
 nano-3000|nano-x2 eden-x4 nano-x4
-sapphirerapids|emeraldrapids
-neoverse_n1|ares
+sapphirerapids|emeraldrapids sapphire-rapids emerald-rapids
+zen4|siena
+neoverse_n1|ares ampere-altra
+tsv110|kunpeng920 kunpeng-920
 neoverse_v1|zeus neoverse-512tvb
 neoverse_v2|demeter grace
 neoverse_n2|cobalt-100

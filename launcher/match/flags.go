@@ -143,7 +143,9 @@ func hyphened(word string) string {
 }
 
 // readFlag returns the flags that a word demands, by family; nil if it is none.
-func readFlag(token string) map[string][]string { return flagBook()[bare(token)] }
+func readFlag(token string) map[string][]string {
+	return flagBook()[bare(strings.TrimPrefix(hyphened(token), "cpu-cpuid-"))] // a label of NFD
+}
 
 // flagsOf returns the flags that demands name, each once.
 func flagsOf(demands []*demand, family string) []string {

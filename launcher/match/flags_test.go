@@ -39,7 +39,7 @@ func TestFlagWords(t *testing.T) {
 	for word, want := range map[string]string{
 		"avx2": "x86_64: avx2", "sse4.1": "x86_64: sse4_1", "sse41": "x86_64: sse4_1", "sse4": "x86_64: sse4_1 sse4_2",
 		"avx512": "x86_64: avx512f avx512cd avx512bw avx512dq avx512vl", "avx512-vnni": "x86_64: avx512_vnni",
-		"avx512vnni": "x86_64: avx512_vnni", "abm": "x86_64: abm popcnt", "lzcnt": "x86_64: abm", "fma3": "x86_64: fma",
+		"avx512vnni": "x86_64: avx512_vnni", "abm": "x86_64: abm popcnt", "lzcnt": "x86_64: abm", "fma3": "x86_64: fma", "cpu-cpuid.avx2": "x86_64: avx2", "cpu.cpuid.sse42": "x86_64: sse4_2",
 		"amx-tile": "x86_64: amx_tile", "sha": "x86_64: sha_ni", "pclmul": "x86_64: pclmulqdq", "crc32": "aarch64: crc32; x86_64: sse4_2",
 		"sve": "aarch64: sve", "sve2": "aarch64: sve sve2", "sve2-sm4": "aarch64: sve sve2 svesm4", "neon": "aarch64: asimd fp",
 		"aes": "aarch64: aes pmull; x86_64: aes", "sm4": "aarch64: sm3 sm4; x86_64: sm4", "lse": "aarch64: atomics",

@@ -27,9 +27,9 @@ a100 a100x a800 a30|nv-compute-8-0
 a40 a10 a10g a16 a2 rtxa6000 rtxa5000|nv-compute-8-6
 l4 l40 l40s l20|nv-compute-8-9
 h100 h200 h800 h20|nv-compute-9-0
-gh200|nv-compute-9-0 neoverse_v2
+gh200 grace-hopper|nv-compute-9-0 neoverse_v2
 b100 b200|nv-compute-10-0
-gb200|nv-compute-10-0 neoverse_v2
+gb200 grace-blackwell|nv-compute-10-0 neoverse_v2
 b300|nv-compute-10-3
 gb300|nv-compute-10-3 neoverse_v2
 mi25|amd-gfx900
@@ -55,6 +55,10 @@ var productBook = sync.OnceValue(func() map[string][]string {
 //
 //nolint:gochecknoglobals // constant once compiled
 var (
+	// what NVIDIA writes behind the name of a GPU: "A100-SXM4-80GB"
+	boardName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?:-(?:sxm\d?|pcie|nvl|hbm\d?e?|\d{2,3}gb))+$`)
+	})
 	archNumber = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(sm|cc|compute|ptx)[-_.]?(\d{1,2})[-_.]?(\d)([af]?)$`)
 	})
@@ -78,11 +82,11 @@ var (
 // spelled returns the words of the vocabulary for which a word in another spelling stands, mostly
 // one; nil if it is none.
 func spelled(word string) []string {
-	product := strings.TrimPrefix(strings.TrimPrefix(word, "nvidia-"), "amd-")
-	if tokens := productBook()[product]; tokens != nil {
+	plain := hyphened(word)
+	product := strings.TrimPrefix(strings.TrimPrefix(plain, "nvidia-"), "amd-")
+	if tokens := productBook()[boardName().ReplaceAllString(product, "")]; tokens != nil {
 		return tokens
 	}
-	plain := hyphened(word)
 	if plain != word {
 		if _, ok := readPattern(plain); ok {
 			return []string{plain}
