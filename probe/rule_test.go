@@ -270,6 +270,7 @@ func TestARM(t *testing.T) {
 	}{
 		{"graviton2", features("neoverse_n1"), []armCore{{"0x41", "0xd0c"}}, "neoverse_n1", "strict"},
 		{"without the event stream", features("neoverse_n1", "evtstrm"), []armCore{{"0x41", "0xd0c"}}, "neoverse_n1", "relaxed"},
+		{"without the timing bit", features("ampere1", "dit"), []armCore{{"0xc0", "0xac3"}}, "ampere1", "relaxed"},
 		{"without what counts", features("neoverse_n1", "atomics"), []armCore{{"0x41", "0xd0c"}}, "cortex_a72", "strict"},
 		{"two kinds of core", features("neoverse_v2"), []armCore{{"0x41", "0xd40"}, {"0x41", "0xd4f"}}, "neoverse_v2", "strict"},
 		{"Graviton5", features("neoverse_v3"), []armCore{{"0x41", "0xd84"}}, "neoverse_v3", "bounded"},

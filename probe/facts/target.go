@@ -270,7 +270,7 @@ func NicheFeatures(family string) []string {
 			"xsavec", "xsaveopt",
 		}
 	case "aarch64":
-		return []string{"cpuid", "dgh", "evtstrm", "rng", "ssbs"}
+		return []string{"cpuid", "dgh", "dit", "evtstrm", "rng", "ssbs"}
 	}
 	return nil
 }
