@@ -57,7 +57,7 @@ var productBook = sync.OnceValue(func() map[string][]string {
 var (
 	// what NVIDIA writes behind the name of a GPU: "A100-SXM4-80GB"
 	boardName = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?:-(?:sxm\d?|pcie|nvl|hbm\d?e?|\d{2,3}gb))+$`)
+		return regexp.MustCompile(`^(?:-?(?:sxm\d?|pcie|nvl|hbm\d?e?|\d{2,3}gb))+$`)
 	})
 	archNumber = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^(sm|cc|compute|ptx)[-_.]?(\d{1,2})[-_.]?(\d)([af]?)$`)
@@ -84,13 +84,20 @@ var (
 func spelled(word string) []string {
 	plain := hyphened(word)
 	product := strings.TrimPrefix(strings.TrimPrefix(plain, "nvidia-"), "amd-")
-	if tokens := productBook()[boardName().ReplaceAllString(product, "")]; tokens != nil {
+	if tokens := productBook()[product]; tokens != nil {
 		return tokens
+	}
+	if name, board, more := strings.Cut(product, "-"); more && productBook()[name] != nil &&
+		boardName().MatchString(board) {
+		return productBook()[name]
 	}
 	if plain != word {
 		if _, ok := readPattern(plain); ok {
 			return []string{plain}
 		}
+	}
+	if strings.Trim(word[max(0, len(word)-1):], "0123456789af") != "" {
+		return chipNamed(plain) // all below end in numbers
 	}
 	if m := archNumber().FindStringSubmatch(word); m != nil {
 		form := "nv-compute-" // "compute" is PTX for nvcc, and a GPU for people: the stricter counts
@@ -121,10 +128,17 @@ func spelled(word string) []string {
 		}
 		return []string{m[1] + "-" + m[2] + "-" + minor}
 	}
-	if strings.HasPrefix(plain, "gfx") {
-		if _, ok := readPattern("amd-" + plain); ok {
-			return []string{"amd-" + plain}
-		}
+	return chipNamed(plain)
+}
+
+// chipNamed returns the word for an AMD GPU that goes by the name of its chip or, as LLVM has them,
+// of several; nil if it is none.
+func chipNamed(plain string) []string {
+	if !strings.HasPrefix(plain, "gfx") {
+		return nil
+	}
+	if _, ok := readPattern("amd-" + plain); ok {
+		return []string{"amd-" + plain}
 	}
 	return nil
 }
@@ -203,7 +217,7 @@ var riscvProfile = sync.OnceValue(func() *regexp.Regexp {
 // cpuNamed returns the target of a name that compilers use; known tells that it is the name of a
 // CPU, of which nothing more may be known.
 func (c *chooser) cpuNamed(name string) (t *facts.Target, known bool) {
-	if m := armLevel().FindStringSubmatch(name); m != nil {
+	if m := armLevel().FindStringSubmatch(name); m != nil && strings.HasPrefix(name, "armv") {
 		level := "armv" + m[1] + m[2] + "a"
 		switch {
 		case m[1] == "8" && (m[2] == "" || m[2] == ".0"):
