@@ -57,6 +57,9 @@ func (h *host) checkNVIDIA(needs gpuNeeds, refuse refuser) int {
 
 // byFirst returns the keys in the order of their first GPU.
 func byFirst(gpus map[string][]int) []string {
+	if len(gpus) == 0 {
+		return nil // of most entries, which cost nothing then
+	}
 	return slices.SortedFunc(maps.Keys(gpus), func(a, b string) int {
 		return cmp.Compare(gpus[a][0], gpus[b][0])
 	})
