@@ -303,6 +303,9 @@ var slurmRows = []slurmRow{
 
 // illegal is a pattern for what a node says of a task that ended by an illegal instruction.
 func illegal(node, how string) string {
+	if how == "by" { // Apptainer may pass a signal on as a status
+		how = "(by|with 132, the status of)"
+	}
 	return "hpc3: " + node + ": a task ended " + how + ` an illegal instruction: its program is not made for this CPU; the image's variant is amd64; see hpc3-troubleshooting\(7\), status 132`
 }
 
