@@ -38,10 +38,17 @@ func CheckWord(word string) error {
 	case d.kind == kindCompat:
 		return fmt.Errorf("%q says what an image holds; of a node say which CUDA its driver has, "+
 			"such as cuda-12-4", clipped(word))
-	case taken && d.kind != kindLabel:
+	case taken && isNormal(token):
 		return fmt.Errorf("%q: only a label or a fabric can be taken away", clipped(word))
 	}
 	return nil
+}
+
+// isNormal reports whether a word can be no label: it is one of the vocabulary in its normal form.
+// Sites have labels that are words in other spellings, "a100" and "avx512".
+func isNormal(token string) bool {
+	_, pattern := readPattern(token)
+	return pattern || token == "generic" || found(token) != nil
 }
 
 // clipped bounds what an error quotes.
