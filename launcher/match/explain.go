@@ -74,7 +74,11 @@ func (c *chooser) whyPassedOver(j, chosen *judgement) string {
 	if key == keyCount {
 		return samePlace(j, chosen)
 	}
-	values := fmt.Sprintf(" (%s %d < %d)", keyName(key), j.score[key], chosen.score[key])
+	shown := key
+	if key == keyLine && j.score[key]%2 == 1 && chosen.score[key]%2 == 1 {
+		shown = keyDepth // both on the node's own line, which depth orders
+	}
+	values := fmt.Sprintf(" (%s %d < %d)", keyName(shown), j.score[shown], chosen.score[shown])
 	other := nameOf(chosen)
 	mine, theirs := c.tuning(j), c.tuning(chosen)
 	switch key {

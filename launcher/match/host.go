@@ -369,6 +369,10 @@ func vendorName(vendor string) string {
 		return "Intel"
 	case "AuthenticAMD":
 		return "AMD"
+	case "HygonGenuine":
+		return "Hygon"
+	case "Nvidia":
+		return "NVIDIA"
 	}
 	return vendor
 }
