@@ -104,8 +104,8 @@ END`, stdout: "ended 143\nstate [DRS]\nstate T"},
 	{name: "the environment of sbatch", text: inTool + job + `printf '#!/bin/sh\nhello; srun hello; leave 3\n' | job`, stdout: "hello from /opt/app\nhello from /opt/app\nstate JobState=FAILED ExitCode=3:0 "},
 	{name: "salloc", text: inTool + `salloc -Q -n2 -N2 -w n1,n2 sh -c 'where; srun where'`, stdout: "plain n1\nplain nowhere\nwide n2"},
 	{name: "a script in a job with an image", text: inTool + job + `printf '#!/bin/bash\nhello; leave 2; echo $?; srun --container=none hello; srun hello\n' | job --container=$IMAGE`, stdout: "2\nhello from /opt/app\nhello from /opt/app\nhello from /opt/app\nstate JobState=COMPLETED ExitCode=0:0 "},
-	{name: "a step in the same image", text: inTool + `srun --container=$TOOL:tool bash -c "PATH=$B:\$PATH; where; readlink /proc/self/ns/mnt; space" | uniq | wc -l; srun --container=$TOOL:tool $B/where`, stdout: "2\nplain n1"},
-	{name: "--container=none", text: inTool + `srun --container=none hello; salloc -Q -n1 --container=$IMAGE srun --container=none where`, stdout: "hello from /opt/app\nplain n1"},
+	{name: "a step in the same image", text: inTool + `srun --container=$TOOL:tool bash -c "PATH=$B:\$PATH; where; readlink /proc/self/ns/mnt; space" | uniq | wc -l; srun -w n1 --container=$TOOL:tool $B/where`, stdout: "2\nplain n1"},
+	{name: "--container=none", text: inTool + `srun --container=none hello; salloc -Q -n1 -w n1 --container=$IMAGE srun --container=none where`, stdout: "hello from /opt/app\nplain n1"},
 }
 
 // throughApptainer names the rows that are for the other engine too.
