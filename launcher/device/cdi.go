@@ -24,7 +24,8 @@ type vendor struct {
 	variable string // names the GPUs that are wanted; "" if its tools have none
 }
 
-var ( //nolint:gochecknoglobals // constants
+//nolint:gochecknoglobals // constants
+var (
 	nvidia = vendor{"NVIDIA", "nvidia.com/gpu", "NVIDIA_VISIBLE_DEVICES"}
 	// ROCm/container-toolkit writes amd.com/gpu, with the devices "all", "0", "1", …
 	amd = vendor{"AMD", "amd.com/gpu", "AMD_VISIBLE_DEVICES"}

@@ -28,7 +28,7 @@ func isControl(r rune) bool {
 func Line(s string) string { return plain(s, maxText) }
 
 // Text makes lines of an author's text, as a record keeps them.
-func Text(s string) string { return strings.Join(lines(s, maxHelp), "\n") }
+func Text(s string) string { return strings.Join(lines(s), "\n") }
 
 // plain makes one line of a text of at most limit bytes: invalid bytes are replaced, and control
 // characters and runs of blanks become one blank.
@@ -55,14 +55,15 @@ func bound(s string, limit int) string {
 	return s + more
 }
 
-// lines returns a text of several lines as such, each as plain as one line is, without blank ones
-// at its ends. Blanks at the beginning of a line stay: they may be those of an example.
-func lines(s string, limit int) []string {
-	s = strings.ReplaceAll(bound(strings.ToValidUTF8(s, "\ufffd"), limit), "\t", "    ")
+// lines returns a text of several lines as such, of at most maxHelp bytes, each as plain as one
+// line is, without blank ones at its ends. Blanks at the beginning of a line stay: they may be
+// those of an example.
+func lines(s string) []string {
+	s = strings.ReplaceAll(bound(strings.ToValidUTF8(s, "\ufffd"), maxHelp), "\t", "    ")
 	var all []string
 	for line := range strings.Lines(s) {
 		text := strings.TrimLeft(line, " ")
-		all = append(all, strings.TrimRight(line[:len(line)-len(text)]+plain(text, limit), " "))
+		all = append(all, strings.TrimRight(line[:len(line)-len(text)]+plain(text, maxHelp), " "))
 	}
 	for len(all) > 0 && all[0] == "" {
 		all = all[1:]
@@ -92,7 +93,7 @@ func wrapped(words []string) (all []string) {
 
 // title is what the module is, in a line.
 func (m Module) title() string {
-	for _, s := range append([]string{m.Title}, lines(m.Description, maxHelp)...) {
+	for _, s := range append([]string{m.Title}, lines(m.Description)...) {
 		if s := plain(s, maxLine); s != "" {
 			return s
 		}
@@ -122,10 +123,10 @@ func (m Module) help() []string {
 			all = append(append(all, ""), more...)
 		}
 	}
-	if d := lines(m.Description, maxHelp); len(d) != 1 || d[0] != m.title() {
+	if d := lines(m.Description); len(d) != 1 || d[0] != m.title() {
 		add(d...)
 	}
-	add(lines(m.Help, maxHelp)...)
+	add(lines(m.Help)...)
 	add(append([]string{"Commands, which run in the image on the node where they are called:"},
 		wrapped(m.Commands)...)...)
 	if len(m.Variants) > 0 {
