@@ -179,10 +179,10 @@ func (c *cluster) run(t *testing.T, text string, env ...string) answer {
 	}
 }
 
-// waiting is what srun says where the step before is not gone yet: a matter of load, not of what
-// is tested.
-var waiting = regexp.MustCompile(
-	`(?m)^srun: (Job step creation temporarily disabled, retrying|Step created for ).*\n`)
+// waiting is what Slurm says where the step or job before is not gone yet: a matter of load, not of
+// what is tested.
+var waiting = regexp.MustCompile(`(?m)^s(run|alloc): (Job step creation temporarily disabled, retrying|Step created for |` +
+	`job \d+ queued and waiting for resources|job \d+ has been allocated resources|Pending job allocation |Granted job allocation ).*\n`)
 
 // idle waits until no job is left, and says which nodes are anything but idle then.
 func (c *cluster) idle(t *testing.T) {
@@ -298,7 +298,7 @@ var slurmRows = []slurmRow{
 		for n in first second; do srun -n2 -w n1 --container=$IMAGE sh -c 'find /usr -type f -exec cat {} + >/dev/null 2>&1; echo '$n; done`,
 		stdout: "first\nfirst\nhello from /opt/app\nsecond\nsecond", stderr: `hpc3-run: error\[cache\]: the image in .*\.sif cannot be read: damaged SquashFS: a data block at `,
 	},
-	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
+	{name: "what takes long is said once", text: `export HPC3_CACHEDIR=$(mktemp -d ~/.cache/XXXXXX); srun -Q -N2 -w n1,n2 -n6 --container=$IMAGE true 2>&1 | awk '{ print $2 }' | sort | uniq -c | xargs -n2`, stdout: "(1 another\n)?1 fetching"},
 }
 
 // illegal is a pattern for what a node says of a task that ended by an illegal instruction.
