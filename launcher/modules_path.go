@@ -173,12 +173,7 @@ const (
 
 // readPath returns the PATH of the config, and what the image's profile seems to add to it.
 func (l *look) readPath() []string {
-	value := inside.DefaultPath
-	for _, e := range l.config.Env {
-		if v, ok := strings.CutPrefix(e, "PATH="); ok {
-			value = v
-		}
-	}
+	value := l.config.Path()
 	for _, file := range l.img.profiles() {
 		for line := range strings.SplitSeq(string(l.img.files.Read(file, maxProfile)), "\n") {
 			if assigned, ok := assignment(line); ok {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hpc3-project/hpc3/launcher/fault"
 	"github.com/hpc3-project/hpc3/launcher/option"
+	"github.com/hpc3-project/hpc3/launcher/run/process"
 )
 
 // noImage are the classes of faults because of which a module's image cannot be had.
@@ -46,7 +47,7 @@ func onHostPath(command string) (string, error) {
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		dir = filepath.Clean(dir)
-		if _, err := os.Lstat(filepath.Join(dir, option.ShimMark)); err == nil {
+		if process.HasShims(dir) {
 			continue
 		}
 		path, err := exec.LookPath(dir + "/" + command)

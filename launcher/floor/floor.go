@@ -9,11 +9,9 @@ package floor
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/programs"
@@ -142,20 +140,11 @@ func (f *finder) withLoader(file, what string) bool {
 
 // program looks at an ELF file of amd64, and returns its loader. Each is looked at once.
 func (f *finder) program(file, what string) (loader string, ok bool) {
-	ref, err := f.fs.Resolve(file)
-	if err != nil {
+	r, ref := f.open(file)
+	if r == nil {
 		return "", false
 	}
-	a, err := f.fs.Stat(ref)
-	if err != nil || a.Mode&syscall.S_IFMT != syscall.S_IFREG {
-		return "", false
-	}
-	open, err := f.fs.OpenFile(ref)
-	if err != nil {
-		f.failed(err)
-		return "", false
-	}
-	p, ok := readProgram(io.NewSectionReader(open, 0, int64(a.Size)))
+	p, ok := readProgram(r)
 	key := fmt.Sprint(ref)
 	if !ok || f.seen[key] {
 		return p.loader, ok
@@ -179,13 +168,7 @@ func (f *finder) all(dirs []string) {
 
 // searchPath returns the directories of PATH, as the image sets it.
 func searchPath(config oci.Config) []string {
-	list := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, v := range config.Env {
-		if value, ok := strings.CutPrefix(v, "PATH="); ok {
-			list = value
-		}
-	}
-	return slices.DeleteFunc(strings.Split(list, ":"),
+	return slices.DeleteFunc(strings.Split(config.Path(), ":"),
 		func(dir string) bool { return !path.IsAbs(dir) })
 }
 

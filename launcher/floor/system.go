@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/hpc3-project/hpc3/launcher/programs"
+	"github.com/hpc3-project/hpc3/launcher/squashfs"
+	"github.com/hpc3-project/hpc3/probe/facts"
 )
 
 // baseline is the level that a distribution is built for, from a release on.
@@ -47,32 +49,18 @@ func (f *finder) distribution() {
 	if raw == nil {
 		raw = f.read("/usr/lib/os-release", maxRelease)
 	}
-	id, version := releaseOf(string(raw))
-	major, _, _ := strings.Cut(version, ".")
+	is := facts.ParseOSRelease(string(raw))
+	major, _, _ := strings.Cut(is.VersionID, ".")
 	release, err := strconv.Atoi(major)
 	if err != nil {
 		return
 	}
 	for _, b := range baselines {
-		if slices.Contains(b.ids, id) && release >= b.release {
-			f.level(b.level, "%s %d is built so", id, release)
+		if slices.Contains(b.ids, is.ID) && release >= b.release {
+			f.level(b.level, "%s %d is built so", is.ID, release)
 			return
 		}
 	}
-}
-
-// releaseOf returns ID and VERSION_ID of os-release(5).
-func releaseOf(text string) (id, version string) {
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch value = strings.Trim(value, `"'`); key {
-		case "ID":
-			id = value
-		case "VERSION_ID":
-			version = value
-		}
-	}
-	return id, version
 }
 
 // rpmPlaces are the files of rpm's data base: of sqlite, ndb and Berkeley DB.
@@ -97,7 +85,7 @@ const rpmMark = "\x00linux\x00x86_64"
 // rpmLevel returns the level in the architecture of the first package for x86-64, as x86_64_v2.
 func (f *finder) rpmLevel() (level int, ok bool) {
 	for _, place := range rpmPlaces {
-		r := f.open(place)
+		r, _ := f.open(place)
 		if r == nil {
 			continue
 		}
@@ -172,27 +160,27 @@ func (f *finder) packages() {
 	}
 }
 
-// open returns a file of the image; nil if there is none.
-func (f *finder) open(file string) *io.SectionReader {
+// open returns a regular file of the image, and where that is; nil if there is none.
+func (f *finder) open(file string) (*io.SectionReader, squashfs.Ref) {
 	ref, err := f.fs.Resolve(file)
 	if err != nil {
-		return nil
+		return nil, ref
 	}
 	a, err := f.fs.Stat(ref)
 	if err != nil || a.Mode&syscall.S_IFMT != syscall.S_IFREG {
-		return nil
+		return nil, ref
 	}
 	open, err := f.fs.OpenFile(ref)
 	if err != nil {
 		f.failed(err)
-		return nil
+		return nil, ref
 	}
-	return io.NewSectionReader(open, 0, int64(a.Size))
+	return io.NewSectionReader(open, 0, int64(a.Size)), ref
 }
 
 // read returns the content of a small file of the image; nil if there is none.
 func (f *finder) read(file string, limit int64) []byte {
-	r := f.open(file)
+	r, _ := f.open(file)
 	if r == nil || r.Size() > limit {
 		return nil
 	}

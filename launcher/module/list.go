@@ -188,15 +188,7 @@ func (e entry) wanted() (Wanted, error) {
 	} else if e.Name != "" {
 		errs = append(errs, CheckModule(e.Name))
 	}
-	for _, c := range e.Commands {
-		errs = append(errs, CheckCommand(c))
-	}
-	for _, name := range slices.Concat(e.Conflict, e.Prereq) {
-		errs = append(errs, CheckModule(name))
-	}
-	for _, name := range e.Family {
-		errs = append(errs, CheckFamily(name))
-	}
+	errs = append(errs, checkWords(e.Commands, slices.Concat(e.Conflict, e.Prereq), e.Family))
 	var err error
 	w.Formats, err = formats(e.Format)
 	errs = append(errs, err)

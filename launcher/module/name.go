@@ -160,3 +160,19 @@ func CheckFamily(name string) error {
 	}
 	return nil
 }
+
+// checkWords tells what is wrong with the first wrong word of a module: a command, a module that it
+// names, or a family. The error has no class.
+func checkWords(commands, modules, families []string) error {
+	for _, words := range []struct {
+		list  []string
+		check func(string) error
+	}{{commands, CheckCommand}, {modules, CheckModule}, {families, CheckFamily}} {
+		for _, word := range words.list {
+			if err := words.check(word); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

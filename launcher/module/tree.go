@@ -256,15 +256,9 @@ func (t Tree) fault(doing, file string, err error) error {
 
 // check refuses a module that cannot be written. Errors are of class fault.Usage.
 func (m Module) check() error {
-	errs := []error{CheckName(m.FullName()), checkOptions(m.Options)}
-	for _, c := range m.Commands {
-		errs = append(errs, CheckCommand(c))
-	}
-	for _, name := range slices.Concat(m.Conflicts, m.Needs) {
-		errs = append(errs, CheckModule(name))
-	}
-	for _, name := range m.Families {
-		errs = append(errs, CheckFamily(name))
+	errs := []error{
+		CheckName(m.FullName()), checkOptions(m.Options),
+		checkWords(m.Commands, slices.Concat(m.Conflicts, m.Needs), m.Families),
 	}
 	if len(m.Commands) == 0 {
 		errs = append(errs, fmt.Errorf("the module %s has no commands", m.FullName()))

@@ -26,6 +26,20 @@ type Config struct {
 	Faults       []string // what was left out, and why
 }
 
+// DefaultPath is the PATH of a command if the image does not set one; it is docker's.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Path returns the PATH that the image sets, else the default.
+func (c Config) Path() string {
+	list := DefaultPath
+	for _, v := range c.Env {
+		if value, ok := strings.CutPrefix(v, "PATH="); ok {
+			list = value
+		}
+	}
+	return list
+}
+
 // Limits of a config. The kernel takes 128 KiB for one argument or variable (MAX_ARG_STRLEN) and by
 // default 2 MiB for all; an image may use half of that.
 const (

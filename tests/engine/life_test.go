@@ -14,9 +14,9 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/hpc3-project/hpc3/tests/internal/images"
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
@@ -53,23 +53,11 @@ func TestTransports(t *testing.T) {
 // saveDocker writes the first image of a layout as docker save does.
 func saveDocker(t *testing.T, from, file string) {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
 	tag, err := name.NewTag("example.org/login:1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tarball.WriteToFile(file, tag, img); err != nil {
+	if err := tarball.WriteToFile(file, tag, images.First(t, from)); err != nil {
 		t.Fatal(err)
 	}
 }

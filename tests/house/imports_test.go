@@ -77,7 +77,7 @@ var plan = map[string][]string{
 	},
 	"launcher/module":   {"launcher/fault", "launcher/option", "launcher/outside"},
 	"launcher/programs": {"launcher/squashfs"},
-	"launcher/floor":    {"launcher/oci", "launcher/programs", "launcher/squashfs"},
+	"launcher/floor":    {"launcher/oci", "launcher/programs", "launcher/squashfs", "probe/facts"},
 	"launcher": {
 		"probe", "probe/facts", "launcher/caches", "launcher/choose", "launcher/convert", "launcher/device", "launcher/doctor", "launcher/fault", "launcher/fetch",
 		"launcher/image", "launcher/match", "launcher/module", "launcher/nodes", "launcher/notes", "launcher/oci", "launcher/option", "launcher/outside",
@@ -90,7 +90,7 @@ var plan = map[string][]string{
 	"cmd/progress":  {"launcher/notes"},
 	"cmd/hpc3-run": {
 		"cmd/interrupt", "cmd/progress", "launcher", "launcher/fault", "launcher/habit", "launcher/notes", "launcher/option", "launcher/outside", "launcher/run",
-		"launcher/settings", "launcher/task",
+		"launcher/run/process", "launcher/settings", "launcher/task",
 	},
 	"cmd/hpc3": {
 		"cmd/interrupt", "cmd/progress", "launcher", "launcher/doctor", "launcher/fault", "launcher/habit", "launcher/match", "launcher/module", "launcher/nodes",

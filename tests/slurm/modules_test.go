@@ -16,11 +16,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/hpc3-project/hpc3/tests/internal/images"
 	"github.com/hpc3-project/hpc3/tests/internal/lab"
 )
 
@@ -41,7 +41,7 @@ const toolLabel = "args, cat, hello, leave, perl, printenv,sha256sum, sleep, spa
 // which the registry loses the manifest once a module is made of it.
 func (c *cluster) toolImages(t *testing.T) (lose func()) {
 	t.Helper()
-	base, content := loginImage(t), toolLayer(t)
+	base, content := images.First(t, lab.Script(t, "login-image")), toolLayer(t)
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
 	if err != nil {
 		t.Fatal(err)
@@ -84,24 +84,6 @@ func (c *cluster) tag(t *testing.T, tag string) name.Tag {
 		t.Fatal(err)
 	}
 	return ref
-}
-
-// loginImage is the image of tests/lab/login-image.
-func loginImage(t *testing.T) v1.Image {
-	t.Helper()
-	index, err := layout.ImageIndexFromPath(lab.Script(t, "login-image"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
 }
 
 // toolLayer is a layer with toolCommands, where the login shell finds them.

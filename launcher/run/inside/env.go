@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hpc3-project/hpc3/launcher/oci"
 	"github.com/hpc3-project/hpc3/launcher/option"
 )
 
@@ -70,8 +71,8 @@ var bookkeeping = []string{ //nolint:gochecknoglobals // a constant list
 	"PATH", "PWD", "OLDPWD", "_", "PS1", option.Shim, option.ShimInside,
 }
 
-// DefaultPath is the command's PATH if the image does not set one; it is docker's.
-const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// DefaultPath is the command's PATH if the image does not set one.
+const DefaultPath = oci.DefaultPath
 
 // Callers returns the caller's variables without those that are not passed on. One note names all
 // of these.
